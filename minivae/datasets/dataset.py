@@ -3,7 +3,8 @@
 import hashlib
 import operator
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +116,7 @@ def load_dataset(name_or_path, *, size=None, test_fraction=0.1, seed=0):
     """
     seed = _check_integer("seed", seed, 0)
     size = None if size is None else _check_integer("size", size, 1)
-    if isinstance(test_fraction, bool) or not isinstance(test_fraction, (int, float)) or not 0 < test_fraction < 1:
+    if isinstance(test_fraction, bool) or not isinstance(test_fraction, Real) or not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction must be a number between 0 and 1, both excluded, got {test_fraction!r}")
     if not isinstance(name_or_path, (str, os.PathLike)):
         raise ValueError(f"name_or_path must be a data set's name or a path, got {type(name_or_path).__name__}")
@@ -125,7 +126,10 @@ def load_dataset(name_or_path, *, size=None, test_fraction=0.1, seed=0):
         size = 10_000 if size is None else size
         arrays = make_toy(name_or_path, size, seed)
         return Dataset(name_or_path, *arrays, source=f"synthetic, {size} training rows, seed {seed}")
-    return _load_file(name_or_path, size, test_fraction, seed)
+    try:
+        return _load_file(name_or_path, size, test_fraction, seed)
+    except MemoryError as error:
+        raise ValueError(f"{Path(name_or_path).name}: does not fit in memory") from error
 
 
 def _load_file(path, size, test_fraction, seed):
@@ -161,7 +165,7 @@ def _build(name, train, test, train_labels, test_labels, image_shape, source, si
     if size is None or size == len(train):
         return dataset
     labels = None if dataset.train_labels is None else dataset.train_labels[:size]
-    return Dataset(name, dataset.train[:size], dataset.test, labels, dataset.test_labels, image_shape, source)
+    return replace(dataset, train=dataset.train[:size], train_labels=labels)
 
 
 def _split(rows, test_fraction, seed):
@@ -177,6 +181,8 @@ def _as_rows(name, values):
         raise ValueError(f"{name}: is 1-D {values.shape}, expected (rows, features) or (rows, height, width)")
     image_shape = values.shape[1:] if values.ndim == 3 else (28, 28) if values.shape[1] == 784 else None
     rows = values.reshape(len(values), -1)
+    # Before any split, so that a message counts the rows of the file.
+    check_data(name, rows)
     if rows.dtype in DTYPES:
         return rows, image_shape
     if rows.dtype.kind in "iu" and rows.dtype.itemsize > 2:

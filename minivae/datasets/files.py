@@ -31,15 +31,15 @@ def read_file(path):
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
             raise ValueError(f"{name}: is a folder, expected an NPY, NPZ or IDX file")
+        # Opening a pipe waits for its writer, and a device may never end.
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{name}: is not a regular file")
-        file = open(path, "rb")  # noqa: SIM115 (the block below closes it)
+        with open(path, "rb") as file:
+            return _read_open_file(name, file, status.st_size)
     except FileNotFoundError as error:
         raise ValueError(f"{name}: no such file: {os.fspath(path)!r}") from error
     except OSError as error:
-        raise ValueError(f"{name}: cannot be opened ({error.strerror})") from error
-    with file:
-        return _read_open_file(name, file, status.st_size)
+        raise unreadable(name, error) from error
 
 
 def _read_open_file(name, file, length):

@@ -52,8 +52,8 @@ def _parse(name, header):
     descr, fortran_order, shape = fields["descr"], fields["fortran_order"], fields["shape"]
     if not isinstance(fortran_order, bool):
         raise ValueError(f"{name}: damaged NPY header, fortran_order must be True or False")
-    if not isinstance(shape, tuple) or not all(type(extent) is int and extent >= 0 for extent in shape):
-        raise ValueError(f"{name}: damaged NPY header, shape must be a tuple of integers >= 0")
+    if not isinstance(shape, tuple) or not all(type(extent) is int and 0 <= extent < 1 << 63 for extent in shape):
+        raise ValueError(f"{name}: damaged NPY header, shape must be a tuple of integers from 0 to 2**63 - 1")
     if not isinstance(descr, str) or not SUPPORTED.fullmatch(descr):
         raise ValueError(f"{name}: must hold booleans, integers or floats of 16 to 64 bits, got NPY type {descr!r:.80}")
     return np.dtype(descr), fortran_order, shape

@@ -60,10 +60,7 @@ class Stream:
             )
         if self.exact and claimed < self.left:
             raise ValueError(f"{self.name}: {self.left - claimed} unexpected bytes follow the values")
-        try:
-            values = np.empty(shape, dtype)
-        except MemoryError as error:
-            raise ValueError(f"{self.name}: shape {shape} of {dtype} does not fit in memory") from error
+        values = np.empty(shape, dtype)
         self._fill(values.reshape(-1).view(np.uint8))
         # This read also makes gzip and zip compare their checksums.
         if self._read(1):
