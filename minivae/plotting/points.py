@@ -1,0 +1,120 @@
+"""Data that is not an image: points of the plane, and rows of numbers as profiles."""
+
+import numpy as np
+
+from . import checks
+from .colouring import key, scatter
+from .style import (
+    INK,
+    MUTED,
+    SMALL,
+    TICK,
+    TRAIN,
+    VALIDATION,
+    check_path,
+    finish,
+    new_figure,
+    number,
+    style_axes,
+)
+
+
+def plot_points(
+    data,
+    reconstructions=None,
+    samples=None,
+    labels=None,
+    path=None,
+    *,
+    title="Data, reconstructions and samples",
+    subtitle=None,
+):
+    """Points of the plane, side by side in panels of equal scale and the same limits.
+
+    data : (n, 2); reconstructions : (n, 2), coloured as the data; samples : (m, 2), in one colour
+    labels : (n,), classes (up to ten) or numbers; None colours by density
+    """
+    data = checks.matrix("data", data, columns=2)
+    panels = [("data", data, labels)]
+    if reconstructions is not None:
+        panels.append(("reconstructions", checks.matrix("reconstructions", reconstructions, rows=len(data), columns=2)))
+        panels[-1] += (labels,)
+    if samples is not None:
+        panels.append(("samples from the prior", checks.matrix("samples", samples, columns=2), None))
+    labels = checks.vector("labels", labels, len(data))
+    path = check_path(path)
+
+    low, high = square_limits(*(points for _, points, _ in panels))
+    body = 10.0 / 3 + 0.35
+    key_width = 0.0 if labels is None else 0.75
+    figure = new_figure(len(panels) * 10.0 / 3 + key_width, body, title, subtitle)
+    grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, (name, points, colours) in zip(grid, panels, strict=True):
+        style_axes(axes, f"{name} ({len(points)})", xlabel="feature 0")
+        mapping = scatter(axes, points, None if colours is None else labels)
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+        outside = int(np.count_nonzero(((points < low) | (points > high)).any(axis=1)))
+        if outside:
+            axes.text(
+                0.98, 0.02, f"{outside} outside", transform=axes.transAxes, ha="right", fontsize=SMALL, color=MUTED
+            )
+        if axes is grid[0]:
+            axes.set_ylabel("feature 1", fontsize=TICK + 1, color=INK)
+            first = mapping
+    if labels is not None:
+        key(figure, grid[-1], labels, first)
+    return finish(figure, path)
+
+
+def plot_profiles(
+    originals,
+    reconstructions,
+    path=None,
+    *,
+    nll=None,
+    names=None,
+    title="Reconstructions",
+    subtitle=None,
+):
+    """Feature value against feature index for the first examples (six at most), original against reconstruction.
+
+    originals, reconstructions : (n, features), all panels on one scale
+    nll : (n,), nats per example, written above each panel
+    names : what to call the features under the axis, in place of "feature index"
+    """
+    originals = checks.matrix("originals", originals)
+    reconstructions = checks.matrix("reconstructions", reconstructions, rows=len(originals), columns=originals.shape[1])
+    nll = checks.vector("nll", nll, len(originals))
+    path = check_path(path)
+    count, features = min(6, len(originals)), originals.shape[1]
+    columns = min(count, 3)
+    rows = -(-count // columns)
+    figure = new_figure(3.4 * columns, 1.9 * rows + 0.25, title, subtitle)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    marker = {"marker": "o", "markersize": 3} if features <= 32 else {}
+    index = np.arange(features)
+    for number_, axes in enumerate(grid):
+        if number_ >= count:
+            axes.set_axis_off()
+            continue
+        title_ = f"example {number_}" + ("" if nll is None else f": nll {number(nll[number_])} nats")
+        style_axes(axes, title_, xlabel="feature index" if number_ + columns >= count else None)
+        axes.plot(index, originals[number_], color=TRAIN, linewidth=1.6, **marker)
+        axes.plot(index, reconstructions[number_], color=VALIDATION, linewidth=1.0, **marker)
+        if number_ % columns == 0:
+            axes.set_ylabel("feature value", fontsize=TICK + 1, color=INK)
+    return finish(figure, path)
+
+
+def square_limits(*clouds):
+    """Lower and upper corner of a square frame around all points of all clouds, far outliers aside."""
+    points = np.concatenate(clouds).astype(np.float64)
+    inner = np.percentile(points, (0.1, 99.9), axis=0)
+    low, high = points.min(axis=0), points.max(axis=0)
+    # Outliers are cut only where they would squash the rest.
+    squash = (high - low) > 1.5 * (inner[1] - inner[0])
+    low, high = np.where(squash, inner[0], low), np.where(squash, inner[1], high)
+    centre = (low + high) / 2
+    half = 0.54 * float((high - low).max())
+    half = half if half > 0 else 0.5 * max(1.0, float(np.abs(centre).max()))
+    return centre - half, centre + half
