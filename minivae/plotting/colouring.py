@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .style import CLASS_COLOURS, COLOUR_MAP, INK, SINGLE, TICK, halo
+from .style import CLASS_COLOURS, COLOUR_MAP, INK, PANEL, SINGLE, SMALL, TICK
 
 
 def classes_of(labels):
@@ -19,7 +19,7 @@ def class_colours(classes):
     return [CLASS_COLOURS[int(value) if own else place] for place, value in enumerate(classes)]
 
 
-def scatter(axes, points, labels=None):
+def scatter(axes, points, labels=None, *, by_density=True):
     """Points (n, 2) on the axes; returns the mappable whose colour bar explains them, or None."""
     # A fixed shuffle: where the rows come sorted by class, the last class would cover the others.
     order = np.random.default_rng(0).permutation(len(points))
@@ -28,7 +28,7 @@ def scatter(axes, points, labels=None):
     style["alpha"] = 0.9 if len(points) < 1000 else 0.65
     x, y = points.T
     if labels is None:
-        if len(points) < 500:
+        if not by_density or len(points) < 500:
             axes.scatter(x, y, color=SINGLE, **style)
             return None
         axes.scatter(x, y, c=density(points), cmap=COLOUR_MAP, **style)
@@ -42,13 +42,30 @@ def scatter(axes, points, labels=None):
     return None
 
 
-def name_classes(axes, points, labels):
-    """Each class's label at the median of its points."""
+def name_classes(axes, points, labels, gap):
+    """Each class's label, on a disc of its colour, at the median of its points; discs keep `gap` apart."""
     classes = classes_of(labels)
-    for value in () if classes is None else classes:
-        x, y = np.median(points[labels == value], axis=0)
-        style = {"fontsize": 13, "weight": "bold", "color": INK, "path_effects": halo(3.5)}
-        axes.text(x, y, f"{value:g}", ha="center", va="center", zorder=6, **style)
+    places = np.array([np.median(points[labels == value], axis=0) for value in classes])
+    for value, (x, y), colour in zip(classes, apart(places, gap), class_colours(classes), strict=True):
+        disc = {"boxstyle": "circle,pad=0.22", "facecolor": colour, "edgecolor": "white", "linewidth": 1.4}
+        style = {"fontsize": PANEL, "weight": "bold", "color": "white" if _luminance(colour) < 0.3 else INK}
+        axes.text(x, y, f"{value:g}", ha="center", va="center", zorder=6, bbox=disc, **style)
+
+
+def apart(places, gap):
+    """Points (n, 2), n small, pushed away from one another until they are `gap` apart."""
+    # Points that coincide need some direction to part in: a tiny turn for each.
+    turn = np.arange(len(places)) * 2.4
+    places = places + 1e-6 * gap * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    for _ in range(200):
+        away = places[:, None] - places[None]
+        distance = np.hypot(*away.transpose(2, 0, 1))
+        np.fill_diagonal(distance, np.inf)
+        lack = np.maximum(0.0, 1.001 * gap - distance)
+        if not lack.any():
+            break
+        places = places + 0.5 * (away * (lack / distance)[..., None]).sum(axis=1)
+    return places
 
 
 def key(figure, axes, labels, mappable):
@@ -65,6 +82,23 @@ def key(figure, axes, labels, mappable):
         y = 0.97 - 0.075 * place
         axes.plot([1.06], [y], marker="o", markersize=6, color=colour, transform=axes.transAxes, clip_on=False)
         axes.text(1.10, y, f"{value:g}", transform=axes.transAxes, fontsize=TICK, color=INK, va="center")
+
+
+def inset_bar(axes, mappable):
+    """A small colour bar in the lower right corner of the axes."""
+    inner = axes.inset_axes((0.66, 0.075, 0.31, 0.022))
+    bar = axes.figure.colorbar(mappable, cax=inner, orientation="horizontal")
+    bar.solids.set_alpha(1)
+    bar.outline.set_visible(False)
+    inner.set_title("label", fontsize=TICK, color=INK, pad=3)
+    inner.tick_params(labelsize=SMALL, length=2)
+
+
+def _luminance(colour):
+    """Relative luminance (WCAG 2) of "#rrggbb", in [0, 1]."""
+    parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
 def density(points, bins=64):

@@ -14,6 +14,7 @@ from .style import (
     VALIDATION,
     WIDTH,
     check_path,
+    end_labels,
     finish,
     new_figure,
     number,
@@ -97,39 +98,29 @@ def frame(series):
     return tail[0] - pad, tail[1] + pad
 
 
-def spread(positions, gap):
-    """The positions moved apart, in their order, so that neighbours are at least `gap` apart."""
-    order = np.argsort(positions, kind="stable")
-    placed = np.array(positions, dtype=float)
-    if len(placed) == 2 and placed[order[1]] - placed[order[0]] < gap:
-        middle = placed.mean()
-        placed[order] = middle - gap / 2, middle + gap / 2
-    return placed
-
-
 def _panel(axes, epochs, train, validation, title):
     series = [(train, "train", TRAIN)]
     if validation is not None and np.isfinite(validation).any():
         series.append((validation, "validation", VALIDATION))
+    from matplotlib.ticker import MaxNLocator
+
     low, high = frame([values for values, _, _ in series])
     style_axes(axes, title, xlabel="epoch")
     _epoch_axis(axes, epochs)
     axes.set_ylim(low, high)
-    few = len(epochs) <= 12
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
     ends = []
     for values, name, colour in series:
-        seen = np.isfinite(values)
-        axes.plot(epochs, values, color=colour, linewidth=1.5, marker="o" if few else None, markersize=3.5, zorder=3)
-        if not seen.any():
+        seen = np.flatnonzero(np.isfinite(values))
+        if not seen.size:
             axes.text(0.5, 0.5, f"{name}: no finite value", transform=axes.transAxes, ha="center", fontsize=TICK)
             continue
-        last = np.flatnonzero(seen)[-1]
-        if not few:
-            axes.plot(epochs[last], values[last], "o", color=colour, markersize=3.5, clip_on=False, zorder=4)
-        ends.append(((values[last] - low) / (high - low), f"{name} {number(values[last])}", colour))
-    for (_, text, colour), y in zip(ends, spread([end[0] for end in ends], 0.075), strict=True):
-        place = {"xy": (1, y), "xycoords": "axes fraction", "xytext": (6, 0), "textcoords": "offset points"}
-        axes.annotate(text, **place, fontsize=TICK, color=colour, va="center", weight="bold")
+        # Where validation ran in some epochs only, the line joins those: each measurement is a marker.
+        every = 1 if seen.size <= 25 else [-1]
+        style = {"linewidth": 1.5, "marker": "o", "markersize": 3.5, "markevery": every, "zorder": 3}
+        axes.plot(epochs[seen], values[seen], color=colour, **style)
+        ends.append((values[seen[-1]], f"{name}\n{number(values[seen[-1]])}", colour))
+    end_labels(axes, ends, 0.15)
     _clipped(axes, epochs, series, low, high)
 
 
@@ -151,14 +142,16 @@ def _clipped(axes, epochs, series, low, high):
 
 
 def _strip(axes, epochs, values, label):
+    from matplotlib.ticker import MaxNLocator
+
     style_axes(axes, label)
-    axes.title.set_fontsize(TICK)
     _epoch_axis(axes, epochs)
-    axes.plot(epochs, values, color=MUTED, linewidth=1.2, marker="o" if len(epochs) <= 12 else None, markersize=2.5)
-    axes.margins(y=0.12)
-    last = values[np.isfinite(values)][-1]
-    place = {"xy": (1, last), "xycoords": ("axes fraction", "data"), "xytext": (6, 0), "textcoords": "offset points"}
-    axes.annotate(_plain(last), **place, fontsize=TICK, color=MUTED, va="center", weight="bold")
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]))
+    seen = np.isfinite(values)
+    style = {"linewidth": 1.2, "marker": "o" if len(epochs) <= 25 else None, "markersize": 2.5}
+    axes.plot(epochs[seen], values[seen], color=MUTED, **style)
+    axes.set_ylim(min(0.0, values[seen].min()), 1.15 * max(values[seen].max(), 0.0) or 1.0)
+    end_labels(axes, [(values[seen][-1], _plain(values[seen][-1]), MUTED)], 0.0)
 
 
 def _epoch_axis(axes, epochs):
@@ -174,7 +167,7 @@ def _epoch_axis(axes, epochs):
 
 
 def _plain(value):
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _columns(history):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from . import checks
-from .style import DPI, INK, MARGIN, MUTED, SMALL, TICK, check_path, finish, new_figure, number, pixel_axes
+from .style import DPI, INK, MARGIN, MUTED, SMALL, TICK, axes_at, check_path, finish, new_figure
 
 SEPARATOR = 205  # grey level of the lines between tiles
 EDGE = round(MARGIN * DPI)
@@ -52,7 +52,13 @@ def plot_reconstructions(
     most = min(count, max(1, round(10 * min(2.0, math.sqrt(height / width)))))
     rows = -(-count // most)
     columns = -(-count // rows)
-    scale = whole_scale(width, columns, min(1200, max(360, 120 * columns)), 2 * height * rows, 2400)
+    scale = whole_scale(
+        width,
+        columns,
+        min(1200, max(360, 120 * columns * math.sqrt(max(1.0, width / height)))),
+        2 * height * rows,
+        2400,
+    )
     levels = [gray_levels(tiles, limits) for tiles in (above, below)]
     text = (18 * len(parts) + 8) if parts else 0
     bands = []
@@ -140,16 +146,18 @@ def _sheet_figure(sheet, title, subtitle, limits, margin=0):
     page = max(width + margin + 2 * EDGE, 480)
     figure = new_figure(page / DPI, (height + bar + EDGE) / DPI, title, subtitle, constrained=False)
     if bar:
-        axes = pixel_axes(figure, EDGE + margin + 4, EDGE + 8, 160, 14)
+        axes = axes_at(figure, EDGE + margin + 4, EDGE + 8, 160, 14)
+        axes.set_axis_off()
         axes.imshow(np.linspace(0, 1, 160)[None], cmap="gray", aspect="auto", vmin=0, vmax=1)
         style = {"transform": axes.transAxes, "fontsize": SMALL, "color": MUTED, "va": "center"}
-        low, high = (number(limit) for limit in limits)
+        low, high = (f"{limit:.3g}" for limit in limits)
         axes.text(1.04, 0.5, f"black {low} to white {high} (percentiles 0.5 and 99.5)", **style)
     return figure, EDGE + bar
 
 
 def _show_sheet(figure, sheet, left, bottom):
     height, width = sheet.shape[:2]
-    axes = pixel_axes(figure, left, bottom, width, height)
+    axes = axes_at(figure, left, bottom, width, height)
+    axes.set_axis_off()
     axes.imshow(sheet, extent=(0, width, height, 0), interpolation="none", aspect="auto")
     return axes

@@ -5,20 +5,23 @@ from statistics import NormalDist
 import numpy as np
 
 from . import checks
-from .colouring import class_colours, classes_of, key, name_classes, scatter
+from .colouring import class_colours, classes_of, inset_bar, name_classes, scatter
 from .images import gray_levels, value_limits
-from .points import square_limits
+from .points import frame_limits
 from .style import (
     CLASS_COLOURS,
+    DPI,
     FAINT,
     INK,
     LABEL,
+    MINUS,
     MUTED,
     SIGMA,
     SINGLE,
     SMALL,
     TICK,
     WIDTH,
+    axes_at,
     check_path,
     finish,
     halo,
@@ -28,6 +31,7 @@ from .style import (
 )
 
 ACTIVE_VARIANCE = 0.01
+PANEL_SIDE = 640  # pixels
 
 
 def manifold_grid(size):
@@ -88,22 +92,20 @@ def plot_latent(
     path = check_path(path)
 
     if latents == 1:
-        figure = new_figure(0.65 * WIDTH, 3.8, title, subtitle)
+        figure = new_figure(0.65 * WIDTH, 4.2, title, subtitle)
         _ridge(figure.subplots(), mu[:, 0], labels)
     elif latents == 2:
-        figure = new_figure(WIDTH if manifold is not None else 0.56 * WIDTH, 4.9, title, subtitle)
-        left, right = figure.subplots(1, 2) if manifold is not None else (figure.subplots(), None)
-        _means(figure, left, mu, sigma, labels, (0, 1))
+        figure, left, right = _square_panels(1 if manifold is None else 2, title, subtitle)
+        _means(left, mu, sigma, labels, (0, 1))
         if manifold is not None:
             _draw_manifold(right, *manifold, data)
     else:
-        figure = new_figure(WIDTH, 4.9, title, subtitle)
-        left, right = figure.subplots(1, 2)
+        figure, left, right = _square_panels(2, title, subtitle)
         strength = mu.var(axis=0) if kl is None else kl
         order = np.argsort(-strength, kind="stable")
         first, second = (int(index) for index in order[:2])
         pair = [first, second]
-        _means(figure, left, mu[:, pair], None if sigma is None else sigma[:, pair], labels, pair)
+        _means(left, mu[:, pair], None if sigma is None else sigma[:, pair], labels, pair)
         _bars(right, strength[order], order, active[order], kl is not None)
     return finish(figure, path)
 
@@ -122,24 +124,35 @@ def _manifold(decoded, image_shape, latents):
     return size, decoded
 
 
-def _means(figure, axes, means, sigma, labels, pair):
+def _square_panels(count, title, subtitle):
+    """A figure with one or two square panels of equal size and height, and those (the second may be None)."""
+    before, between, after = (round(inches * DPI) for inches in (0.62, 0.72, 0.16))
+    below, above = round(0.5 * DPI), round(0.3 * DPI)
+    width = before + count * PANEL_SIDE + (count - 1) * between + after
+    figure = new_figure(width / DPI, (below + PANEL_SIDE + above) / DPI, title, subtitle, constrained=False)
+    panels = [axes_at(figure, before + i * (PANEL_SIDE + between), below, PANEL_SIDE, PANEL_SIDE) for i in range(count)]
+    return figure, panels[0], panels[-1] if count == 2 else None
+
+
+def _means(axes, means, sigma, labels, pair):
     """Scatter of the posterior means, the prior's circles around zero, and the size of a typical posterior."""
     from matplotlib.patches import Circle, Ellipse
 
     reach = np.abs(means).max(axis=1)
     half = max(2.3, 1.05 * min(reach.max(), 1.25 * np.percentile(reach, 99.5)))
-    style_axes(axes, f"posterior means of {len(means)} examples", grid=None)
+    style_axes(axes, f"posterior means of {_examples(means)}", grid=None)
     axes.set_xlabel(f"latent {pair[0]}", fontsize=LABEL, color=INK)
     axes.set_ylabel(f"latent {pair[1]}", fontsize=LABEL, color=INK)
     mapping = scatter(axes, means, labels)
     for radius in (1, 2):
         axes.add_patch(Circle((0, 0), radius, fill=False, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=4))
-        style = {"fontsize": SMALL, "color": INK, "path_effects": halo(), "zorder": 5}
-        axes.text(0, -radius, f"prior {radius}{SIGMA}", ha="center", va="center", **style)
+        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+        style = {"fontsize": SMALL, "color": INK, "bbox": box, "zorder": 5, "ha": "center", "va": "center"}
+        axes.text(0, -radius, f"prior {radius}{SIGMA}", **style)
     if classes_of(labels) is not None:
-        name_classes(axes, means, labels)
+        name_classes(axes, means, labels, 0.115 * half)
     elif mapping is not None:
-        key(figure, axes, labels, mapping)
+        inset_bar(axes, mapping)
     if sigma is not None:
         wide, tall = np.median(sigma, axis=0)
         centre = (-half + 0.04 * half + wide, -half + 0.04 * half + tall)
@@ -163,10 +176,11 @@ def _draw_manifold(axes, size, decoded, data):
     # Rows of an image run downwards, the second latent upwards.
     picture = levels[::-1].transpose(0, 2, 1, 3).reshape(size * height, size * width)
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=(0, size, 0, size), aspect=height / width)
+    axes.set_anchor("NW")
     axes.spines[["left", "bottom"]].set_visible(False)
     quantiles = [-2, -1, -0.5, 0, 0.5, 1, 2]
     places = [size * NormalDist().cdf(z) for z in quantiles]
-    names = [f"{z:g}" for z in quantiles]
+    names = [f"{z:g}".replace("-", MINUS) for z in quantiles]
     axes.set_xticks(places, names)
     axes.set_yticks(places, names)
     axes.set_xlabel("latent 0", fontsize=LABEL, color=INK)
@@ -183,20 +197,24 @@ def _draw_warped_grid(axes, lattice, data):
     axes.add_collection(LineCollection(list(lattice), colors=across, linewidths=0.9))
     axes.add_collection(LineCollection(list(lattice.transpose(1, 0, 2)), colors=along, linewidths=0.9))
     clouds = [lattice.reshape(-1, 2)] + ([] if data is None else [data])
-    low, high = square_limits(*clouds)
+    low, high = frame_limits(clouds)
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     for y, colour, text in ((0.99, across, "latent 0 varies"), (0.945, along, "latent 1 varies")):
         axes.text(0.99, y, text, transform=axes.transAxes, color=colour, fontsize=TICK, ha="right", va="top")
+
+
+def _examples(means):
+    return f"{len(means):,} example{'s' if len(means) != 1 else ''}"
 
 
 def _bars(axes, strength, order, active, is_kl):
     count = len(strength)
     style_axes(
         axes,
-        f"{'KL' if is_kl else 'variance of the mean'} of each latent: {int(active.sum())} of {count} active"
-        + (f", {number(strength.sum())} nats in all" if is_kl else ""),
+        (f"KL per latent: {number(strength.sum())} nats, " if is_kl else "variance of the posterior mean per latent, ")
+        + f"{int(active.sum())} of {count} active",
         xlabel="latent, largest first",
-        ylabel="KL(q || prior), nats per example" if is_kl else "Cov(posterior mean)",
+        ylabel="KL(q || prior), nats per example" if is_kl else "Cov(posterior mean), no unit",
         grid="y",
     )
     colours = np.where(active, SINGLE, FAINT)
@@ -205,8 +223,14 @@ def _bars(axes, strength, order, active, is_kl):
     axes.set_xticks(np.arange(0, count, every), [f"{index}" for index in order[::every]])
     axes.tick_params(axis="x", labelsize=TICK if count <= 24 else SMALL, rotation=0 if count <= 24 else 90, length=0)
     axes.set_xlim(-0.7, count - 0.3)
-    for y, colour, text in ((0.98, SINGLE, "active"), (0.93, MUTED, f"inactive: Cov(mean) <= {ACTIVE_VARIANCE}")):
-        axes.text(0.99, y, text, transform=axes.transAxes, color=colour, fontsize=TICK, ha="right", va="top")
+    for text, on in zip(axes.get_xticklabels(), active[::every], strict=True):
+        text.set_color(INK if on else FAINT)
+    lines = [(SINGLE, f"active: variance of the mean > {ACTIVE_VARIANCE}")]
+    if not active.all():
+        lines.append((MUTED, "grey: inactive"))
+    for line, (colour, text) in enumerate(lines):
+        style = {"transform": axes.transAxes, "fontsize": TICK, "ha": "right", "va": "top"}
+        axes.text(0.99, 0.98 - 0.05 * line, text, color=colour, **style)
 
 
 def _ridge(axes, means, labels):
@@ -216,23 +240,28 @@ def _ridge(axes, means, labels):
     if classes is not None:
         groups = [(v, means[labels == v], c) for v, c in zip(classes, class_colours(classes), strict=True)]
     half = max(3.0, 1.05 * float(np.abs(means).max()))
-    edges = np.linspace(-half, half, 121)
+    edges = np.linspace(-half, half, 97)
     centres = (edges[:-1] + edges[1:]) / 2
     prior = np.exp(-(centres**2) / 2) / np.sqrt(2 * np.pi)
     heights = [np.histogram(values, edges)[0] / (len(values) * (edges[1] - edges[0])) for _, values, _ in groups]
-    # One unit between rows; tall classes may reach into the row above, as in any ridge plot.
-    unit = 0.62 * max(height.max() for height in heights)
-    style_axes(axes, f"posterior means of {len(means)} examples, density per class", xlabel="latent 0", grid="x")
+    # One unit between rows; tall classes may reach into the rows above, as in any ridge plot.
+    peaks = [height.max() for height in heights]
+    unit = max(float(np.median(peaks)) / 0.85, max(peaks) / 2.2)
+    heading = "density of the posterior means" + (" per class" if classes is not None else "")
+    style_axes(axes, f"{heading} ({_examples(means)}); dashed: the prior", xlabel="latent 0", grid="x")
+    near = np.abs(centres) < 3.2
     for row, ((value, _, colour), height) in enumerate(zip(groups, heights, strict=True)):
         base, layer = len(groups) - 1 - row, 2 + row
         curve = base + height / unit
         axes.fill_between(centres, base, curve, step="mid", color=colour, alpha=0.85, linewidth=0, zorder=layer)
         axes.step(centres, curve, where="mid", color="white", linewidth=0.8, zorder=layer)
-        axes.plot(centres, base + prior / unit, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=layer)
+        axes.axhline(base, color=FAINT, linewidth=0.6, zorder=layer)
+        axes.plot(
+            centres[near], base + (prior / unit)[near], color=INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=layer
+        )
         if value is not None:
             style = {"fontsize": LABEL, "weight": "bold", "color": INK}
             axes.text(-0.01, base + 0.15, f"{value:g}", transform=axes.get_yaxis_transform(), ha="right", **style)
-    axes.text(0.99, 0.98, "dashed: the prior", transform=axes.transAxes, ha="right", va="top", fontsize=TICK)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.set_xlim(-half, half)

@@ -6,12 +6,14 @@ from . import checks
 from .colouring import key, scatter
 from .style import (
     INK,
+    LABEL,
     MUTED,
     SMALL,
-    TICK,
     TRAIN,
     VALIDATION,
+    WIDTH,
     check_path,
+    end_labels,
     finish,
     new_figure,
     number,
@@ -44,14 +46,14 @@ def plot_points(
     labels = checks.vector("labels", labels, len(data))
     path = check_path(path)
 
-    low, high = square_limits(*(points for _, points, _ in panels))
-    body = 10.0 / 3 + 0.35
-    key_width = 0.0 if labels is None else 0.75
-    figure = new_figure(len(panels) * 10.0 / 3 + key_width, body, title, subtitle)
+    low, high = frame_limits([points for _, points, _ in panels], flattest=0.6)
+    wide, tall = (high - low) / (high - low).max() * (WIDTH - 0.6) / 3
+    key_width = 0.5 if labels is None else 1.0
+    figure = new_figure(len(panels) * (wide + 0.15) + key_width, tall + 0.8, title, subtitle)
     grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (name, points, colours) in zip(grid, panels, strict=True):
         style_axes(axes, f"{name} ({len(points)})", xlabel="feature 0")
-        mapping = scatter(axes, points, None if colours is None else labels)
+        mapping = scatter(axes, points, None if colours is None else labels, by_density=labels is None)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
         outside = int(np.count_nonzero(((points < low) | (points > high)).any(axis=1)))
         if outside:
@@ -59,7 +61,7 @@ def plot_points(
                 0.98, 0.02, f"{outside} outside", transform=axes.transAxes, ha="right", fontsize=SMALL, color=MUTED
             )
         if axes is grid[0]:
-            axes.set_ylabel("feature 1", fontsize=TICK + 1, color=INK)
+            axes.set_ylabel("feature 1", fontsize=LABEL, color=INK)
             first = mapping
     if labels is not None:
         key(figure, grid[-1], labels, first)
@@ -72,7 +74,6 @@ def plot_profiles(
     path=None,
     *,
     nll=None,
-    names=None,
     title="Reconstructions",
     subtitle=None,
 ):
@@ -80,7 +81,6 @@ def plot_profiles(
 
     originals, reconstructions : (n, features), all panels on one scale
     nll : (n,), nats per example, written above each panel
-    names : what to call the features under the axis, in place of "feature index"
     """
     originals = checks.matrix("originals", originals)
     reconstructions = checks.matrix("reconstructions", reconstructions, rows=len(originals), columns=originals.shape[1])
@@ -93,21 +93,29 @@ def plot_profiles(
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     marker = {"marker": "o", "markersize": 3} if features <= 32 else {}
     index = np.arange(features)
-    for number_, axes in enumerate(grid):
-        if number_ >= count:
+    for example, axes in enumerate(grid):
+        if example >= count:
             axes.set_axis_off()
             continue
-        title_ = f"example {number_}" + ("" if nll is None else f": nll {number(nll[number_])} nats")
-        style_axes(axes, title_, xlabel="feature index" if number_ + columns >= count else None)
-        axes.plot(index, originals[number_], color=TRAIN, linewidth=1.6, **marker)
-        axes.plot(index, reconstructions[number_], color=VALIDATION, linewidth=1.0, **marker)
-        if number_ % columns == 0:
-            axes.set_ylabel("feature value", fontsize=TICK + 1, color=INK)
+        heading = f"example {example}" + ("" if nll is None else f": nll {number(nll[example])} nats")
+        style_axes(axes, heading, xlabel="feature index" if example + columns >= count else None)
+        axes.plot(index, originals[example], color=TRAIN, linewidth=1.6, **marker)
+        axes.plot(index, reconstructions[example], color=VALIDATION, linewidth=1.0, **marker)
+        if example % columns == 0:
+            axes.set_ylabel("feature value", fontsize=LABEL, color=INK)
+        # The grid below hides its inner tick labels, so the last row has to show them also where a column ends early.
+        axes.tick_params(labelbottom=example + columns >= count)
+    last = columns - 1
+    ends = (originals[last, -1], "original", TRAIN), (reconstructions[last, -1], "reconstruction", VALIDATION)
+    end_labels(grid[last], ends, 0.13)
     return finish(figure, path)
 
 
-def square_limits(*clouds):
-    """Lower and upper corner of a square frame around all points of all clouds, far outliers aside."""
+def frame_limits(clouds, flattest=1.0):
+    """Lower and upper corner of a frame around all points of all clouds, far outliers aside.
+
+    The shorter side is at least `flattest` times the longer: 1 gives a square.
+    """
     points = np.concatenate(clouds).astype(np.float64)
     inner = np.percentile(points, (0.1, 99.9), axis=0)
     low, high = points.min(axis=0), points.max(axis=0)
@@ -115,6 +123,8 @@ def square_limits(*clouds):
     squash = (high - low) > 1.5 * (inner[1] - inner[0])
     low, high = np.where(squash, inner[0], low), np.where(squash, inner[1], high)
     centre = (low + high) / 2
-    half = 0.54 * float((high - low).max())
-    half = half if half > 0 else 0.5 * max(1.0, float(np.abs(centre).max()))
+    half = 0.54 * (high - low)
+    half = (
+        np.maximum(half, flattest * half.max()) if half.max() > 0 else np.full(2, 0.5 * max(1.0, np.abs(centre).max()))
+    )
     return centre - half, centre + half

@@ -33,8 +33,8 @@ CLASS_COLOURS = (
 COLOUR_MAP = "viridis"  # perceptually uniform, for continuous labels and for densities
 
 SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
+MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
-TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def new_figure(width, body, title, subtitle=None, *, constrained=True):
@@ -64,12 +64,10 @@ def new_figure(width, body, title, subtitle=None, *, constrained=True):
     return figure
 
 
-def pixel_axes(figure, left, bottom, width, height):
-    """Bare axes of an exact place and size, in pixels of the file, measured from the bottom left."""
+def axes_at(figure, left, bottom, width, height):
+    """Axes of an exact place and size, in pixels of the file, measured from the bottom left."""
     full_width, full_height = figure.get_size_inches() * DPI
-    axes = figure.add_axes((left / full_width, bottom / full_height, width / full_width, height / full_height))
-    axes.set_axis_off()
-    return axes
+    return figure.add_axes((left / full_width, bottom / full_height, width / full_width, height / full_height))
 
 
 def style_axes(axes, title=None, *, xlabel=None, ylabel=None, grid="both"):
@@ -96,13 +94,29 @@ def halo(width=2.0):
 
 
 def number(value):
-    """A number as a label: four significant digits, no needless zeros in the exponent form."""
+    """A value in nats as a label: four digits where it is at least 1, the same number of decimals below."""
     magnitude = abs(value)
     if magnitude and not 1e-3 <= magnitude < 1e5:
-        mantissa, exponent = f"{value:.3g}".split("e") if "e" in f"{value:.3g}" else (f"{value:.3g}", "")
-        return f"{mantissa}e{int(exponent)}" if exponent else mantissa
-    decimals = max(0, 3 - (math.floor(math.log10(magnitude)) if magnitude >= 1 else 0))
+        return f"{value:.3g}"
+    decimals = max(0, 3 - math.floor(math.log10(max(magnitude, 1.0))))
     return f"{value:.{decimals}f}"
+
+
+def end_labels(axes, ends, gap):
+    """Texts beside the right ends of lines: `ends` holds (value, text, colour), kept `gap` of the axis apart."""
+    low, high = axes.get_ylim()
+    places = spread([(value - low) / (high - low) for value, _, _ in ends], gap)
+    for (_, text, colour), y in zip(ends, places, strict=True):
+        place = {"xy": (1, y), "xycoords": "axes fraction", "xytext": (6, 0), "textcoords": "offset points"}
+        axes.annotate(text, **place, fontsize=TICK, color=colour, va="center", weight="bold", linespacing=1.15)
+
+
+def spread(positions, gap):
+    """One or two positions, moved apart around their middle where they are nearer than `gap`."""
+    if len(positions) < 2 or abs(positions[1] - positions[0]) >= gap:
+        return list(positions)
+    middle, half = sum(positions) / 2, gap / 2 if positions[1] >= positions[0] else -gap / 2
+    return [middle - half, middle + half]
 
 
 def check_path(path):
