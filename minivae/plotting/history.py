@@ -7,6 +7,7 @@ import numpy as np
 from .style import (
     DASH,
     INK,
+    LABEL,
     MUTED,
     SMALL,
     TICK,
@@ -60,6 +61,11 @@ def plot_history(history, path=None, *, beta=1.0, title="Training", subtitle=Non
     if weight == "":
         names["loss"] += " (negative ELBO)"
     ends = f"epochs {epochs[0]:g}{DASH}{epochs[-1]:g}" if len(epochs) > 1 else f"epoch {epochs[0]:g}"
+    best = _lowest(columns.get("validation_loss"))
+    if best is not None and best < len(epochs) - 1:
+        facts.append(
+            f"lowest validation loss {number(columns['validation_loss'][best])} at epoch {epochs[best]:g} (ring)"
+        )
     subtitle = subtitle or ", ".join([f"Nats per example, {ends}", *facts])
 
     main, strip = 2.9, 1.35
@@ -70,9 +76,13 @@ def plot_history(history, path=None, *, beta=1.0, title="Training", subtitle=Non
             _strip(axes, epochs, values, label)
     else:
         upper = figure
-    for axes, term in zip(upper.subplots(1, 3), TERMS, strict=True):
+    panels = upper.subplots(1, 3)
+    for axes, term in zip(panels, TERMS, strict=True):
         _panel(axes, epochs, columns[f"train_{term}"], columns.get(f"validation_{term}"), names[term])
-    upper.axes[0].set_ylabel("nats per example", fontsize=TICK + 1, color=INK)
+    panels[0].set_ylabel("nats per example", fontsize=LABEL, color=INK)
+    if best is not None and best < len(epochs) - 1:
+        ring = {"markersize": 8, "markerfacecolor": "none", "markeredgecolor": VALIDATION, "zorder": 4}
+        panels[0].plot(epochs[best], columns["validation_loss"][best], "o", **ring)
     return finish(figure, path)
 
 
@@ -96,6 +106,10 @@ def frame(series):
         tail = whole
     pad = 0.06 * (tail[1] - tail[0]) or max(0.5, 0.02 * abs(tail[0]))
     return tail[0] - pad, tail[1] + pad
+
+
+def _lowest(values):
+    return None if values is None or np.isnan(values).all() else int(np.nanargmin(values))
 
 
 def _panel(axes, epochs, train, validation, title):
@@ -163,7 +177,7 @@ def _epoch_axis(axes, epochs):
     else:
         space = 0.02 * (epochs[-1] - epochs[0])
         axes.set_xlim(epochs[0] - space, epochs[-1] + space)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
 
 
 def _plain(value):

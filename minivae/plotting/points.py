@@ -28,7 +28,7 @@ def plot_points(
     labels=None,
     path=None,
     *,
-    title="Data, reconstructions and samples",
+    title=None,
     subtitle=None,
 ):
     """Points of the plane, side by side in panels of equal scale and the same limits.
@@ -37,14 +37,16 @@ def plot_points(
     labels : (n,), classes (up to ten) or numbers; None colours by density
     """
     data = checks.matrix("data", data, columns=2)
+    labels = checks.vector("labels", labels, len(data))
     panels = [("data", data, labels)]
     if reconstructions is not None:
-        panels.append(("reconstructions", checks.matrix("reconstructions", reconstructions, rows=len(data), columns=2)))
-        panels[-1] += (labels,)
+        reconstructions = checks.matrix("reconstructions", reconstructions, rows=len(data), columns=2)
+        panels.append(("reconstructions", reconstructions, labels))
     if samples is not None:
         panels.append(("samples from the prior", checks.matrix("samples", samples, columns=2), None))
-    labels = checks.vector("labels", labels, len(data))
     path = check_path(path)
+    if title is None:
+        title = ", ".join(name for name, _, _ in panels).capitalize()
 
     low, high = frame_limits([points for _, points, _ in panels], flattest=0.6)
     wide, tall = (high - low) / (high - low).max() * (WIDTH - 0.6) / 3
@@ -52,14 +54,13 @@ def plot_points(
     figure = new_figure(len(panels) * (wide + 0.15) + key_width, tall + 0.8, title, subtitle)
     grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (name, points, colours) in zip(grid, panels, strict=True):
-        style_axes(axes, f"{name} ({len(points)})", xlabel="feature 0")
-        mapping = scatter(axes, points, None if colours is None else labels, by_density=labels is None)
+        style_axes(axes, f"{name} ({len(points):,})", xlabel="feature 0")
+        mapping = scatter(axes, points, colours, by_density=labels is None)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
         outside = int(np.count_nonzero(((points < low) | (points > high)).any(axis=1)))
         if outside:
-            axes.text(
-                0.98, 0.02, f"{outside} outside", transform=axes.transAxes, ha="right", fontsize=SMALL, color=MUTED
-            )
+            style = {"fontsize": SMALL, "color": MUTED, "ha": "right"}
+            axes.text(0.98, 0.02, f"{outside} outside the frame", transform=axes.transAxes, **style)
         if axes is grid[0]:
             axes.set_ylabel("feature 1", fontsize=LABEL, color=INK)
             first = mapping
@@ -118,9 +119,10 @@ def frame_limits(clouds, flattest=1.0):
     """
     points = np.concatenate(clouds).astype(np.float64)
     inner = np.percentile(points, (0.1, 99.9), axis=0)
+    inner += np.outer((-0.2, 0.2), np.ptp(inner, axis=0))
     low, high = points.min(axis=0), points.max(axis=0)
     # Outliers are cut only where they would squash the rest.
-    squash = (high - low) > 1.5 * (inner[1] - inner[0])
+    squash = (high - low) > 1.2 * (inner[1] - inner[0])
     low, high = np.where(squash, inner[0], low), np.where(squash, inner[1], high)
     centre = (low + high) / 2
     half = 0.54 * (high - low)
