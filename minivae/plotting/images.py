@@ -52,6 +52,7 @@ def plot_reconstructions(
     most = min(count, max(1, round(10 * min(2.0, math.sqrt(height / width)))))
     rows = -(-count // most)
     columns = -(-count // rows)
+    # Wide images get wider tiles: they would be too flat to see.
     scale = whole_scale(
         width,
         columns,
