@@ -41,7 +41,10 @@ class Termination:
 
     def _handle(self, signum, frame):
         self.requested = True
-        signal.raise_signal(signal.SIGINT)
+        interrupt = signal.getsignal(signal.SIGINT)
+        if not callable(interrupt):  # a shell's background jobs ignore Ctrl-C
+            raise KeyboardInterrupt
+        interrupt(signal.SIGINT, frame)
 
     def __exit__(self, *exception):
         if self._main:

@@ -97,7 +97,16 @@ class TrainingState:
 
     @property
     def between_epochs(self):
+        """Whether no epoch is under way."""
         return self.step == self.first + self.history.epochs * self.batches
+
+    @property
+    def is_best(self):
+        """Whether these are the parameters at the end of an epoch with a lower validation loss than all before it."""
+        losses = self.history.get("validation_loss")
+        if not losses or self.finished or not self.between_epochs:
+            return False
+        return losses[-1] < min(losses[:-1], default=float("inf"))
 
     @property
     def finite(self):

@@ -194,5 +194,3 @@ def _checked(name, data, model, pixels):
     unit_interval = "bernoulli" if pixels != "grey" else model.likelihood_name
     check_data(name, data, features=model.features, likelihood=unit_interval)
     return np.ascontiguousarray(data if data.dtype in (np.uint8, np.float32, np.float64) else data.astype(model.dtype))
-
-
