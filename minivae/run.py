@@ -197,8 +197,8 @@ def as_history(path):
     try:
         rows = list(csv.reader(io.StringIO(_read_text(path, LONGEST_HISTORY))))
         header, numbers = rows[0], [[float(value) for value in row] for row in rows[1:]]
-        if not numbers or any(len(row) != len(header) for row in numbers):
-            raise ValueError("its lines differ in length, or there are none")
+        if header[0] != "epoch" or not numbers or any(len(row) != len(header) for row in numbers):
+            raise ValueError("its lines differ in length, or are none of a run's")
     except (ValueError, IndexError, csv.Error) as error:
         raise ValueError(f"run: {path} is not the history of a run ({error})") from error
     return {column: list(values) for column, values in zip(header, zip(*numbers, strict=True), strict=True)}

@@ -77,7 +77,7 @@ def resume(args, say):
         arguments = _arguments(config, data, model)
         run.remove_unfinished(folder, run.FILES)
         run.write_config(folder, config)
-        if state:
+        if state and state.history:
             run.write_history(folder, state.history)
         return _train(args, say, folder, config, data, model, arguments, state)
 
@@ -100,7 +100,7 @@ def _last_good(folder, backend, say):
     config = run.read_config(folder)
     try:
         return VAE(**config["model"], backend=_backend(folder, backend)), None, config
-    except TypeError as error:
+    except (TypeError, AttributeError, OverflowError, MemoryError) as error:
         raise ValueError(f"--resume: {folder / run.CONFIG} describes no model ({error})") from error
 
 
@@ -114,14 +114,14 @@ def _backend(folder, backend):
 def _arguments(config, data, model):
     """What `fit` is called with, checked."""
     choices = config["training"]
-    steps_per_epoch = -(-len(data.train) // min(choices["batch_size"], len(data.train)))
-    try:
-        optimizer = options.make_optimizer(Namespace(**choices), steps_per_epoch)
-    except (TypeError, AttributeError) as error:
-        raise ValueError(f"run: the configuration describes no optimizer ({error})") from error
     keys = ("epochs", "batch_size", "pixels", "validation_noise", "early_stopping", "seed")
-    settings = {"validation": data.test} | {key: choices[key] for key in keys}
-    training.check_arguments(model, data.train, **settings)
+    try:
+        settings = {"validation": data.test} | {key: choices[key] for key in keys}
+        training.check_arguments(model, data.train, **settings)
+        steps_per_epoch = -(-len(data.train) // min(choices["batch_size"], len(data.train)))
+        optimizer = options.make_optimizer(Namespace(**choices), steps_per_epoch)
+    except (TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise ValueError(f"run: the configuration describes no training ({error})") from error
     return settings | {"optimizer": optimizer}
 
 
