@@ -11,37 +11,32 @@ line has the figures.
 
 import argparse
 import json
+import multiprocessing
+import os
 import random
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 from minivae import checkpoint
+from minivae.cli import main
 
-# 150 steps, each followed by a checkpoint
-OPTIONS = [
-    "--data",
-    "rings",
-    "--size",
-    "1600",
-    "--batch-size",
-    "32",
-    "--hidden",
-    "16",
-    "--latent",
-    "2",
-    "--epochs",
-    "3",
-]
+# 60 steps, each followed by a checkpoint
+OPTIONS = ["--data", "rings", "--size", "640", "--batch-size", "32", "--hidden", "16", "--latent", "2", "--epochs", "3"]
 OPTIONS += ["--backend", "numpy", "--no-pictures", "--checkpoint-every", "1"]
 
+# Each life is a fork of a process that has imported the package: without it, most of the time would go into imports.
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["minivae.trainer", "minivae.cli"])
 
-def train(*arguments):
-    command = [sys.executable, "-m", "minivae", "train", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+def live(log, *arguments):
+    """One life: `minivae train` with these arguments, its output in a file."""
+    with open(log, "w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        raise SystemExit(main(["train", *map(str, arguments)]))
 
 
 def contents(path):
@@ -58,17 +53,24 @@ class Killer:
     def __init__(self, folder, seed):
         self._folder, self._random = Path(folder), random.Random(seed)
 
+    def _start(self, *arguments):
+        process = processes.Process(target=live, args=(self._folder / "log", *arguments))
+        process.start()
+        return process
+
+    def _expect_success(self, process):
+        if process.exitcode:
+            raise RuntimeError(f"a run ended with {process.exitcode}: {(self._folder / 'log').read_text()}")
+
     def _alone(self):
-        """Contents of a run left alone, and how long its process takes in all and until its first checkpoint."""
+        """Contents of a run left alone, and how long it takes in all and until its first checkpoint."""
         alone, started = self._folder / "alone", time.monotonic()
-        process, first = train(*OPTIONS, "--out", alone), None
-        while process.poll() is None:
+        process, first = self._start(*OPTIONS, "--out", alone), None
+        while process.is_alive():
             if first is None and (alone / "checkpoint.npz").exists():
                 first = time.monotonic() - started
             time.sleep(0.002)
-        if process.returncode:
-            raise RuntimeError(process.stderr.read().decode())
-        process.stderr.close()
+        self._expect_success(process)
         return contents(alone / "checkpoint.npz"), first, time.monotonic() - started
 
     def kill(self, count):
@@ -90,46 +92,41 @@ class Killer:
         while True:
             lives += 1
             begun = (folder / "config.json").exists()
-            process = (
-                train("--resume", folder, "--no-pictures", "--checkpoint-every", 1)
-                if begun
-                else train(*OPTIONS, "--out", folder)
-            )
-            if figures["kills"] < count and self._ended(process, first, total):
-                figures["kills"] += 1
-                figures["in_writes"] += any(folder.glob(".*.tmp"))
-                if (folder / "checkpoint.npz").exists():
-                    try:
-                        checkpoint.load_state(folder / "checkpoint.npz")
-                    except ValueError:
-                        figures["unreadable"] += 1
-                else:
-                    figures["before_first"] += 1
-                process.stderr.close()
-                continue
-            error = process.communicate()[1].decode()
-            if process.returncode:
-                raise RuntimeError(f"a run in {folder} ended with {process.returncode}: {error}")
-            return lives
+            resume = ("--resume", folder, "--no-pictures", "--checkpoint-every", 1)
+            process = self._start(*(resume if begun else (*OPTIONS, "--out", folder)))
+            if figures["kills"] == count or not self._killed(process, first, total):
+                process.join()
+                self._expect_success(process)
+                return lives
+            figures["kills"] += 1
+            figures["in_writes"] += any(folder.glob(".*.tmp"))
+            if (folder / "checkpoint.npz").exists():
+                try:
+                    checkpoint.load_state(folder / "checkpoint.npz")
+                except ValueError:
+                    figures["unreadable"] += 1
+            else:
+                figures["before_first"] += 1
 
-    def _ended(self, process, first, total):
+    def _killed(self, process, first, total):
         """Kills the process at a random moment; False if it had ended by then."""
-        # one in ten anywhere from the start; the rest while it trains, a little further than it may take
-        at = self._random.uniform(0, first) if self._random.random() < 0.1 else self._random.uniform(0.9 * first, total)
-        try:
-            process.wait(at)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            return True
-        return False
+        # one in five before the first checkpoint, the rest while it trains
+        early = self._random.random() < 0.2
+        process.join(self._random.uniform(0, first) if early else self._random.uniform(0.9 * first, total))
+        if not process.is_alive():
+            return False
+        process.kill()
+        process.join()
+        return True
 
 
-def main():
+def run():
     parser = argparse.ArgumentParser(description="Kill and resume a training run, over and over.")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    # so small a model is fastest on one thread, and killed processes leave no spinning ones to wait for
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         figures = Killer(folder, args.seed).kill(args.kills)
@@ -138,4 +135,4 @@ def main():
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run())

@@ -68,7 +68,7 @@ def add_train(parser):
         "--data",
         default="mnist",
         metavar="NAME|FILE",
-        help="mnist, rings, moons, pinwheel, or a .npy, .npz or IDX file",
+        help="mnist, rings, moons, pinwheel, or a .npy, .npz, .csv or IDX file",
     )
     add("--pixels", default="grey", choices=PIXELS, help="values as they are, 1 above 1/2, or drawn afresh at each use")
     add("--size", type=whole, metavar="N", help="use only N training examples")

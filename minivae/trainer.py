@@ -67,7 +67,7 @@ def resume(args, say):
         if data.fingerprint() != config["data"]["fingerprint"]:
             raise ValueError(f"--resume: {config['data']['name']} is not the data this run was trained on")
         if args.epochs not in (None, config["training"]["epochs"]):
-            if config["training"]["schedule"] == "cosine":
+            if config["training"].get("schedule") == "cosine":
                 raise ValueError(
                     "--epochs: cannot be changed, since the cosine schedule was laid out for the run's own"
                 )

@@ -1,4 +1,4 @@
-"""A user's own file: NPY, NPZ or IDX, plain or gzip, told apart by their first bytes and never by their name.
+"""A user's own file: NPY, NPZ or IDX, told apart by their first bytes, or CSV by its name; plain or gzip.
 
 Every file gives arrays or a ValueError that names it, whatever its bytes are, and no file makes the reader allocate
 more than a small multiple of what its packed length can hold.
@@ -14,6 +14,7 @@ from pathlib import Path
 from minivae.datasets.idx import read_idx
 from minivae.datasets.npy import MAGIC, read_npy
 from minivae.datasets.stream import Stream, unreadable
+from minivae.datasets.table import read_csv
 
 EXPANSION = 1032  # deflate never packs better: 258 bytes in 2 bits
 LARGEST_UNPACKED = 8 << 30  # bytes, over all arrays read from one packed file
@@ -22,6 +23,7 @@ ROLES = ("train", "test", "train_labels", "test_labels")
 
 def read_file(path):
     """Read a file; return a dict with the array "train" and, from NPZ, any of "test", "train_labels", "test_labels".
+    A CSV file can give "train_labels" too.
 
     An NPZ file needs an array named `train`, or must hold one array only (beside those three, if any); arrays with
     other names are not read.
@@ -67,16 +69,18 @@ def _read_open_file(name, file, length):
             except Exception as error:
                 raise unreadable(name, error) from error
             most = min(EXPANSION * length, LARGEST_UNPACKED)
-            return {"train": _read_array(start, Stream(name, unpacked, most, exact=False))}
-    return {"train": _read_array(start, Stream(name, file, length, exact=True))}
+            return _read_arrays(start, Stream(name, unpacked, most, exact=False))
+    return _read_arrays(start, Stream(name, file, length, exact=True))
 
 
-def _read_array(start, stream):
+def _read_arrays(start, stream):
     if start.startswith(MAGIC):
-        return read_npy(stream)
+        return {"train": read_npy(stream)}
     if start.startswith(b"\0\0"):
-        return read_idx(stream)
-    raise ValueError(f"{stream.name}: starts with {start!r}: expected an NPY, NPZ or IDX file, plain or gzip")
+        return {"train": read_idx(stream)}
+    if stream.name.lower().removesuffix(".gz").endswith(".csv"):
+        return read_csv(stream)
+    raise ValueError(f"{stream.name}: starts with {start!r}: expected an NPY, NPZ or IDX file, or a name in .csv")
 
 
 def _read_npz(name, file, length):

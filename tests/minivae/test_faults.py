@@ -1,6 +1,7 @@
 """What a machine can do to a run: kills, signals, full disks, folders that go away, two processes at once."""
 
 import errno
+import io
 import json
 import os
 import resource
@@ -33,8 +34,9 @@ def whole(tmp_path_factory):
     return folder
 
 
-def test_every_kill_resumes_to_the_same_weights(tmp_path):
+def test_every_kill_resumes_to_the_same_weights(tmp_path, monkeypatch):
     """benchmarks/kills.py does 200; here 20, at random moments of a run that saves after each step."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     report = Killer(tmp_path, seed=1).kill(20)
     assert report["kills"] == 20
     assert report["different"] == 0
@@ -70,37 +72,28 @@ def test_a_signal_before_training_writes_nothing(tmp_path, monkeypatch):
 
 
 class Disk:
-    """A disk that is full from the n-th write on, counted over all files: replaces `open` in `atomic`."""
+    """A disk that is full from the n-th write of the system on, counted over all files: replaces `open` in `atomic`."""
 
     def __init__(self, writes):
         self.left = writes
 
     def open(self, path, mode):
-        disk, file = self, open(path, mode)  # noqa: SIM115
+        disk = self
 
-        class File:
+        class File(io.FileIO):
             def write(self, content):
                 if disk.left == 0:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 disk.left -= 1
-                return file.write(content)
+                return super().write(content)
 
-            def __enter__(self):
-                return self
-
-            def __exit__(self, *exception):
-                file.close()
-
-            def __getattr__(self, name):
-                return getattr(file, name)
-
-        return File()
+        return io.BufferedWriter(File(path, mode))
 
 
 def test_a_disk_full_at_any_write_loses_no_good_file(tmp_path, monkeypatch, capsys, whole):
     """Each write of a run in turn fails, and all after it; then there is room again and the run goes on."""
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 0, 1 << 40))
-    options = ["--size", "200", "--epochs", "2", "--checkpoint-every", "3"]
+    options = ["--size", "96", "--epochs", "2", "--checkpoint-every", "2"]
     assert main(["train", *TINY, *options, "--out", str(tmp_path / "whole")]) == 0
     writes = 0
     while True:
@@ -123,8 +116,8 @@ def test_a_disk_full_at_any_write_loses_no_good_file(tmp_path, monkeypatch, caps
             assert main(["train", "--resume", str(folder), "--no-pictures"]) == 0
             assert_same_run(tmp_path / "whole", folder)
         shutil.rmtree(folder)
-        writes += 1 if writes < 20 else 7
-    assert writes > 60
+        writes += 1
+    assert writes > 15
 
 
 def test_a_file_size_limit_is_met_by_the_system_itself(tmp_path):
@@ -273,7 +266,13 @@ with Saver(Path(sys.argv[1]), model, {}, 2) as saver:
     mv.fit(model, data, epochs=100, batch_size=16, on_checkpoint=save)
 print(seen[1000], seen[10000])
 """
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+    )
     early, late = map(int, done.stdout.split())
     assert late - early < 2 << 20, (early, late)
 
@@ -284,7 +283,7 @@ def test_a_config_from_a_stranger(tmp_path, whole, capsys):
     good = json.loads((whole / "config.json").read_text())
     paths = [(key,) for key in good] + [(key, inner) for key in ("data", "model", "training") for inner in good[key]]
     for path in paths:
-        for value in (None, [], {}, -1, "x", 1e400, "absent"):
+        for value in (None, {}, -1, "x", 1e400, "absent"):
             config = json.loads(json.dumps(good))
             at = config
             for key in path[:-1]:
