@@ -1,0 +1,5 @@
+"""x"""
+
+
+def diagnose(result, claimed, subject):
+    return "?"
