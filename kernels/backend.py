@@ -1,0 +1,125 @@
+"""Backends by name, and recorded sequences of kernel calls."""
+
+import importlib
+
+from . import naive
+
+# name: (module, what it needs). In order of preference: "auto" takes the first that is available.
+BACKENDS = {
+    "numpy": ("numpy_backend", "NumPy"),
+}
+
+# The kernels: the public functions of the specification that are defined there.
+CONTRACT = tuple(
+    name
+    for name, value in vars(naive).items()
+    if callable(value) and not name.startswith("_") and value.__module__ == naive.__name__
+)
+
+# What a backend does with its arrays: zeros(shape, dtype); from_host(array) -> the backend's array; to_host(array) ->
+# a NumPy array, the same memory where the backend computes on the host; assign(destination, source) copies a NumPy
+# array or a number.
+MEMORY = ("zeros", "from_host", "to_host", "assign")
+
+
+def _load(name):
+    return importlib.import_module(f".{BACKENDS[name][0]}", __package__)
+
+
+def available_backends():
+    """The names of the backends that work on this machine, best first."""
+    names = []
+    for name in BACKENDS:
+        try:
+            _load(name)
+        except ImportError:
+            continue
+        names.append(name)
+    return tuple(names)
+
+
+def load_backend(name):
+    """The backend called `name`, or for "auto" the best one present, as a new `Backend`.
+
+    Raises
+    ------
+    ValueError
+        If there is no backend of that name, or it cannot run here; the message says what it needs.
+    """
+    if name == "auto":
+        name = available_backends()[0]
+    if name not in BACKENDS:
+        raise ValueError(f"backend: got {name!r}, expected 'auto' or one of {', '.join(map(repr, BACKENDS))}")
+    try:
+        module = _load(name)
+    except ImportError as error:
+        raise ValueError(f"backend {name!r} cannot run here: {error}; it needs {BACKENDS[name][1]}") from error
+    return Backend(name, module)
+
+
+class Program:
+    """A fixed sequence of kernel calls on fixed arrays: calling it makes them all again.
+
+    `calls` lists them as (kernel name, arguments); printed, it shows them one a line with the arrays' shapes.
+    """
+
+    def __init__(self, module, calls):
+        self.calls = tuple(calls)
+        self._bound = tuple((getattr(module, name), arguments) for name, arguments in self.calls)
+
+    def __call__(self):
+        for kernel, arguments in self._bound:
+            kernel(*arguments)
+
+    def __str__(self):
+        return "\n".join(f"{name}({', '.join(map(_describe, arguments))})" for name, arguments in self.calls)
+
+
+def _describe(argument):
+    shape = getattr(argument, "shape", None)
+    return repr(argument) if shape is None else "x".join(map(str, shape)) or "scalar"
+
+
+class Backend:
+    """One model's access to the kernels: every function of CONTRACT and MEMORY as an attribute.
+
+    `record` turns a step into a `Program`. A backend module may offer `compile_program(calls)` to return something
+    better than a loop over the calls: a captured graph, or fused kernels.
+    """
+
+    def __init__(self, name, module):
+        self.name = name
+        self.module = module
+        for function in CONTRACT + MEMORY:
+            setattr(self, function, getattr(module, function))
+
+    @property
+    def on_host(self):
+        """Whether the backend's arrays are NumPy arrays, so that reading one costs nothing."""
+        return getattr(self.module, "ON_HOST", True)
+
+    def record(self, step):
+        """Runs step(), which must only call kernels on arrays that stay where they are, and returns it as a Program."""
+        calls = []
+
+        def recorder(name):
+            kernel = getattr(self.module, name)
+
+            def call(*arguments):
+                kernel(*arguments)
+                calls.append((name, arguments))
+
+            return call
+
+        try:
+            for name in CONTRACT:
+                setattr(self, name, recorder(name))
+            step()
+        finally:
+            for name in CONTRACT:
+                setattr(self, name, getattr(self.module, name))
+        compiler = getattr(self.module, "compile_program", None)
+        return compiler(calls) if compiler else Program(self.module, calls)
+
+    def __repr__(self):
+        return f"Backend({self.name!r})"
