@@ -81,8 +81,8 @@ def _same_answer(first, second, subject, twin, report):
     if sources:
         raise Finding(
             "random",
-            f"forward answers differently on the same input (by {size}): it draws from its own `{sources[0]}`; freeze it "
-            f"with generator=, or pass the noise as fixed=",
+            f"forward answers differently on the same input (by {size}): it draws from its own `{sources[0]}`; "
+            "freeze that with generator=, or pass the noise as fixed=",
         )
     if twin is not None and _apart(flat(first), flat(twin())) <= SAME:
         raise Finding("state", f"forward answers differently the second time (by {size}): it changed state of its own")
@@ -107,8 +107,8 @@ def _same_gradient(first, second, subject):
     name = changed[0]
     raise Finding(
         "random backward",
-        f"gradient of '{name}' differs from call to call (by {_size(first[name], second[name])}) while forward does not: "
-        "backward draws fresh noise, or keeps state; it must use what forward used",
+        f"gradient of '{name}' differs from call to call (by {_size(first[name], second[name])}) while forward "
+        "does not: backward draws fresh noise, or keeps state; it must use what forward used",
     )
 
 

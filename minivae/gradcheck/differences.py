@@ -78,16 +78,16 @@ class Differences:
         """Best entry of the central tableau: (value, error, step); error is infinite with fewer than two rows."""
         steps = self._steps((0, 2))
         quotients = [(up - down) / (a + b) for up, a, down, b in (self.rows[h] for h in steps)]
-        return self._extrapolate(steps, quotients, power=2)
+        return self._extrapolate(steps, quotients, 2, self.gaps()[1])
 
     def one_sided(self, side):
         """Best entry of the right (side 0) or left (side 2) tableau."""
         steps = self._steps((side,))
         sign = 1.0 if side == 0 else -1.0
         quotients = [sign * self.rows[h][side] / self.rows[h][side + 1] for h in steps]
-        return self._extrapolate(steps, quotients, power=1)
+        return self._extrapolate(steps, quotients, 1)
 
-    def _extrapolate(self, steps, quotients, power):
+    def _extrapolate(self, steps, quotients, power, gaps=None):
         best = (quotients[-1] if quotients else np.nan, np.inf, steps[-1] if steps else np.nan)
         previous = []
         for k, quotient in enumerate(quotients):
@@ -99,27 +99,43 @@ class Differences:
                 row.append(row[j - 1] + (row[j - 1] - previous[j - 1]) / (2.0 ** (power * j) - 1.0))
                 rounding *= 1.0 if power == 2 else 2.0  # one-sided weights add up faster
                 error = max(abs(row[j] - row[j - 1]), abs(row[j] - previous[j - 1])) + 2.0 * rounding
+                if gaps is not None and not self._smooth(steps[k - j : k + 1], gaps[k - j : k + 1]):
+                    # A kink between -h and h moves the central quotient by up to half the gap, which neighbouring
+                    # entries may share: their agreement is then no estimate.
+                    error = max(error, 0.5 * max(abs(g) for g in gaps[max(0, k - 3) : k + 2]))
                 if error < best[1]:
                     best = (row[j], error, steps[k])
             previous = row
         return best
 
-    def jumps(self):
-        """Difference of the one-sided quotients per step, largest step first: about h * phi'' where phi is smooth."""
+    def gaps(self):
+        """Steps, and right minus left quotient at each: h times the second derivative, or constant at a kink."""
         steps = self._steps((0, 2))
         return steps, [u / a + d / b for u, a, d, b in (self.rows[h] for h in steps)]
 
-    def bends_smoothly(self, last=3):
-        """Whether the one-sided quotients approach each other over the last steps (a constant gap is a kink at 0)."""
-        steps, gaps = (values[-last:] for values in self.jumps())
-        pairs = list(zip(steps[1:], gaps, gaps[1:], strict=False))
-        return bool(pairs) and all(abs(b) <= 0.75 * abs(a) + 8.0 * self.noise / h for h, a, b in pairs)
+    def _smooth(self, steps, gaps, floor=0.0):
+        """Whether the gaps shrink from step to step as for a smooth function: by 2 (2nd derivative) to 8 (4th)."""
+        for h, a, b in zip(steps[1:], gaps, gaps[1:], strict=False):
+            noise = 8.0 * self.noise / h + floor
+            if abs(b) > 0.75 * abs(a) + noise or abs(a) > 12.0 * abs(b) + 12.0 * noise:
+                return False
+        return True
 
-    def crosses_kink(self):
-        """Whether the gap of the one-sided quotients collapses from one step to the next (smooth: a factor 2 to 8)."""
-        steps, gaps = self.jumps()
-        pairs = zip(steps[1:], gaps, gaps[1:], strict=False)
-        return any(abs(a) > 16.0 * abs(b) + 100.0 * self.noise / h for h, a, b in pairs)
+    def smooth_at_the_end(self):
+        """Whether the three smallest steps show no kink."""
+        steps, gaps = self.gaps()
+        return len(gaps) > 1 and self._smooth(steps[-3:], gaps[-3:])
+
+    def smooth_below(self, step, floor):
+        """Whether no step up to this one shows a kink that matters against `floor`."""
+        near = [(h, g) for h, g in zip(*self.gaps(), strict=True) if h <= step]
+        return self._smooth([h for h, _ in near], [g for _, g in near], floor)
+
+    def keeps_gap(self, gap):
+        """Whether the smallest three steps at which rounding allows a look all show this gap."""
+        steps, gaps = self.gaps()
+        clear = [g for h, g in zip(steps, gaps, strict=True) if 8.0 * self.noise / h < 0.25 * abs(gap)][-3:]
+        return len(clear) == 3 and all(abs(g - gap) < 0.3 * abs(gap) for g in clear)
 
     def discontinuous(self):
         """Whether phi(+-h) - phi(0) stops shrinking with h."""
@@ -168,19 +184,19 @@ def differentiate(differences, scale, expected, rtol, floor, thorough=True):
         agrees = abs(value - expected) <= rtol * size + SAFETY * error + floor
         return agrees and SAFETY * error <= rtol * size + floor
 
-    if (settled() and differences.bends_smoothly()) or not thorough:
+    if (settled() and differences.smooth_at_the_end()) or not thorough:
         return Derivative(*differences.central())
     for k in range(1, DOWN + 1):
         differences.add(step / 2.0**k)
-        if k >= 3 and settled() and differences.bends_smoothly():
+        if k >= 3 and settled() and differences.smooth_at_the_end():
             break
     if not settled():
         for k in range(3, UP + 3):
             differences.add(step * 2.0**k)
-    return _conclude(differences, rtol)
+    return _conclude(differences, step, rtol)
 
 
-def _conclude(differences, rtol):
+def _conclude(differences, first, rtol):
     value, error, step = differences.central()
     right, right_error, right_step = differences.one_sided(0)
     left, left_error, left_step = differences.one_sided(2)
@@ -192,13 +208,11 @@ def _conclude(differences, rtol):
     if differences.discontinuous():
         return Derivative(value, error, step, "jump", left, right, differences.most_bent())
     apart = SAFETY * (right_error + left_error) + rtol * max(abs(right), abs(left))
-    if abs(right - left) > apart:
-        return Derivative(
-            0.5 * (left + right), right_error + left_error, step, "kink", left, right, differences.most_bent()
-        )
-    if differences.crosses_kink():
-        return Derivative(value, error, step, "near kink", left, right, differences.most_bent())
-    return Derivative(value, error, step, "smooth", left, right)
+    if abs(right - left) > apart and differences.keeps_gap(right - left):
+        both = right_error + left_error
+        return Derivative(0.5 * (left + right), both, step, "kink", left, right, differences.most_bent())
+    kind = "smooth" if differences.smooth_below(4.0 * first, 0.1 * rtol * abs(value)) else "near kink"
+    return Derivative(value, error, step, kind, left, right, differences.most_bent())
 
 
 def noise_amplification(line, start, cotangent, eps, scale):

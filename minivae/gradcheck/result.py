@@ -20,20 +20,28 @@ class Coordinate:
     left: float = np.nan
     right: float = np.nan
     bend: str = ""  # the output that bends, for a kink
+    beside: Coordinate | None = None  # the same derivative judged a little way off the kink
 
     @property
     def wrong(self):
-        """Whether the difference exceeds the tolerance; at a kink, whether no one-sided slope is near."""
+        """Whether the difference exceeds the tolerance; on a kink, where there is no derivative, beside it."""
         if self.kind in ("jump", "undefined"):
             return True
         if self.kind == "kink":
-            low, high = sorted((self.left, self.right))
-            return not low - self.tolerance <= self.analytic <= high + self.tolerance
+            return self.beside is not None and self.beside.wrong
         return not abs(self.analytic - self.numeric) <= self.tolerance
+
+    @property
+    def between(self):
+        """On a kink: whether the claim lies between the two slopes (several kinks in one place may put it outside)."""
+        low, high = sorted((self.left, self.right))
+        return low - self.tolerance <= self.analytic <= high + self.tolerance
 
     @property
     def excess(self):
         """The error in units of the tolerance."""
+        if self.kind == "kink":
+            return self.beside.excess if self.beside is not None else 0.0
         gap = abs(self.analytic - self.numeric)
         return gap / self.tolerance if self.tolerance > 0 else (np.inf if gap > 0 else 0.0)
 
@@ -204,9 +212,11 @@ def _array_lines(array, width):
             lines[0] += f", one wrong coordinate missed with p {_small(array.miss_probability)}"
     if array.kinks:
         c = array.kinks[0]
+        beside = sum(k.beside is not None and k.beside.kind != "kink" for k in array.kinks)
         lines.append(
             f"    {len(array.kinks)} on a kink, first at {_place(c)}{c.bend}: slope {c.left:.6g} to the left, "
-            f"{c.right:.6g} to the right, backward gives {c.analytic:.6g} (in between)"
+            f"{c.right:.6g} to the right, backward gives {c.analytic:.6g} ({'between' if c.between else 'outside'}); "
+            f"{beside} judged beside it instead"
         )
     if array.near_kinks:
         c = array.near_kinks[0]
@@ -230,10 +240,7 @@ def _describe(c):
     if c.kind == "undefined":
         return f"worst at {_place(c)}: the function is finite on neither side, at any step"
     if c.kind == "kink":
-        return (
-            f"worst at {_place(c)}: a kink{c.bend} with slope {c.left:.9g} to the left and {c.right:.9g} to the right, "
-            f"backward gives {c.analytic:.9g}, outside both"
-        )
+        return _describe(c.beside) + f" (moved off the kink{c.bend} that lies here)"
     where = "along a random direction" if c.index is None else f"at {_place(c)}"
     return (
         f"worst {where}: backward gives {c.analytic:.9g}, differences give {c.numeric:.9g} +- {c.error:.0e}; "
