@@ -14,6 +14,7 @@ import numpy as np
 
 SAFETY = 10.0  # tolerance in units of the estimated error
 COLUMNS = 4  # extrapolation beyond h^8 only fits noise
+BLURRED = 30.0  # near kinks, an estimated error beyond this many relative tolerances is itself in doubt
 DOWN, UP = 14, 4  # halvings below and doublings above the first three steps, when those do not settle it
 
 
@@ -99,7 +100,8 @@ class Differences:
                 row.append(row[j - 1] + (row[j - 1] - previous[j - 1]) / (2.0 ** (power * j) - 1.0))
                 rounding *= 1.0 if power == 2 else 2.0  # one-sided weights add up faster
                 error = max(abs(row[j] - row[j - 1]), abs(row[j] - previous[j - 1])) + 2.0 * rounding
-                if gaps is not None and not self._smooth(steps[k - j : k + 1], gaps[k - j : k + 1]):
+                window = slice(max(0, k - max(j, 2)), k + 2)
+                if gaps is not None and not self._smooth(steps[window], gaps[window]):
                     # A kink between -h and h moves the central quotient by up to half the gap, which neighbouring
                     # entries may share: their agreement is then no estimate.
                     error = max(error, 0.5 * max(abs(g) for g in gaps[max(0, k - 3) : k + 2]))
@@ -212,6 +214,9 @@ def _conclude(differences, first, rtol):
         both = right_error + left_error
         return Derivative(0.5 * (left + right), both, step, "kink", left, right, differences.most_bent())
     kind = "smooth" if differences.smooth_below(4.0 * first, 0.1 * rtol * abs(value)) else "near kink"
+    if kind == "near kink" and SAFETY * error > BLURRED * rtol * abs(value):
+        # Kinks at every step that rounding allows: no estimate from agreement, only the size of the gaps.
+        error = max(error, 0.5 * max(abs(g) for h, g in zip(*differences.gaps(), strict=True) if h <= 4.0 * first))
     return Derivative(value, error, step, kind, left, right, differences.most_bent())
 
 
