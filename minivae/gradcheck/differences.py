@@ -14,7 +14,6 @@ import numpy as np
 
 SAFETY = 10.0  # tolerance in units of the estimated error
 COLUMNS = 4  # extrapolation beyond h^8 only fits noise
-BLURRED = 30.0  # near kinks, an estimated error beyond this many relative tolerances is itself in doubt
 DOWN, UP = 14, 4  # halvings below and doublings above the first three steps, when those do not settle it
 
 
@@ -214,7 +213,7 @@ def _conclude(differences, first, rtol):
         both = right_error + left_error
         return Derivative(0.5 * (left + right), both, step, "kink", left, right, differences.most_bent())
     kind = "smooth" if differences.smooth_below(4.0 * first, 0.1 * rtol * abs(value)) else "near kink"
-    if kind == "near kink" and SAFETY * error > BLURRED * rtol * abs(value):
+    if kind == "near kink" and SAFETY * error > rtol * abs(value):
         # Kinks at every step that rounding allows: no estimate from agreement, only the size of the gaps.
         error = max(error, 0.5 * max(abs(g) for h, g in zip(*differences.gaps(), strict=True) if h <= 4.0 * first))
     return Derivative(value, error, step, kind, left, right, differences.most_bent())
