@@ -1,0 +1,224 @@
+"""`Dataset` and `load_dataset`: one shape for every source of examples."""
+
+import hashlib
+import operator
+import os
+from dataclasses import dataclass, replace
+from numbers import Real
+from pathlib import Path
+
+import numpy as np
+
+from minivae.datasets.checks import check_data, first_where
+from minivae.datasets.files import read_file
+from minivae.datasets.mnist import IMAGE_SHAPE, SOURCE, load_mnist
+from minivae.datasets.toy import TOY_SETS, make_toy
+
+dataset_names = ("mnist", *TOY_SETS)
+
+DTYPES = (np.uint8, np.float32, np.float64)
+LARGEST_EXACT = 1 << 24  # float32 holds every integer up to this one
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Examples to train on and examples held out, checked and read-only.
+
+    Attributes
+    ----------
+    name : str
+    train, test : (n, features) ndarray
+        uint8 (pixels 0..255), float32 or float64, the same in both; finite; C-contiguous.
+    train_labels, test_labels : (n,) int64 ndarray or None
+    image_shape : (height, width) or None
+        Set where a row is an image; height * width = features.
+    source : str
+        One line: the authors and the licence, or the name of the file.
+
+    Raises ValueError where one of these does not hold.
+    """
+
+    name: str
+    train: np.ndarray
+    test: np.ndarray
+    train_labels: np.ndarray | None = None
+    test_labels: np.ndarray | None = None
+    image_shape: tuple[int, int] | None = None
+    source: str = ""
+
+    def __post_init__(self):
+        check_data(f"{self.name}: train", self.train)
+        check_data(f"{self.name}: test", self.test, features=self.features)
+        if self.train.dtype not in DTYPES or self.train.dtype != self.test.dtype:
+            raise ValueError(
+                f"{self.name}: train and test must both be uint8, float32 or float64, "
+                f"got {self.train.dtype} and {self.test.dtype}"
+            )
+        if self.image_shape is not None and np.prod(self.image_shape) != self.features:
+            raise ValueError(f"{self.name}: image_shape {self.image_shape} does not match {self.features} features")
+        for part in ("train", "test"):
+            rows, labels = getattr(self, part), getattr(self, f"{part}_labels")
+            object.__setattr__(self, part, _read_only(rows))
+            if labels is not None:
+                labels = _check_labels(f"{self.name}: {part}_labels", labels, len(rows))
+                object.__setattr__(self, f"{part}_labels", _read_only(labels))
+
+    @property
+    def features(self):
+        """Number of columns of `train` and `test`."""
+        return self.train.shape[1]
+
+    def fingerprint(self):
+        """SHA-256 (hexadecimal) over shape, dtype and bytes of `train` and `test`: the same data, the same string."""
+        digest = hashlib.sha256()
+        for array in (self.train, self.test):
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(array)
+        return digest.hexdigest()
+
+
+def load_dataset(name_or_path, *, size=None, test_fraction=0.1, seed=0):
+    """Load a data set by its name, or a file.
+
+    Names: "mnist" (shipped, uint8, 60000 + 10000 images) and the two-dimensional toy sets "rings", "moons" and
+    "pinwheel" (drawn afresh, see `minivae.datasets.toy.make_toy`). A name wins over a file so called: write ./mnist.
+
+    Files are told apart by their content:
+
+    - NPY: one array. NPZ: an array `train`, or one array only; optional `test`, `train_labels`, `test_labels`.
+      Nothing is ever unpickled.
+    - IDX, the format of MNIST. NPY and IDX may be packed with gzip.
+
+    An array (n, height, width) becomes rows of height * width features; (n, features) is taken as it is, and has no
+    `image_shape` except that 784 features are taken for 28x28 pixels. uint8, float32 and float64 stay; booleans, other
+    integers and float16 become float32, where integers beyond 2**24 are refused since float32 cannot tell them apart.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+    size : int, optional
+        Training rows: to draw, for a toy set (default 10000); to keep, the first ones, for the others (default all).
+        Test rows: a tenth of `size` for a toy set, all for the others.
+    test_fraction : float in (0, 1)
+        For a file without test rows: the share of its rows held out (rounded, at least one, never all). They are the
+        last of a seeded permutation; both parts keep the order of the file.
+    seed : int
+        Of the toy set's draw or of that permutation (`numpy.random.default_rng`).
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    ValueError
+        In one line, for an unknown name and for any file that is missing, damaged or not as described here.
+    """
+    seed = _check_integer("seed", seed, 0)
+    size = None if size is None else _check_integer("size", size, 1)
+    if isinstance(test_fraction, bool) or not isinstance(test_fraction, Real) or not 0 < test_fraction < 1:
+        raise ValueError(f"test_fraction must be a number between 0 and 1, both excluded, got {test_fraction!r}")
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        raise ValueError(f"name_or_path must be a data set's name or a path, got {type(name_or_path).__name__}")
+    if name_or_path == "mnist":
+        return _build("mnist", *load_mnist(), IMAGE_SHAPE, SOURCE, size)
+    if isinstance(name_or_path, str) and name_or_path in TOY_SETS:
+        size = 10_000 if size is None else size
+        arrays = make_toy(name_or_path, size, seed)
+        return Dataset(name_or_path, *arrays, source=f"synthetic, {size} training rows, seed {seed}")
+    try:
+        return _load_file(name_or_path, size, test_fraction, seed)
+    except MemoryError as error:
+        raise ValueError(f"{Path(name_or_path).name}: does not fit in memory") from error
+
+
+def _load_file(path, size, test_fraction, seed):
+    text = os.fsdecode(path)
+    if not text or "\0" in text:
+        raise ValueError(f"name_or_path must be a data set's name or a path, got {text!r}")
+    if isinstance(path, str) and not os.path.lexists(path) and Path(path).name == path and not Path(path).suffix:
+        names = ", ".join(dataset_names)
+        raise ValueError(f"unknown data set {path!r}: expected one of {names}, or the path of a file (there is none)")
+    name = Path(text).name
+    arrays = read_file(text)
+    train, image_shape = _as_rows(f"{name}: train", arrays["train"])
+    train_labels = arrays.get("train_labels")
+    if "test" in arrays:
+        test, _ = _as_rows(f"{name}: test", arrays["test"])
+        return _build(name, train, test, train_labels, arrays.get("test_labels"), image_shape, f"file {name}", size)
+    if "test_labels" in arrays:
+        raise ValueError(f"{name}: has test_labels and no test rows")
+    if len(train) < 2:
+        raise ValueError(f"{name}: has one row, which cannot be split: expected at least 2 rows, or test rows as well")
+    if train_labels is not None:
+        train_labels = _check_labels(f"{name}: train_labels", train_labels, len(train))
+    kept, held_out = _split(len(train), test_fraction, seed)
+    labels = (None, None) if train_labels is None else (train_labels[kept], train_labels[held_out])
+    return _build(name, train[kept], train[held_out], *labels, image_shape, f"file {name}", size)
+
+
+def _build(name, train, test, train_labels, test_labels, image_shape, source, size):
+    """A Dataset of the first `size` training rows."""
+    if size is not None and size > len(train):
+        raise ValueError(f"size must be at most the {len(train)} training rows of {name!r}, got {size}")
+    dataset = Dataset(name, train, test, train_labels, test_labels, image_shape, source)
+    if size is None or size == len(train):
+        return dataset
+    labels = None if dataset.train_labels is None else dataset.train_labels[:size]
+    return replace(dataset, train=dataset.train[:size], train_labels=labels)
+
+
+def _split(rows, test_fraction, seed):
+    """Indices of the rows kept and of those held out, each in increasing order."""
+    held_out = min(max(1, round(rows * test_fraction)), rows - 1)
+    order = np.random.default_rng(seed).permutation(rows)
+    return np.sort(order[:-held_out]), np.sort(order[-held_out:])
+
+
+def _as_rows(name, values):
+    """Values of 2 or 3 dimensions as rows of a supported dtype, and the shape of an image if a row is one."""
+    if values.ndim == 1:
+        raise ValueError(f"{name}: is 1-D {values.shape}, expected (rows, features) or (rows, height, width)")
+    image_shape = values.shape[1:] if values.ndim == 3 else (28, 28) if values.shape[1] == 784 else None
+    rows = values.reshape(len(values), -1)
+    # Before any split, so that a message counts the rows of the file.
+    check_data(name, rows)
+    if rows.dtype in DTYPES:
+        return rows, image_shape
+    if rows.dtype.kind in "iu" and rows.dtype.itemsize > 2:
+        # Two comparisons, since abs() of the smallest integer overflows.
+        found = first_where(rows, lambda chunk: (chunk > LARGEST_EXACT) | (chunk < -LARGEST_EXACT))
+        if found:
+            raise ValueError(
+                f"{name}: {rows[found]} at row {found[0]}, column {found[1]} is too large an integer for float32: "
+                f"expected at most {LARGEST_EXACT} in magnitude"
+            )
+    return rows.astype(np.float32), image_shape
+
+
+def _check_labels(name, labels, rows):
+    if not isinstance(labels, np.ndarray) or labels.ndim != 1 or labels.dtype.kind not in "biu":
+        found = f"{labels.dtype} {labels.shape}" if isinstance(labels, np.ndarray) else type(labels).__name__
+        raise ValueError(f"{name}: must be a 1-D array of integers, got {found}")
+    if len(labels) != rows:
+        raise ValueError(f"{name}: has {len(labels)} labels for {rows} rows")
+    if labels.dtype == np.uint64 and labels.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{name}: {labels.max()} does not fit in int64")
+    return labels.astype(np.int64)
+
+
+def _check_integer(name, value, least):
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, (bool, np.bool_)) or number < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    return number
+
+
+def _read_only(array):
+    """A read-only, C-contiguous view; the caller's own array keeps its flags."""
+    view = np.ascontiguousarray(array).view()
+    view.setflags(write=False)
+    return view

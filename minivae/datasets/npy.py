@@ -1,0 +1,59 @@
+"""NPY, NumPy's own format, parsed here so that a damaged or hostile header can do no harm.
+
+`numpy.load` trusts the header: it allocates what the header claims before it looks for the bytes, and a damaged one
+raises whatever the parser underneath happens to raise. Format: NumPy Enhancement Proposal 1 and `numpy.lib.format`.
+"""
+
+import ast
+import re
+import warnings
+
+import numpy as np
+
+MAGIC = b"\x93NUMPY"
+LENGTHS = {(1, 0): "<H", (2, 0): "<I", (3, 0): "<I"}
+LONGEST_HEADER = 4096  # a plain array needs 118 bytes
+SUPPORTED = re.compile(r"[<>|=]?(b1|[ui][1248]|f[248])")
+
+
+def read_npy(stream):
+    """Read one NPY array from a `minivae.datasets.stream.Stream`; ValueError where it is not well formed.
+
+    Booleans, integers and floats of 16 to 64 bits are read. Objects would need unpickling, which can run code, and are
+    refused, as are text, dates, complex and structured values.
+    """
+    magic, major, minor = stream.unpack("<6sBB")
+    if magic != MAGIC:
+        raise ValueError(f"{stream.name}: an NPY array starts with {MAGIC!r}, got {magic!r}")
+    if (major, minor) not in LENGTHS:
+        raise ValueError(f"{stream.name}: unknown NPY version {major}.{minor}, expected 1.0, 2.0 or 3.0")
+    (length,) = stream.unpack(LENGTHS[major, minor])
+    if length > LONGEST_HEADER:
+        raise ValueError(f"{stream.name}: NPY header of {length} bytes, expected at most {LONGEST_HEADER}")
+    dtype, fortran_order, shape = _parse(stream.name, stream.take(length))
+    stream.check_ndim(len(shape))
+    if dtype.kind == "b":
+        # A bool array over any byte but 0 and 1 is undefined behaviour.
+        return stream.values(np.dtype(np.uint8), shape) != 0
+    if fortran_order:
+        return np.ascontiguousarray(stream.values(dtype, shape[::-1]).T)
+    return stream.values(dtype, shape)
+
+
+def _parse(name, header):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a damaged header may hold a string with an invalid escape
+            fields = ast.literal_eval(header.decode("utf-8").strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError(f"{name}: damaged NPY header, not a Python dictionary") from error
+    if not isinstance(fields, dict) or fields.keys() != {"descr", "fortran_order", "shape"}:
+        raise ValueError(f"{name}: damaged NPY header, expected the keys descr, fortran_order and shape")
+    descr, fortran_order, shape = fields["descr"], fields["fortran_order"], fields["shape"]
+    if not isinstance(fortran_order, bool):
+        raise ValueError(f"{name}: damaged NPY header, fortran_order must be True or False")
+    if not isinstance(shape, tuple) or not all(type(extent) is int and 0 <= extent < 1 << 63 for extent in shape):
+        raise ValueError(f"{name}: damaged NPY header, shape must be a tuple of integers from 0 to 2**63 - 1")
+    if not isinstance(descr, str) or not SUPPORTED.fullmatch(descr):
+        raise ValueError(f"{name}: must hold booleans, integers or floats of 16 to 64 bits, got NPY type {descr!r:.80}")
+    return np.dtype(descr), fortran_order, shape

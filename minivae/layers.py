@@ -1,0 +1,135 @@
+"""Layers with hand-written backward passes.
+
+A layer's `forward` keeps what its `backward` needs, in its own buffers, which the next `forward` overwrites.
+`backward` takes the gradient of the loss by the layer's output and returns that by its input; parameter gradients are
+assigned, not added to.
+"""
+
+import numpy as np
+
+from . import kernels
+from .errors import expect, expect_array, expect_choice, expect_integer
+from .kernels.naive import ACTIVATIONS
+from .parameters import DTYPES, Parameters, RowBuffers, initial_dense
+
+
+def resolve_backend(backend):
+    """A backend by name, or a Backend as it is."""
+    return backend if isinstance(backend, kernels.Backend) else kernels.load_backend(backend)
+
+
+class Dense:
+    """y = activation(x @ weight + bias).
+
+    Parameters
+    ----------
+    inputs, outputs : widths; weight is (inputs, outputs), bias (outputs,)
+    activation : "identity", "relu", "tanh", "sigmoid" or "softplus"
+    dtype : "float32" or "float64"
+    backend : a name, or the `Backend` that a model's layers share
+    seed, index : the initial values are a function of these two (see `initial_dense`)
+    parameters, gradients : views of a model's buffers under "weight" and "bias"; by default the layer makes its own
+
+    Raises
+    ------
+    ValueError
+        For a width below 1, an unknown activation or dtype, or an input of another width or dtype.
+    """
+
+    def __init__(
+        self,
+        inputs,
+        outputs,
+        activation="identity",
+        *,
+        dtype="float32",
+        backend="numpy",
+        seed=0,
+        index=0,
+        parameters=None,
+        gradients=None,
+    ):
+        expect_integer("inputs", inputs, 1)
+        expect_integer("outputs", outputs, 1)
+        expect_choice("activation", activation, ACTIVATIONS)
+        expect_choice("dtype", dtype, DTYPES)
+        self.inputs, self.outputs, self.activation, self.dtype = inputs, outputs, activation, dtype
+        self.backend = resolve_backend(backend)
+        if parameters is None:
+            own = Parameters(self.shapes(inputs, outputs), self.backend, dtype)
+            parameters, gradients = own.values, own.gradients
+        self.parameters, self.gradients = parameters, gradients
+        weight, bias = initial_dense(seed, index, inputs, outputs)
+        self.backend.assign(parameters["weight"], weight.astype(dtype))
+        self.backend.assign(parameters["bias"], bias.astype(dtype))
+        self._buffers = RowBuffers(self.backend, dtype)
+        self.x = self.y = None
+
+    @staticmethod
+    def shapes(inputs, outputs):
+        return {"weight": (inputs, outputs), "bias": (outputs,)}
+
+    def forward(self, x):
+        """y (rows, outputs) from x (rows, inputs)."""
+        expect_array("x", x, (None, self.inputs), self.dtype)
+        self.x, self.y = x, self._buffers("y", x.shape[0], self.outputs)
+        self.backend.dense_forward(x, self.parameters["weight"], self.parameters["bias"], self.activation, self.y)
+        return self.y
+
+    def backward(self, dy, input_gradient=True):
+        """With da = dy * activation'(a): dweight = x.T @ da, dbias = sum of da over rows; returns dx = da @ weight.T.
+
+        `input_gradient=False` skips dx, which a first layer does not need, and returns None.
+        """
+        expect(self.x is not None, "backward", "no forward pass", "a forward pass before it")
+        expect_array("dy", dy, self.y.shape, self.dtype)
+        dx = self._buffers("dx", self.x.shape[0], self.inputs) if input_gradient else None
+        self.backend.dense_backward(
+            self.x,
+            self.parameters["weight"],
+            self.y,
+            dy,
+            self.activation,
+            dx,
+            self.gradients["weight"],
+            self.gradients["bias"],
+        )
+        return dx
+
+
+class Chain:
+    """Layers one after another: forward in order, backward in reverse. An empty chain passes its input on."""
+
+    def __init__(self, layers):
+        self.layers = list(layers)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, dy, input_gradient=True):
+        for layer in reversed(self.layers):
+            dy = layer.backward(dy, input_gradient or layer is not self.layers[0])
+        return dy
+
+
+def as_rows(name, x, features, dtype):
+    """Data as a C-contiguous (rows, features) array of `dtype`: bytes are divided by 255, floats are kept.
+
+    Raises ValueError for another shape, no rows, values that are not numbers, NaN or infinity.
+    """
+    x = np.asarray(x)
+    expect(
+        x.ndim == 2 and x.shape[0] > 0, name, f"shape {x.shape}", "two dimensions, (rows, features), and a row or more"
+    )
+    expect(x.shape[1] == features, name, f"{x.shape[1]} features", f"{features} features")
+    expect(x.dtype.kind in "fiub", name, x.dtype.name, "numbers")
+    if x.dtype == np.uint8:
+        return np.divide(x, 255, dtype=dtype)
+    rows = np.ascontiguousarray(x, dtype=dtype)
+    finite = np.isfinite(rows)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise ValueError(f"{name}: got {x[row, column]} in row {row}, column {column}, expected finite numbers")
+    return rows

@@ -1,0 +1,140 @@
+"""The terms of the negative ELBO, value and gradient next to each other. All values are in nats.
+
+    loss = mean over the batch of ( sum over features of nll + beta * sum over latents of kl )
+
+The mean over the batch is in the weights that `backward` takes: 1/n for each row gives the gradient of the loss above.
+"""
+
+import numpy as np
+
+from .errors import expect, expect_array, expect_choice
+from .kernels.naive import SCALES
+from .layers import resolve_backend
+from .parameters import DTYPES, Parameters, RowBuffers
+
+
+class GaussianKL:
+    """KL(N(mu, sigma^2) || N(0, 1)) = (mu^2 + sigma^2 - 1) / 2 - log sigma, for each example and latent.
+
+    Source: Kingma and Welling (arXiv:1312.6114), appendix B, there with the opposite sign and summed over latents.
+    """
+
+    def __init__(self, scale="softplus", *, dtype="float32", backend="numpy"):
+        expect_choice("scale", scale, SCALES)
+        expect_choice("dtype", dtype, DTYPES)
+        self.scale, self.dtype = scale, dtype
+        self.backend = resolve_backend(backend)
+        self._buffers = RowBuffers(self.backend, dtype)
+        self.mu = self.rho = self.sigma = self.kl = None
+
+    def forward(self, mu, rho, sigma):
+        """kl (n, latent) from mu, rho and the sampler's sigma, each (n, latent).
+
+        sigma is the very array z was drawn with; rho gives log sigma where sigma is too small for its own logarithm.
+        """
+        expect_array("mu", mu, (None, None), self.dtype)
+        expect_array("rho", rho, mu.shape, self.dtype)
+        expect_array("sigma", sigma, mu.shape, self.dtype)
+        self.mu, self.rho, self.sigma = mu, rho, sigma
+        self.kl = self._buffers("kl", *mu.shape)
+        self.backend.gaussian_kl_forward(mu, rho, sigma, self.scale, self.kl)
+        return self.kl
+
+    def backward(self, weight, dmu, drho):
+        """dmu += weight * mu; drho += weight * (sigma - 1 / sigma) * dsigma/drho. weight is (n,), one for each example.
+
+        The one backward pass that adds: mu and rho also feed the sampler, whose gradients dmu and drho hold already.
+        """
+        expect(self.mu is not None, "backward", "no forward pass", "a forward pass before it")
+        expect_array("weight", weight, self.mu.shape[:1], self.dtype)
+        self.backend.gaussian_kl_backward(self.mu, self.rho, self.sigma, weight, self.scale, dmu, drho)
+        return dmu, drho
+
+
+class _Likelihood:
+    """What the two likelihoods share: the forward pass that can make the gradient on the way, because it is then one
+    pass.
+    """
+
+    def __init__(self, *, dtype="float32", backend="numpy"):
+        expect_choice("dtype", dtype, DTYPES)
+        self.dtype = dtype
+        self.backend = resolve_backend(backend)
+        self._buffers = RowBuffers(self.backend, dtype)
+        self.x = self.output = self._gradient = None
+
+    def forward(self, x, output, weight=None):
+        """nll (n * samples,), the negative log-likelihood in nats of each row of `output`, summed over features.
+
+        x is (n, features), `output` (n * samples, features): sample s of example i is row i * samples + s. With
+        `weight` (n * samples,) the gradient of sum_r weight_r * nll_r is made in the same pass, for `backward()` to
+        return.
+        """
+        expect_array("x", x, (None, None), self.dtype)
+        n, features = x.shape
+        expect_array("output", output, (None, features), self.dtype)
+        expect(output.shape[0] % n == 0, "output", f"{output.shape[0]} rows", f"a multiple of the {n} rows of x")
+        self.x, self.output = x, output
+        nll = self._buffers("nll", output.shape[0])
+        self._gradient = self._evaluate(nll, weight)
+        return nll
+
+    def backward(self, weight=None):
+        """The gradient of sum_r weight_r * nll_r by `output`; without `weight`, that of the weights given to
+        `forward`.
+        """
+        expect(self.x is not None, "backward", "no forward pass", "a forward pass before it")
+        if weight is not None:
+            self._gradient = self._evaluate(None, weight)
+        expect(self._gradient is not None, "weight", None, "an array (rows,), here or in forward")
+        return self._gradient
+
+    def _evaluate(self, nll, weight):
+        doutput = None
+        if weight is not None:
+            expect_array("weight", weight, self.output.shape[:1], self.dtype)
+            doutput = self._buffers("doutput", *self.output.shape)
+        self._kernel(nll, weight, doutput)
+        return doutput
+
+
+class Bernoulli(_Likelihood):
+    """Pixels that are 1 with probability sigmoid(logit): nll = softplus(logit) - x * logit, dlogit = sigmoid(logit) -
+    x.
+
+    Stable for every logit, with no clipping. x in [0, 1]; for grey values the sum is the cross entropy that the field
+    reports, not the likelihood of anything. Source: Kingma and Welling (arXiv:1312.6114), appendix C.1.
+    """
+
+    def _kernel(self, nll, weight, dlogits):
+        self.backend.bernoulli_nll(self.x, self.output, weight, nll, dlogits)
+
+
+class Gaussian(_Likelihood):
+    """x ~ N(mean, s^2): nll = (x - mean)^2 / (2 s^2) + log s + log(2 pi) / 2, dmean = (mean - x) / s^2.
+
+    One s for all features. With s = 1 this is half the squared error plus 0.9189 nats for each feature. With
+    `learn=True`, log s is a parameter under "log_sigma" (Rybkin, Daniilidis and Levine, arXiv:2006.13202) with dlog_s
+    = sum over features of 1 - (x - mean)^2 / s^2.
+
+    Parameters
+    ----------
+    log_sigma : backend array (1,) that holds log s; by default the likelihood makes its own from `sigma`
+    dlog_sigma : backend array (1,) for its gradient, or None where s is fixed
+    """
+
+    def __init__(self, sigma=1.0, *, learn=False, dtype="float32", backend="numpy", log_sigma=None, dlog_sigma=None):
+        super().__init__(dtype=dtype, backend=backend)
+        expect(isinstance(sigma, (int, float)) and 0 < sigma < float("inf"), "sigma", sigma, "a finite number above 0")
+        if log_sigma is None:
+            own = Parameters({"log_sigma": (1,)}, self.backend, dtype)
+            log_sigma = own.values["log_sigma"]
+            dlog_sigma = own.gradients["log_sigma"] if learn else None
+        self._log_sigma, self._dlog_sigma = log_sigma, dlog_sigma
+        self.backend.assign(log_sigma, np.log(sigma))
+        self.parameters = {"log_sigma": log_sigma} if learn else {}
+        self.gradients = {"log_sigma": dlog_sigma} if learn else {}
+
+    def _kernel(self, nll, weight, dmean):
+        dlog_sigma = None if weight is None else self._dlog_sigma
+        self.backend.gaussian_nll(self.x, self.output, self._log_sigma, weight, nll, dmean, dlog_sigma)

@@ -1,0 +1,133 @@
+"""Optimizers: one pass over the flat buffers of a model, in place.
+
+`clock` counts the steps made and lives in the backend's memory, as does the table of learning rates, so that a
+recorded training step can be replayed without the host taking part.
+"""
+
+import numpy as np
+
+from .errors import expect, expect_fraction, expect_positive
+from .schedules import Constant
+
+
+class Optimizer:
+    """What all optimizers share: the learning rate, the clock, clipping, and buffers that belong to one model.
+
+    Parameters
+    ----------
+    learning_rate : a number, or a schedule (a callable from the step to a rate)
+    clip_norm : where the Euclidean norm of the whole gradient exceeds this, the gradient is scaled down to it; None
+    for never
+    """
+
+    moments = ()  # names of the buffers of the parameters' layout
+
+    def __init__(self, learning_rate, clip_norm=None):
+        self.schedule = learning_rate if callable(learning_rate) else Constant(learning_rate)
+        if clip_norm is not None:
+            expect_positive("clip_norm", clip_norm)
+        self.clip_norm = clip_norm
+        self._model = None
+        self._planned = False
+
+    def attach(self, model):
+        """Makes the buffers for this model; an optimizer with the moments of one model cannot serve another."""
+        if self._model is model:
+            return
+        expect(self._model is None, "optimizer", "one that is attached to another model", "a new optimizer")
+        backend, store = model.backend, model.store
+        self._model, self._backend = model, backend
+        self.clock = backend.zeros((1,), "int64")
+        self._rates = backend.zeros((1,), "float64")
+        self._norm = backend.zeros((1,), "float64")
+        self.state = {name: backend.zeros(store.flat.shape, model.dtype) for name in self.moments}
+
+    @property
+    def steps(self):
+        """The number of updates made."""
+        return 0 if self._model is None else int(self._backend.to_host(self.clock)[0])
+
+    def plan(self, total):
+        """Puts the rates of steps 0 .. total - 1 where the kernels read them."""
+        rates = np.array([self.schedule(step) for step in range(total)], np.float64)
+        bad = np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))
+        expect(not bad.size, "learning_rate", f"{rates[bad[:1]]} at step {bad[:1]}", "finite rates, 0 or more")
+        if (rates == rates[0]).all():
+            rates = rates[:1]
+        self._rates = self._backend.from_host(rates)
+        self._planned = True
+
+    def update(self, model):
+        """One step: parameters and moments change in place; gradients change only by clipping."""
+        self.attach(model)
+        if not self._planned:
+            self._backend.assign(self._rates, self.schedule(self.steps))
+        if self.clip_norm is not None:
+            self._backend.clip_norm(model.store.flat_gradients, self.clip_norm, self._norm)
+        self._apply(model.store.flat, model.store.flat_gradients)
+        self._backend.tick(self.clock)
+
+
+class SGD(Optimizer):
+    """velocity = momentum * velocity + g; parameter -= rate * velocity, or with Nesterov's rate * (g + momentum *
+    velocity).
+
+    Source: Sutskever et al., "On the importance of initialization and momentum in deep learning" (ICML 2013), in the
+    form that PyTorch uses: the rate multiplies the velocity, so it may change without rescaling the velocity.
+    """
+
+    def __init__(self, learning_rate=1e-2, momentum=0.0, nesterov=False, clip_norm=None):
+        super().__init__(learning_rate, clip_norm)
+        expect_fraction("momentum", momentum)
+        expect(momentum > 0 or not nesterov, "nesterov", nesterov, "a momentum above 0 with it")
+        self.momentum, self.nesterov = momentum, nesterov
+        self.moments = ("velocity",) if momentum else ()
+
+    def _apply(self, parameters, gradients):
+        velocity = self.state.get("velocity")
+        self._backend.sgd_update(parameters, gradients, velocity, self._rates, self.clock, self.momentum, self.nesterov)
+
+
+class Adam(Optimizer):
+    """m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; parameter -= rate * mhat / (sqrt(vhat) + eps).
+
+    mhat = m / (1 - beta1^t) and vhat = v / (1 - beta2^t) for step t = 1, 2, ...
+    Source: Kingma and Ba, "Adam" (arXiv:1412.6980), algorithm 1.
+    """
+
+    moments = ("first", "second")
+    weight_decay = 0.0
+
+    def __init__(self, learning_rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, clip_norm=None):
+        super().__init__(learning_rate, clip_norm)
+        expect_fraction("beta1", beta1)
+        expect_fraction("beta2", beta2)
+        expect_positive("eps", eps)
+        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+
+    def _apply(self, parameters, gradients):
+        self._backend.adam_update(
+            parameters,
+            gradients,
+            self.state["first"],
+            self.state["second"],
+            self._rates,
+            self.clock,
+            self.beta1,
+            self.beta2,
+            self.eps,
+            self.weight_decay,
+        )
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: parameter -= rate * weight_decay * parameter besides Adam's step, biases
+    included.
+
+    Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (arXiv:1711.05101), algorithm 2.
+    """
+
+    def __init__(self, learning_rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2, clip_norm=None):
+        super().__init__(learning_rate, beta1, beta2, eps, clip_norm)
+        expect(0 <= weight_decay < float("inf"), "weight_decay", weight_decay, "a finite number, 0 or more")
+        self.weight_decay = weight_decay

@@ -1,0 +1,64 @@
+"""Learning rates as functions of the step. A schedule is a callable: step (0, 1, ...) -> rate."""
+
+import math
+from dataclasses import dataclass
+
+from .errors import expect, expect_integer, expect_positive
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same rate at every step."""
+
+    rate: float
+
+    def __post_init__(self):
+        expect_positive("learning_rate", self.rate)
+
+    def __call__(self, step):
+        return self.rate
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """rate * factor^(step // every)."""
+
+    rate: float
+    every: int
+    factor: float = 0.1
+
+    def __post_init__(self):
+        expect_positive("learning_rate", self.rate)
+        expect_integer("every", self.every, 1)
+        expect_positive("factor", self.factor)
+
+    def __call__(self, step):
+        return self.rate * self.factor ** (step // self.every)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Linear warm-up over `warmup` steps, then half a cosine from rate to rate * floor at step `total`, constant
+    after it.
+
+    For step >= warmup and p = min((step - warmup) / (total - warmup), 1): rate * (floor + (1 - floor) * (1 + cos(pi
+    p)) / 2). Source: Loshchilov and Hutter, "SGDR" (arXiv:1608.03983), equation 5, without restarts.
+    """
+
+    rate: float
+    total: int
+    warmup: int = 0
+    floor: float = 0.0
+
+    def __post_init__(self):
+        expect_positive("learning_rate", self.rate)
+        expect_integer("total", self.total, 1)
+        expect_integer("warmup", self.warmup, 0)
+        expect(self.warmup < self.total, "warmup", self.warmup, f"fewer steps than the total, {self.total}")
+        expect(0 <= self.floor <= 1, "floor", self.floor, "a number in [0, 1]")
+
+    def __call__(self, step):
+        if step < self.warmup:
+            return self.rate * (step + 1) / self.warmup
+        progress = min((step - self.warmup) / (self.total - self.warmup), 1.0)
+        return self.rate * (self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress)))

@@ -1,0 +1,296 @@
+"""The variational autoencoder: the layers wired, one pass down and one pass up.
+
+    x --encoder--> h --posterior--> mu, rho --sampler(noise)--> z --decoder--> h' --output--> logits --> nll
+                                        |                                                     x --------^
+                                        +-------- kl
+
+Source: Kingma and Welling, "Auto-Encoding Variational Bayes" (arXiv:1312.6114); beta: Higgins et al., "beta-VAE"
+(ICLR 2017).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import checkpoint, evaluation
+from .errors import expect, expect_array, expect_choice, expect_integer, expect_positive
+from .kernels import philox
+from .kernels.naive import ACTIVATIONS, SCALES
+from .layers import Chain, Dense, as_rows, resolve_backend
+from .losses import Bernoulli, Gaussian, GaussianKL
+from .parameters import DTYPES, Parameters, RowBuffers
+from .reparam import Reparameterize
+
+LIKELIHOODS = ("bernoulli", "gaussian")
+
+
+class Terms(NamedTuple):
+    """The loss of a batch and its two parts, in nats per example: loss = nll + beta * kl."""
+
+    loss: float
+    nll: float
+    kl: float
+
+
+class VAE:
+    """A variational autoencoder with dense layers, a Gaussian posterior and a standard normal prior.
+
+    loss = mean over the batch of ( sum over features of nll + beta * sum over latents of KL(q(z|x) || p(z)) ), in
+    nats per example: for beta = 1 the negative ELBO.
+
+    Parameters
+    ----------
+    features : the width of the data
+    latent : the number of latents
+    hidden : the widths of the encoder's hidden layers; () for none
+    decoder_hidden : those of the decoder; by default the encoder's in reverse
+    activation : of the hidden layers: "relu", "tanh", "sigmoid", "softplus" or "identity"
+    scale : "softplus" (sigma = softplus(rho)) or "exp" (rho is log sigma)
+    likelihood : "bernoulli" (from logits, data in [0, 1]) or "gaussian" (one standard deviation for all features)
+    observation_sigma : that standard deviation (gaussian only)
+    learn_sigma : whether it is a parameter (gaussian only)
+    beta : the weight of the KL term
+    dtype : "float32" or "float64"
+    backend : "auto" or one of `available_backends()`
+    seed : of the initial parameters, and of noise that is drawn when none is given
+
+    Attributes
+    ----------
+    parameters, gradients : dicts from name (`encoder.0.weight`, ..., `posterior.bias`, ..., `likelihood.bias`) to a
+    view store : the flat buffers under them config : the arguments above as a dict, enough to build the model again
+
+    Raises
+    ------
+    ValueError
+        For any argument outside its range, naming it.
+    """
+
+    def __init__(
+        self,
+        features,
+        latent=20,
+        hidden=(400,),
+        activation="relu",
+        scale="softplus",
+        likelihood="bernoulli",
+        *,
+        decoder_hidden=None,
+        observation_sigma=1.0,
+        learn_sigma=False,
+        beta=1.0,
+        dtype="float32",
+        backend="auto",
+        seed=0,
+    ):
+        hidden = _widths("hidden", hidden)
+        decoder_hidden = hidden[::-1] if decoder_hidden is None else _widths("decoder_hidden", decoder_hidden)
+        expect_integer("features", features, 1)
+        expect_integer("latent", latent, 1)
+        expect_choice("activation", activation, ACTIVATIONS)
+        expect_choice("scale", scale, SCALES)
+        expect_choice("likelihood", likelihood, LIKELIHOODS)
+        expect_positive("observation_sigma", observation_sigma)
+        expect(likelihood == "gaussian" or not learn_sigma, "learn_sigma", learn_sigma, "a gaussian likelihood")
+        expect(isinstance(beta, (int, float)) and 0 <= beta < float("inf"), "beta", beta, "a finite number, 0 or more")
+        expect_choice("dtype", dtype, DTYPES)
+        expect_seed(seed)
+        self.backend = resolve_backend(backend)
+        self.features, self.latent, self.scale, self.likelihood_name = features, latent, scale, likelihood
+        self.beta, self.dtype, self.seed = float(beta), dtype, seed
+        self.config = {
+            "features": features,
+            "latent": latent,
+            "hidden": list(hidden),
+            "activation": activation,
+            "scale": scale,
+            "likelihood": likelihood,
+            "decoder_hidden": list(decoder_hidden),
+            "observation_sigma": float(observation_sigma),
+            "learn_sigma": bool(learn_sigma),
+            "beta": self.beta,
+            "dtype": dtype,
+            "seed": seed,
+        }
+
+        widths, decoder_widths = (features, *hidden), (latent, *decoder_hidden)
+        plan = {f"encoder.{i}": (*pair, activation) for i, pair in enumerate(zip(widths, widths[1:], strict=False))}
+        plan["posterior"] = (widths[-1], 2 * latent, "identity")
+        pairs = zip(decoder_widths, decoder_widths[1:], strict=False)
+        plan |= {f"decoder.{i}": (*pair, activation) for i, pair in enumerate(pairs)}
+        plan["likelihood"] = (decoder_widths[-1], features, "identity")
+        shapes = {
+            f"{layer}.{name}": shape
+            for layer, (inputs, outputs, _) in plan.items()
+            for name, shape in Dense.shapes(inputs, outputs).items()
+        }
+        if learn_sigma:
+            shapes["likelihood.log_sigma"] = (1,)
+        self.store = Parameters(shapes, self.backend, dtype)
+        self.parameters, self.gradients = self.store.values, self.store.gradients
+
+        shared = {"dtype": dtype, "backend": self.backend}
+        layers = {
+            name: Dense(
+                *layer,
+                seed=seed,
+                index=index,
+                parameters={key: self.parameters[f"{name}.{key}"] for key in ("weight", "bias")},
+                gradients={key: self.gradients[f"{name}.{key}"] for key in ("weight", "bias")},
+                **shared,
+            )
+            for index, (name, layer) in enumerate(plan.items())
+        }
+        self.encoder = Chain(layers[f"encoder.{i}"] for i in range(len(hidden)))
+        self.posterior = layers["posterior"]
+        self.sampler = Reparameterize(scale, **shared)
+        self.kl = GaussianKL(scale, **shared)
+        self.decoder = Chain([layers[f"decoder.{i}"] for i in range(len(decoder_hidden))] + [layers["likelihood"]])
+        if likelihood == "bernoulli":
+            self.likelihood = Bernoulli(**shared)
+        else:
+            log_sigma = self.parameters.get("likelihood.log_sigma")
+            dlog_sigma = self.gradients.get("likelihood.log_sigma")
+            self.likelihood = Gaussian(observation_sigma, log_sigma=log_sigma, dlog_sigma=dlog_sigma, **shared)
+        self._buffers = RowBuffers(self.backend, dtype)
+        self._weights = {}
+        self._totals = self.backend.zeros((5,), "float64")
+        self._draws = self.backend.zeros((1,), "int64")
+
+    # One pass down, one pass up, on the backend's arrays
+
+    def pass_down(self, x, noise):
+        """nll (n * samples,) and kl (n, latent) from x (n, features) and noise (n * samples, latent)."""
+        n, rows = x.shape[0], noise.shape[0]
+        head = self.posterior.forward(self.encoder.forward(x))
+        mu, rho = head[:, : self.latent], head[:, self.latent :]
+        z = self.sampler.forward(mu, rho, noise)
+        kl = self.kl.forward(mu, rho, self.sampler.sigma)
+        output = self.decoder.forward(z)
+        nll = self.likelihood.forward(x, output, self._weight(rows, 1.0 / rows))
+        self._kl_weight = self._weight(n, self.beta / n)
+        return nll, kl
+
+    def pass_up(self):
+        """Fills `gradients` with those of the loss of the last pass down."""
+        dz = self.decoder.backward(self.likelihood.backward())
+        dhead = self._buffers("dhead", self.kl.mu.shape[0], 2 * self.latent)
+        dmu, drho = dhead[:, : self.latent], dhead[:, self.latent :]
+        self.sampler.backward(dz, dmu, drho)
+        self.kl.backward(self._kl_weight, dmu, drho)
+        dh = self.posterior.backward(dhead, input_gradient=bool(self.encoder.layers))
+        self.encoder.backward(dh, input_gradient=False)
+
+    def _weight(self, rows, value):
+        """(rows,) of one value, made once: the same array each time, because recorded calls hold on to it."""
+        if (rows, value) not in self._weights:
+            self._weights[rows, value] = self.backend.from_host(np.full(rows, value, self.dtype))
+        return self._weights[rows, value]
+
+    # The public passes
+
+    def forward(self, x, noise=None):
+        """The loss of a batch, as `Terms` of floats in nats per example.
+
+        x is (n, features): uint8 (divided by 255) or floats. noise is (n * samples, latent) standard normals of the
+        model's dtype, or None to draw one sample for each example; the draws of successive calls differ and follow
+        from the seed.
+        """
+        x = self._device(as_rows("x", x, self.features, self.dtype))
+        if noise is None:
+            noise = self._buffers("noise", x.shape[0], self.latent)
+            self.backend.standard_normal(self.seed, philox.SAMPLE, self._draws, noise)
+            self.backend.tick(self._draws)
+        else:
+            expect_array("noise", noise, (None, self.latent), self.dtype)
+            noise = self._device(noise)
+        nll, kl = self.pass_down(x, noise)
+        self.backend.assign(self._totals, 0.0)
+        self.backend.accumulate(nll, kl, self.beta, self._totals, self._draws)
+        nll_sum, kl_sum, n, loss, _ = self.backend.to_host(self._totals).tolist()
+        return Terms(loss, nll_sum / n, kl_sum / n)
+
+    def backward(self):
+        """Fills `gradients` with those of the loss that the last `forward` returned. They are assigned, not added to."""
+        expect(self.likelihood.x is not None, "backward", "no forward pass", "a forward pass before it")
+        self.pass_up()
+
+    def encode(self, x):
+        """mu and sigma of q(z|x), each (n, latent), from x (n, features)."""
+        x = as_rows("x", x, self.features, self.dtype)
+        mu, sigma = (np.empty((len(x), self.latent), self.dtype) for _ in range(2))
+        for rows in _chunks(len(x)):
+            head = self.posterior.forward(self.encoder.forward(self._device(x[rows])))
+            noise = self._buffers("no noise", head.shape[0], self.latent)
+            self.sampler.forward(head[:, : self.latent], head[:, self.latent :], noise)
+            mu[rows] = self.backend.to_host(head)[:, : self.latent]
+            sigma[rows] = self.backend.to_host(self.sampler.sigma)
+        return mu, sigma
+
+    def decode(self, z):
+        """The mean of p(x|z), (n, features), from z (n, latent): pixel probabilities for "bernoulli"."""
+        z = as_rows("z", z, self.latent, self.dtype)
+        mean = np.empty((len(z), self.features), self.dtype)
+        for rows in _chunks(len(z)):
+            mean[rows] = self.backend.to_host(self.decoder.forward(self._device(z[rows])))
+        if self.likelihood_name == "bernoulli":
+            with np.errstate(over="ignore"):
+                np.divide(1, 1 + np.exp(-mean), out=mean)
+        return mean
+
+    def reconstruct(self, x):
+        """decode(mu) for the posterior means of x: no sampling. (n, features)."""
+        return self.decode(self.encode(x)[0])
+
+    def sample(self, count, seed=0):
+        """Means of p(x|z) for `count` draws of z from the prior, (count, features)."""
+        expect_integer("count", count, 1)
+        expect_seed(seed)
+        z = np.empty((count, self.latent), self.dtype)
+        philox.fill_normals(seed, philox.SAMPLE, 0, z)
+        return self.decode(z)
+
+    def elbo(self, x, seed=0):
+        """The ELBO of each example with one sample, in nats, (n,): -(nll + kl), whatever beta is."""
+        return evaluation.elbo(self, x, seed)
+
+    def log_likelihood(self, x, samples=5000, seed=0):
+        """An importance-sampled lower bound of log p(x) for each example, in nats, (n,). See
+        `evaluation.log_likelihood`.
+        """
+        return evaluation.log_likelihood(self, x, samples, seed)
+
+    def save(self, path):
+        """Writes the model to a `.npz` file, replacing it only when the new one is complete."""
+        checkpoint.save(path, self)
+
+    @classmethod
+    def load(cls, path, backend="auto"):
+        """The model that `save` wrote, on any backend."""
+        return checkpoint.load(path, backend)[0]
+
+    def _device(self, array):
+        return self.backend.from_host(array)
+
+    def __repr__(self):
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.config.items())
+        return f"VAE({arguments}, backend={self.backend.name!r})"
+
+
+def expect_seed(seed):
+    whole = isinstance(seed, int) and not isinstance(seed, bool)
+    expect(whole and 0 <= seed < 2**64, "seed", seed, "a whole number from 0 to 2^64 - 1")
+
+
+def _widths(name, widths):
+    try:
+        widths = tuple(widths)
+    except TypeError:
+        widths = (widths,)
+    for width in widths:
+        expect_integer(name, width, 1)
+    return widths
+
+
+def _chunks(n, size=1000):
+    """Slices that bound the memory of a pass over many rows."""
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))

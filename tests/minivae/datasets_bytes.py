@@ -1,0 +1,53 @@
+"""Bytes of NPY, NPZ and IDX files, well formed and not, and what it means to refuse one."""
+
+import io
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+
+from minivae.datasets import load_dataset
+
+
+def npy(array, version=None):
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.asanyarray(array), version)
+    return buffer.getvalue()
+
+
+def npy_claiming(header, content=b"", version=1):
+    return b"\x93NUMPY" + struct.pack("<BBH", version, 0, len(header)) + header + content
+
+
+def npz(compressed=False, *unnamed, **named):
+    buffer = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(buffer, *unnamed, **named)
+    return buffer.getvalue()
+
+
+def idx(array, code=0x08):
+    big_endian = array.astype(array.dtype.newbyteorder(">"))
+    return struct.pack(f">HBB{array.ndim}I", 0, code, array.ndim, *array.shape) + big_endian.tobytes()
+
+
+def archive(content, method=zipfile.ZIP_STORED, **claims):
+    """A zip with one member train.npy; `claims` overwrite fields of its entry in the central directory."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as file:
+        file.writestr("train.npy", content)
+        for field, value in claims.items():
+            setattr(file.filelist[0], field, value)
+    return buffer.getvalue()
+
+
+def refuse(tmp_path, content, message, name="mine.dat"):
+    """Assert that a file of that content ends in a ValueError of one line that names the file and says `message`."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_dataset(path)
+    text = str(caught.value)
+    assert text.startswith(name)
+    assert "\n" not in text
+    assert len(text) < 400

@@ -1,0 +1,208 @@
+"""`Dataset`, `load_dataset`, MNIST and the toy sets."""
+
+import dataclasses
+import gzip
+
+import numpy as np
+import pytest
+
+from minivae.datasets import Dataset, dataset_names, load_dataset, mnist
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_dataset("mnist")
+
+
+def test_mnist_is_the_original(digits):
+    assert digits.train.shape == (60_000, 784)
+    assert digits.test.shape == (10_000, 784)
+    assert digits.train.dtype == digits.test.dtype == np.uint8
+    assert digits.features == 784
+    assert digits.image_shape == (28, 28)
+    # Published per-class counts and pixel statistics of the training set.
+    assert np.bincount(digits.train_labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert digits.test_labels[:8].tolist() == [7, 2, 1, 0, 4, 1, 4, 9]
+    scaled = digits.train / np.float32(255)
+    assert scaled.mean(dtype=np.float64) == pytest.approx(0.130660, abs=1e-6)
+    assert scaled.std(dtype=np.float64) == pytest.approx(0.308108, abs=1e-6)
+    assert "LeCun" in digits.source
+    assert "CC BY-SA" in digits.source
+
+
+def test_mnist_size_keeps_the_first_rows(digits):
+    few = load_dataset("mnist", size=100)
+    np.testing.assert_array_equal(few.train, digits.train[:100])
+    np.testing.assert_array_equal(few.train_labels, digits.train_labels[:100])
+    assert len(few.test) == 10_000
+    with pytest.raises(ValueError, match="size must be at most the 60000 training rows"):
+        load_dataset("mnist", size=60_001)
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "pixel", "garbage"])
+def test_mnist_damaged_on_disk(damage, tmp_path, monkeypatch):
+    shipped = mnist.resources.files("minivae.datasets") / "mnist"
+    (tmp_path / "mnist").mkdir()
+    for file in shipped.iterdir():
+        (tmp_path / "mnist" / file.name).write_bytes(file.read_bytes())
+    target = tmp_path / "mnist" / "t10k-images-idx3-ubyte.gz"
+    if damage == "missing":
+        target.unlink()
+    elif damage == "truncated":
+        target.write_bytes(target.read_bytes()[:-1])
+    elif damage == "garbage":
+        target.write_bytes(b"not gzip")
+    else:  # a well-formed file that is not the original
+        content = bytearray(gzip.decompress(target.read_bytes()))
+        content[5000] ^= 1
+        target.write_bytes(gzip.compress(content, 1))
+    monkeypatch.setattr(mnist.resources, "files", lambda package: tmp_path)
+    with pytest.raises(ValueError, match=r"mnist: the shipped t10k-images.*reinstall"):
+        load_dataset("mnist")
+
+
+@pytest.mark.parametrize("name", ["rings", "moons", "pinwheel"])
+def test_toy_sets(name):
+    toy = load_dataset(name, size=5000, seed=3)
+    assert toy.train.shape == (5000, 2)
+    assert toy.test.shape == (500, 2)
+    assert toy.train.dtype == np.float32
+    assert toy.train_labels.shape == (5000,)
+    assert toy.test_labels.shape == (500,)
+    assert toy.image_shape is None
+    np.testing.assert_allclose(toy.train.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(toy.train.std(axis=0), 1, atol=1e-5)
+    # The test rows were moved by the training set's amounts, so they agree only as far as sampling allows.
+    assert 1e-4 < np.abs(toy.test.mean(axis=0)).max() < 0.2
+    assert load_dataset(name, size=5000, seed=3).fingerprint() == toy.fingerprint()
+    assert load_dataset(name, size=5000, seed=4).fingerprint() != toy.fingerprint()
+    assert load_dataset(name).train.shape == (10_000, 2)
+    smallest = load_dataset(name, size=2)
+    assert (len(smallest.train), len(smallest.test)) == (2, 1)
+    for size in (1, 10_000_001):
+        with pytest.raises(ValueError, match="size must be 2 to 10000000"):
+            load_dataset(name, size=size)
+
+
+def test_rings_labels_are_radii():
+    toy = load_dataset("rings", size=5000)
+    radius = np.hypot(*toy.train.T)
+    means = np.array([radius[toy.train_labels == k].mean() for k in range(3)])
+    np.testing.assert_allclose(means / means[0], [1, 2, 3], rtol=0.03)
+    assert max(radius[toy.train_labels == k].std() for k in range(3)) < 0.12 * means[0]
+    angle = np.arctan2(*toy.train.T)
+    assert np.histogram(angle, 8)[0].min() > 500
+
+
+def test_moons_interlock():
+    """Each moon lies near its own half circle: the standardised set is an affine image of the formula's."""
+    toy = load_dataset("moons", size=5000)
+    angle = np.linspace(0, np.pi, 2000)
+    upper = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    arcs = np.stack([upper, [1, 0.5] - upper])
+    # The exact moments of the formula: means 1/2 and 1/4; the mean square height is that of a half circle plus noise.
+    mean = arcs.mean(axis=(0, 1))
+    scale = np.sqrt(arcs.var(axis=(0, 1)) + 0.08**2)
+    for label in (0, 1):
+        points = toy.train[toy.train_labels == label][:500] * scale + mean
+        distance = np.sqrt(((points[:, None] - arcs[label]) ** 2).sum(-1)).min(axis=1)
+        assert distance.mean() == pytest.approx(0.08 * np.sqrt(2 / np.pi), rel=0.2)  # mean of |0.08 n|
+
+
+def test_pinwheel_has_five_blades():
+    """Turned back by the formula's angle, every blade is the same narrow ellipse about (1, 0)."""
+    toy = load_dataset("pinwheel", size=20_000)
+    counts = np.bincount(toy.train_labels)
+    assert len(counts) == 5
+    assert counts.min() > 3700
+    # By symmetry the set is isotropic: one scale for both features, E[x^2 + y^2] = 1 + 0.3^2 + 0.1^2.
+    points = toy.train * np.sqrt(1.10 / 2)
+    radius = np.hypot(*points.T)
+    angle = np.arctan2(points[:, 1], points[:, 0]) - 2 * np.pi / 5 * toy.train_labels - np.exp(radius) / 4
+    angle = (angle + np.pi) % (2 * np.pi) - np.pi
+    outer = radius > 0.7
+    assert np.abs(angle[outer].mean()) < 0.02
+    assert angle[outer].std() < 0.15
+
+
+def test_arrays_are_read_only_and_contiguous(digits):
+    rows = np.asfortranarray(np.random.default_rng(0).random((6, 4)))
+    data = Dataset("mine", rows, rows[:2], np.arange(6), np.arange(2))
+    for array in (data.train, data.test, data.train_labels, data.test_labels, digits.train, digits.train_labels):
+        assert not array.flags.writeable
+        assert array.flags.c_contiguous
+    assert rows.flags.writeable  # the caller's array is not frozen with it
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        data.train = rows
+
+
+def test_fingerprint_covers_values_shape_dtype_and_split():
+    rows = np.arange(12, dtype=np.float32).reshape(6, 2)
+
+    def fingerprint(train, test):
+        return Dataset("any", train, test).fingerprint()
+
+    reference = fingerprint(rows[:4], rows[4:])
+    assert reference == fingerprint(rows[:4].copy(), rows[4:].copy())
+    assert len(reference) == 64
+    changed = rows.copy()
+    changed[5, 1] += 1
+    others = [
+        fingerprint(changed[:4], changed[4:]),
+        fingerprint(rows[:5], rows[5:]),
+        fingerprint(rows[:4].reshape(2, 4), rows[4:].reshape(1, 4)),
+        fingerprint(rows[:4].astype(np.float64), rows[4:].astype(np.float64)),
+        fingerprint(rows[4:], rows[:4]),
+    ]
+    assert len({reference, *others}) == 6
+
+
+ROWS = np.zeros((4, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"test": np.zeros((2, 2), np.float32)}, "d: test must have 3 features per row, got 2"),
+        ({"test": np.zeros((2, 3))}, "both be uint8, float32 or float64, got float32 and float64"),
+        ({"train": np.zeros((2, 3), int), "test": np.zeros((2, 3), int)}, "both be uint8, float32 or float64"),
+        ({"train": np.full((4, 3), np.nan, np.float32)}, "d: train must be finite, got nan at row 0, column 0"),
+        ({"train_labels": np.arange(3)}, "d: train_labels: has 3 labels for 4 rows"),
+        ({"test_labels": np.zeros(4)}, "d: test_labels: must be a 1-D array of integers, got float64"),
+        ({"test_labels": [0, 0, 0, 0]}, "must be a 1-D array of integers, got list"),
+        ({"train_labels": np.full(4, 2**63, np.uint64)}, "does not fit in int64"),
+        ({"image_shape": (2, 2)}, r"image_shape \(2, 2\) does not match 3 features"),
+    ],
+)
+def test_dataset_refuses(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Dataset(**{"name": "d", "train": ROWS, "test": ROWS, **fields})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name_or_path": "mnits"}, "unknown data set 'mnits': expected one of mnist, rings, moons, pinwheel"),
+        ({"name_or_path": "no/such.npy"}, r"such.npy: no such file: 'no/such.npy'"),
+        ({"name_or_path": "such.npy"}, "such.npy: no such file"),
+        ({"name_or_path": ""}, "must be a data set's name or a path, got ''"),
+        ({"name_or_path": "a\0b"}, "must be a data set's name or a path"),
+        ({"name_or_path": "x" * 5000 + ".npy"}, "damaged or unreadable"),
+        ({"name_or_path": None}, "must be a data set's name or a path, got NoneType"),
+        ({"name_or_path": "rings", "seed": -1}, "seed must be an integer of at least 0, got -1"),
+        ({"name_or_path": "rings", "seed": 0.5}, "seed must be an integer"),
+        ({"name_or_path": "rings", "size": True}, "size must be an integer of at least 1, got True"),
+        ({"name_or_path": "mnist", "size": 0}, "size must be an integer of at least 1, got 0"),
+        ({"name_or_path": "rings", "test_fraction": 1}, "test_fraction must be a number between 0 and 1"),
+        ({"name_or_path": "rings", "test_fraction": float("nan")}, "test_fraction must be"),
+        ({"name_or_path": "rings", "test_fraction": "0.1"}, "test_fraction must be"),
+    ],
+)
+def test_load_dataset_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        load_dataset(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_names():
+    assert dataset_names == ("mnist", "rings", "moons", "pinwheel")
