@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from .conduct import observe, recheck
-from .diagnosis import diagnose
+from .diagnosis import diagnose, locate
 from .differences import SAFETY, Derivative, Differences, differentiate, noise_amplification
 from .probe import ComplexProbe, coordinate_line, direction_line
 from .result import ArrayResult, Coordinate, GradientReport
@@ -123,6 +123,9 @@ def _compare(subject, claimed, report, method, rtol, atol, effort, seed):
             report.problems.append(
                 ("dtype", f"every gradient of '{name}' is a float32 number: backward rounds to float32")
             )
+    where = locate(report, subject)
+    if where:
+        report.notes.append(where)
     if probe is not None and probe.used:
         report.method = "differences and complex step"
 

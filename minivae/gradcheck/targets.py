@@ -81,7 +81,7 @@ class Target:
                 raise ValueError(f"parameter '{name}' is {_what(value)}: expected a float32 or float64 array")
             _finite_copy(f"parameter '{name}'", value)
         self.parameter_gradients = parameter_gradients
-        self._freeze = _freezer(generator)
+        self._freeze, self.frozen = _freezer(generator), generator is not None
         self.arrays = {n: v for n, v in self.values.items() if v.dtype.kind == "f"}
         self.arrays.update(self.parameters)
         self.differentiated = list(self.arrays)  # narrowed once backward has shown what it returns
@@ -177,7 +177,7 @@ class Target:
             signature = inspect.signature(self._backward)
         except (TypeError, ValueError):
             return True
-        return any(p.kind is not p.KEYWORD_ONLY and p.default is p.empty for p in signature.parameters.values())
+        return any(p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in signature.parameters.values())
 
     def backward(self, outputs):
         """The gradients claimed after a forward that returned `outputs`. Raises Finding."""
