@@ -52,11 +52,12 @@ class Differences:
         self.eps, self.amplification = eps, amplification
         self.rows = {}  # step -> (up, moved up, down, moved down), None on a side where y is not finite
         self.bends = {}
-        self.noise = {}  # step -> rounding of the changes seen there
+        self.size = np.zeros_like(start)  # of the outputs that any step has changed; the others add no rounding
+        self.noise = 0.0
 
     def add(self, step):
         """Evaluate at +step and -step."""
-        sides, bend, noise = [], np.zeros_like(self.start), 0.0
+        sides, bend = [], np.zeros_like(self.start)
         for t in (step, -step):
             moved, y = self.line(t)
             if y is None or moved == 0.0:
@@ -64,13 +65,11 @@ class Differences:
                 continue
             change = y - self.start
             bend = bend + change
-            # An output that did not change at all contributes no rounding to the difference.
-            rounding = np.where(change != 0.0, self.cotangent * np.maximum(np.abs(y), np.abs(self.start)), 0.0)
-            noise = max(noise, self.amplification * self.eps * float(np.linalg.norm(rounding)))
+            self.size = np.where(change != 0.0, np.maximum(self.size, np.maximum(abs(y), abs(self.start))), self.size)
             sides += [float(self.cotangent @ change), abs(moved)]
         self.rows[step] = tuple(sides)
         self.bends[step] = bend
-        self.noise[step] = noise
+        self.noise = self.amplification * self.eps * float(np.linalg.norm(self.cotangent * self.size))
 
     def _steps(self, need):
         return [h for h in sorted(self.rows, reverse=True) if all(self.rows[h][i] is not None for i in need)]
@@ -93,7 +92,7 @@ class Differences:
         previous = []
         for k, quotient in enumerate(quotients):
             row = [quotient]
-            rounding = (2.0 if power == 1 else 1.0) * self.noise[steps[k]] / steps[k]
+            rounding = (2.0 if power == 1 else 1.0) * self.noise / steps[k]
             if k and steps[k - 1] != 2.0 * steps[k]:
                 previous = []  # a step in between was not finite: the weights below assume halving
             for j in range(1, min(len(previous), COLUMNS) + 1):
@@ -118,7 +117,7 @@ class Differences:
     def _smooth(self, steps, gaps, floor=0.0):
         """Whether the gaps shrink from step to step as for a smooth function: by 2 (2nd derivative) to 8 (4th)."""
         for h, a, b in zip(steps[1:], gaps, gaps[1:], strict=False):
-            noise = 8.0 * self.noise[h] / h + floor
+            noise = 8.0 * self.noise / h + floor
             if abs(b) > 0.75 * abs(a) + noise or abs(a) > 12.0 * abs(b) + 12.0 * noise:
                 return False
         return True
@@ -136,7 +135,7 @@ class Differences:
     def keeps_gap(self, gap):
         """Whether the smallest three steps at which rounding allows a look all show this gap."""
         steps, gaps = self.gaps()
-        clear = [g for h, g in zip(steps, gaps, strict=True) if 8.0 * self.noise[h] / h < 0.25 * abs(gap)][-3:]
+        clear = [g for h, g in zip(steps, gaps, strict=True) if 8.0 * self.noise / h < 0.25 * abs(gap)][-3:]
         return len(clear) == 3 and all(abs(g - gap) < 0.3 * abs(gap) for g in clear)
 
     def contradiction(self, value, step):
@@ -145,7 +144,7 @@ class Differences:
         for h in self._steps((0, 2)):
             if h < step:
                 up, a, down, b = self.rows[h]
-                excess = max(excess, abs((up - down) / (a + b) - value) - 4.0 * self.noise[h] / h)
+                excess = max(excess, abs((up - down) / (a + b) - value) - 4.0 * self.noise / h)
         return excess
 
     def discontinuous(self):
@@ -153,7 +152,7 @@ class Differences:
         for side in (0, 2):
             steps = self._steps((side,))[-6:]
             moves = [abs(self.rows[h][side]) for h in steps]
-            if len(moves) == 6 and moves[-1] > 1e3 * self.noise[steps[-1]] and moves[-1] > 0.9 * moves[0]:
+            if len(moves) == 6 and moves[-1] > 1e3 * self.noise and moves[-1] > 0.9 * moves[0]:
                 return True
         return False
 
