@@ -286,7 +286,7 @@ def sgd_update(parameter, gradient, velocity, rates, clock, momentum, nesterov):
 
 
 # An Adam step is a dozen passes; a piece of this many elements stays in the second-level cache through all of them.
-ADAM_PIECE = 16384
+ADAM_PIECE = 32768
 
 
 def adam_update(parameter, gradient, first, second, rates, clock, beta1, beta2, eps, weight_decay):

@@ -175,9 +175,10 @@ def fit(
             seconds = time.perf_counter() - started
             if bad_step:
                 backend.assign(model.store.flat, good)
+                kind = "NaN" if math.isnan(loss) else "infinite"
                 raise TrainingDiverged(
-                    f"the loss became {'NaN' if math.isnan(loss) else 'infinite'} at step {int(bad_step)}, in epoch {epoch}; "
-                    f"the model is back at the end of epoch {epoch - 1}: try a lower learning rate, or clip_norm"
+                    f"the loss became {kind} at step {int(bad_step)}, in epoch {epoch}; the model is back at the end "
+                    f"of epoch {epoch - 1}: try a lower learning rate, or clip_norm"
                 )
             if interrupt.requested:
                 history.stopped = "interrupted"

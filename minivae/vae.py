@@ -8,6 +8,7 @@ Source: Kingma and Welling, "Auto-Encoding Variational Bayes" (arXiv:1312.6114);
 (ICLR 2017).
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -113,10 +114,9 @@ class VAE:
         }
 
         widths, decoder_widths = (features, *hidden), (latent, *decoder_hidden)
-        plan = {f"encoder.{i}": (*pair, activation) for i, pair in enumerate(zip(widths, widths[1:], strict=False))}
+        plan = {f"encoder.{i}": (*pair, activation) for i, pair in enumerate(pairwise(widths))}
         plan["posterior"] = (widths[-1], 2 * latent, "identity")
-        pairs = zip(decoder_widths, decoder_widths[1:], strict=False)
-        plan |= {f"decoder.{i}": (*pair, activation) for i, pair in enumerate(pairs)}
+        plan |= {f"decoder.{i}": (*pair, activation) for i, pair in enumerate(pairwise(decoder_widths))}
         plan["likelihood"] = (decoder_widths[-1], features, "identity")
         shapes = {
             f"{layer}.{name}": shape
@@ -210,7 +210,7 @@ class VAE:
         return Terms(loss, nll_sum / n, kl_sum / n)
 
     def backward(self):
-        """Fills `gradients` with those of the loss that the last `forward` returned. They are assigned, not added to."""
+        """Fills `gradients` with those of the loss that the last `forward` returned: assigned, not added to."""
         expect(self.likelihood.x is not None, "backward", "no forward pass", "a forward pass before it")
         self.pass_up()
 

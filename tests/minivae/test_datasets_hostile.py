@@ -62,6 +62,7 @@ HUGE = 2**32 - 1
         (npy_claiming(b"(" * 4000), "damaged NPY header"),
         (npy_claiming(b"-" * 4000 + b"1"), "damaged NPY header"),
         (npy_claiming(b"{'descr': '<f4'}"), "expected the keys descr, fortran_order and shape"),
+        (npy_claiming(rb"{'descr': '\q', 'fortran_order': False, 'shape': (2, 2)}"), "got NPY type"),
         (npy_claiming(b"{'descr': '<f4', 'fortran_order': 0, 'shape': (2, 2)}"), "fortran_order must be"),
         (npy_claiming(b"{'descr': '<f4', 'fortran_order': False, 'shape': (-2, -2)}"), "shape must be a tuple"),
         (npy_claiming(b"{'descr': '<f4', 'fortran_order': False, 'shape': (True, 2)}"), "shape must be a tuple"),

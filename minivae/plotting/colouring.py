@@ -1,0 +1,116 @@
+"""Points coloured by class, by number, or by their density."""
+
+import numpy as np
+
+from .style import CLASS_COLOURS, COLOUR_MAP, INK, PANEL, SINGLE, SMALL, TICK
+
+
+def classes_of(labels):
+    """The distinct labels where they are at most ten whole numbers, else None: then a colour map is read from them."""
+    if labels is None:
+        return None
+    distinct = np.unique(labels)
+    return distinct if distinct.size <= len(CLASS_COLOURS) and np.all(distinct == np.rint(distinct)) else None
+
+
+def class_colours(classes):
+    """A colour per class; digits keep their colours when some of them are missing."""
+    own = classes.min() >= 0 and classes.max() < len(CLASS_COLOURS)
+    return [CLASS_COLOURS[int(value) if own else place] for place, value in enumerate(classes)]
+
+
+def scatter(axes, points, labels=None, *, by_density=True):
+    """Points (n, 2) on the axes; returns the mappable whose colour bar explains them, or None."""
+    # A fixed shuffle: where the rows come sorted by class, the last class would cover the others.
+    order = np.random.default_rng(0).permutation(len(points))
+    points = points[order]
+    style = {"s": float(np.clip(9000 / len(points), 2.5, 28)), "linewidths": 0, "rasterized": True}
+    style["alpha"] = 0.9 if len(points) < 1000 else 0.65
+    x, y = points.T
+    if labels is None:
+        if not by_density or len(points) < 500:
+            axes.scatter(x, y, color=SINGLE, **style)
+            return None
+        axes.scatter(x, y, c=density(points), cmap=COLOUR_MAP, **style)
+        return None
+    labels = labels[order]
+    classes = classes_of(labels)
+    if classes is None:
+        return axes.scatter(x, y, c=labels, cmap=COLOUR_MAP, **style)
+    colours = np.array(class_colours(classes))
+    axes.scatter(x, y, c=colours[np.searchsorted(classes, labels)], **style)
+    return None
+
+
+def name_classes(axes, points, labels, gap):
+    """Each class's label, on a disc of its colour, at the median of its points; discs keep `gap` apart."""
+    classes = classes_of(labels)
+    places = np.array([np.median(points[labels == value], axis=0) for value in classes])
+    for value, (x, y), colour in zip(classes, apart(places, gap), class_colours(classes), strict=True):
+        disc = {"boxstyle": "circle,pad=0.22", "facecolor": colour, "edgecolor": "white", "linewidth": 1.4}
+        style = {"fontsize": PANEL, "weight": "bold", "color": "white" if _luminance(colour) < 0.3 else INK}
+        axes.text(x, y, f"{value:g}", ha="center", va="center", zorder=6, bbox=disc, **style)
+
+
+def apart(places, gap):
+    """Points (n, 2), n small, pushed away from one another until they are `gap` apart."""
+    # Points that coincide need some direction to part in: a tiny turn for each.
+    turn = np.arange(len(places)) * 2.4
+    places = places + 1e-6 * gap * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    for _ in range(200):
+        away = places[:, None] - places[None]
+        distance = np.hypot(*away.transpose(2, 0, 1))
+        np.fill_diagonal(distance, np.inf)
+        lack = np.maximum(0.0, 1.001 * gap - distance)
+        if not lack.any():
+            break
+        places = places + 0.5 * (away * (lack / distance)[..., None]).sum(axis=1)
+    return places
+
+
+def key(figure, axes, labels, mappable):
+    """To the right of the axes: the classes in their colours, or the colour bar of a continuous label."""
+    if mappable is not None:
+        bar = figure.colorbar(mappable, ax=axes, fraction=0.05, pad=0.02)
+        bar.set_label("label", fontsize=TICK, color=INK)
+        bar.ax.tick_params(labelsize=TICK)
+        bar.solids.set_alpha(1)
+        bar.outline.set_visible(False)
+        return
+    classes = classes_of(labels)
+    for place, (value, colour) in enumerate(zip(classes, class_colours(classes), strict=True)):
+        y = 0.97 - 0.075 * place
+        axes.plot([1.06], [y], marker="o", markersize=6, color=colour, transform=axes.transAxes, clip_on=False)
+        axes.text(1.10, y, f"{value:g}", transform=axes.transAxes, fontsize=TICK, color=INK, va="center")
+
+
+def inset_bar(axes, mappable):
+    """A small colour bar in the lower right corner of the axes."""
+    inner = axes.inset_axes((0.66, 0.075, 0.31, 0.022))
+    bar = axes.figure.colorbar(mappable, cax=inner, orientation="horizontal")
+    bar.solids.set_alpha(1)
+    bar.outline.set_visible(False)
+    inner.set_title("label", fontsize=TICK, color=INK, pad=3)
+    inner.tick_params(labelsize=SMALL, length=2)
+
+
+def _luminance(colour):
+    """Relative luminance (WCAG 2) of "#rrggbb", in [0, 1]."""
+    parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def density(points, bins=64):
+    """Log density at each point, from a smoothed two-dimensional histogram, (n,)."""
+    cells = []
+    for values in points.T:
+        low, high = values.min(), values.max()
+        width = (high - low) or 1.0
+        cells.append(np.minimum(((values - low) * (bins / width)).astype(int), bins - 1))
+    counts = np.zeros((bins, bins))
+    np.add.at(counts, tuple(cells), 1.0)
+    kernel = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+    for axis in (0, 1):
+        counts = np.apply_along_axis(np.convolve, axis, counts, kernel, "same")
+    return np.log(counts[tuple(cells)])

@@ -1,0 +1,207 @@
+"""The curves of a training run."""
+
+import math
+
+import numpy as np
+
+from .style import (
+    DASH,
+    INK,
+    LABEL,
+    MUTED,
+    SMALL,
+    TICK,
+    TRAIN,
+    VALIDATION,
+    WIDTH,
+    check_path,
+    end_labels,
+    finish,
+    new_figure,
+    number,
+    style_axes,
+)
+
+TERMS = ("loss", "nll", "kl")
+EXTRAS = (
+    ("active_units", "active latents"),
+    ("beta", "beta, the weight of the KL"),
+    ("learning_rate", "learning rate"),
+    ("examples_per_second", "examples per second"),
+)
+
+
+def plot_history(history, path=None, *, beta=1.0, title="Training", subtitle=None):
+    """Loss and its two terms against the epoch, in nats per example; below, what else varied.
+
+    history : dict of equally long lists: "epoch", "train_loss", "train_nll", "train_kl", and where known
+        "validation_loss", "validation_nll", "validation_kl" (None or nan where not measured), "learning_rate",
+        "examples_per_second", "active_units", "beta"
+    beta : weight of the KL in the loss; a "beta" column in the history takes its place
+
+    First epochs that would squash the rest are left out of the frame, and the picture says so.
+    """
+    columns = _columns(history)
+    path = check_path(path)
+    epochs = columns["epoch"]
+    facts, strips = [], []
+    for name, label in EXTRAS:
+        values = columns.get(name)
+        if values is None or not np.isfinite(values).any():
+            continue
+        seen = values[np.isfinite(values)]
+        if np.ptp(seen) > 0:
+            strips.append((values, label))
+        elif name == "beta":
+            beta = float(seen[0])
+        else:
+            facts.append(f"{label} {_plain(seen[-1])}")
+    weight = "beta " if any(label.startswith("beta") for _, label in strips) else "" if beta == 1 else f"{beta:g} "
+    names = {"loss": f"Loss = nll + {weight}KL", "nll": "Reconstruction, nll", "kl": "KL(q || prior)"}
+    if weight == "":
+        names["loss"] += " (negative ELBO)"
+    ends = f"epochs {epochs[0]:g}{DASH}{epochs[-1]:g}" if len(epochs) > 1 else f"epoch {epochs[0]:g}"
+    best = _lowest(columns.get("validation_loss"))
+    if best is not None and best < len(epochs) - 1:
+        facts.append(
+            f"lowest validation loss {number(columns['validation_loss'][best])} at epoch {epochs[best]:g} (ring)"
+        )
+    subtitle = subtitle or ", ".join([f"Nats per example, {ends}", *facts])
+
+    main, strip = 2.9, 1.35
+    figure = new_figure(WIDTH, main + (strip if strips else 0), title, subtitle)
+    if strips:
+        upper, lower = figure.subfigures(2, 1, height_ratios=(main, strip))
+        for axes, (values, label) in zip(lower.subplots(1, len(strips), squeeze=False)[0], strips, strict=True):
+            _strip(axes, epochs, values, label)
+    else:
+        upper = figure
+    panels = upper.subplots(1, 3)
+    for axes, term in zip(panels, TERMS, strict=True):
+        _panel(axes, epochs, columns[f"train_{term}"], columns.get(f"validation_{term}"), names[term])
+    panels[0].set_ylabel("nats per example", fontsize=LABEL, color=INK)
+    if best is not None and best < len(epochs) - 1:
+        ring = {"markersize": 8, "markerfacecolor": "none", "markeredgecolor": VALIDATION, "zorder": 4}
+        panels[0].plot(epochs[best], columns["validation_loss"][best], "o", **ring)
+    return finish(figure, path)
+
+
+def frame(series):
+    """(low, high): limits of the y axis.
+
+    All epochs where that reads well; where the first twentieth (one epoch at least) would more than double the range,
+    the limits come from the epochs after it.
+    """
+    table = np.array(series)
+    first = max(1, round(0.05 * table.shape[1]))
+
+    def reach(part):
+        seen = part[np.isfinite(part)]
+        return (float(seen.min()), float(seen.max())) if seen.size else None
+
+    whole, tail = reach(table), reach(table[:, first:])
+    if whole is None:
+        return 0.0, 1.0
+    if table.shape[1] < 4 or tail is None or whole[1] - whole[0] <= 2 * (tail[1] - tail[0]) or tail[0] == tail[1]:
+        tail = whole
+    pad = 0.06 * (tail[1] - tail[0]) or max(0.5, 0.02 * abs(tail[0]))
+    return tail[0] - pad, tail[1] + pad
+
+
+def _lowest(values):
+    return None if values is None or np.isnan(values).all() else int(np.nanargmin(values))
+
+
+def _panel(axes, epochs, train, validation, title):
+    series = [(train, "train", TRAIN)]
+    if validation is not None and np.isfinite(validation).any():
+        series.append((validation, "validation", VALIDATION))
+    from matplotlib.ticker import MaxNLocator
+
+    low, high = frame([values for values, _, _ in series])
+    style_axes(axes, title, xlabel="epoch")
+    _epoch_axis(axes, epochs)
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
+    ends = []
+    for values, name, colour in series:
+        seen = np.flatnonzero(np.isfinite(values))
+        if not seen.size:
+            axes.text(0.5, 0.5, f"{name}: no finite value", transform=axes.transAxes, ha="center", fontsize=TICK)
+            continue
+        # Where validation ran in some epochs only, the line joins those: each measurement is a marker.
+        every = 1 if seen.size <= 25 else [-1]
+        style = {"linewidth": 1.5, "marker": "o", "markersize": 3.5, "markevery": every, "zorder": 3}
+        axes.plot(epochs[seen], values[seen], color=colour, **style)
+        ends.append((values[seen[-1]], f"{name}\n{number(values[seen[-1]])}", colour))
+    end_labels(axes, ends, 0.15)
+    _clipped(axes, epochs, series, low, high)
+
+
+def _clipped(axes, epochs, series, low, high):
+    """Say which epochs lie outside the frame, and how far."""
+    for sign, edge, corner in ((1, high, 0.97), (-1, low, 0.03)):
+        notes = []
+        for values, name, _ in series:
+            out = np.flatnonzero(np.nan_to_num(sign * (values - edge), nan=-1.0) > 0)
+            if out.size:
+                which = f"epoch {epochs[out[0]]:g}" if out.size == 1 else f"{out.size} epochs"
+                extreme = sign * np.max(sign * values[out])
+                way = "" if out.size == 1 else "up to " if sign > 0 else "down to "
+                notes.append(f"{name}, {which}: {way}{number(extreme)}")
+        if notes:
+            text = "\n".join(["above the frame:" if sign > 0 else "below the frame:", *notes])
+            style = {"fontsize": SMALL, "color": MUTED, "ha": "right", "linespacing": 1.3}
+            axes.text(0.98, corner, text, transform=axes.transAxes, va="top" if sign > 0 else "bottom", **style)
+
+
+def _strip(axes, epochs, values, label):
+    from matplotlib.ticker import MaxNLocator
+
+    style_axes(axes, label)
+    _epoch_axis(axes, epochs)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]))
+    seen = np.isfinite(values)
+    style = {"linewidth": 1.2, "marker": "o" if len(epochs) <= 25 else None, "markersize": 2.5}
+    axes.plot(epochs[seen], values[seen], color=MUTED, **style)
+    axes.set_ylim(min(0.0, values[seen].min()), 1.15 * max(values[seen].max(), 0.0) or 1.0)
+    end_labels(axes, [(values[seen][-1], _plain(values[seen][-1]), MUTED)], 0.0)
+
+
+def _epoch_axis(axes, epochs):
+    from matplotlib.ticker import FixedLocator, MaxNLocator
+
+    if len(epochs) == 1:
+        axes.set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
+        axes.xaxis.set_major_locator(FixedLocator([epochs[0]]))
+    else:
+        space = 0.02 * (epochs[-1] - epochs[0])
+        axes.set_xlim(epochs[0] - space, epochs[-1] + space)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
+
+
+def _plain(value):
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _columns(history):
+    required = ["epoch", *(f"train_{term}" for term in TERMS)]
+    known = [*required, *(f"validation_{term}" for term in TERMS), *(name for name, _ in EXTRAS)]
+    missing = [name for name in required if name not in history]
+    if missing:
+        raise ValueError(f"history: expected the columns {', '.join(required)}, got none named {', '.join(missing)}")
+    columns = {}
+    for name in known:
+        if history.get(name) is None:
+            continue
+        try:
+            values = np.array([math.nan if value is None else float(value) for value in history[name]])
+        except (TypeError, ValueError):
+            raise ValueError(f"history: column {name!r} holds something that is not a number") from None
+        columns[name] = np.where(np.isfinite(values), values, math.nan)
+    lengths = {name: len(values) for name, values in columns.items()}
+    if not lengths["epoch"] or len(set(lengths.values())) > 1:
+        raise ValueError(f"history: expected columns of one length, at least 1, got {lengths}")
+    if np.isnan(columns["epoch"]).any() or (np.diff(columns["epoch"]) <= 0).any():
+        raise ValueError("history: the column 'epoch' must rise")
+    return columns
