@@ -218,17 +218,21 @@ def _sampling(kind, scale, parts, dtype):
     return _worst(check_same_draw(draw, mu, tolerance=None if dtype == "float64" else 1e-4, name=name))
 
 
-def _agreement(name, pairs, dtype):
+def agreement(name, pairs, dtype):
     """Values against a reference: the largest difference in roundings of the largest value."""
     worst, text = 0.0, ""
     for what, got, wanted in pairs:
         got, wanted = np.asarray(got, dtype=np.float64), np.asarray(wanted, dtype=np.float64)
         if got.shape != wanted.shape:
             return Outcome(False, np.inf, 1.0, f"{name}: {what} has shape {got.shape}, the reference {wanted.shape}")
+        same = np.isfinite(wanted) & np.isfinite(got)
+        if not np.array_equal(got[~same], wanted[~same], equal_nan=True):
+            at = [int(i) for i in np.argwhere(~same & (got != wanted))[0]]
+            return Outcome(False, np.inf, 1.0, f"{name}: {what} at {at} is not finite on one side only")
+        got, wanted = np.where(same, got, 0.0), np.where(same, wanted, 0.0)
         gap = np.abs(got - wanted)
         size = max(1e-30, float(np.max(np.abs(wanted), initial=0.0)))
         off = float(np.max(gap, initial=0.0)) / (size * float(np.finfo(dtype).eps))
-        off = np.inf if np.isnan(off) else off
         if off >= worst:
             at = np.unravel_index(int(np.argmax(gap)), gap.shape) if gap.ndim else ()
             worst = off
@@ -239,7 +243,7 @@ def _agreement(name, pairs, dtype):
 def _values(make, name, parts, dtype):
     """Outputs of forward against formulas written out in NumPy, which share no code with the parts."""
     subject = make(parts, dtype, name=name)
-    return _agreement(name, reference_values(subject), dtype)
+    return agreement(name, reference_values(subject), dtype)
 
 
 def _loss(make, name, parts, dtype):
@@ -247,7 +251,7 @@ def _loss(make, name, parts, dtype):
     subject = make(parts, dtype, name=name)
     model, x, noise = subject.target, subject.inputs["x"], subject.options["fixed"]["noise"]
     got = model.forward(x, noise)
-    return _agreement(name, zip(("loss", "nll", "kl"), got, reference_loss(model, x, noise), strict=True), dtype)
+    return agreement(name, zip(("loss", "nll", "kl"), got, reference_loss(model, x, noise), strict=True), dtype)
 
 
 def _twin(make, name, parts, dtype):
@@ -260,7 +264,7 @@ def _twin(make, name, parts, dtype):
         subject.target.forward(*(v.astype("float32").astype(kind) for v in values.values()))
         subject.target.backward()
     pairs = [(n, g, wide.target.gradients[n]) for n, g in narrow.target.gradients.items()]
-    return _agreement(name, pairs, "float32")
+    return agreement(name, pairs, "float32")
 
 
 def _model_gradient(make, name, parts, dtype):
