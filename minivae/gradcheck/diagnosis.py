@@ -10,22 +10,31 @@ CLOSE = 1e-5  # relative size of what a pattern may leave unexplained
 FLOAT32 = 2e-6  # errors below this size, relative, and above rounding look like float32
 
 
-def diagnose(result, claimed, subject):
-    """One phrase for a wrong array."""
+def diagnose(result, results, claimed, subject):
+    """One phrase for a wrong array; `results` are those of all arrays."""
     odd = [c for c in result.wrong if c.kind in ("jump", "undefined")]
     if odd:
-        return "the function jumps" if odd[0].kind == "jump" else "the function is not finite around here"
+        return _odd(odd[0], subject)
     table = _Table(result, claimed[result.name])
     if not table.wrong.any():
         return "wrong only along random directions: few or small coordinates, not among those looked at"
-    everywhere = _relation(table, table.every, subject)
+    everywhere = _float32(table) or _relation(table, table.every, subject) or _exchanged(table, results)
     if everywhere:
         return everywhere
-    for pattern in (_rearranged, _float32, _confined, _term, _factor_by_row, _elementwise_factor):
+    for pattern in (_rearranged, _confined, _term, _factor_by_row, _elementwise_factor):
         phrase = pattern(table, subject)
         if phrase:
             return phrase
     return _unrelated(table, subject)
+
+
+def _odd(coordinate, subject):
+    if coordinate.kind == "undefined":
+        return "the function is not finite around here"
+    size = float(np.max(np.abs(subject.vector()), initial=0.0))
+    if coordinate.error < 1e-5 * size:
+        return f"the function moves in steps of {coordinate.error / size:.0e} of its size: it is rounded, to float32?"
+    return "the function jumps"
 
 
 def locate(report, subject):
@@ -78,7 +87,7 @@ def _relation(table, mask, subject):
     if a.size < 2 and table.result.size > 1:
         return ""
     factor = float(a @ n / (n @ n))
-    if abs(factor - 1.0) < 1e-9 or factor == 0.0 or not table.explains(factor * n, mask):
+    if abs(factor - 1.0) < 1e-6 or factor == 0.0 or not table.explains(factor * n, mask):
         return ""
     if abs(factor + 1.0) < 1e-6:
         return "sign flipped"
@@ -89,16 +98,28 @@ def _relation(table, mask, subject):
 
 def _name_factor(factor, subject):
     """Which size of the problem the factor is, if any."""
-    sizes = {}
+    lengths = {}
     for name, array in {**subject.values, **subject.parameters}.items():
         for axis, length in enumerate(np.shape(array)):
             if length > 1:
-                sizes.setdefault(length, f"the length of axis {axis} of '{name}'")
-    for size, text in list(sizes.items()):
-        for value, how in ((size, ""), (1.0 / size, "one over ")):
+                lengths.setdefault(length, f"axis {axis} of '{name}'")
+    for length, text in lengths.items():
+        for value, how in ((length, f"{length}"), (1.0 / length, f"1/{length}")):
             if math.isclose(abs(factor), value, rel_tol=1e-5):
-                return f": {how}{text}, {size}; a sum where a mean is meant, or the reverse?"
-    return {0.5: ": a half", 2.0: ": a two"}.get(abs(round(factor, 5)), "")
+                return f" = {how}, the length of {text}: a sum where a mean is meant, or the reverse?"
+    return ": a half too many" if math.isclose(factor, 0.5, rel_tol=1e-5) else ""
+
+
+def _exchanged(table, results):
+    """The values that belong to another array."""
+    for other in results:
+        if other.name == table.result.name or other.shape != table.shape or not table.complete:
+            continue
+        numeric = {c.index: c.numeric for c in other.coordinates}
+        values = np.array([numeric.get(i, np.nan) for i in table.index])
+        if table.n.size > 1 and np.any(values) and table.explains(values, table.every):
+            return f"these are the values that belong to '{other.name}': exchanged?"
+    return ""
 
 
 def _rearranged(table, subject):
@@ -128,7 +149,7 @@ def _rearranged(table, subject):
     return ""
 
 
-def _float32(table, subject):
+def _float32(table):
     size = np.maximum(np.abs(table.a), np.abs(table.n))
     gap = np.abs(table.a - table.n)
     if table.result.dtype == "float64" and np.max(gap) <= FLOAT32 * np.max(size) and np.mean(table.wrong) > 0.3:
@@ -157,6 +178,8 @@ def _confined(table, subject):
             end = ", the last" if last == length - 1 else ", the first" if first == 0 else ""
             return f"only index {first} of axis {axis}{end}{inside}"
         if last == length - 1 and not any(i > first for i in good):
+            if 2 * first < length:
+                return f"everywhere but in the first {first} of axis {axis}{inside}"
             return f"only the last {length - first} of axis {axis} (from {first} on): the last tile?{inside}"
         if first == 0 and not any(i < last for i in good):
             return f"only the first {last + 1} of axis {axis}{inside}"
@@ -229,11 +252,15 @@ def _elementwise_factor(table, subject):
     for name, values in _known(table, subject):
         k = _fits(table, table.a, table.n * values)
         if k is not None:
-            return f"the right values times {k:.6g} * {name}: a factor too many"
+            return f"the factor {name} does not belong here{_besides(k)}"
         k = _fits(table, table.a * values, table.n)
         if k is not None:
-            return f"the right values divided by {name}, times {k:.6g}: a factor is missing"
+            return f"the factor {name} is missing{_besides(k)}"
     return ""
+
+
+def _besides(k):
+    return "" if math.isclose(k, 1.0, rel_tol=1e-5) else f" (besides a constant {k:.6g})"
 
 
 def _unrelated(table, subject):
@@ -243,12 +270,27 @@ def _unrelated(table, subject):
         return "no simple pattern"
     alike = float(a @ n) / norms
     ratio = float(np.linalg.norm(a) / np.linalg.norm(n))
-    noisy = subject.frozen or any(isinstance(v, np.ndarray) and v.dtype.kind == "f" for v in subject.fixed.values())
-    if abs(alike) < 0.8 and noisy and 0.1 < ratio < 10.0:
+    if abs(alike) < 0.8 and _other_draw(table, subject):
         return (
-            f"right size, unrelated values (cosine {alike:.2f}): as if backward used another draw of the noise than "
-            "forward (fresh noise in backward)"
+            f"as if backward used another draw of the noise than forward (fresh noise in backward): divided by the "
+            f"noise of forward it is right but for a random factor (cosine {alike:.2f})"
+        )
+    if abs(alike) < 0.8 and subject.frozen and 0.1 < ratio < 10.0:
+        return (
+            f"right size, unrelated values (cosine {alike:.2f}): as if backward used another draw than forward (fresh "
+            "noise in backward)"
         )
     if alike > 0.999:
         return f"nearly right (cosine {alike:.6f}, size {ratio:.4g}): a small term is missing or extra"
     return f"no simple pattern (cosine {alike:.3f}, size {ratio:.3g}): a term is missing or extra"
+
+
+def _other_draw(table, subject):
+    """Whether claim * noise / truth looks like standard normals: another draw in the place of forward's."""
+    for noise in subject.fixed.values():
+        if isinstance(noise, np.ndarray) and noise.shape == table.shape and noise.dtype.kind == "f" and table.n.all():
+            other = table.a * table.at(noise) / table.n
+            spread = float(np.std(other))
+            if other.size >= 6 and 0.5 < spread < 1.7 and np.max(np.abs(other)) < 4.5 and abs(np.mean(other)) < 0.8:
+                return True
+    return False

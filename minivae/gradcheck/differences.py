@@ -147,14 +147,14 @@ class Differences:
                 excess = max(excess, abs((up - down) / (a + b) - value) - 4.0 * self.noise / h)
         return excess
 
-    def discontinuous(self):
-        """Whether phi(+-h) - phi(0) stops shrinking with h."""
+    def jump(self):
+        """How far phi jumps at 0: what |phi(+-h) - phi(0)| keeps as h shrinks; 0 where it is continuous."""
         for side in (0, 2):
             steps = self._steps((side,))[-6:]
             moves = [abs(self.rows[h][side]) for h in steps]
             if len(moves) == 6 and moves[-1] > 1e3 * self.noise and moves[-1] > 0.9 * moves[0]:
-                return True
-        return False
+                return moves[-1]
+        return 0.0
 
     def most_bent(self):
         """Flat index of the output that contributes most to the gap at the largest step."""
@@ -215,8 +215,9 @@ def _conclude(differences, first, rtol):
     if not np.isfinite(right_error) or not np.isfinite(left_error):
         sides = (right, right_error, right_step) if np.isfinite(right_error) else (left, left_error, left_step)
         return Derivative(*sides, "edge", left, right)
-    if differences.discontinuous():
-        return Derivative(value, error, step, "jump", left, right, differences.most_bent())
+    jump = differences.jump()
+    if jump:
+        return Derivative(value, jump, step, "jump", left, right, differences.most_bent())
     apart = SAFETY * (right_error + left_error) + rtol * max(abs(right), abs(left))
     if abs(right - left) > apart and differences.keeps_gap(right - left):
         both = right_error + left_error

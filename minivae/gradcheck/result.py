@@ -236,7 +236,7 @@ def _small(probability):
 
 def _describe(c):
     if c.kind == "jump":
-        return f"worst at {_place(c)}: the function jumps here{c.bend}, there is no derivative to compare with"
+        return f"worst at {_place(c)}: the function jumps here by {c.error:.1e}{c.bend}, there is no derivative"
     if c.kind == "undefined":
         return f"worst at {_place(c)}: the function is finite on neither side, at any step"
     if c.kind == "kink":
