@@ -21,7 +21,8 @@ def diagnose(result, results, claimed, subject):
     everywhere = _float32(table) or _relation(table, table.every, subject) or _exchanged(table, results)
     if everywhere:
         return everywhere
-    for pattern in (_rearranged, _confined, _term, _factor_by_row, _elementwise_factor):
+    few = 2 * table.wrong.sum() <= len(table.wrong)
+    for pattern in (_rearranged, _confined if few else _term, _term, _factor_by_row, _elementwise_factor, _confined):
         phrase = pattern(table, subject)
         if phrase:
             return phrase
@@ -163,8 +164,8 @@ def _confined(table, subject):
         return ""
     inside = _relation(table, table.wrong, subject)
     inside = f" ({inside})" if inside else ""
-    if table.wrong.sum() == 1 and table.complete and table.result.size > 2:
-        return f"one coordinate only{inside}"
+    if table.wrong.sum() == 1 and len(table.index) > 2:
+        return f"one coordinate only{'' if table.complete else ' of those looked at'}{inside}"
     for axis, length in enumerate(table.shape):
         at = np.array([i[axis] for i in table.index])
         bad, good = set(at[table.wrong].tolist()), set(at[~table.wrong].tolist())
@@ -243,7 +244,7 @@ def _factor_by_row(table, subject):
             continue
         k = np.sum(a * n, axis=1 - axis, keepdims=True) / square
         if table.explains((k * n).ravel(), table.every):
-            return f"one factor for each index of axis {axis}: {_few([float(f'{v:.4g}') for v in k.ravel()])}"
+            return f"one factor for each index of axis {axis}: {_few([f'{v:.4g}' for v in k.ravel()])}"
     return ""
 
 
@@ -270,12 +271,13 @@ def _unrelated(table, subject):
         return "no simple pattern"
     alike = float(a @ n) / norms
     ratio = float(np.linalg.norm(a) / np.linalg.norm(n))
-    if abs(alike) < 0.8 and _other_draw(table, subject):
+    unrelated = abs(float(np.mean(np.sign(a) * np.sign(n)))) < 0.6
+    if unrelated and _other_draw(table, subject):
         return (
             f"as if backward used another draw of the noise than forward (fresh noise in backward): divided by the "
             f"noise of forward it is right but for a random factor (cosine {alike:.2f})"
         )
-    if abs(alike) < 0.8 and subject.frozen and 0.1 < ratio < 10.0:
+    if unrelated and subject.frozen and 0.1 < ratio < 10.0:
         return (
             f"right size, unrelated values (cosine {alike:.2f}): as if backward used another draw than forward (fresh "
             "noise in backward)"

@@ -52,6 +52,7 @@ class Differences:
         self.eps, self.amplification = eps, amplification
         self.rows = {}  # step -> (up, moved up, down, moved down), None on a side where y is not finite
         self.bends = {}
+        self.slopes = []  # sum of |cotangent * change| per step
         self.size = np.zeros_like(start)  # of the outputs that any step has changed; the others add no rounding
         self.noise = 0.0
 
@@ -67,9 +68,12 @@ class Differences:
             bend = bend + change
             self.size = np.where(change != 0.0, np.maximum(self.size, np.maximum(abs(y), abs(self.start))), self.size)
             sides += [float(self.cotangent @ change), abs(moved)]
+            self.slopes.append(float(np.abs(self.cotangent) @ np.abs(change)) / abs(moved))
         self.rows[step] = tuple(sides)
         self.bends[step] = bend
-        self.noise = self.amplification * self.eps * float(np.linalg.norm(self.cotangent * self.size))
+        # Nothing changed at all: the changes, if any, lie below the rounding of every output.
+        size = self.size if self.size.any() else self.start
+        self.noise = self.amplification * self.eps * float(np.linalg.norm(self.cotangent * size))
 
     def _steps(self, need):
         return [h for h in sorted(self.rows, reverse=True) if all(self.rows[h][i] is not None for i in need)]
@@ -137,6 +141,24 @@ class Differences:
         steps, gaps = self.gaps()
         clear = [g for h, g in zip(steps, gaps, strict=True) if 8.0 * self.noise / h < 0.25 * abs(gap)][-3:]
         return len(clear) == 3 and all(abs(g - gap) < 0.3 * abs(gap) for g in clear)
+
+    def doubt(self, first, chosen):
+        """Error that kinks may hide in an entry that ends at step `chosen`, where rounding forbids going lower.
+
+        If the gap seen at larger steps would show at three steps around the chosen one, and does not, what is left is
+        what rounding can hide; else half of that gap.
+        """
+        steps, gaps = self.gaps()
+        largest = max(abs(g) for h, g in zip(steps, gaps, strict=True) if h <= first)
+        clear = [(h, g) for h, g in zip(steps, gaps, strict=True)
+                 if h <= 4.0 * chosen and 8.0 * self.noise / h < 0.25 * largest]  # fmt: skip
+        if len(clear) >= 3 and self._smooth([h for h, _ in clear], [g for _, g in clear]):
+            return 8.0 * self.noise / chosen
+        return 0.5 * largest
+
+    def reach(self):
+        """The derivative that the outputs would give without cancelling each other."""
+        return float(np.median(self.slopes)) if self.slopes else 0.0
 
     def contradiction(self, value, step):
         """By how much quotients with smaller steps differ from `value` beyond their rounding."""
@@ -226,8 +248,7 @@ def _conclude(differences, first, rtol):
     if SAFETY * error > rtol * abs(value):
         error = max(error, differences.contradiction(value, step))
     if kind == "near kink" and SAFETY * error > rtol * abs(value):
-        # Kinks at every step that rounding allows: no estimate from agreement, only the size of the gaps.
-        error = max(error, 0.5 * max(abs(g) for h, g in zip(*differences.gaps(), strict=True) if h <= 4.0 * first))
+        error = max(error, differences.doubt(4.0 * first, step))
     return Derivative(value, error, step, kind, left, right, differences.most_bent())
 
 

@@ -20,6 +20,7 @@ class Coordinate:
     left: float = np.nan
     right: float = np.nan
     bend: str = ""  # the output that bends, for a kink
+    reach: float = 0.0  # what the derivative would be if the changes of the outputs did not cancel
     beside: Coordinate | None = None  # the same derivative judged a little way off the kink
 
     @property
@@ -29,6 +30,8 @@ class Coordinate:
             return True
         if self.kind == "kink":
             return self.beside is not None and self.beside.wrong
+        if self.beside is not None and self.beside.wrong:
+            return True
         return not abs(self.analytic - self.numeric) <= self.tolerance
 
     @property
@@ -40,8 +43,10 @@ class Coordinate:
     @property
     def excess(self):
         """The error in units of the tolerance."""
+        if self.beside is not None and (self.kind == "kink" or self.beside.wrong):
+            return self.beside.excess
         if self.kind == "kink":
-            return self.beside.excess if self.beside is not None else 0.0
+            return 0.0
         gap = abs(self.analytic - self.numeric)
         return gap / self.tolerance if self.tolerance > 0 else (np.inf if gap > 0 else 0.0)
 
@@ -150,6 +155,7 @@ class GradientReport:
     evaluations: int = 0
     seconds: float = 0.0
     allow_unresolved: bool = False
+    cause: BaseException | None = None  # what the target raised
 
     @property
     def passed(self):
@@ -220,7 +226,9 @@ def _array_lines(array, width):
         )
     if array.near_kinks:
         c = array.near_kinks[0]
-        lines.append(f"    {len(array.near_kinks)} near a kink, settled by smaller steps, first at {_place(c)}{c.bend}")
+        beside = sum(k.beside is not None for k in array.near_kinks)
+        how = f"by smaller steps or ({beside}) beside it" if beside else "by smaller steps"
+        lines.append(f"    {len(array.near_kinks)} near a kink, settled {how}, first at {_place(c)}{c.bend}")
     if array.unresolved and array.verdict != "unresolved":
         lines.append(f"    {array.unresolved} too small against rounding to be resolved to a tenth of the largest")
     return lines
@@ -239,7 +247,7 @@ def _describe(c):
         return f"worst at {_place(c)}: the function jumps here by {c.error:.1e}{c.bend}, there is no derivative"
     if c.kind == "undefined":
         return f"worst at {_place(c)}: the function is finite on neither side, at any step"
-    if c.kind == "kink":
+    if c.beside is not None and c.beside.wrong:
         return _describe(c.beside) + f" (moved off the kink{c.bend} that lies here)"
     where = "along a random direction" if c.index is None else f"at {_place(c)}"
     return (
