@@ -4,6 +4,7 @@ Arguments and results are stated in `naive.py`. Temporaries come from a pool tha
 calls with the same shapes allocate nothing.
 """
 
+import functools
 import math
 import threading
 
@@ -24,6 +25,17 @@ def _scratch(name, shape, dtype):
     if key not in buffers or buffers[key].size < size:
         buffers[key] = np.empty(size, dtype)
     return buffers[key][:size].reshape(shape)
+
+
+def _kernel(function):
+    """Where numbers overflow the result is infinite or NaN, without a warning: training watches the loss for that."""
+
+    @functools.wraps(function)
+    def quiet(*arguments):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            function(*arguments)
+
+    return quiet
 
 
 # Memory: here the backend's arrays are NumPy arrays.
@@ -123,12 +135,14 @@ def _scale_slope(rho, sigma, scale):
 # Layers
 
 
+@_kernel
 def dense_forward(x, weight, bias, activation, y):
     np.matmul(x, weight, out=y)
     np.add(y, bias, out=y)
     _activate(y, activation)
 
 
+@_kernel
 def dense_backward(x, weight, y, dy, activation, dx, dweight, dbias):
     da = _times_derivative(dy, y, activation)
     np.matmul(x.T, da, out=dweight)
@@ -137,6 +151,7 @@ def dense_backward(x, weight, y, dy, activation, dx, dweight, dbias):
         np.matmul(da, weight.T, out=dx)
 
 
+@_kernel
 def standard_normal(seed, stream, clock, noise):
     philox.fill_normals(seed, stream, clock[0], noise)
 
@@ -146,17 +161,18 @@ def _by_example(rows, n):
     return rows.reshape(n, -1, rows.shape[1])
 
 
+@_kernel
 def reparameterize_forward(mu, rho, noise, scale, sigma, z):
     if scale == "softplus":
         _softplus(rho, out=sigma)
     else:
-        with np.errstate(over="ignore"):  # infinity is the honest answer, and the loss shows it
-            np.exp(rho, out=sigma)
+        np.exp(rho, out=sigma)
     z, noise = _by_example(z, len(mu)), _by_example(noise, len(mu))
     np.multiply(sigma[:, None], noise, out=z)
     np.add(z, mu[:, None], out=z)
 
 
+@_kernel
 def reparameterize_backward(rho, sigma, noise, dz, scale, dmu, drho):
     product = _scratch("dz noise", dz.shape, dz.dtype)
     np.multiply(dz, noise, out=product)
@@ -168,34 +184,34 @@ def reparameterize_backward(rho, sigma, noise, dz, scale, dmu, drho):
 # Losses
 
 
+@_kernel
 def gaussian_kl_forward(mu, rho, sigma, scale, kl):
-    with np.errstate(over="ignore", divide="ignore"):
-        if scale == "exp":
-            np.copyto(kl, rho)
-        else:
-            np.log(sigma, out=kl)
-            tail = _scratch("tail", rho.shape, bool)
-            np.less(rho, SOFTPLUS_TAIL, out=tail)
-            np.copyto(kl, rho, where=tail)
-        np.negative(kl, out=kl)
-        square = _scratch("square", mu.shape, mu.dtype)
-        np.multiply(mu, mu, out=square)
-        np.subtract(square, 1, out=square)
-        np.multiply(square, 0.5, out=square)
-        np.add(kl, square, out=kl)
-        np.multiply(sigma, sigma, out=square)
-        np.multiply(square, 0.5, out=square)
-        np.add(kl, square, out=kl)
+    if scale == "exp":
+        np.copyto(kl, rho)
+    else:
+        np.log(sigma, out=kl)
+        tail = _scratch("tail", rho.shape, bool)
+        np.less(rho, SOFTPLUS_TAIL, out=tail)
+        np.copyto(kl, rho, where=tail)
+    np.negative(kl, out=kl)
+    square = _scratch("square", mu.shape, mu.dtype)
+    np.multiply(mu, mu, out=square)
+    np.subtract(square, 1, out=square)
+    np.multiply(square, 0.5, out=square)
+    np.add(kl, square, out=kl)
+    np.multiply(sigma, sigma, out=square)
+    np.multiply(square, 0.5, out=square)
+    np.add(kl, square, out=kl)
 
 
+@_kernel
 def gaussian_kl_backward(mu, rho, sigma, weight, scale, dmu, drho):
     weight = weight[:, None]
     product = _scratch("kl gradient", mu.shape, mu.dtype)
     np.multiply(mu, weight, out=product)
     np.add(dmu, product, out=dmu)
     slope = _scale_slope(rho, sigma, scale)
-    with np.errstate(over="ignore"):
-        np.multiply(sigma, slope, out=product)
+    np.multiply(sigma, slope, out=product)
     if scale == "exp":
         np.subtract(product, 1, out=product)
     else:
@@ -217,6 +233,7 @@ def _minus_data(values, x, out):
     np.subtract(values.reshape(n, -1, features), x[:, None], out=out.reshape(n, -1, features))
 
 
+@_kernel
 def bernoulli_nll(x, logits, weight, nll, dlogits):
     e = _exp_minus_abs(logits, out=_scratch("e", logits.shape, logits.dtype))
     part = _scratch("part", logits.shape, logits.dtype)
@@ -237,6 +254,7 @@ def bernoulli_nll(x, logits, weight, nll, dlogits):
         np.multiply(dlogits, weight[:, None], out=dlogits)
 
 
+@_kernel
 def gaussian_nll(x, mean, log_sigma, weight, nll, dmean, dlog_sigma):
     features = x.shape[1]
     log_s = float(log_sigma[0])
@@ -260,6 +278,7 @@ def gaussian_nll(x, mean, log_sigma, weight, nll, dmean, dlog_sigma):
 # Optimizers
 
 
+@_kernel
 def clip_norm(gradient, limit, norm):
     # float64 partial sums: a float32 sum of a million squares loses digits
     norm[0] = math.sqrt(np.einsum("i,i->", gradient, gradient, dtype=np.float64))
@@ -271,6 +290,7 @@ def _rate(rates, clock):
     return float(rates[min(int(clock[0]), len(rates) - 1)])
 
 
+@_kernel
 def sgd_update(parameter, gradient, velocity, rates, clock, momentum, nesterov):
     direction = _scratch("direction", gradient.shape, gradient.dtype)
     np.copyto(direction, gradient)
@@ -289,6 +309,7 @@ def sgd_update(parameter, gradient, velocity, rates, clock, momentum, nesterov):
 ADAM_PIECE = 32768
 
 
+@_kernel
 def adam_update(parameter, gradient, first, second, rates, clock, beta1, beta2, eps, weight_decay):
     t = int(clock[0]) + 1
     rate = _rate(rates, clock)
@@ -318,6 +339,7 @@ def adam_update(parameter, gradient, first, second, rates, clock, beta1, beta2, 
 # Data and book-keeping
 
 
+@_kernel
 def gather(data, order, clock, batch_size, pixels, seed, x):
     rows, features = x.shape
     batches = -(-len(order) // batch_size)
@@ -349,6 +371,7 @@ def gather(data, order, clock, batch_size, pixels, seed, x):
         np.copyto(x, one)
 
 
+@_kernel
 def accumulate(nll, kl, beta, totals, clock):
     n = len(kl)
     a = float(np.sum(nll, dtype=np.float64)) * n / len(nll)

@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
-from pathlib import Path
 
 import numpy as np
+
+from .atomic import replacing
 
 FORMAT = "minivae checkpoint"
 VERSION = 1
@@ -28,18 +27,8 @@ def save(path, model, optimizer=None, extra=None):
         for moment, flat in getattr(optimizer, "state", {}).items():
             arrays |= {f"{moment}/{name}": to_host(value) for name, value in model.store.views(flat).items()}
     description["sha256"] = _digest(arrays)
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, description=np.array(json.dumps(description)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        np.savez(file, description=np.array(json.dumps(description)), **arrays)
 
 
 def load(path, backend="auto"):
@@ -54,10 +43,7 @@ def load(path, backend="auto"):
 
     description, arrays = read(path)
     try:
-        model = VAE(
-            **{**description["model"], "hidden": tuple(description["model"]["hidden"])},
-            backend=backend,
-        )
+        model = VAE(**description["model"], backend=backend)
     except (TypeError, KeyError) as error:
         raise ValueError(f"{path}: the checkpoint describes no model that this version can build ({error})") from error
     for name, value in model.parameters.items():

@@ -94,24 +94,28 @@ class Evaluator:
         backend.tick(self._clock)
 
 
-def elbo(model, x, seed=0):
-    """The ELBO of each example, log p(x|z) - KL(q(z|x) || p(z)) with one z from q, in nats, (n,).
-
-    x is (n, features). A bound on log p(x) from below on average over z (Kingma and Welling, arXiv:1312.6114,
-    equation 10).
-    """
+def terms(model, x, seed=0):
+    """nll and KL of each example with one z from q, in nats, each (n,). x is (n, features)."""
     x = np.asarray(x)
-    clock = model.backend.zeros((1,), "int64")
-    values = np.empty(len(x))
-    noise_buffer = RowBuffers(model.backend, model.dtype)
+    clock, buffers = model.backend.zeros((1,), "int64"), RowBuffers(model.backend, model.dtype)
+    nll, kl = np.empty(len(x)), np.empty(len(x))
     for start in range(0, len(x), PAGE):
         rows = model.backend.from_host(as_rows("x", x[start : start + PAGE], model.features, model.dtype))
-        noise = noise_buffer("noise", rows.shape[0], model.latent)
+        noise = buffers("noise", rows.shape[0], model.latent)
         model.backend.standard_normal(seed, philox.EVALUATION, clock, noise)
         model.backend.tick(clock)
-        nll, kl = (model.backend.to_host(part) for part in model.pass_down(rows, noise))
-        values[start : start + PAGE] = -(nll + kl.sum(axis=1))
-    return values
+        page = (model.backend.to_host(part) for part in model.pass_down(rows, noise))
+        nll[start : start + PAGE], kl[start : start + PAGE] = next(page), next(page).sum(axis=1, dtype=np.float64)
+    return nll, kl
+
+
+def elbo(model, x, seed=0):
+    """The ELBO of each example, log p(x|z) - KL(q(z|x) || p(z)) with one z from q, in nats, (n,). x is (n, features).
+
+    On average over z a lower bound of log p(x) (Kingma and Welling, arXiv:1312.6114, equation 10).
+    """
+    nll, kl = terms(model, x, seed)
+    return -(nll + kl)
 
 
 def log_likelihood(model, x, samples=5000, seed=0):

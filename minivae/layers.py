@@ -8,6 +8,7 @@ assigned, not added to.
 import numpy as np
 
 from . import kernels
+from .datasets.checks import check_data
 from .errors import expect, expect_array, expect_choice, expect_integer
 from .kernels.naive import ACTIVATIONS
 from .parameters import DTYPES, Parameters, RowBuffers, initial_dense
@@ -115,21 +116,12 @@ class Chain:
 
 
 def as_rows(name, x, features, dtype):
-    """Data as a C-contiguous (rows, features) array of `dtype`: bytes are divided by 255, floats are kept.
+    """Data as a C-contiguous (rows, features) array of `dtype`: bytes are divided by 255, other numbers are kept.
 
     Raises ValueError for another shape, no rows, values that are not numbers, NaN or infinity.
     """
     x = np.asarray(x)
-    expect(
-        x.ndim == 2 and x.shape[0] > 0, name, f"shape {x.shape}", "two dimensions, (rows, features), and a row or more"
-    )
-    expect(x.shape[1] == features, name, f"{x.shape[1]} features", f"{features} features")
-    expect(x.dtype.kind in "fiub", name, x.dtype.name, "numbers")
+    check_data(name, x, features=features)
     if x.dtype == np.uint8:
         return np.divide(x, 255, dtype=dtype)
-    rows = np.ascontiguousarray(x, dtype=dtype)
-    finite = np.isfinite(rows)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
-        raise ValueError(f"{name}: got {x[row, column]} in row {row}, column {column}, expected finite numbers")
-    return rows
+    return np.ascontiguousarray(x, dtype=dtype)

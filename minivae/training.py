@@ -148,17 +148,17 @@ def fit(
     TrainingDiverged
         If the loss becomes infinite or NaN; the parameters are those of the end of the last good epoch.
     """
-    check_data("train", train, features=model.features, likelihood=model.likelihood_name)
-    if validation is not None:
-        check_data("validation", validation, features=model.features, likelihood=model.likelihood_name)
-    expect_integer("epochs", epochs, 1)
-    expect_integer("batch_size", batch_size, 1)
-    expect_choice("pixels", pixels, PIXELS)
-    expect_choice("validation_noise", validation_noise, ("fixed", "fresh"))
-    if early_stopping is not None:
-        expect_integer("early_stopping", early_stopping, 1)
-        expect(validation is not None, "early_stopping", early_stopping, "validation data with it")
-    expect_seed(seed)
+    train, validation = check_arguments(
+        model,
+        train,
+        validation=validation,
+        epochs=epochs,
+        batch_size=batch_size,
+        pixels=pixels,
+        validation_noise=validation_noise,
+        early_stopping=early_stopping,
+        seed=seed,
+    )
     optimizer = Adam() if optimizer is None else optimizer
     step = TrainingStep(model, train, min(batch_size, len(train)), optimizer, pixels, seed)
     optimizer.plan(optimizer.steps + epochs * step.batches)
@@ -207,6 +207,28 @@ def fit(
     if best and history.stopped != "interrupted":
         backend.assign(model.store.flat, best[2])
     return history
+
+
+def check_arguments(model, train, *, validation, epochs, batch_size, pixels, validation_noise, early_stopping, seed):
+    """Raises what `fit` raises for its arguments; returns training and validation data as the kernels take them."""
+    expect_integer("epochs", epochs, 1)
+    expect_integer("batch_size", batch_size, 1)
+    expect_choice("pixels", pixels, PIXELS)
+    train = _checked("train", train, model, pixels)
+    validation = None if validation is None else _checked("validation", validation, model, pixels)
+    expect_choice("validation_noise", validation_noise, ("fixed", "fresh"))
+    if early_stopping is not None:
+        expect_integer("early_stopping", early_stopping, 1)
+        expect(validation is not None, "early_stopping", early_stopping, "validation data with it")
+    expect_seed(seed)
+    return train, validation
+
+
+def _checked(name, data, model, pixels):
+    """The data as the kernels take it, uint8 or floats, once it is known to suit the model."""
+    unit_interval = "bernoulli" if pixels != "grey" else model.likelihood_name
+    check_data(name, data, features=model.features, likelihood=unit_interval)
+    return np.ascontiguousarray(data if data.dtype in (np.uint8, np.float32, np.float64) else data.astype(model.dtype))
 
 
 def _run_epoch(step, n, label, progress, interrupt):

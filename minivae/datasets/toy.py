@@ -3,6 +3,7 @@
 import numpy as np
 
 LARGEST = 10_000_000  # rows
+SPREAD = 5.0  # standard deviation of a feature: wide enough that noise of unit variance leaves the shape to be seen
 
 
 def make_toy(name, size=10_000, seed=0):
@@ -16,8 +17,8 @@ def make_toy(name, size=10_000, seed=0):
     - ``pinwheel``, k in {0, ..., 4}: ``(a, b) = (1 + 0.3 n, 0.1 m)`` turned by the angle ``2 pi k / 5 + exp(a) / 4``
       (Johnson et al. 2016, arXiv:1603.06277, Fig. 1: a warped mixture of Gaussians).
 
-    Each feature is then shifted and scaled to zero mean and unit variance over the training rows; the test rows are
-    moved by the same amounts.
+    Each feature is then shifted and scaled to mean 0 and standard deviation 5 over the training rows; the test rows are
+    moved by the same amounts. Against a Gaussian likelihood of unit variance, data of unit variance would all be noise.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ def make_toy(name, size=10_000, seed=0):
     rng = np.random.default_rng(seed)
     points, labels = TOY_SETS[name](rng, size + max(1, size // 10))
     points -= points[:size].mean(axis=0)
-    points /= points[:size].std(axis=0)
+    points *= SPREAD / points[:size].std(axis=0)
     points = points.astype(np.float32)
     return points[:size], points[size:], labels[:size], labels[size:]
 

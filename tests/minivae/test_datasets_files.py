@@ -5,12 +5,13 @@ import os
 
 import numpy as np
 import pytest
-from datasets_bytes import idx, npy, npz, refuse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from minivae.datasets import dataset, files, load_dataset
+
+from .datasets_bytes import idx, npy, npz, refuse
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(256, size=(20, 4, 3), dtype=np.uint8)

@@ -7,11 +7,12 @@ import zipfile
 
 import numpy as np
 import pytest
-from datasets_bytes import archive, idx, npy, npy_claiming, npz, refuse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minivae.datasets import Dataset, load_dataset
+
+from .datasets_bytes import archive, idx, npy, npy_claiming, npz, refuse
 
 PIXELS = np.arange(240, dtype=np.uint8).reshape(20, 4, 3)
 FLOATS = np.random.default_rng(0).random((20, 5), dtype=np.float32)

@@ -1,0 +1,7 @@
+"""`python -m minivae` is the command `minivae`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

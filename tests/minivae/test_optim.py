@@ -1,0 +1,148 @@
+"""Optimizers against steps worked out by hand, clipping, schedules, refusals."""
+
+import math
+
+import numpy as np
+import pytest
+
+import minivae as mv
+from minivae import kernels
+
+BACKENDS = [name for name in kernels.available_backends() if kernels.load_backend(name).on_host]
+
+
+def model_with(parameter, gradient, backend="numpy"):
+    """A model whose likelihood bias is the one parameter that matters."""
+    model = mv.VAE(2, 1, (), dtype="float64", backend=backend)
+    model.gradients["likelihood.bias"][...] = gradient
+    model.parameters["likelihood.bias"][...] = parameter
+    return model
+
+
+def run(optimizer, steps, backend="numpy", parameter=(1.0, -2.0), gradient=(0.5, -4.0)):
+    model = model_with(parameter, gradient, backend)
+    path = []
+    for _ in range(steps):
+        optimizer.update(model)
+        path.append(model.parameters["likelihood.bias"].copy())
+    return np.array(path)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_sgd_by_hand(backend):
+    # constant gradient g: plain p - 0.1 g t; momentum 0.5 has velocities g, 1.5 g, 1.75 g
+    g = np.array([0.5, -4.0])
+    start = np.array([1.0, -2.0])
+    np.testing.assert_allclose(run(mv.SGD(0.1), 2, backend), [start - 0.1 * g, start - 0.2 * g], rtol=1e-15)
+    np.testing.assert_allclose(
+        run(mv.SGD(0.1, momentum=0.5), 3, backend), start - 0.1 * np.outer([1, 2.5, 4.25], g), rtol=1e-15
+    )
+    # Nesterov steps by g + 0.5 v: 1.5 g, 1.75 g
+    nesterov = run(mv.SGD(0.1, momentum=0.5, nesterov=True), 2, backend)
+    np.testing.assert_allclose(nesterov, start - 0.1 * np.outer([1.5, 3.25], g), rtol=1e-15)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_adam_by_hand(backend):
+    # for a constant gradient both corrected moments are exact, so each step is rate * g / (|g| + eps)
+    g, start, eps = np.array([0.5, -4.0]), np.array([1.0, -2.0]), 1e-3
+    step = 0.1 * g / (np.abs(g) + eps)
+    np.testing.assert_allclose(run(mv.Adam(0.1, eps=eps), 3, backend), start - np.outer([1, 2, 3], step), rtol=1e-12)
+    # decoupled decay: p <- p (1 - rate * decay) - step
+    decayed = (start * 0.98 - step) * 0.98 - step
+    np.testing.assert_allclose(run(mv.AdamW(0.1, eps=eps, weight_decay=0.2), 2, backend)[-1], decayed, rtol=1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_adam_with_changing_gradients(backend):
+    """Two steps worked out from the paper's algorithm 1, in its own order of operations."""
+    model = model_with(1.0, 3.0, backend)
+    optimizer = mv.Adam(0.01, beta1=0.8, beta2=0.9, eps=1e-8)
+    optimizer.update(model)
+    model.gradients["likelihood.bias"][...] = -1.0
+    optimizer.update(model)
+    m1, v1 = 0.2 * 3, 0.1 * 9
+    m2, v2 = 0.8 * m1 - 0.2, 0.9 * v1 + 0.1
+    p = 1 - 0.01 * (m1 / 0.2) / (math.sqrt(v1 / 0.1) + 1e-8)
+    p -= 0.01 * (m2 / (1 - 0.8**2)) / (math.sqrt(v2 / (1 - 0.9**2)) + 1e-8)
+    np.testing.assert_allclose(model.parameters["likelihood.bias"], p, rtol=1e-13)
+    assert optimizer.steps == 2
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("optimizer", [mv.SGD, mv.Adam, mv.AdamW])
+def test_clipping_scales_the_whole_gradient(optimizer, backend):
+    model = model_with(0.0, (3.0, 4.0), backend)
+    clipped = optimizer(0.1, clip_norm=1.0)
+    clipped.update(model)
+    np.testing.assert_allclose(model.gradients["likelihood.bias"], (0.6, 0.8), rtol=1e-12)
+    untouched = model_with(0.0, (0.3, 0.4), backend)
+    optimizer(0.1, clip_norm=1.0).update(untouched)
+    np.testing.assert_array_equal(untouched.gradients["likelihood.bias"], (0.3, 0.4))
+
+
+def test_the_gaps_between_parameters_stay_zero():
+    model = mv.VAE(3, 2, (5,), backend="numpy")
+    optimizer = mv.AdamW(0.1, clip_norm=0.5)
+    inside = np.zeros(model.store.flat.size, bool)
+    for view in model.store.views(inside).values():
+        view[...] = True
+    assert 0 < inside.sum() < inside.size
+    for _ in range(3):
+        model.forward(np.ones((4, 3)))
+        model.backward()
+        optimizer.update(model)
+    assert not model.store.flat[~inside].any()
+
+
+def test_schedules():
+    assert mv.Constant(0.3)(10**9) == 0.3
+    decay = mv.StepDecay(1.0, every=3, factor=0.5)
+    assert [decay(step) for step in (0, 2, 3, 5, 6)] == [1, 1, 0.5, 0.5, 0.25]
+    cosine = mv.Cosine(2.0, total=110, warmup=10, floor=0.1)
+    assert [cosine(step) for step in (0, 4, 9)] == pytest.approx([0.2, 1.0, 2.0])
+    assert cosine(10) == pytest.approx(2.0)
+    assert cosine(60) == pytest.approx(2.0 * 0.55)
+    assert cosine(110) == cosine(10**6) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("planned", [False, True])
+def test_an_optimizer_follows_its_schedule(planned):
+    optimizer = mv.SGD(lambda step: 1.0 / (step + 1))
+    model = model_with(0.0, 1.0)
+    if planned:
+        optimizer.attach(model)
+        optimizer.plan(3)
+    path = []
+    for _ in range(3):
+        optimizer.update(model)
+        path.append(model.parameters["likelihood.bias"][0])
+    np.testing.assert_allclose(path, -np.cumsum([1, 1 / 2, 1 / 3]), rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: mv.SGD(0.0), "learning_rate: got 0.0, expected a finite number above 0"),
+        (lambda: mv.Adam(-1e-3), "learning_rate: got -0.001"),
+        (lambda: mv.Adam(float("nan")), "learning_rate: got nan"),
+        (lambda: mv.SGD(0.1, momentum=1.0), r"momentum: got 1.0, expected a number in \[0, 1\)"),
+        (lambda: mv.SGD(0.1, nesterov=True), "nesterov: got True, expected a momentum above 0"),
+        (lambda: mv.Adam(beta1=-0.1), "beta1: got -0.1"),
+        (lambda: mv.Adam(eps=0.0), "eps: got 0.0"),
+        (lambda: mv.AdamW(weight_decay=-1.0), "weight_decay: got -1.0"),
+        (lambda: mv.Adam(clip_norm=0.0), "clip_norm: got 0.0"),
+        (lambda: mv.Cosine(1.0, total=5, warmup=5), "warmup: got 5, expected fewer steps than the total, 5"),
+        (lambda: mv.StepDecay(1.0, every=0), "every: got 0"),
+    ],
+)
+def test_bad_options_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_an_optimizer_serves_one_model():
+    optimizer = mv.Adam()
+    optimizer.update(model_with(0.0, 1.0))
+    with pytest.raises(ValueError, match="optimizer: got 'one that is attached to another model', expected a new"):
+        optimizer.update(model_with(0.0, 1.0))
