@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from .check import check_gradients
+from .hosted import HostedBackend
 from .reference import reference_loss, reference_values
 from .sampling import check_kl, check_same_draw, check_sampler
 
@@ -38,6 +39,7 @@ class Parts:
         from minivae.kernels import load_backend
 
         backend = load_backend(self.backend_name)
+        backend = backend if backend.on_host else HostedBackend(backend)
         for name, patch in self.patches.items():
             setattr(backend, name, patch(getattr(backend, name)))
         return backend

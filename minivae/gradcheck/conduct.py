@@ -132,7 +132,7 @@ def _same_gradient(first, subject):
     if all(_apart(third[n] - second[n], second[n] - first[n]) < 1e3 * SAME for n in changed):
         raise Finding(
             "accumulates",
-            f"gradient of '{changed[0]}' grows by the same amount each time forward and backward run on the same input: "
+            f"gradient of '{changed[0]}' grows by the same amount at each forward and backward on the same input: "
             "backward adds to it instead of assigning (accumulates=True if that is meant)",
         )
     name = changed[0]

@@ -174,7 +174,7 @@ class Differences:
         for side in (0, 2):
             steps = self._steps((side,))[-6:]
             moves = [abs(self.rows[h][side]) for h in steps]
-            if len(moves) == 6 and moves[-1] > 1e3 * self.noise and moves[-1] > 0.9 * moves[0]:
+            if len(moves) == 6 and moves[-1] > 1e3 * self.noise and max(moves) < 1.5 * min(moves):
                 return moves[-1]
         return 0.0
 
