@@ -39,6 +39,17 @@ def measure(epochs, scale_epochs, seeds):
         }
 
 
+def _dump(results):
+    """JSON with one run or check to a line."""
+
+    def value(entry):
+        if isinstance(entry, list) and entry and isinstance(entry[0], dict):
+            return "[\n  " + ",\n  ".join(map(json.dumps, entry)) + "\n ]"
+        return json.dumps(entry)
+
+    return "{\n " + ",\n ".join(f"{json.dumps(key)}: {value(entry)}" for key, entry in results.items()) + "\n}\n"
+
+
 def _spawn():
     import multiprocessing
 
@@ -55,7 +66,7 @@ def main():
     if not args.redraw:
         results = measure(args.epochs, args.scale_epochs, range(args.seeds))
         RESULTS.parent.mkdir(parents=True, exist_ok=True)
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        RESULTS.write_text(_dump(results))
     results = json.loads(RESULTS.read_text())
     report.write_page(PAGE, results)
     report.draw(FIGURE, results)

@@ -19,15 +19,19 @@ NAMES = {
     "sign": "ELBO minimised",
     "backward_negated": "gradient of the other sign",
 }
-COLUMNS = {
+COSTS = {
     "loss shown": "loss_shown",
-    "-ELBO, q as drawn": "neg_elbo_drawn",
+    "-ELBO, z as drawn": "neg_elbo_drawn",
     "-ELBO, right model": "neg_elbo_read",
     "-log p(x)": "neg_log_density",
+    "the same, importance-sampled": "neg_log_likelihood",
+    "energy distance": "energy_distance",
+}
+POSTERIORS = {
     "softplus(rho)": "sigma_meant",
     "sd of z": "sigma_drawn",
     "spread of mu": "mu_spread",
-    "energy distance": "energy_distance",
+    "KL, z as drawn": "kl_drawn",
 }
 FRAME = 13.0
 
@@ -35,7 +39,7 @@ FRAME = 13.0
 def write_page(path, results):
     """Puts the tables between their markers; a page without one of them is refused before it is written."""
     page = path.read_text()
-    tables = {"runs": _runs, "sign": _sign, "checks": _checks, "scale": _scale}
+    tables = {"costs": _costs, "posteriors": _posteriors, "sign": _sign, "checks": _checks, "scale": _scale}
     for name, make in tables.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)"
         table = make(results)
@@ -63,17 +67,31 @@ def _spread(values, digits=None):
     return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
 
 
-def _runs(results):
+def _runs_of(results, mistake):
+    """The runs with this mistake, with the signs of the tables."""
+    runs = [run for run in results["trained"] if run["mistake"] == mistake]
+    names = {"log_density": "neg_log_density", "log_likelihood": "neg_log_likelihood"}
+    return [run | {new: -run[old] for old, new in names.items() if old in run} for run in runs]
+
+
+def _costs(results):
     rows = []
     for mistake in TRAINED:
-        runs = [
-            {**run, "neg_log_density": -run["log_density"]} for run in results["trained"] if run["mistake"] == mistake
-        ]
+        runs = _runs_of(results, mistake)
+        rows.append([NAMES[mistake], *(_spread([r[k] for r in runs]) if k in runs[0] else "" for k in COSTS.values())])
+    return _table(["", *COSTS], rows)
+
+
+def _posteriors(results):
+    rows = []
+    for mistake in TRAINED:
+        runs = _runs_of(results, mistake)
         low, high = np.mean([run["sigma_drawn_5_95"] for run in runs], axis=0)
-        cells = {title: _spread([run[key] for run in runs]) for title, key in COLUMNS.items()}
-        cells["sd of z"] += f" ({low:.2g} to {high:.2g})"
+        cells = {title: _spread([run[key] for run in runs]) for title, key in POSTERIORS.items()}
+        if high >= 0.005:
+            cells["sd of z"] += f" ({low:.2f} to {high:.2f})"
         rows.append([NAMES[mistake], *cells.values()])
-    return _table(["", *COLUMNS], rows)
+    return _table(["", *POSTERIORS], rows)
 
 
 def _sign(results):
@@ -88,7 +106,7 @@ def _sign(results):
 
 
 def _checks(results):
-    head = ["", *CHECKS.values()]
+    head = ["", *CHECKS]
     word = {True: "passes", False: "**fails**"}
     return _table(
         head, [[NAMES[m], *(word[row[check]["passed"]] for check in CHECKS)] for m, row in results["checks"].items()]

@@ -25,7 +25,8 @@ SCALES = {
     "spread 5, likelihood sigma 1": (1.0, {}),
     "spread 1, likelihood sigma 1": (0.2, {}),
     "spread 1, likelihood sigma 0.2": (0.2, {"observation_sigma": 0.2}),
-    "spread 1, likelihood sigma learned": (0.2, {"learn_sigma": True}),
+    "spread 1, sigma learned from 1": (0.2, {"learn_sigma": True}),
+    "spread 1, sigma learned from 0.5": (0.2, {"learn_sigma": True, "observation_sigma": 0.5}),
 }
 
 
@@ -108,7 +109,7 @@ def scale(name, seed, epochs):
     model = mv.VAE(**ARTICLE, **options, seed=seed)
     history = mv.fit(model, train_rows, validation=test_rows, epochs=epochs, seed=seed)
     learned = options.get("learn_sigma", False)
-    sigma = math.exp(model.parameters["likelihood.log_sigma"][0]) if learned else options.get("observation_sigma", 1.0)
+    sigma = np.exp(model.parameters["likelihood.log_sigma"][0]) if learned else options.get("observation_sigma", 1.0)
     return {
         "name": name,
         "seed": seed,
