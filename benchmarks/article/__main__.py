@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 from concurrent.futures import ProcessPoolExecutor
@@ -20,7 +21,8 @@ PAGE, FIGURE = ROOT / "docs" / "the-article.md", ROOT / "docs" / "images" / "the
 def measure(epochs, scale_epochs, seeds):
     """Everything, as one dict. Runs are spread over the processor cores; their results do not depend on that."""
     os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"  # read by the workers as they start
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=_spawn()) as pool:
+    spawn = multiprocessing.get_context("spawn")  # a fork would inherit the parent's BLAS threads
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn) as pool:
         trained = [pool.submit(runs.train, mistake, seed, epochs) for seed in seeds for mistake in runs.TRAINED]
         signs = [pool.submit(runs.sign, seed) for seed in seeds]
         scales = [pool.submit(runs.scale, name, seed, scale_epochs) for name in runs.SCALES for seed in seeds]
@@ -48,12 +50,6 @@ def _dump(results):
         return json.dumps(entry)
 
     return "{\n " + ",\n ".join(f"{json.dumps(key)}: {value(entry)}" for key, entry in results.items()) + "\n}\n"
-
-
-def _spawn():
-    import multiprocessing
-
-    return multiprocessing.get_context("spawn")  # a fork would inherit the parent's BLAS threads
 
 
 def main():
