@@ -13,6 +13,7 @@ from .contract import contract
 from .jit import kernel
 from .memory import REAL_VECTORS, byte_vector, float64_vector, int64_vector, number, share, uint32_vector, word
 from .random import draw_normals, draw_words
+from .target import FASTMATH_SUMS
 
 _NORMAL_COST, _WORD_COST, _GATHER_COST = 8, 4, 1
 _GREY, _THRESHOLD, _DYNAMIC = range(3)
@@ -58,7 +59,7 @@ def gather_kernel(real_name, data_name):
     zero, one = real(0), real(1)
     half = (data_vector is byte_vector and np.uint8(127)) or np.dtype(data_name).type(0.5)
 
-    @kernel(f"{data_name}_{real_name}", fastmath={"contract"})
+    @kernel(f"{data_name}_{real_name}")
     def gather(arguments, part, parts):
         rows, features, batch_size, pixels = (
             word(arguments, 0), word(arguments, 1), word(arguments, 2), word(arguments, 3),
@@ -97,7 +98,7 @@ def gather_kernel(real_name, data_name):
 def bookkeeping_kernels(real_name):
     vector = REAL_VECTORS[real_name]
 
-    @kernel(real_name)
+    @kernel(real_name, FASTMATH_SUMS)
     def accumulate(arguments, part, parts):
         n, samples, size = word(arguments, 0), word(arguments, 1), word(arguments, 2)
         nll, kl = vector(word(arguments, 3), n * samples), vector(word(arguments, 4), size)

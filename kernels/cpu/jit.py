@@ -21,12 +21,11 @@ from numba import njit, types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.ccallback import CFunc
 
-from .target import CONTRACT_ONLY, FASTMATH
+from .target import FASTMATH
 
 # Functions that become part of the kernel that calls them. `exact` ones are computed as they are written.
-inline = njit(fastmath=CONTRACT_ONLY, error_model="numpy", forceinline=True)
+inline = njit(fastmath=FASTMATH, error_model="numpy", forceinline=True)
 inline_exact = njit(fastmath=False, error_model="numpy", forceinline=True)
-inline_sums = njit(fastmath=FASTMATH, error_model="numpy", forceinline=True)
 
 _SIGNATURE = types.void(types.intp, types.intp, types.intp)
 _lock = threading.RLock()

@@ -11,6 +11,7 @@ from .contract import contract
 from .jit import kernel
 from .memory import REAL_VECTORS, float64_vector, share, word
 from .scalar import mathfun_for
+from .target import FASTMATH_SUMS
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 # Element operations for one element.
@@ -27,7 +28,7 @@ def likelihood_kernels(real_name):
     exp, log1p_unit = functions.exp, functions.log1p_unit
     zero, one, half = real(0), real(1), real(0.5)
 
-    @kernel(real_name)
+    @kernel(real_name, FASTMATH_SUMS)
     def bernoulli_value(arguments, part, parts):
         rows, features, samples = word(arguments, 0), word(arguments, 1), word(arguments, 2)
         nll = vector(word(arguments, 6), rows)
@@ -57,7 +58,7 @@ def likelihood_kernels(real_name):
                 e = exp(-abs(logit))
                 dlogits[f] = w * ((one if logit > zero else e) / (one + e) - x[f])
 
-    @kernel(real_name)
+    @kernel(real_name, FASTMATH_SUMS)
     def bernoulli_both(arguments, part, parts):
         rows, features, samples = word(arguments, 0), word(arguments, 1), word(arguments, 2)
         weight, nll = vector(word(arguments, 5), rows), vector(word(arguments, 6), rows)
@@ -76,7 +77,7 @@ def likelihood_kernels(real_name):
                 dlogits[f] = w * ((one if logit > zero else e) / (one + e) - x[f])
             nll[row] = total
 
-    @kernel(real_name)
+    @kernel(real_name, FASTMATH_SUMS)
     def gaussian(arguments, part, parts):
         rows, features, samples = word(arguments, 0), word(arguments, 1), word(arguments, 2)
         log_sigma = np.float64(vector(word(arguments, 5), 1)[0])
@@ -106,7 +107,7 @@ def likelihood_kernels(real_name):
                 weight = vector(word(arguments, 6), rows)[row]
                 float64_vector(word(arguments, 9), rows)[row] = np.float64(weight) * (features - np.float64(squares))
 
-    @kernel(real_name)
+    @kernel(real_name, FASTMATH_SUMS)
     def sum_rows(arguments, part, parts):
         rows = word(arguments, 0)
         values = float64_vector(word(arguments, 1), rows)

@@ -2,8 +2,8 @@
 
 LLVM does not find this loop by itself (it stays at a fifth of the machine's speed), so an `@intrinsic` writes it:
 rows * vectors accumulators that live in registers, and for each step of the depth one row of B, loaded once, times one
-element of each row of A, broadcast. A and B are read in place through their strides. LLVM lowers the vectors to whatever the
-machine has (AVX-512, AVX2, NEON), so tile sizes are a matter of speed, not of correctness.
+element of each row of A, broadcast. A and B are read in place through their strides. LLVM lowers the vectors to
+whatever the machine has (AVX-512, AVX2, NEON), so tile sizes are a matter of speed, not of correctness.
 
 Sources: Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (ACM TOMS 34, 2008); Van Zee and van
 de Geijn, "BLIS: a framework for rapidly instantiating BLAS functionality" (ACM TOMS 41, 2015).

@@ -10,7 +10,7 @@ from .checks import matches, real_of
 from .contract import contract
 from .jit import inline, kernel
 from .memory import REAL_VECTORS, float64_vector, int64_vector, number, share, word
-from .target import CACHE_LINE, PIECE
+from .target import CACHE_LINE, FASTMATH_SUMS, PIECE
 
 _ADAM_COST, _SGD_COST = 4, 1
 
@@ -80,7 +80,7 @@ def optimizer_kernels(real_name):
                 velocity[i] = v_i
                 p[i] -= rate * v_i
 
-    @kernel(real_name)
+    @kernel(real_name, FASTMATH_SUMS)
     def sum_squares(arguments, part, parts):
         size, pieces = word(arguments, 0), word(arguments, 1)
         sums = float64_vector(word(arguments, 3), pieces)
@@ -93,7 +93,7 @@ def optimizer_kernels(real_name):
                 total += np.float64(g[i]) * np.float64(g[i])
             sums[piece] = total
 
-    @kernel(real_name)
+    @kernel(real_name, FASTMATH_SUMS)
     def finish_norm(arguments, part, parts):
         pieces = word(arguments, 0)
         sums = float64_vector(word(arguments, 1), pieces)

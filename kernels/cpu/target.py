@@ -3,11 +3,12 @@
 import llvmlite.binding as llvm
 from numba.core import config
 
-# LLVM may reorder sums, contract a * b + c and ignore the sign of zero. It may not assume that NaN and infinity do not
-# occur: a loss that goes wrong must show it.
-FASTMATH = {"reassoc", "contract", "nsz"}
-# For polynomials and for compensated sums, whose order of operations is the point.
-CONTRACT_ONLY = {"contract"}
+# LLVM may contract a * b + c.
+FASTMATH = {"contract"}
+# Where a loop adds up a row, LLVM may also reorder the sum, so that it becomes vector code. Nowhere else: it would turn
+# beta * v + (1 - beta) * g into g + beta * (v - g), which loses digits. And it may never assume that NaN and infinity
+# do not occur: a loss that goes wrong must show it.
+FASTMATH_SUMS = {"contract", "reassoc", "nsz"}
 
 CACHE_LINE = 64
 
