@@ -1,4 +1,4 @@
-"""The command line: `minivae train | evaluate | sample | reconstruct`.
+"""The command line: `minivae train | evaluate | sample | reconstruct | gradcheck`.
 
 Whatever a user can get wrong ends in one line on standard error and exit status 2; Ctrl-C ends with status 130 and the
 signal to terminate with 143, training only after its current step is made and saved.
@@ -73,6 +73,7 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser(preset=None, defaults=None):
     from . import options
+    from .gradcheck import report
 
     parser = Parser(
         prog=PROG,
@@ -111,6 +112,9 @@ def build_parser(preset=None, defaults=None):
     sub = run_command("reconstruct", reconstruct, "encode and decode held-out examples")
     sub.add_argument("--count", type=options.whole, default=30, metavar="N", help="how many (30)")
     sub.add_argument("--out", metavar="FILE", help="a .png picture or .npy array (RUN/reconstructions.png)")
+
+    sub = command("gradcheck", gradcheck, "check every gradient, loss, sampler and kernel, and print the errors")
+    report.add_arguments(sub)
     return parser
 
 
@@ -186,6 +190,12 @@ def reconstruct(args):
     else:
         draw_reconstructions(path, model, data, pixels, count, args.seed)
     say(f"{count} reconstructions in {path}")
+
+
+def gradcheck(args):
+    from .gradcheck import report
+
+    return report.main(args)
 
 
 def say(line):
