@@ -10,6 +10,7 @@ from .losses import Bernoulli, Gaussian, GaussianKL
 from .optim import SGD, Adam, AdamW
 from .reparam import Reparameterize
 from .schedules import Constant, Cosine, StepDecay
+from .state import TrainingState
 from .training import History, fit
 from .vae import VAE, Terms
 
@@ -33,6 +34,7 @@ __all__ = [
     "StepDecay",
     "Terms",
     "TrainingDiverged",
+    "TrainingState",
     "assert_gradients",
     "available_backends",
     "check_gradients",
