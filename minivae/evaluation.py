@@ -8,6 +8,7 @@ from .errors import expect_integer
 from .kernels import philox
 from .layers import as_rows
 from .parameters import RowBuffers
+from .tally import Tally
 
 # Rows in one evaluation batch or group: enough for fast matrix products, small enough to bound memory.
 BATCH = 500
@@ -19,7 +20,8 @@ ACTIVE = 0.01
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Averages over a data set, in nats per example. `loss` = nll + beta * kl; the ELBO is -(nll + kl).
+    """Averages over a data set, in nats per example. `loss` is the model's objective, nll + beta * kl for "elbo"; the
+    ELBO is -(nll + kl).
 
     kl_per_latent (latent,) adds up to kl; mean_variance (latent,) is the variance over the data of each posterior mean.
     """
@@ -55,7 +57,8 @@ class Evaluator:
         self._data = backend.from_host(data)
         self._order = backend.from_host(np.arange(self.n))
         self._clock = backend.zeros((1,), "int64")
-        self._totals = backend.zeros((5,), "float64")
+        self._tally = Tally(model, self._clock)
+        self._rows = max(1, BATCH // model.draws)
         self._pixels, self._seed = pixels, seed
         self._buffers = RowBuffers(backend, model.dtype)
         self._passes = {}
@@ -65,12 +68,12 @@ class Evaluator:
         binarisations).
         """
         model, backend = self.model, self.model.backend
-        batches = -(-self.n // BATCH)
+        batches = -(-self.n // self._rows)
         backend.assign(self._clock, draw * batches)
-        backend.assign(self._totals, 0.0)
+        self._tally.reset()
         mu, kl_per_latent = np.empty((self.n, model.latent)), np.zeros(model.latent)
-        for start in range(0, self.n, BATCH):
-            rows = min(BATCH, self.n - start)
+        for start in range(0, self.n, self._rows):
+            rows = min(self._rows, self.n - start)
             if rows in self._passes:
                 program, head, kl = self._passes[rows]
                 program()
@@ -80,17 +83,16 @@ class Evaluator:
                 self._passes[rows] = program, head, kl
             mu[start : start + rows] = backend.to_host(head)[:, : model.latent]
             kl_per_latent += backend.to_host(kl).sum(axis=0, dtype=np.float64)
-        nll_sum, kl_sum, n, _, _ = backend.to_host(self._totals).tolist()
-        nll, kl = nll_sum / n, kl_sum / n
-        return Evaluation(nll + model.beta * kl, nll, kl, kl_per_latent / n, mu.var(axis=0))
+        sums = self._tally.read()
+        return Evaluation(sums.loss, sums.nll, sums.kl, kl_per_latent / self.n, mu.var(axis=0))
 
     def _batch(self, rows):
         model, backend = self.model, self.model.backend
-        x, noise = self._buffers("x", rows, model.features), self._buffers("noise", rows, model.latent)
-        backend.gather(self._data, self._order, self._clock, BATCH, self._pixels, self._seed, x)
+        x, noise = self._buffers("x", rows, model.features), self._buffers("noise", rows * model.draws, model.latent)
+        backend.gather(self._data, self._order, self._clock, self._rows, self._pixels, self._seed, x)
         backend.standard_normal(self._seed, philox.EVALUATION, self._clock, noise)
         nll, kl = model.pass_down(x, noise)
-        backend.accumulate(nll, kl, model.beta, self._totals, self._clock)
+        self._tally.add(nll, kl)
         backend.tick(self._clock)
 
 
@@ -104,7 +106,7 @@ def terms(model, x, seed=0):
         noise = buffers("noise", rows.shape[0], model.latent)
         model.backend.standard_normal(seed, philox.EVALUATION, clock, noise)
         model.backend.tick(clock)
-        page = (model.backend.to_host(part) for part in model.pass_down(rows, noise))
+        page = (model.backend.to_host(part) for part in model.elbo_terms(rows, noise))
         nll[start : start + PAGE], kl[start : start + PAGE] = next(page), next(page).sum(axis=1, dtype=np.float64)
     return nll, kl
 

@@ -16,6 +16,7 @@ from .kernels import philox
 from .kernels.naive import PIXELS
 from .optim import Adam
 from .parameters import RowBuffers
+from .tally import Tally
 from .vae import expect_seed
 
 
@@ -73,7 +74,7 @@ class TrainingStep:
         self.model, self.optimizer, self.batch_size = model, optimizer, batch_size
         self._data = backend.from_host(data)
         self._order = backend.from_host(np.arange(len(data)))
-        self.totals = backend.zeros((5,), "float64")
+        self.tally = Tally(model, optimizer.clock)
         self._pixels, self._seed = pixels, seed
         self._buffers = RowBuffers(backend, model.dtype)
         self.batches = -(-len(data) // batch_size)
@@ -84,7 +85,7 @@ class TrainingStep:
         """Starts an epoch: a new order of the rows, and totals from zero."""
         order = philox.permutation(self._seed, philox.SHUFFLE, epoch, self._order.shape[0])
         self.model.backend.assign(self._order, order)
-        self.model.backend.assign(self.totals, 0.0)
+        self.tally.reset()
 
     def __call__(self, step):
         """Makes the step of this number, which the clock must agree with."""
@@ -97,11 +98,11 @@ class TrainingStep:
 
     def _run(self, rows):
         model, backend, clock = self.model, self.model.backend, self.optimizer.clock
-        x, noise = self._buffers("x", rows, model.features), self._buffers("noise", rows, model.latent)
+        x, noise = self._buffers("x", rows, model.features), self._buffers("noise", rows * model.draws, model.latent)
         backend.gather(self._data, self._order, clock, self.batch_size, self._pixels, self._seed, x)
         backend.standard_normal(self._seed, philox.NOISE, clock, noise)
         nll, kl = model.pass_down(x, noise)
-        backend.accumulate(nll, kl, model.beta, self.totals, clock)
+        self.tally.add(nll, kl)
         model.pass_up()
         self.optimizer.update(model)
 
@@ -171,13 +172,13 @@ def fit(
             good = backend.to_host(model.store.flat).copy()
             started = time.perf_counter()
             _run_epoch(step, len(train), f"epoch {epoch}/{epochs}", progress, interrupt)
-            nll_sum, kl_sum, n, loss, bad_step = backend.to_host(step.totals).tolist()
+            sums = step.tally.read()
             seconds = time.perf_counter() - started
-            if bad_step:
+            if sums.bad_step:
                 backend.assign(model.store.flat, good)
-                kind = "NaN" if math.isnan(loss) else "infinite"
+                kind = "NaN" if math.isnan(sums.last) else "infinite"
                 raise TrainingDiverged(
-                    f"the loss became {kind} at step {int(bad_step)}, in epoch {epoch}; the model is back at the end "
+                    f"the loss became {kind} at step {sums.bad_step}, in epoch {epoch}; the model is back at the end "
                     f"of epoch {epoch - 1}: try a lower learning rate, or clip_norm"
                 )
             if interrupt.requested:
@@ -185,11 +186,11 @@ def fit(
                 break
             row = {
                 "epoch": epoch,
-                "train_loss": (nll_sum + model.beta * kl_sum) / n,
-                "train_nll": nll_sum / n,
-                "train_kl": kl_sum / n,
+                "train_loss": sums.loss,
+                "train_nll": sums.nll,
+                "train_kl": sums.kl,
                 "learning_rate": float(optimizer.schedule(optimizer.steps - 1)),
-                "examples_per_second": n / seconds,
+                "examples_per_second": sums.examples / seconds,
             }
             if evaluator:
                 held_out = evaluator(draw=0 if validation_noise == "fixed" else epoch)
@@ -245,13 +246,11 @@ def _run_epoch(step, n, label, progress, interrupt):
             bar.update(step(number))
             # on a device, reading the totals waits for it: only as often as a person looks
             if backend.on_host or time.monotonic() - shown > 0.5:
-                totals = backend.to_host(step.totals)
-                if totals[4]:
+                sums = step.tally.read()
+                if sums.bad_step:
                     return
                 if time.monotonic() - shown > 0.5:
                     shown = time.monotonic()
-                    bar.set_postfix_str(
-                        f"{totals[0] / totals[2]:.1f} nll + {totals[1] / totals[2]:.1f} kl", refresh=False
-                    )
+                    bar.set_postfix_str(f"{sums.loss:.1f} loss, {sums.nll:.1f} nll, {sums.kl:.1f} kl", refresh=False)
             if interrupt.requested:
                 return
