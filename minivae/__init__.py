@@ -3,6 +3,8 @@
 from .datasets import load_dataset
 from .errors import TrainingDiverged
 from .evaluation import Evaluation, Evaluator
+from .importance import ImportanceEstimate
+from .importance import estimate as importance_estimate
 from .kernels import available_backends
 from .layers import Dense
 from .losses import Bernoulli, Gaussian, GaussianKL
@@ -28,11 +30,13 @@ __all__ = [
     "Gaussian",
     "GaussianKL",
     "History",
+    "ImportanceEstimate",
     "Reparameterize",
     "StepDecay",
     "Terms",
     "TrainingDiverged",
     "available_backends",
     "fit",
+    "importance_estimate",
     "load_dataset",
 ]

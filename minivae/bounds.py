@@ -59,7 +59,9 @@ def check_objective(objective, samples, outer, beta):
     expect_choice("objective", objective, OBJECTIVES)
     expect_integer("samples", samples, 1)
     expect_integer("outer", outer, 1)
-    expect(outer == 1 or objective not in ONE_GROUP, "outer", outer, f"1 with objective {objective!r}; miwae has groups")
+    expect(
+        outer == 1 or objective not in ONE_GROUP, "outer", outer, f"1 with objective {objective!r}; miwae has groups"
+    )
     expect(beta == 1 or objective == "elbo", "beta", beta, f"1 with objective {objective!r}: it would bound nothing")
 
 

@@ -112,6 +112,9 @@ def train(args):
         observation_sigma=args.observation_sigma,
         learn_sigma=args.learn_sigma,
         beta=args.beta,
+        objective=args.objective,
+        samples=args.samples,
+        outer=args.outer,
         dtype=args.dtype,
         backend=args.backend,
         seed=args.seed,
@@ -154,13 +157,18 @@ def train(args):
     )
     say(f"{len(data.train):,} training and {len(data.test):,} held-out examples, results in {folder}")
     say(f"nats per example, {pixels_phrase(data, args.pixels)}:")
-    say("epoch     train  held out  =    nll  +     KL  active  examples/s")
+    if model.bound is not None:
+        say(
+            f"loss: minus the {args.objective} bound, K = {args.samples}, M = {args.outer}; nll and KL: those of the ELBO"
+        )
+    equals = "=" if model.bound is None else " "
+    say(f"epoch     train  held out  {equals}    nll  +     KL  active  examples/s")
     history = training.History()
 
     def on_epoch(row):
         history.add(row)
         say(
-            f"{row['epoch']:5d} {row['train_loss']:9.2f} {row['validation_loss']:9.2f}  = {row['validation_nll']:7.2f} "
+            f"{row['epoch']:5d} {row['train_loss']:9.2f} {row['validation_loss']:9.2f}  {equals} {row['validation_nll']:7.2f} "
             f"+ {row['validation_kl']:6.2f} {row['active_units']:7d} {row['examples_per_second']:11,.0f}"
         )
         checkpoint.save(folder / run.CHECKPOINT, model, optimizer, extra={"epoch": row["epoch"]})
@@ -184,7 +192,7 @@ def train(args):
 def evaluate(args):
     import numpy as np
 
-    from . import run
+    from . import importance, run
     from .evaluation import Evaluator
     from .pictures import pixels_phrase
 
@@ -209,13 +217,17 @@ def evaluate(args):
     say(f"active units {result['active_units']} of {model.latent} (variance of the posterior mean above 0.01)")
     if args.samples:
         values = run.unit_values(data.test[: args.examples], pixels, args.seed)
-        likelihood = model.log_likelihood(values, samples=args.samples, seed=args.seed)
-        result |= {
-            "log_likelihood": float(likelihood.mean()),
-            "samples": args.samples,
-            "log_likelihood_examples": len(values),
-        }
-        say(f"log p(x) {likelihood.mean():7.3f}  by {args.samples:,} importance samples, {len(values):,} examples")
+        found = importance.estimate(model, values, args.samples, args.seed)
+        summary = found.summary()
+        result |= summary | {"samples": args.samples, "log_likelihood_examples": len(values)}
+        errors = {"draws": summary["sampling_error"], "data": summary["data_error"]}
+        errors = ", ".join(f"{error:.3f} from the {source}" for source, error in errors.items() if error is not None)
+        say(
+            f"log p(x) {summary['log_likelihood']:7.3f}  by {args.samples:,} importance samples, {len(values):,} examples"
+        )
+        say(f"standard error of that mean: {errors or 'unknown'}")
+        say(f"effective samples {summary['effective_samples']:.1f} of {args.samples:,} (median over examples)")
+        say("bound with K draws: " + ", ".join(f"{k}: {bound:.2f}" for k, bound in summary["bounds"].items()))
     path = Path(args.run) / "evaluation.json"
     run.write_text(path, json.dumps(result, indent=2) + "\n")
     say(f"written to {path}")

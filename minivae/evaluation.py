@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import expect_integer
+from . import importance
 from .kernels import philox
 from .layers import as_rows
 from .parameters import RowBuffers
@@ -120,39 +120,10 @@ def elbo(model, x, seed=0):
     return -(nll + kl)
 
 
-def log_likelihood(model, x, samples=5000, seed=0):
+def log_likelihood(model, x, samples=5000, seed=0, chunk=importance.CHUNK, progress=None):
     """log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x), z_k from q(z|x), for each example, in nats, (n,). K = `samples`.
 
-    On average a lower bound of log p(x) that rises with K (Burda, Grosse and Salakhutdinov, arXiv:1509.00519,
-    equation 8). x is (n, features). The value of an example depends on the seed and its position in x, not on how the
-    work is divided: at most PAGE decoded rows are held at a time.
+    On average a lower bound of log p(x) that rises with K. `importance.estimate`, which has the same arguments, tells
+    its standard error too.
     """
-    expect_integer("samples", samples, 1)
-    x = as_rows("x", x, model.features, model.dtype)
-    page = min(samples, PAGE)
-    group = max(1, PAGE // samples)
-    total = np.full(len(x), -np.inf)
-    for start in range(0, len(x), group):
-        rows = slice(start, min(start + group, len(x)))
-        for first in range(0, samples, page):
-            weights = _log_weights(model, x[rows], rows.start, first // page, min(page, samples - first), seed)
-            total[rows] = np.logaddexp(total[rows], np.logaddexp.reduce(weights, axis=1))
-    return total - np.log(samples)
-
-
-def _log_weights(model, x, first_example, page, samples, seed):
-    """log p(x|z) + log p(z) - log q(z|x) for `samples` draws of each row of x, (n, samples); the log 2 pi terms
-    cancel.
-    """
-    backend, n = model.backend, len(x)
-    noise = np.empty((n * samples, model.latent), model.dtype)
-    for i in range(n):
-        # the draws of an example are a function of its position and the page alone
-        step = (first_example + i) << 32 | page
-        philox.fill_normals(seed, philox.EVALUATION, step, noise[i * samples : (i + 1) * samples])
-    nll, _ = model.pass_down(backend.from_host(x), backend.from_host(noise))
-    nll = backend.to_host(nll).astype(np.float64).reshape(n, samples)
-    z = backend.to_host(model.sampler.z).astype(np.float64).reshape(n, samples, -1)
-    log_sigma = np.log(backend.to_host(model.sampler.sigma).astype(np.float64))
-    noise = noise.astype(np.float64).reshape(n, samples, -1)
-    return -nll - 0.5 * (z**2).sum(axis=2) + 0.5 * (noise**2).sum(axis=2) + log_sigma.sum(axis=1)[:, None]
+    return importance.estimate(model, x, samples, seed, chunk, progress).log_likelihood

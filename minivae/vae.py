@@ -65,7 +65,10 @@ class VAE:
     Attributes
     ----------
     parameters, gradients : dicts from name (`encoder.0.weight`, ..., `posterior.bias`, ..., `likelihood.bias`) to a
-    view store : the flat buffers under them config : the arguments above as a dict, enough to build the model again
+    view
+    store : the flat buffers under them
+    config : the arguments above as a dict, enough to build the model again
+    dhead : (n, 2 * latent), the gradient of the last pass up by what the encoder's head put out, mu then rho
 
     Raises
     ------
@@ -167,6 +170,7 @@ class VAE:
             dlog_sigma = self.gradients.get("likelihood.log_sigma")
             self.likelihood = Gaussian(observation_sigma, log_sigma=log_sigma, dlog_sigma=dlog_sigma, **shared)
         self.bound = None if objective == "elbo" else ImportanceWeighted(objective, outer, scale, **shared)
+        self.dhead = None
         self._buffers = RowBuffers(self.backend, dtype)
         self._weights = {}
         self._clock = self.backend.zeros((1,), "int64")
@@ -209,6 +213,7 @@ class VAE:
             self.kl.backward(self._example_weight, dmu, drho)
         else:
             self.bound.backward(dz, self._example_weight, dmu, drho)
+        self.dhead = dhead
         dh = self.posterior.backward(dhead, input_gradient=bool(self.encoder.layers))
         self.encoder.backward(dh, input_gradient=False)
 
@@ -285,11 +290,11 @@ class VAE:
         """The ELBO of each example with one sample, in nats, (n,): -(nll + kl), whatever beta is."""
         return evaluation.elbo(self, x, seed)
 
-    def log_likelihood(self, x, samples=5000, seed=0):
+    def log_likelihood(self, x, samples=5000, seed=0, **options):
         """An importance-sampled lower bound of log p(x) for each example, in nats, (n,). See
-        `evaluation.log_likelihood`.
+        `importance.estimate` for its standard error and for the options.
         """
-        return evaluation.log_likelihood(self, x, samples, seed)
+        return evaluation.log_likelihood(self, x, samples, seed, **options)
 
     def save(self, path):
         """Writes the model to a `.npz` file, replacing it only when the new one is complete."""
