@@ -223,8 +223,8 @@ def gaussian_nll(x, mean, log_sigma, weight, nll, dmean, dlog_sigma):
 def log_weights(nll, rho, sigma, noise, z, scale, log_weight):
     """log p(x|z) + log p(z) - log q(z|x) of each row in nats: -nll_r + sum_j (noise_rj^2 - z_rj^2) / 2 + log sigma_ij.
 
-    nll, log_weight (n * samples,); rho, sigma (n, latent); noise, z (n * samples, latent). The terms log(2 pi) / 2 of prior
-    and posterior cancel. log sigma is taken from rho, as in `gaussian_kl_forward`.
+    nll, log_weight (n * samples,); rho, sigma (n, latent); noise, z (n * samples, latent). The terms log(2 pi) / 2 of
+    prior and posterior cancel. log sigma is taken from rho, as in `gaussian_kl_forward`.
     """
     n, latent = rho.shape
     samples = nll.shape[0] // n
@@ -246,10 +246,10 @@ def importance_weights(log_weight, outer, pooled, squared, loss, weight, latent_
     """The importance-weighted loss of each example, and what each row counts for in its gradient.
 
     The S samples of an example are `outer` groups of K, one after another: sample s is in group s // K. With
-    L = log mean exp of the log weights of a group, loss_i = -mean of L over the groups; with `pooled` the group is all S
-    for loss and weight. u_r = exp(log_weight_r - L) / K sums to 1 in its group. For the mean of the loss over n examples,
-    weight_r = u_r / (n * groups), latent_weight_r = u_r / (n * outer), or u_r^2 / (n * outer) with `squared`, where u is
-    that of the group even if `pooled`; ratio_r = latent_weight_r / weight_r.
+    L = log mean exp of the log weights of a group, loss_i = -mean of L over the groups; with `pooled` the group is all
+    S for loss and weight. u_r = exp(log_weight_r - L) / K sums to 1 in its group. For the mean of the loss over n
+    examples, weight_r = u_r / (n * groups), latent_weight_r = u_r / (n * outer), or u_r^2 / (n * outer) with `squared`,
+    where u is that of the group even if `pooled`; ratio_r = latent_weight_r / weight_r.
 
     log_weight, weight, latent_weight, ratio (n * S,); loss (n,). weight is raised to latent_weight / e^46 where it is
     less, far below rounding, so that ratio, made from logarithms, is finite where weight would underflow.

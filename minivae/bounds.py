@@ -13,12 +13,13 @@ of -L_K over the batch, in nats per example. Let u_k = w_k / sum_l w_l. Then -dL
 the decoder's parameters (theta) get sum_k u_k dnll_k. For those of the encoder (phi) there are several ways down, all
 through the same backward pass with different row weights c_k:
 
-    dz_k = c_k * (dnll_k/dz + z_k  [- noise_k / sigma]),    dmu = sum_k dz_k,    dsigma = sum_k dz_k noise_k  [- sum_k c_k / sigma]
+    dz_k = c_k * (dnll_k/dz + z_k  [- noise_k / sigma])
+    dmu = sum_k dz_k,    dsigma = sum_k dz_k noise_k  [- sum_k c_k / sigma]
 
 "iwae"   c = u, last bracket: the gradient of the bound by mu and sigma.
 "stl"    c = u, first bracket: sticking the landing. The score d log q(z|x)/dphi at fixed z is left out of d log w; its
-         mean is zero for K = 1, and then what is left is zero for every draw where q is the true posterior. For K > 1 it
-         is biased. Roeder, Wu and Duvenaud, arXiv:1703.09194, section 3 and 5.
+         mean is zero for K = 1, and then what is left is zero for every draw where q is the true posterior. For K > 1
+         it is biased. Roeder, Wu and Duvenaud, arXiv:1703.09194, section 3 and 5.
 "dreg"   c = u^2, first bracket: doubly reparameterized. What sticking the landing leaves out is put back by
          reparameterizing the score term again, which turns u into u^2: unbiased for every K. Tucker, Lawson, Gu and
          Maddison, arXiv:1810.04152, equation 8.

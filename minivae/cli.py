@@ -159,7 +159,8 @@ def train(args):
     say(f"nats per example, {pixels_phrase(data, args.pixels)}:")
     if model.bound is not None:
         say(
-            f"loss: minus the {args.objective} bound, K = {args.samples}, M = {args.outer}; nll and KL: those of the ELBO"
+            f"loss: minus the {args.objective} bound, K = {args.samples}, M = {args.outer}; "
+            "nll and KL are those of the ELBO"
         )
     equals = "=" if model.bound is None else " "
     say(f"epoch     train  held out  {equals}    nll  +     KL  active  examples/s")
@@ -168,8 +169,9 @@ def train(args):
     def on_epoch(row):
         history.add(row)
         say(
-            f"{row['epoch']:5d} {row['train_loss']:9.2f} {row['validation_loss']:9.2f}  {equals} {row['validation_nll']:7.2f} "
-            f"+ {row['validation_kl']:6.2f} {row['active_units']:7d} {row['examples_per_second']:11,.0f}"
+            f"{row['epoch']:5d} {row['train_loss']:9.2f} {row['validation_loss']:9.2f}  {equals} "
+            f"{row['validation_nll']:7.2f} + {row['validation_kl']:6.2f} {row['active_units']:7d} "
+            f"{row['examples_per_second']:11,.0f}"
         )
         checkpoint.save(folder / run.CHECKPOINT, model, optimizer, extra={"epoch": row["epoch"]})
         run.write_history(folder, history)
@@ -223,7 +225,8 @@ def evaluate(args):
         errors = {"draws": summary["sampling_error"], "data": summary["data_error"]}
         errors = ", ".join(f"{error:.3f} from the {source}" for source, error in errors.items() if error is not None)
         say(
-            f"log p(x) {summary['log_likelihood']:7.3f}  by {args.samples:,} importance samples, {len(values):,} examples"
+            f"log p(x) {summary['log_likelihood']:7.3f}  by {args.samples:,} importance samples, "
+            f"{len(values):,} examples"
         )
         say(f"standard error of that mean: {errors or 'unknown'}")
         say(f"effective samples {summary['effective_samples']:.1f} of {args.samples:,} (median over examples)")
