@@ -24,11 +24,11 @@ class ImportanceEstimate:
 
     log_likelihood (n,) : log (1/K) sum_k w_k, on average a lower bound of log p(x) that rises with K (Burda, Grosse and
         Salakhutdinov, arXiv:1509.00519, theorem 1)
-    standard_error (n,) : of log_likelihood as an estimate of log p(x), sd(w) / (mean(w) sqrt(K)), the first-order (delta
-        method) error; itself an estimate, and too small where effective_samples is only a few
+    standard_error (n,) : of log_likelihood as an estimate of log p(x), sd(w) / (mean(w) sqrt(K)), the first-order
+        (delta method) error; itself an estimate, and too small where effective_samples is only a few
     effective_samples (n,) : (sum_k w_k)^2 / sum_k w_k^2, from 1 to K (Kong, 1992)
-    counts, bounds : numbers of draws K_1 = 1 < K_2 < ... < `samples`, each a divisor of the next, and (n, len(counts)) the
-        mean over groups of K_j draws of log mean w. Rising in j for every example, by Jensen's inequality.
+    counts, bounds : numbers of draws K_1 = 1 < K_2 < ... < `samples`, each a divisor of the next, and (n, len(counts))
+        the mean over groups of K_j draws of log mean w. Rising in j for every example, by Jensen's inequality.
     """
 
     log_likelihood: np.ndarray
@@ -38,9 +38,9 @@ class ImportanceEstimate:
     bounds: np.ndarray
 
     def summary(self):
-        """Means over the examples as a dict of numbers; `sampling_error` is the standard error of the mean from the draws
-        of z alone, `data_error` that from the choice of examples. Either is None where one draw, or one example, tells
-        nothing of it.
+        """Means over the examples as a dict of numbers; `sampling_error` is the standard error of the mean from the
+        draws of z alone, `data_error` that from the choice of examples. Either is None where one draw, or one example,
+        tells nothing of it.
         """
         n = len(self.log_likelihood)
         sampling_error = float(np.sqrt((self.standard_error**2).sum()) / n)
@@ -57,8 +57,8 @@ def estimate(model, x, samples=5000, seed=0, chunk=CHUNK, progress=None):
     """The `ImportanceEstimate` of each row of x (n, features).
 
     samples : K, draws of z for each example
-    chunk : decoded rows held at a time. It bounds the memory and changes nothing else: draws are a function of the seed,
-        the example's position in x and the draw's number, and each example's weights are added up in one order.
+    chunk : decoded rows held at a time. It bounds the memory and changes nothing else: draws are a function of the
+        seed, the example's position in x and the draw's number, and each example's weights are added up in one order.
         Only the rounding inside matrix products may differ with their shape.
     progress : show a tqdm bar; by default if standard error is a terminal
     """

@@ -1,4 +1,6 @@
-"""Importance-weighted objectives: values, gradients by differences or against a hand-derived reference, exact ground."""
+"""Importance-weighted objectives: values, gradients by differences or against a hand-derived reference, exact
+ground.
+"""
 
 import json
 
@@ -91,7 +93,9 @@ def test_gradients_by_differences(objective, outer, options, backend):
 @pytest.mark.parametrize("options", LIKELIHOODS, ids=["bernoulli", "gaussian"])
 @pytest.mark.parametrize("objective", ["stl", "dreg"])
 def test_estimators_that_are_no_gradient_of_the_bound(objective, options, backend):
-    """phi: differences of sum_k c_k (log p(x, z_k) - log q(z_k)) with c and the q inside held fixed; theta: the bound."""
+    """phi: differences of sum_k c_k (log p(x, z_k) - log q(z_k)) with c and the q inside held fixed; theta: the
+    bound.
+    """
     model, x, noise = model_and_batch(backend, objective=objective, outer=M, **options)
     model.forward(x, noise)
     model.backward()
@@ -260,7 +264,9 @@ def test_sticking_the_landing_is_zero_at_the_optimum_for_every_draw(objective, s
 
 
 def test_dreg_is_unbiased_where_sticking_the_landing_is_not():
-    """Mean encoder gradients of the same 2e5 draws, K = 5, q off by a known amount: 99.9 % intervals of the difference."""
+    """Mean encoder gradients of the same 2e5 draws, K = 5, q off by a known amount: 99.9 % intervals of the
+    difference.
+    """
     replicates, samples, means, errors = 20_000, 5, {}, {}
     for objective in ("iwae", "dreg", "stl"):
         model = linear_gaussian.make(objective=objective, samples=samples, backend="numpy")

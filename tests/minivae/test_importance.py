@@ -1,4 +1,6 @@
-"""Importance-sampled log p(x) against the closed form of probabilistic PCA, and its independence of how it is divided."""
+"""Importance-sampled log p(x) against the closed form of probabilistic PCA, and its independence of how it is
+divided.
+"""
 
 import tracemalloc
 
