@@ -1,4 +1,4 @@
-"""The command line: `minivae train | evaluate | sample | reconstruct`.
+"""The command line: `minivae train | evaluate | sample | reconstruct | lab`.
 
 Whatever a user can get wrong ends in one line on standard error and exit status 2; Ctrl-C ends with status 130.
 """
@@ -48,6 +48,7 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser(preset=None):
     from . import options
+    from .lab import EXPERIMENTS
 
     parser = Parser(
         prog=PROG,
@@ -85,6 +86,11 @@ def build_parser(preset=None):
     sub = run_command("reconstruct", reconstruct, "encode and decode held-out examples")
     sub.add_argument("--count", type=options.whole, default=30, metavar="N", help="how many (30)")
     sub.add_argument("--out", metavar="FILE", help="a .png picture or .npy array (RUN/reconstructions.png)")
+
+    sub = command("lab", lab, "measure gradient estimators and bounds against theory")
+    sub.add_argument("experiment", choices=("all", *EXPERIMENTS), help="; ".join(map(": ".join, EXPERIMENTS.items())))
+    sub.add_argument("--out", default="lab", metavar="DIR", help="where tables and figures go (lab)")
+    sub.add_argument("--seed", type=options.seed, default=0, metavar="N", help="of the draws (0)")
     return parser
 
 
@@ -262,6 +268,19 @@ def reconstruct(args):
     else:
         draw_reconstructions(path, model, data, pixels, count, args.seed)
     say(f"{count} reconstructions in {path}")
+
+
+def lab(args):
+    from . import lab as laboratory
+
+    folder = Path(args.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in laboratory.EXPERIMENTS if args.experiment == "all" else (args.experiment,):
+        say(f"{name}: {laboratory.EXPERIMENTS[name]}")
+        started = time.perf_counter()
+        for line in laboratory.run(name, folder, args.seed):
+            say(f"  {line}")
+        say(f"  {time.perf_counter() - started:.1f} s, tables and figures in {folder}")
 
 
 def say(line):

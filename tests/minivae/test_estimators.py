@@ -63,8 +63,8 @@ def test_every_measured_variance_lies_in_its_99_percent_interval():
 
 
 def test_the_intervals_cover_about_as_often_as_they_say():
-    """336 intervals from 4e4 draws. At 99 % 3.4 should miss; the heavy tails of score functions (a variance of z^8) make
-    it a few more.
+    """336 intervals from 4e4 draws. At 99 % 3.4 should miss; the heavy tails of score functions (a variance of z^8)
+    make it a few more.
     """
     errors = np.concatenate([standardised_variances(seed, 40_000) for seed in range(6)])
     assert (np.abs(errors) >= NORMAL_99).mean() < 0.05
