@@ -65,8 +65,8 @@ def draw(rows, paths, path):
         style.WIDTH,
         3.0,
         f"From \N{GREEK SMALL LETTER RHO} to {style.SIGMA}: softplus is tame far out, exp is even near zero",
-        f"float32, as the kernels compute it. Right: {STEPS} steps of gradient descent on the KL alone, rate {RATE}; the "
-        f"optimum is {style.SIGMA} = 1. A line that ends has become infinite or 0.",
+        f"float32, as the kernels compute it. Right: {STEPS} steps of gradient descent on the KL alone, rate {RATE}; "
+        f"the optimum is {style.SIGMA} = 1. A line that ends has become infinite or 0.",
     )
     rho_letter = "\N{GREEK SMALL LETTER RHO}"
     values, slopes, kl, descent = figure.subplots(1, 4)
