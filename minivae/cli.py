@@ -80,7 +80,7 @@ def build_parser(preset=None):
     sub.add_argument("--examples", type=options.whole, metavar="N", help="log p(x) of the first N examples only")
 
     sub = run_command("sample", sample, "decode draws from the prior")
-    sub.add_argument("--count", type=options.whole, default=100, metavar="N", help="how many (100)")
+    sub.add_argument("--count", type=options.whole, default=64, metavar="N", help="how many (64)")
     sub.add_argument("--out", metavar="FILE", help="a .png picture or .npy array (RUN/samples.png)")
 
     sub = run_command("reconstruct", reconstruct, "encode and decode held-out examples")

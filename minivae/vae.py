@@ -64,8 +64,7 @@ class VAE:
 
     Attributes
     ----------
-    parameters, gradients : dicts from name (`encoder.0.weight`, ..., `posterior.bias`, ..., `likelihood.bias`) to a
-    view
+    parameters, gradients : dicts from name to a view: `encoder.0.weight`, ..., `posterior.bias`, ..., `likelihood.bias`
     store : the flat buffers under them
     config : the arguments above as a dict, enough to build the model again
     dhead : (n, 2 * latent), the gradient of the last pass up by what the encoder's head put out, mu then rho
@@ -279,7 +278,7 @@ class VAE:
         return self.decode(self.encode(x)[0])
 
     def sample(self, count, seed=0):
-        """Means of p(x|z) for `count` draws of z from the prior, (count, features)."""
+        """Means of p(x|z) for `count` draws of z from the prior, (count, features): without the likelihood's noise."""
         expect_integer("count", count, 1)
         expect_seed(seed)
         z = np.empty((count, self.latent), self.dtype)

@@ -114,8 +114,8 @@ def draw(rows, path):
         style.WIDTH,
         3.4,
         "Four mistakes that train without an error message",
-        f"784-200-{LATENT} on {TRAIN:,} thresholded MNIST digits, held-out nats per example by the right loss. The loss "
-        "that each wrong model minimises falls in every case.",
+        f"784-200-{LATENT} on {TRAIN:,} thresholded MNIST digits, held-out nats per example by the right loss. "
+        "The loss that each wrong model minimises falls in every case.",
     )
     panels = figure.subplots(1, 4)
     columns = {
