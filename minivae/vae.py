@@ -172,8 +172,8 @@ class VAE:
         self.dhead = None
         self._buffers = RowBuffers(self.backend, dtype)
         self._weights = {}
-        self._clock = self.backend.zeros((1,), "int64")
-        self._tally = Tally(self, self._clock)
+        self._draws = self.backend.zeros((1,), "int64")
+        self._tally = Tally(self, self._draws)
 
     # One pass down, one pass up, on the backend's arrays
 
@@ -185,11 +185,11 @@ class VAE:
         n, rows = x.shape[0], noise.shape[0]
         if self.bound is None:
             nll, kl = self.elbo_terms(x, noise, self._weight(rows, 1.0 / rows))
-            self._example_weight = self._weight(n, self.beta / n)
+            self._kl_weight = self._weight(n, self.beta / n)
         else:
             nll, kl = self.elbo_terms(x, noise)
             self.bound.forward(nll, self.sampler)
-            self._example_weight = self._weight(n, 1.0 / n)
+            self._kl_weight = self._weight(n, 1.0 / n)
         return nll, kl
 
     def elbo_terms(self, x, noise, weight=None):
@@ -209,9 +209,9 @@ class VAE:
         dmu, drho = dhead[:, : self.latent], dhead[:, self.latent :]
         if self.bound is None:
             self.sampler.backward(dz, dmu, drho)
-            self.kl.backward(self._example_weight, dmu, drho)
+            self.kl.backward(self._kl_weight, dmu, drho)
         else:
-            self.bound.backward(dz, self._example_weight, dmu, drho)
+            self.bound.backward(dz, self._kl_weight, dmu, drho)
         self.dhead = dhead
         dh = self.posterior.backward(dhead, input_gradient=bool(self.encoder.layers))
         self.encoder.backward(dh, input_gradient=False)
@@ -234,8 +234,8 @@ class VAE:
         x = self._device(as_rows("x", x, self.features, self.dtype))
         if noise is None:
             noise = self._buffers("noise", x.shape[0] * self.draws, self.latent)
-            self.backend.standard_normal(self.seed, philox.SAMPLE, self._clock, noise)
-            self.backend.tick(self._clock)
+            self.backend.standard_normal(self.seed, philox.SAMPLE, self._draws, noise)
+            self.backend.tick(self._draws)
         else:
             expect_array("noise", noise, (None, self.latent), self.dtype)
             noise = self._device(noise)

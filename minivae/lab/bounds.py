@@ -133,10 +133,11 @@ def draw(rows, curve, fitted, path):
     bound.axhline(log_p, color=style.INK, linewidth=1, linestyle="--")
     bound.annotate(
         f"exact log p(x) = {style.number(log_p)}",
-        (1, log_p),
-        xytext=(0, -12),
+        (curve[-1]["K"], log_p),
+        xytext=(0, -26),
         textcoords="offset points",
         fontsize=style.TICK,
+        ha="right",
     )
     bound.annotate(
         f"ELBO {style.number(curve[0]['bound'])}",
