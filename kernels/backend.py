@@ -6,6 +6,7 @@ from . import naive
 
 # name: (module, what it needs). In order of preference: "auto" takes the first that is available.
 BACKENDS = {
+    "cpu": ("cpu", "Numba"),
     "numpy": ("numpy_backend", "NumPy"),
 }
 

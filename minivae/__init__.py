@@ -3,6 +3,7 @@
 from .datasets import load_dataset
 from .errors import TrainingDiverged
 from .evaluation import Evaluation, Evaluator
+from .gradcheck import assert_gradients, check_gradients
 from .importance import ImportanceEstimate
 from .importance import estimate as importance_estimate
 from .kernels import available_backends
@@ -35,7 +36,9 @@ __all__ = [
     "StepDecay",
     "Terms",
     "TrainingDiverged",
+    "assert_gradients",
     "available_backends",
+    "check_gradients",
     "fit",
     "importance_estimate",
     "load_dataset",

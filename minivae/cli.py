@@ -1,4 +1,4 @@
-"""The command line: `minivae train | evaluate | sample | reconstruct | lab`.
+"""The command line: `minivae train | evaluate | sample | reconstruct | gradcheck | lab`.
 
 Whatever a user can get wrong ends in one line on standard error and exit status 2; Ctrl-C ends with status 130.
 """
@@ -48,6 +48,7 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser(preset=None):
     from . import options
+    from .gradcheck import report
     from .lab import EXPERIMENTS
 
     parser = Parser(
@@ -86,6 +87,9 @@ def build_parser(preset=None):
     sub = run_command("reconstruct", reconstruct, "encode and decode held-out examples")
     sub.add_argument("--count", type=options.whole, default=30, metavar="N", help="how many (30)")
     sub.add_argument("--out", metavar="FILE", help="a .png picture or .npy array (RUN/reconstructions.png)")
+
+    sub = command("gradcheck", gradcheck, "check every gradient, loss, sampler and kernel, and print the errors")
+    report.add_arguments(sub)
 
     sub = command("lab", lab, "measure gradient estimators and bounds against theory")
     sub.add_argument("experiment", choices=("all", *EXPERIMENTS), help="; ".join(map(": ".join, EXPERIMENTS.items())))
@@ -268,6 +272,12 @@ def reconstruct(args):
     else:
         draw_reconstructions(path, model, data, pixels, count, args.seed)
     say(f"{count} reconstructions in {path}")
+
+
+def gradcheck(args):
+    from .gradcheck import report
+
+    return report.main(args)
 
 
 def lab(args):

@@ -11,7 +11,7 @@ from minivae.lab import bounds, collapse, exercises, linear_gaussian, sigma, var
 
 
 def test_signal_to_noise_slopes_are_those_of_theory():
-    """+1/2 in M for all, in K +1/2 for theta, -1/2 for phi under iwae (Rainforth et al., theorem 1), no fall for dreg."""
+    """+1/2 in M; in K +1/2 for theta, -1/2 for phi under iwae (Rainforth et al., theorem 1), no fall for dreg."""
     rows = bounds.measure(seed=1, progress=False, rows=1_000_000)
     fitted = bounds.slopes(rows)
     expected = {("K", "theta"): 0.5, ("K", "phi_iwae"): -0.5, ("K", "phi_dreg"): 0.5}
