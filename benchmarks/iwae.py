@@ -4,9 +4,9 @@
     python -m benchmarks.iwae --stages 2 --seeds 0             short: 4 passes
 
 The one-layer network, 784-200-200-50, tanh; Adam with eps 1e-4, minibatches of 20, and stages i = 0, 1, ... of 3^i
-passes at rate 0.001 * 10^(-i/7). Models: the ELBO with one draw and with K draws averaged, IWAE and DReG with K draws. All see
-the same data in the same order, so that draws and passes compare. -log p(x) by importance sampling on test examples
-that are binarised once. A short run says how the objectives order early on, not what they reach.
+passes at rate 0.001 * 10^(-i/7). Models: the ELBO with one draw and with K draws averaged, IWAE and DReG with K draws.
+All see the same data in the same order, so that draws and passes compare. -log p(x) by importance sampling on test
+examples that are binarised once. A short run says how the objectives order early on, not what they reach.
 """
 
 import argparse

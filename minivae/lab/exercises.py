@@ -47,7 +47,8 @@ def landing():
         x = np.repeat(linear_gaussian.draw(model, 1, seed=1), 1000, 0)
         noise = np.random.default_rng(0).standard_normal((1000, 2))
         dmu, drho, _ = linear_gaussian.gradients_of_replicates(model, x, noise)
-        result.append(f"{objective} {max(np.abs(dmu).max(), np.abs(drho).max()):.1e}")
+        largest = max(np.abs(dmu).max(), np.abs(drho).max())
+        result.append(f"{objective} {'below 1e-12' if largest < 1e-12 else f'{largest:.1f}'}")
     return ", ".join(result)
 
 

@@ -2,6 +2,8 @@
 
 import csv
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,3 +109,27 @@ def test_the_command_writes_tables_and_figures(tmp_path, capsys, monkeypatch):
     assert "|mu - k| = 1.9131" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="2"):
         main(["lab", "alchemy"])
+
+
+LESSON = Path(__file__).parents[2] / "docs" / "backprop-through-sampling.md"
+
+
+def test_the_lesson_quotes_the_code_as_it_is():
+    text = LESSON.read_text()
+    quotes = re.findall(r"<!-- from (\S+) -->\n```python\n(.*?)```", text, re.DOTALL)
+    assert len(quotes) > 12
+    for path, block in quotes:
+        source = (LESSON.parents[1] / path).read_text().splitlines()
+        for line in block.splitlines():
+            assert line in source, f"{path} has no line {line!r}"
+
+
+def test_the_lesson_gives_the_answers_that_the_laboratory_computes():
+    text = LESSON.read_text()
+    for answer in exercises.ANSWERS:
+        assert answer() in text, answer.__name__
+
+
+def test_the_pictures_of_the_lesson_are_there():
+    for picture in re.findall(r"\]\((images/\S+)\)", LESSON.read_text()):
+        assert (LESSON.parent / picture).stat().st_size > 10_000
