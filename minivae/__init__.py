@@ -4,6 +4,8 @@ from .datasets import load_dataset
 from .errors import TrainingDiverged
 from .evaluation import Evaluation, Evaluator
 from .gradcheck import assert_gradients, check_gradients
+from .importance import ImportanceEstimate
+from .importance import estimate as importance_estimate
 from .kernels import available_backends
 from .layers import Dense
 from .losses import Bernoulli, Gaussian, GaussianKL
@@ -30,6 +32,7 @@ __all__ = [
     "Gaussian",
     "GaussianKL",
     "History",
+    "ImportanceEstimate",
     "Reparameterize",
     "StepDecay",
     "Terms",
@@ -39,5 +42,6 @@ __all__ = [
     "available_backends",
     "check_gradients",
     "fit",
+    "importance_estimate",
     "load_dataset",
 ]
