@@ -102,7 +102,7 @@ def train(args):
     import numpy as np
 
     from . import checkpoint, options, run, training
-    from .pictures import draw_all, pixels_phrase
+    from .pictures import draw_all, objective_phrase, pixels_phrase
     from .vae import VAE
 
     data_choices = {"name": args.data, "size": args.size, "test_fraction": args.test_fraction, "seed": args.seed}
@@ -168,10 +168,7 @@ def train(args):
     say(f"{len(data.train):,} training and {len(data.test):,} held-out examples, results in {folder}")
     say(f"nats per example, {pixels_phrase(data, args.pixels)}:")
     if model.bound is not None:
-        say(
-            f"loss: minus the {args.objective} bound, K = {args.samples}, M = {args.outer}; "
-            "nll and KL are those of the ELBO"
-        )
+        say(f"{objective_phrase(model)}; nll and KL are those of the ELBO")
     equals = "=" if model.bound is None else " "
     say(f"epoch     train  held out  {equals}    nll  +     KL  active  examples/s")
     history = training.History()

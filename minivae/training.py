@@ -23,9 +23,10 @@ from .vae import expect_seed
 class History(dict):
     """One list for each column, one entry for each epoch; nats per example throughout.
 
-    Columns: epoch, train_loss, train_nll, train_kl (running averages over the epoch's steps), learning_rate (of its
-    last step), examples_per_second (without validation), and, with validation data, validation_loss, validation_nll,
-    validation_kl, active_units and kl_per_latent (an array for each epoch).
+    Columns: epoch, train_loss, train_nll, train_kl (running averages over the epoch's steps; the loss is the model's
+    objective, nll and kl are the terms of the negative ELBO), learning_rate (of its last step), examples_per_second
+    (without validation), and, with validation data, validation_loss, validation_nll, validation_kl, active_units and
+    kl_per_latent (an array for each epoch).
 
     stopped : "completed", "early" or "interrupted"
     """

@@ -190,9 +190,9 @@ def test_the_step_allocates_nothing_and_calls_no_kernel_per_draw():
 
 def test_the_command_line_trains_and_measures_a_bound(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    options = ["--data", "rings", "--size", "300", "--hidden", "8", "--latent", "2", "--epochs", "1", "--no-pictures"]
+    options = ["--data", "rings", "--size", "300", "--hidden", "8", "--latent", "2", "--epochs", "1"]
     assert main(["train", *options, "--objective", "dreg", "--samples", "3", "--outer", "2", "--out", "run"]) == 0
-    assert "minus the dreg bound, K = 3, M = 2" in capsys.readouterr().out
+    assert "Loss: minus dreg bound, K = 3, M = 2" in capsys.readouterr().out
     assert mv.VAE.load("run/checkpoint.npz").config["objective"] == "dreg"
     assert main(["evaluate", "run", "--samples", "10", "--examples", "7"]) == 0
     result = json.loads((tmp_path / "run" / "evaluation.json").read_text())
