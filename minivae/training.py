@@ -76,6 +76,7 @@ class TrainingStep:
         self._data = backend.from_host(data)
         self._order = backend.from_host(np.arange(len(data)))
         self.tally = Tally(model, optimizer.clock)
+        self.totals = self.tally.losses
         self._pixels, self._seed = pixels, seed
         self._buffers = RowBuffers(backend, model.dtype)
         self.batches = -(-len(data) // batch_size)
