@@ -32,7 +32,6 @@ class TrainingStep:
         self._data = backend.from_host(data)
         self._order = backend.from_host(np.arange(len(data)))
         self.tally = Tally(model, optimizer.clock)
-        self.totals = self.tally.totals
         self._pixels, self._seed = pixels, seed
         self._buffers = RowBuffers(backend, model.dtype)
         self.rows, self.batches = len(data), -(-len(data) // batch_size)
