@@ -56,8 +56,7 @@ def last_epochs():
     kind = rng.random((600, 1)) < 0.5
     data = np.where(rng.random((600, 784)) < np.where(kind, 0.9, 0.1), 255, 0).astype(np.uint8)
     return {
-        variant: collapse.train(variant, data[:500], data[500:], seed=0, epochs=15, backend="numpy")[-1]
-        for variant in collapse.VARIANTS
+        variant: collapse.train(variant, data[:500], data[500:], seed=0, epochs=15)[-1] for variant in collapse.VARIANTS
     }
 
 
