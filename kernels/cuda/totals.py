@@ -16,6 +16,7 @@ device = cuda.jit(device=True)
 FULL_WARP = 0xFFFFFFFF
 # The sums that each block of a row kernel leaves for the last one: of nll, of kl, and of the slope of log sigma.
 PARTS = 3
+WARPS = ROW_THREADS // WARP
 
 
 @functools.cache
@@ -102,7 +103,7 @@ def add_batch(nll_sum, kl, examples, samples, beta, totals, clock, partial, coun
 @cuda.jit
 def accumulate_batch(nll, kl, examples, samples, beta, totals, clock, partial, counters):
     """nll (rows,) and kl (flat) into totals; the same sums in the same order as at the end of a likelihood kernel."""
-    scratch = cuda.shared.array(ROW_THREADS // WARP, float64)
+    scratch = cuda.shared.array(WARPS, float64)
     flag = cuda.shared.array(1, int32)
     nll_sum = 0.0
     if cuda.threadIdx.x == 0:
@@ -121,7 +122,7 @@ def norm_kernel(dtype):
     @cuda.jit
     def norm(gradient, result, partial, counters):
         """result[0] = the Euclidean norm, summed in float64."""
-        scratch = cuda.shared.array(ROW_THREADS // WARP, float64)
+        scratch = cuda.shared.array(WARPS, float64)
         flag = cuda.shared.array(1, int32)
         thread, block, blocks = cuda.threadIdx.x, cuda.blockIdx.x, cuda.gridDim.x
         total = 0.0
