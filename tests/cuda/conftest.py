@@ -15,6 +15,16 @@ def proven():
     return note
 
 
+@pytest.fixture(scope="session")
+def builds(tmp_path_factory):
+    """Every kernel, compiled."""
+    from .build import Builds
+
+    made = Builds(tmp_path_factory.mktemp("kernels"))
+    yield made
+    made.close()
+
+
 def pytest_terminal_summary(terminalreporter):
     if not _proven:
         return

@@ -5,12 +5,7 @@ in its place. The internals it replaces are those of the pinned version.
 """
 
 import functools
-import re
-import subprocess
-import sys
 import types
-from collections import Counter
-from pathlib import Path
 
 from numba import cuda
 from numba.cuda import codegen, dispatcher

@@ -1,0 +1,123 @@
+"""What the compiler made of each kernel: registers, spills, shared memory, vector accesses, contraction.
+
+The counts belong to one toolkit, which setup.cfg pins: a new one needs new numbers here.
+"""
+
+import re
+import shutil
+
+import pytest
+
+REASON = "the proofs of the CUDA kernels need gcc and: pip install 'minivae[cuda-proof]'"
+pytest.importorskip("numba_cuda", reason=REASON)
+pytest.importorskip("nvidia.cu13", reason=REASON)
+if not shutil.which("gcc"):
+    pytest.skip(REASON, allow_module_level=True)
+
+from . import launching, offline  # noqa: E402
+
+# The most registers a kernel's threads may use, by the kernel's name.
+REGISTERS = {
+    "dense_forward": 128,
+    "dense_backward": 128,
+    "posterior_forward": 64,
+    "posterior_backward": 64,
+    "bernoulli_nll": 64,
+    "gaussian_nll": 64,
+    "accumulate_batch": 48,
+    "norm": 48,
+    "scale": 32,
+    "sgd_update": 48,
+    "adam_update": 48,
+    "gather": 64,
+    "gather_and_normal": 64,
+    "standard_normal": 48,
+    "tick_clock": 16,
+}
+# Static shared memory in bytes that each kernel may use: a multiprocessor of an H100 has 228 KB.
+SHARED = {"dense_forward": 36 * 1024, "dense_backward": 36 * 1024}
+ALL = [(name, cc) for name in REGISTERS for cc in offline.ARCHITECTURES]
+
+
+def of(builds, name):
+    found = [built for built in builds if built.name == name]
+    assert found, f"no kernel is called {name}"
+    return found
+
+
+@pytest.fixture(scope="module")
+def built(builds):
+    return list(builds)
+
+
+def test_every_kernel_has_a_budget(built):
+    assert {one.name for one in built} == set(REGISTERS)
+
+
+@pytest.mark.parametrize(("name", "cc"), ALL)
+def test_budget(built, name, cc, proven):
+    for one in of(built, name):
+        report, where = one.reports[cc], f"{name} {one.signature} {one.options}"
+        assert report.registers <= REGISTERS[name], where
+        assert report.spills == report.stack == report.count("LDL", "STL") == 0, where
+        assert report.shared <= SHARED.get(name, 256), where
+    names = [(one.name, one.library, cc) for one in of(built, name)]
+    proven("machine codes (sm_80, sm_90) within their registers", names)
+    proven("machine codes without spills, stack or local memory", names)
+    proven("machine codes within their shared memory", names)
+
+
+def is_aligned_product(one):
+    """Whether its rows move as vectors: then x is loaded four at a time."""
+    return one.name.startswith("dense") and "ld.global.v4" in re.sub(r"(?s).*?", "", one.ptx[9, 0])
+
+
+@pytest.mark.parametrize("cc", offline.ARCHITECTURES)
+@pytest.mark.parametrize("name", ["dense_forward", "dense_backward"])
+def test_products(built, name, cc, proven):
+    for one in of(built, name):
+        report, where = one.reports[cc], f"{name} {one.signature} {one.options}"
+        single = "float32" in one.signature
+        assert report.inner_share >= 0.6 if single else report.inner_share > 0.3, where
+        assert report.count("LDS.128") >= 4, where
+        proven("matrix products: 60 % of the inner loop FFMA (float32), vector loads from shared memory", [(where, cc)])
+
+
+@pytest.mark.parametrize("cc", offline.ARCHITECTURES)
+def test_products_load_global_memory_as_vectors(builds, cc, proven):
+    products = (
+        one for one in builds if one.name.startswith("dense") and one.options.get("aligned") == "True"
+    )
+    for one in products:
+        report = one.reports[cc]
+        assert report.count("LDG.E.128") >= 4
+        assert report.count("STG.E.128") >= 4
+
+
+def test_no_float64_in_float32_elementwise_kernels(built, proven):
+    wanted = [
+        one
+        for one in built
+        if "float64" not in one.signature and one.name in ("dense_forward", "dense_backward", "posterior_forward",
+                                                           "posterior_backward", "gather", "gather_and_normal")
+    ]
+    for one in wanted:
+        assert not re.search(r"\.f64\b", one.ptx[9, 0]), f"{one.name} {one.signature}"
+    proven("float32 kernels without float64 arithmetic", [one.library for one in wanted])
+
+
+@pytest.mark.parametrize("cc", offline.ARCHITECTURES)
+def test_normals_are_never_contracted(built, cc, proven):
+    for one in of(built, "standard_normal") + of(built, "gather_and_normal"):
+        body = one.ptx[cc]
+        assert "fma." not in body
+        assert "mul.rn.f32" in body
+        assert "sqrt.rn.f32" in body
+        assert not re.search(r"\b(mul|add|sub)\.f32", body), "an operation that may be contracted"
+    proven("noise kernels without contraction", [(one.library, cc) for one in of(built, "standard_normal")])
+
+
+def test_a_training_step_takes_at_most_14_launches():
+    launches, eager = launching.default_step()
+    print(*launches, sep="\n")
+    assert len(launches) <= 14 < len(eager)
