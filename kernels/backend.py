@@ -7,6 +7,7 @@ from . import naive
 # name: (module, what it needs). In order of preference: "auto" takes the first that is available.
 BACKENDS = {
     "cuda": ("cuda.backend", "an NVIDIA GPU with its driver, and numba-cuda: pip install 'minivae[cuda]'"),
+    "cpu": ("cpu", "Numba"),
     "numpy": ("numpy_backend", "NumPy"),
 }
 

@@ -3,6 +3,7 @@
 from .datasets import load_dataset
 from .errors import TrainingDiverged
 from .evaluation import Evaluation, Evaluator
+from .gradcheck import assert_gradients, check_gradients
 from .kernels import available_backends
 from .layers import Dense
 from .losses import Bernoulli, Gaussian, GaussianKL
@@ -32,7 +33,9 @@ __all__ = [
     "StepDecay",
     "Terms",
     "TrainingDiverged",
+    "assert_gradients",
     "available_backends",
+    "check_gradients",
     "fit",
     "load_dataset",
 ]

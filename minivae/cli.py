@@ -1,4 +1,4 @@
-"""The command line: `minivae train | evaluate | sample | reconstruct`.
+"""The command line: `minivae train | evaluate | sample | reconstruct | gradcheck`.
 
 Whatever a user can get wrong ends in one line on standard error and exit status 2; Ctrl-C ends with status 130.
 """
@@ -48,6 +48,7 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser(preset=None):
     from . import options
+    from .gradcheck import report
 
     parser = Parser(
         prog=PROG,
@@ -79,12 +80,15 @@ def build_parser(preset=None):
     sub.add_argument("--examples", type=options.whole, metavar="N", help="log p(x) of the first N examples only")
 
     sub = run_command("sample", sample, "decode draws from the prior")
-    sub.add_argument("--count", type=options.whole, default=100, metavar="N", help="how many (100)")
+    sub.add_argument("--count", type=options.whole, default=64, metavar="N", help="how many (64)")
     sub.add_argument("--out", metavar="FILE", help="a .png picture or .npy array (RUN/samples.png)")
 
     sub = run_command("reconstruct", reconstruct, "encode and decode held-out examples")
     sub.add_argument("--count", type=options.whole, default=30, metavar="N", help="how many (30)")
     sub.add_argument("--out", metavar="FILE", help="a .png picture or .npy array (RUN/reconstructions.png)")
+
+    sub = command("gradcheck", gradcheck, "check every gradient, loss, sampler and kernel, and print the errors")
+    report.add_arguments(sub)
     return parser
 
 
@@ -247,6 +251,12 @@ def reconstruct(args):
     else:
         draw_reconstructions(path, model, data, pixels, count, args.seed)
     say(f"{count} reconstructions in {path}")
+
+
+def gradcheck(args):
+    from .gradcheck import report
+
+    return report.main(args)
 
 
 def say(line):

@@ -132,12 +132,13 @@ def fit(
     batch_size : rows in a minibatch; one batch of all rows if larger than the data
     optimizer : by default Adam(1e-3)
     pixels : "grey" uses values as they are, "threshold" 1 where a value is above 1/2, "dynamic" draws 1 with
-    probability value
-        afresh at each use; for training and validation alike
+        probability value afresh at each use; for training and validation alike
     validation_noise : "fixed" uses the same draws after every epoch, so that epochs compare; "fresh" new ones
     early_stopping : stop after this many epochs without a better validation loss; the model ends with the best
-    parameters seed : of shuffles, noise and binarisation progress : show a tqdm bar; by default if standard error is
-    a terminal on_epoch : called after each epoch with its history row, a dict
+        parameters
+    seed : of shuffles, noise and binarisation
+    progress : show a tqdm bar; by default if standard error is a terminal
+    on_epoch : called after each epoch with its history row, a dict
 
     Ctrl-C stops after the current step: history.stopped is then "interrupted" and the model is whole.
 

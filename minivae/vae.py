@@ -57,8 +57,9 @@ class VAE:
 
     Attributes
     ----------
-    parameters, gradients : dicts from name (`encoder.0.weight`, ..., `posterior.bias`, ..., `likelihood.bias`) to a
-    view store : the flat buffers under them config : the arguments above as a dict, enough to build the model again
+    parameters, gradients : dicts from name to a view: `encoder.0.weight`, ..., `posterior.bias`, ..., `likelihood.bias`
+    store : the flat buffers under them
+    config : the arguments above as a dict, enough to build the model again
 
     Raises
     ------
@@ -242,7 +243,7 @@ class VAE:
         return self.decode(self.encode(x)[0])
 
     def sample(self, count, seed=0):
-        """Means of p(x|z) for `count` draws of z from the prior, (count, features)."""
+        """Means of p(x|z) for `count` draws of z from the prior, (count, features): without the likelihood's noise."""
         expect_integer("count", count, 1)
         expect_seed(seed)
         z = np.empty((count, self.latent), self.dtype)

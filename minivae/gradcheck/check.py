@@ -1,0 +1,130 @@
+"""check_gradients and assert_gradients: a claimed gradient against the function's own values."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from .conduct import observe, only_float32, recheck
+from .diagnosis import diagnose, locate
+from .judge import Judge, beside_kinks, resolve
+from .probe import ComplexProbe
+from .result import GradientReport
+from .targets import Finding, Target, flat
+
+LEAK = 2e-10  # noise relative to the outputs beyond this, in float64, is float32 inside
+
+
+def check_gradients(target, inputs, *, gradient=None, parameters=None, parameter_gradients=None, fixed=(),
+                    generator=None, cotangent=None, method="auto", rtol=None, atol=0.0, full=256, coordinates=24,
+                    directions=3, accumulates=False, allow_unresolved=False, seed=0, name=None):  # fmt: skip
+    """Check the gradient of a function, a layer, a model or a pair of functions against differences.
+
+    Parameters
+    ----------
+    target : one of
+        a scalar function, with `gradient`: a callable of the same arguments, or the array(s) it should give;
+        a layer: `forward(*inputs, **fixed) -> y` (or a tuple) and `backward(dy)` (one per output) returning the
+        gradient of each input (None: not differentiated), checked with a seeded random dy;
+        a model: `forward` returns an object with `loss`, `backward()` fills `gradients`;
+        a pair `(forward, backward)`: `forward(*inputs) -> (y, cache)`, `backward(dy, cache)`.
+    inputs : array, sequence of arrays (handed over by position) or mapping (by keyword)
+        Float arrays are differentiated, others are passed as they are. They are copied; nothing is changed.
+    parameters : mapping of name to float array, default target.parameters
+        Perturbed in place and put back. Their gradients are read after backward from `parameter_gradients` (a mapping
+        or a callable returning one), default target.gradients.
+    fixed : mapping or sequence
+        Passed along and not differentiated: frozen noise, labels.
+    generator : numpy Generator, RandomState, or callable
+        What the target draws from, set back before every forward, so that every evaluation sees the same draw.
+    cotangent : array(s) like the outputs, default seeded standard normals
+    method : "auto", "differences" or "complex"
+        "auto" adds the complex step where a function or pair accepts complex inputs and both agree.
+    rtol, atol : float
+        Tolerance: rtol * size + atol + 10 * estimated error of the differences + 64 roundings of the array's largest
+        derivative. Default rtol: sqrt(machine epsilon), 1.5e-8 in float64 and 3.5e-4 in float32.
+    full, coordinates, directions : int
+        Arrays up to `full` entries are checked at every coordinate, larger ones at `coordinates` random ones and along
+        `directions` random directions; the report states the probability of missing a wrong coordinate.
+    accumulates : bool
+        The target adds to its parameter gradients; they are zeroed before each backward. False: adding is reported.
+    allow_unresolved : bool
+        Pass arrays whose derivatives drown in rounding. Default: report them, since nothing was shown.
+
+    Returns
+    -------
+    GradientReport, true when the gradient is right. What the target does wrong is in the report; only a wrong call of
+    this function raises ValueError.
+    """
+    started = time.perf_counter()
+    if method not in ("auto", "differences", "complex"):
+        raise ValueError(f"method is {method!r}: expected 'auto', 'differences' or 'complex'")
+    subject = Target(target, inputs, gradient=gradient, parameters=parameters, parameter_gradients=parameter_gradients,
+                     fixed=fixed, generator=generator, cotangent=cotangent, accumulates=accumulates,
+                     seed=seed)  # fmt: skip
+    report = GradientReport(name or subject.name, allow_unresolved=allow_unresolved)
+    try:
+        with np.errstate(all="ignore"):
+            claimed = observe(subject, report)
+            _compare(subject, claimed, report, method, rtol, atol, (full, coordinates, directions), seed)
+            recheck(subject, claimed, report)
+    except Finding as finding:
+        report.problems.append((finding.kind, str(finding)))
+        report.cause = finding.__cause__
+    report.evaluations = subject.evaluations
+    report.seconds = time.perf_counter() - started
+    return report
+
+
+def assert_gradients(target, inputs, **options):
+    """check_gradients for tests: AssertionError with the report's text if the check fails, else the report."""
+    report = check_gradients(target, inputs, **options)
+    if not report.passed:
+        raise AssertionError(str(report)) from report.cause
+    return report
+
+
+def _compare(subject, claimed, report, method, rtol, atol, effort, seed):
+    arrays = {name: subject.arrays[name] for name in subject.differentiated}
+    lowest = max((a.dtype for a in arrays.values()), key=lambda dtype: np.finfo(dtype).eps)
+    eps = float(np.finfo(lowest).eps)
+    report.dtype = str(lowest)
+    rtol = np.sqrt(eps) if rtol is None else rtol
+    start = subject.vector()
+    cotangent = flat(subject.cotangents)
+    rng = np.random.default_rng((seed, 2))
+    probe = ComplexProbe.offered(subject, start) if _wants_complex(method, subject) else None
+    if method == "complex" and probe is None:
+        raise ValueError("method='complex': the target does not take complex inputs, or loses the imaginary part")
+    judges = {
+        name: Judge(subject, name, array, claimed[name], start, cotangent, eps, rtol, atol, probe)
+        for name, array in arrays.items()
+    }
+    for judge in judges.values():
+        report.arrays.append(judge.run(*effort, rng))
+    beside_kinks(subject, judges, rng)
+    resolve([judge.result for judge in judges.values()])
+    for name, judge in judges.items():
+        result = judge.result
+        if judge.noise > LEAK and eps < 1e-10:
+            report.problems.append((
+                "noise",
+                f"outputs move by {judge.noise:.0e} of their size at random when '{name}' moves by a few roundings: "
+                "part of forward runs in less than float64",
+            ))  # fmt: skip
+        if result.wrong:
+            result.diagnosis = diagnose(result, report.arrays, claimed, subject)
+        elif only_float32(claimed[name]) and not only_float32(subject.arrays[name]):
+            report.problems.append(
+                ("dtype", f"every gradient of '{name}' is a float32 number: backward rounds to float32")
+            )
+    where = locate(report, subject)
+    if where:
+        report.notes.append(where)
+    if probe is not None and probe.used:
+        report.method = "differences and complex step"
+
+
+def _wants_complex(method, subject):
+    return method == "complex" or (method == "auto" and subject.kind in ("function", "pair"))

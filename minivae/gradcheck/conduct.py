@@ -1,0 +1,180 @@
+"""What forward and backward do besides computing: randomness, state, changed inputs, accumulation, stale caches."""
+
+from __future__ import annotations
+
+import copy
+import sys
+
+import numpy as np
+
+from .targets import Finding, flat
+
+SAME = 1e3  # answers to the same question may differ by so many roundings (threads, alignment) and no more
+
+
+def observe(subject, report):
+    """Call forward and backward a few times on the same input; returns the gradients claimed. Raises Finding."""
+    _elsewhere_first(subject)
+    before = _snapshot(subject)
+    twin = _twin(subject)
+    first = [y.copy() for y in subject.outputs()]
+    _unchanged(before, subject, "forward")
+    _sound(first, subject)
+    second = [y.copy() for y in subject.outputs()]
+    _same_answer(first, second, subject, twin, report)
+    subject.draw_cotangents(second)
+    claimed = subject.backward(second)
+    _unchanged(before, subject, "backward" if subject.kind != "function" else "gradient")
+    _same_gradient(claimed, subject)
+    return claimed
+
+
+def _elsewhere_first(subject):
+    """One forward and backward on other values, so that what a layer keeps from its first call is not what it needs."""
+    kept = {name: array.copy() for name, array in subject.values.items()}
+    rng = np.random.default_rng((subject.seed, 3))
+    for array in subject.values.values():
+        if array.dtype.kind == "f":
+            array += (0.01 * rng.standard_normal(array.shape) * (np.abs(array) + 0.01)).astype(array.dtype)
+    try:
+        outputs = subject.outputs()
+        subject.draw_cotangents(outputs)
+        subject.backward(outputs)
+    except Finding:
+        pass  # whatever is wrong shows again below, on the values that were given
+    finally:
+        for name, array in subject.values.items():
+            array[...] = kept[name]
+
+
+def recheck(subject, claimed, report):
+    """After many forwards elsewhere: the same question must still get the same gradient. Raises Finding."""
+    again = subject.claimed()
+    for name, gradient in claimed.items():
+        if _apart(gradient, again[name]) > SAME:
+            raise Finding(
+                "stale",
+                f"gradient of '{name}' changed by {_size(gradient, again[name])} after forward had run on other values "
+                "and was run on these again: backward uses something left from an earlier call",
+            )
+
+
+def _snapshot(subject):
+    kept = {f"input '{n}'": v for n, v in subject.values.items()}
+    kept.update({f"parameter '{n}'": v for n, v in subject.parameters.items()})
+    kept.update({f"'{n}'": v for n, v in subject.fixed.items() if isinstance(v, np.ndarray)})
+    return {name: (value, value.copy()) for name, value in kept.items()}
+
+
+def _unchanged(before, subject, who):
+    for name, (value, kept) in before.items():
+        if not np.array_equal(value, kept, equal_nan=value.dtype.kind == "f"):
+            kind, more = ("mutates", "work on a copy")
+            if name.startswith("parameter"):
+                kind, more = "state", "only the optimizer may, after all gradients are taken"
+            raise Finding(kind, f"{who} changed {name} in place: {more}")
+
+
+def _sound(outputs, subject):
+    for i, y in enumerate(outputs):
+        label = "loss" if subject.kind == "model" else "the value" if subject.kind == "function" else f"output {i}"
+        if not np.isfinite(y).all():
+            where = [int(k) for k in np.argwhere(~np.isfinite(y))[0]]
+            raise Finding("non-finite", f"{label} is {y[tuple(where)]}" + (f" at {where}" if where else ""))
+        widest = max(np.dtype(a.dtype).itemsize for a in subject.arrays.values())
+        if y.dtype.kind == "f" and y.dtype.itemsize < widest:
+            raise Finding("dtype", f"{label} is {y.dtype} for float{8 * widest} arrays: precision is lost in forward")
+        if only_float32(y) and not all(only_float32(a) for a in subject.arrays.values()):
+            raise Finding("dtype", f"every value of {label} is a float32 number: part of forward runs in float32")
+
+
+def only_float32(values):
+    """Float64 values that all fit into float32 although most do not fit into 12 bits, as integers and powers would."""
+    busy = values[values != 0.0] if values.dtype == np.float64 else values[:0]
+    if busy.size < 4 or not np.array_equal(busy, busy.astype(np.float32)):
+        return False
+    mantissa = np.frexp(busy)[0] * 2.0**12
+    return float(np.mean(mantissa == np.round(mantissa))) < 0.5
+
+
+def _same_answer(first, second, subject, twin, report):
+    if [y.shape for y in first] != [y.shape for y in second]:
+        raise Finding("state", f"forward returned shapes {[y.shape for y in first]}, then {[y.shape for y in second]}")
+    distance = _apart(flat(first), flat(second))
+    if distance == 0.0:
+        return
+    size = _size(flat(first), flat(second))
+    if distance <= SAME:
+        report.notes.append(f"forward's answers differ by {size} between calls on the same input (order of summation)")
+        return
+    sources = [n for n, v in _attributes(subject) if isinstance(v, (np.random.Generator, np.random.RandomState))]
+    if sources:
+        raise Finding(
+            "random",
+            f"forward answers differently on the same input (by {size}): it draws from its own `{sources[0]}`; "
+            "freeze that with generator=, or pass the noise as fixed=",
+        )
+    if twin is not None and _apart(flat(first), flat(twin())) <= SAME:
+        raise Finding("state", f"forward answers differently the second time (by {size}): it changed state of its own")
+    raise Finding(
+        "random",
+        f"forward answers differently on the same input (by {size}): it draws at random; pass the noise as fixed=, or "
+        "what it draws from as generator=",
+    )
+
+
+def _same_gradient(first, subject):
+    second = subject.claimed()
+    changed = [n for n in first if _apart(first[n], second[n]) > SAME]
+    if not changed:
+        return
+    third = subject.claimed()
+    if all(_apart(third[n] - second[n], second[n] - first[n]) < 1e3 * SAME for n in changed):
+        raise Finding(
+            "accumulates",
+            f"gradient of '{changed[0]}' grows by the same amount at each forward and backward on the same input: "
+            "backward adds to it instead of assigning (accumulates=True if that is meant)",
+        )
+    name = changed[0]
+    raise Finding(
+        "random backward",
+        f"gradient of '{name}' differs from call to call (by {_size(first[name], second[name])}) while forward "
+        "does not: backward draws fresh noise, or keeps state; it must use what forward used",
+    )
+
+
+def _apart(a, b):
+    """Largest difference in roundings of the largest value."""
+    if a.shape != b.shape:
+        return np.inf
+    size = max(np.max(np.abs(a), initial=0.0), np.max(np.abs(b), initial=0.0))
+    gap = np.max(np.abs(a - b), initial=0.0)
+    return 0.0 if gap == 0.0 else float(gap / (size * np.finfo(a.dtype).eps))
+
+
+def _size(a, b):
+    gap = np.max(np.abs(a - b), initial=0.0)
+    return f"{gap:.1e}, relative {gap / max(np.max(np.abs(a)), np.max(np.abs(b))):.0e}"
+
+
+def _attributes(subject):
+    return list(getattr(subject.target, "__dict__", {}).items())
+
+
+def _twin(subject):
+    """A copy of the target in its first state, to tell state from randomness; None where it cannot be copied."""
+    if subject.kind not in ("layer", "model"):
+        return None
+    try:
+        twin = copy.deepcopy(subject.target, {id(module): module for module in sys.modules.values()})
+    except Exception:  # locks, device handles: the message is then less exact, nothing else
+        return None
+
+    def answer():
+        try:
+            kept, subject._forward = subject._forward, twin.forward
+            return subject.outputs()
+        finally:
+            subject._forward = kept
+
+    return answer

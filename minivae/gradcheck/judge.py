@@ -1,0 +1,161 @@
+"""Judging one array: which coordinates and directions, with what tolerance, and what rounding leaves open."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from .differences import SAFETY, Derivative, Differences, differentiate, noise_amplification
+from .probe import coordinate_line, direction_line
+from .result import ArrayResult, Coordinate
+
+ANALYTIC_ROUNDING = 64.0  # roundings of the largest derivative that a hand-written backward may carry
+NUDGE = 1e-3  # how far to step off a kink, relative to the array's values
+BESIDE = 64  # coordinates on kinks that are judged again beside them
+GIVE_UP = 12  # wrong coordinates confirmed with all steps; the rest of the array gets the first three
+NEGLIGIBLE = 1e-6  # of the largest derivative of all arrays
+
+
+def beside_kinks(subject, judges, rng):
+    """Judge what lies on a kink, or too near one, again with every array moved a little off it."""
+    if not any(judge.kinked() for judge in judges.values()):
+        return
+    kept = {name: array.copy() for name, array in subject.arrays.items()}
+    for array in subject.arrays.values():
+        array += (NUDGE * (_rms(array) or 1.0) * rng.standard_normal(array.shape)).astype(array.dtype)
+    try:
+        claimed, start = subject.claimed(), subject.vector()
+        for name, judge in judges.items():
+            judge.again(claimed[name], start)
+    finally:
+        for name, array in subject.arrays.items():
+            array[...] = kept[name]
+
+
+class Judge:
+    """Everything judged of one array."""
+
+    def __init__(self, subject, name, array, claimed, start, cotangent, eps, rtol, atol, probe):
+        self.subject, self.name, self.array, self.claimed = subject, name, array, claimed
+        self.start, self.cotangent, self.eps, self.rtol, self.atol = start, cotangent, eps, rtol, atol
+        self.probe = probe if probe is not None and name in subject.values else None
+        self.typical = _rms(array) or 1.0
+        self.largest = float(np.max(np.abs(claimed), initial=0.0))
+        self.result = ArrayResult(name, array.shape, str(array.dtype), scale=self.largest, rms=_rms(claimed))
+
+    def run(self, full, coordinates, directions, rng):
+        """Judge coordinates and, of a large array, directions."""
+        size = self.array.size
+        signs = rng.choice([-1.0, 1.0], self.array.shape) * np.maximum(np.abs(self.array), self.typical)
+        line = direction_line(self.subject, self.array, signs)
+        self.amplification = noise_amplification(line, self.start, self.cotangent, self.eps, 1.0)
+        self.noise = self.amplification * self.eps
+        if size <= full:
+            chosen = np.arange(size)
+        else:
+            chosen = np.sort(rng.choice(size, coordinates, replace=False))
+            for _ in range(directions):
+                self.result.directions.append(self._along(rng.standard_normal(self.array.shape)))
+            if any(c.wrong for c in self.result.directions):
+                chosen = np.union1d(chosen, self._hunt(rng))
+        failures = 0
+        for flat_index in chosen:
+            coordinate = self._at(np.unravel_index(flat_index, self.array.shape), failures < GIVE_UP)
+            failures += coordinate.wrong
+            self.result.coordinates.append(coordinate)
+        return self.result
+
+    def kinked(self):
+        """Positions of the coordinates that have no derivative, or one blurred by a kink nearby."""
+        size = 0.1 * max([self.largest, *(abs(c.numeric) for c in self.result.coordinates)])
+        return [
+            i
+            for i, c in enumerate(self.result.coordinates)
+            if c.kind == "kink" or (c.kind == "near kink" and c.tolerance > size)
+        ][:BESIDE]
+
+    def again(self, claimed, start):
+        """Judge those once more, from here."""
+        positions, self.claimed, self.start = self.kinked(), claimed, start
+        for i in positions:
+            c = self.result.coordinates[i]
+            self.result.coordinates[i] = replace(c, beside=self._at(c.index))
+
+    def _at(self, index, thorough=True):
+        index = tuple(int(i) for i in index)
+        differences = Differences(coordinate_line(self.subject, self.array, index), self.start, self.cotangent,
+                                  self.eps, self.amplification)  # fmt: skip
+        scale = max(abs(float(self.array[index])), self.typical)
+        found = self._differentiate(differences, scale, float(self.claimed[index]), self.largest, thorough)
+        reach = differences.reach()
+        if self.probe is not None and found.kind == "smooth":
+            found = self.probe.refine(found, self.name, index, self.cotangent, self.eps, self.rtol)
+        return self._judged(index, float(self.claimed[index]), found, self.largest, reach)
+
+    def _along(self, direction):
+        differences = Differences(direction_line(self.subject, self.array, direction), self.start, self.cotangent,
+                                  self.eps, self.amplification)  # fmt: skip
+        expected = float(np.sum(self.claimed * direction, dtype=np.float64))
+        size = float(np.linalg.norm(self.claimed))
+        return self._judged(None, expected, self._differentiate(differences, self.typical, expected, size), size)
+
+    def _differentiate(self, differences, scale, expected, size, thorough=True) -> Derivative:
+        floor = self.atol + ANALYTIC_ROUNDING * self.eps * size
+        return differentiate(differences, scale, expected, self.rtol, floor, thorough)
+
+    def _judged(self, index, expected, found, size, reach=0.0):
+        largest = max(abs(expected), abs(found.value)) if np.isfinite(found.value) else abs(expected)
+        tolerance = self.rtol * largest + self.atol + ANALYTIC_ROUNDING * self.eps * size
+        if np.isfinite(found.error):
+            tolerance += SAFETY * found.error
+        bend = self.subject.output_place(found.bend) if found.bend >= 0 else ""
+        return Coordinate(
+            index, expected, found.value, found.error, tolerance, found.kind, found.left, found.right, bend, reach
+        )
+
+    def _hunt(self, rng):
+        """Halve the array until one wrong coordinate is left; its row and column come along for the diagnosis."""
+        low, high = 0, self.array.size
+        while high - low > 1:
+            middle = (low + high) // 2
+            direction = np.zeros(self.array.size)
+            direction[low:middle] = rng.standard_normal(middle - low)
+            low, high = (low, middle) if self._along(direction.reshape(self.array.shape)).wrong else (middle, high)
+        index = np.unravel_index(low, self.array.shape)
+        found = {low}
+        for axis, length in enumerate(self.array.shape):
+            for i in {*range(min(8, length)), *range(max(0, length - 8), length)}:
+                other = list(index)
+                other[axis] = i
+                found.add(int(np.ravel_multi_index(other, self.array.shape)))
+        return np.array(sorted(found))
+
+
+def resolve(results):
+    """Say where rounding forbids a judgement: a tolerance beyond a tenth of the array's largest derivative.
+
+    An array of which nothing could be told is `blind`, unless what could hide there is NEGLIGIBLE beside the largest
+    derivative of all arrays.
+    """
+    for result in results:
+        seen = [abs(v) for c in result.coordinates for v in (c.analytic, c.numeric) if np.isfinite(v)]
+        result.scale = max([result.scale, *seen])
+    largest = max((result.scale for result in results), default=0.0)
+    for result in results:
+        judged = [c.beside or c for c in result.coordinates]
+        blurred = [c for c in judged if c.tolerance > 0.1 * max(result.scale, c.reach) and not _untouched(c)]
+        result.unresolved = len(blurred)
+        sharp = any(c.tolerance <= 0.1 * result.rms for c in result.directions)
+        hidden = max((c.tolerance for c in blurred), default=0.0)
+        alone = len(results) == 1 or hidden > NEGLIGIBLE * largest
+        result.blind = bool(blurred) and len(blurred) == len(judged) and not sharp and alone
+
+
+def _untouched(coordinate):
+    """Claimed and measured as exactly zero: the outputs do not depend on it."""
+    return coordinate.analytic == 0.0 and coordinate.numeric == 0.0
+
+
+def _rms(array):
+    return float(np.sqrt(np.mean(np.square(array, dtype=np.float64)))) if array.size else 0.0

@@ -1,0 +1,112 @@
+"""Formulas written out in float64 NumPy, sharing no code with the kernels or layers that are compared with them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+ACTIVATION = {
+    "identity": lambda a: a,
+    "relu": lambda a: np.where(a > 0.0, a, 0.0),
+    "tanh": np.tanh,
+    "sigmoid": lambda a: 1.0 / (1.0 + np.exp(-a)),
+    "softplus": lambda a: np.logaddexp(0.0, a),
+}
+SCALE = {"softplus": ACTIVATION["softplus"], "exp": np.exp}
+
+
+def _wide(*arrays):
+    return [np.asarray(a, dtype=np.float64) for a in arrays]
+
+
+def bernoulli_nll(x, logits):
+    """-log p(x) per row of logits, summed over features: -x log s - (1 - x) log(1 - s), s = sigmoid(logit)."""
+    x = np.repeat(x, len(logits) // len(x), axis=0)
+    return np.sum(x * np.logaddexp(0.0, -logits) + (1.0 - x) * np.logaddexp(0.0, logits), axis=1)
+
+
+def gaussian_nll(x, mean, log_sigma):
+    """-log N(x; mean, exp(log_sigma)^2) per row of means, summed over features."""
+    x = np.repeat(x, len(mean) // len(x), axis=0)
+    sigma = np.exp(log_sigma)
+    return np.sum(0.5 * ((x - mean) / sigma) ** 2 + np.log(sigma * np.sqrt(2.0 * np.pi)), axis=1)
+
+
+def gaussian_kl(mu, sigma):
+    """KL(N(mu, sigma^2) || N(0, 1)) in nats, elementwise."""
+    return 0.5 * (mu**2 + sigma**2 - 1.0 - 2.0 * np.log(sigma))
+
+
+def reference_values(subject):
+    """(what, value of forward, value by formula) for a layer, sampler or likelihood of the catalog."""
+    layer, fixed = subject.target, subject.options.get("fixed", {})
+    got = np.array(layer.forward(**subject.inputs, **fixed))
+    if "x" in subject.inputs:
+        (x,) = _wide(subject.inputs["x"])
+        weight, bias = _wide(layer.parameters["weight"], layer.parameters["bias"])
+        return [("y", got, ACTIVATION[layer.activation](x @ weight + bias))]
+    if "mu" in subject.inputs:
+        mu, rho, noise = _wide(*subject.inputs.values(), fixed["noise"])
+        samples = len(noise) // len(mu)
+        sigma = SCALE[layer.scale](rho)
+        z = np.repeat(mu, samples, axis=0) + np.repeat(sigma, samples, axis=0) * noise
+        return [("z", got, z), ("sigma", layer.sigma, sigma)]
+    x, output = _wide(fixed["x"], subject.inputs["output"])
+    if "gaussian" in subject.options["name"].lower():
+        return [("nll", got, gaussian_nll(x, output, np.log(0.7)))]
+    return [("nll", got, bernoulli_nll(x, output))]
+
+
+def reference_loss(model, x, noise):
+    """(loss, nll, kl): the negative ELBO of the model, in nats per example, from its parameters alone.
+
+    loss = mean over the batch of (mean over samples of nll summed over features + beta * kl summed over latents).
+    """
+    p = {name: np.asarray(value, dtype=np.float64) for name, value in model.parameters.items()}
+    activate = ACTIVATION[model.config["activation"]]
+    x, noise = _wide(x, noise)
+
+    def dense(prefix, a):
+        return a @ p[f"{prefix}.weight"] + p[f"{prefix}.bias"]
+
+    h = x
+    for i in range(len(model.config["hidden"])):
+        h = activate(dense(f"encoder.{i}", h))
+    head = dense("posterior", h)
+    mu, sigma = head[:, : model.latent], SCALE[model.config["scale"]](head[:, model.latent :])
+    samples = len(noise) // len(x)
+    h = np.repeat(mu, samples, axis=0) + np.repeat(sigma, samples, axis=0) * noise
+    for i in range(len(model.config["decoder_hidden"])):
+        h = activate(dense(f"decoder.{i}", h))
+    output = dense("likelihood", h)
+    if model.config["likelihood"] == "bernoulli":
+        nll = bernoulli_nll(x, output)
+    else:
+        fixed = np.log(model.config["observation_sigma"])
+        nll = gaussian_nll(x, output, p.get("likelihood.log_sigma", fixed))
+    kl = gaussian_kl(mu, sigma)
+    nll, kl = float(np.mean(nll)), float(np.mean(np.sum(kl, axis=1)))
+    return nll + model.config["beta"] * kl, nll, kl
+
+
+def optimizer_step(kind, state, parameter, gradient, t, options):
+    """One step of the textbook update, float64; `state` is a dict that keeps the moments. Returns the parameter.
+
+    Momentum: Sutskever et al., ICML 2013. Adam: Kingma and Ba, arXiv:1412.6980, algorithm 1. AdamW: Loshchilov and
+    Hutter, arXiv:1711.05101, algorithm 2.
+    """
+    rate = options["learning_rate"]
+    rate = rate(t - 1) if callable(rate) else rate
+    limit = options.get("clip_norm")
+    norm = np.sqrt(np.sum(gradient**2))
+    if limit is not None and norm > limit:
+        gradient = gradient * (limit / norm)
+    if kind == "SGD":
+        momentum = options.get("momentum", 0.0)
+        velocity = state["velocity"] = momentum * state.get("velocity", 0.0) + gradient
+        return parameter - rate * (gradient + momentum * velocity if options.get("nesterov") else velocity)
+    beta1, beta2, eps = options.get("beta1", 0.9), options.get("beta2", 0.999), options.get("eps", 1e-8)
+    first = state["first"] = beta1 * state.get("first", 0.0) + (1.0 - beta1) * gradient
+    second = state["second"] = beta2 * state.get("second", 0.0) + (1.0 - beta2) * gradient**2
+    step = first / (1.0 - beta1**t) / (np.sqrt(second / (1.0 - beta2**t)) + eps)
+    decay = options.get("weight_decay", 0.01) if kind == "AdamW" else 0.0
+    return parameter - rate * (step + decay * parameter)

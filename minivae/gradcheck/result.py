@@ -1,0 +1,256 @@
+"""What a check found, and how it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """One derivative judged: by index, or along a random direction (index None)."""
+
+    index: tuple | None
+    analytic: float
+    numeric: float
+    error: float  # estimated error of `numeric`
+    tolerance: float
+    kind: str = "smooth"
+    left: float = np.nan
+    right: float = np.nan
+    bend: str = ""  # the output that bends, for a kink
+    reach: float = 0.0  # what the derivative would be if the changes of the outputs did not cancel
+    beside: Coordinate | None = None  # the same derivative judged a little way off the kink
+
+    @property
+    def wrong(self):
+        """Whether the difference exceeds the tolerance; on a kink, where there is no derivative, beside it."""
+        if self.kind in ("jump", "undefined"):
+            return True
+        if self.kind == "kink":
+            return self.beside is not None and self.beside.wrong
+        if self.beside is not None and self.beside.wrong:
+            return True
+        return not abs(self.analytic - self.numeric) <= self.tolerance
+
+    @property
+    def between(self):
+        """On a kink: whether the claim lies between the two slopes (several kinks in one place may put it outside)."""
+        low, high = sorted((self.left, self.right))
+        return low - self.tolerance <= self.analytic <= high + self.tolerance
+
+    @property
+    def excess(self):
+        """The error in units of the tolerance."""
+        if self.beside is not None and (self.kind == "kink" or self.beside.wrong):
+            return self.beside.excess
+        if self.kind == "kink":
+            return 0.0
+        gap = abs(self.analytic - self.numeric)
+        return gap / self.tolerance if self.tolerance > 0 else (np.inf if gap > 0 else 0.0)
+
+
+@dataclass
+class ArrayResult:
+    """All that was judged of one array."""
+
+    name: str
+    shape: tuple
+    dtype: str
+    coordinates: list = field(default_factory=list)
+    directions: list = field(default_factory=list)
+    scale: float = 0.0  # the largest derivative seen, claimed or measured
+    rms: float = 0.0  # root mean square of the claimed gradient
+    unresolved: int = 0  # coordinates whose tolerance exceeds a tenth of `scale`
+    blind: bool = False  # nothing at all could be resolved
+    diagnosis: str = ""
+
+    @property
+    def size(self):
+        return int(np.prod(self.shape, dtype=int))
+
+    @property
+    def judged(self):
+        return self.coordinates + self.directions
+
+    @property
+    def wrong(self):
+        return [c for c in self.judged if c.wrong]
+
+    @property
+    def kinks(self):
+        return [c for c in self.judged if c.kind == "kink" and not c.wrong]
+
+    @property
+    def near_kinks(self):
+        return [c for c in self.judged if c.kind == "near kink" and not c.wrong]
+
+    @property
+    def worst(self):
+        """The wrong coordinate with the largest error against its tolerance; else the worst of all."""
+        pool = [c for c in self.wrong if c.index is not None] or self.wrong or self.coordinates or self.judged
+        return max(pool, key=lambda c: c.excess)
+
+    @property
+    def relative_error(self):
+        """Largest |analytic - numeric| over coordinates off kinks, relative to the largest derivative of the array."""
+        gaps = [abs(c.analytic - c.numeric) for c in self.coordinates if c.kind in ("smooth", "near kink")]
+        if not gaps:
+            gaps = [0.0]
+        return float(max(gaps) / self.scale) if self.scale > 0 else 0.0
+
+    @property
+    def miss_probability(self):
+        """Probability that one coordinate wrong by the array's rms gradient goes unseen.
+
+        Every coordinate judged: 0. Else each direction d has independent standard normal entries, so an error e shows
+        as <e, d>, normal with standard deviation |e| whatever its pattern, and is missed with probability
+        erf(tolerance / (|e| sqrt 2)); several directions multiply.
+        """
+        return self.miss(self.rms)
+
+    def miss(self, error):
+        """The same for an error of any norm (one coordinate or many)."""
+        from math import erf, sqrt
+
+        if len(self.coordinates) >= self.size:
+            return 0.0
+        if error <= 0.0:
+            return 1.0
+        probability = 1.0
+        for c in self.directions:
+            probability *= erf(c.tolerance / (error * sqrt(2.0)))
+        return probability
+
+    @property
+    def verdict(self):
+        if self.wrong:
+            return "wrong"
+        if self.blind:
+            return "unresolved"
+        return "kinks" if self.kinks else "right"
+
+
+@dataclass
+class GradientReport:
+    """Result of check_gradients; true when the check passed.
+
+    Attributes
+    ----------
+    arrays : list of ArrayResult
+    problems : list of (kind, sentence)
+        What stopped the check or makes its answer worthless: "raises", "random", "state", "mutates", "shape", "dtype",
+        "non-finite", "accumulates", "noise", "stale", "missing", "output", "nothing".
+    notes : list of sentences
+    evaluations, seconds : cost; `method` : "differences" or "complex step"
+    """
+
+    name: str
+    dtype: str = ""
+    arrays: list = field(default_factory=list)
+    problems: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
+    method: str = "differences"
+    evaluations: int = 0
+    seconds: float = 0.0
+    allow_unresolved: bool = False
+    cause: BaseException | None = None  # what the target raised
+
+    @property
+    def passed(self):
+        bad = {"wrong"} if self.allow_unresolved else {"wrong", "unresolved"}
+        return not self.problems and not any(a.verdict in bad for a in self.arrays)
+
+    def __bool__(self):
+        return self.passed
+
+    def __getitem__(self, name):
+        return next(a for a in self.arrays if a.name == name)
+
+    @property
+    def relative_error(self):
+        return max((a.relative_error for a in self.arrays), default=0.0)
+
+    @property
+    def kinks(self):
+        return sum(len(a.kinks) for a in self.arrays)
+
+    @property
+    def near_kinks(self):
+        return sum(len(a.near_kinks) for a in self.arrays)
+
+    def __str__(self):
+        head = "gradients right" if self.passed else "gradient check failed"
+        lines = [f"{head}: {self.name}" + (f" ({self.dtype}, {self.method})" if self.dtype else "")]
+        lines += [f"  {sentence}" for _, sentence in self.problems]
+        order = sorted(self.arrays, key=lambda a: a.verdict not in ("wrong", "unresolved"))
+        width = max((len(_title(a)) for a in order), default=0)
+        for array in order:
+            lines += _array_lines(array, width)
+        lines += [f"  note: {sentence}" for sentence in self.notes]
+        return "\n".join(lines)
+
+
+def _title(array):
+    return f"{array.name} {array.shape}"
+
+
+def _array_lines(array, width):
+    looked = f"{len(array.coordinates)} of {array.size} coordinates"
+    if array.directions:
+        looked += f", {len(array.directions)} directions"
+    title = f"  {_title(array):{width}}  "
+    if array.verdict == "wrong":
+        wrong = [c for c in array.wrong if c.index is not None]
+        counted = f"{len(wrong)} of {len(array.coordinates)} coordinates looked at"
+        if array.directions:
+            counted += f" and {len(array.wrong) - len(wrong)} of {len(array.directions)} directions"
+        lines = [f"{title}WRONG at {counted}: {array.diagnosis}", "    " + _describe(array.worst)]
+    elif array.verdict == "unresolved":
+        lines = [
+            f"{title}NOT RESOLVED: errors up to {max(c.tolerance for c in array.judged):.1e} cannot be told from "
+            f"rounding and the derivatives are at most {array.scale:.1e}; use float64 or larger weights in the loss"
+        ]
+    else:
+        lines = [f"{title}{looked}, error {array.relative_error:.1e}"]
+        if array.directions:
+            lines[0] += f", one wrong coordinate missed with p {_small(array.miss_probability)}"
+    if array.kinks:
+        c = array.kinks[0]
+        beside = sum(k.beside is not None and k.beside.kind != "kink" for k in array.kinks)
+        lines.append(
+            f"    {len(array.kinks)} on a kink, first at {_place(c)}{c.bend}: slope {c.left:.6g} to the left, "
+            f"{c.right:.6g} to the right, backward gives {c.analytic:.6g} ({'between' if c.between else 'outside'}); "
+            f"{beside} judged beside it instead"
+        )
+    if array.near_kinks:
+        c = array.near_kinks[0]
+        beside = sum(k.beside is not None for k in array.near_kinks)
+        how = f"by smaller steps or ({beside}) beside it" if beside else "by smaller steps"
+        lines.append(f"    {len(array.near_kinks)} near a kink, settled {how}, first at {_place(c)}{c.bend}")
+    if array.unresolved and array.verdict != "unresolved":
+        lines.append(f"    {array.unresolved} too small against rounding to be resolved to a tenth of the largest")
+    return lines
+
+
+def _place(coordinate):
+    return "a random direction" if coordinate.index is None else str(list(coordinate.index))
+
+
+def _small(probability):
+    return "< 1e-12" if probability < 1e-12 else f"= {probability:.1e}"
+
+
+def _describe(c):
+    if c.kind == "jump":
+        return f"worst at {_place(c)}: the function jumps here by {c.error:.1e}{c.bend}, there is no derivative"
+    if c.kind == "undefined":
+        return f"worst at {_place(c)}: the function is finite on neither side, at any step"
+    if c.beside is not None and c.beside.wrong:
+        return _describe(c.beside) + f" (moved off the kink{c.bend} that lies here)"
+    where = "along a random direction" if c.index is None else f"at {_place(c)}"
+    return (
+        f"worst {where}: backward gives {c.analytic:.9g}, differences give {c.numeric:.9g} +- {c.error:.0e}; "
+        f"error {abs(c.analytic - c.numeric):.2e}, tolerance {c.tolerance:.1e}"
+    )

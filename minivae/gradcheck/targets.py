@@ -1,0 +1,302 @@
+"""What is checked, brought into one form: named arrays to perturb in place, outputs, and the gradients claimed.
+
+A target is a scalar function with its gradient, a layer (`forward`, `backward`), a model (`forward` returns something
+with a `loss`, `backward()` fills `gradients`), or a pair of functions `(forward, backward)` that hand a cache along:
+`y, cache = forward(*inputs)`, `backward(dy, cache)`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+
+import numpy as np
+
+FLOATS = (np.dtype("float32"), np.dtype("float64"))
+
+
+class Finding(Exception):
+    """Something about the target that ends a check, in one line: `kind` is a word to test for, str() the sentence."""
+
+    def __init__(self, kind, sentence):
+        super().__init__(sentence)
+        self.kind = kind
+
+
+def named_inputs(function, inputs):
+    """(names, arrays, by keyword?) of `inputs`: an array or a sequence goes by position, a mapping by keyword."""
+    if isinstance(inputs, Mapping):
+        return list(inputs), list(inputs.values()), True
+    values = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
+    try:
+        names = [
+            p.name
+            for p in inspect.signature(function).parameters.values()
+            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
+    except (TypeError, ValueError):
+        names = []
+    names += [f"input{i}" for i in range(len(names), len(values))]
+    return names[: len(values)], values, False
+
+
+def _finite_copy(name, value):
+    value = np.array(value)
+    if value.dtype.kind == "f" and value.dtype not in FLOATS:
+        raise ValueError(f"{name} is {value.dtype}: expected float32 or float64")
+    if value.dtype.kind == "f" and not np.isfinite(value).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(value))[0])
+        raise ValueError(f"{name} is {value[where]} at {list(where)}: expected finite numbers")
+    return value
+
+
+class Target:
+    """One form for everything that can be checked.
+
+    Attributes
+    ----------
+    name : str
+    arrays : dict of name to array
+        What is differentiated: copies of the float inputs, and the parameters themselves (perturbed in place).
+    fixed : what is passed along and not differentiated (frozen noise, labels): a mapping goes by keyword, a sequence
+        by position after the inputs.
+    generator : a numpy Generator or RandomState set back before every forward, or a callable called before it.
+    """
+
+    def __init__(self, target, inputs, *, gradient=None, parameters=None, parameter_gradients=None, fixed=(),
+                 generator=None, cotangent=None, accumulates=False, seed=0):  # fmt: skip
+        self.target, self.gradient = target, gradient
+        self._identify(target, gradient)
+        names, values, self.by_keyword = named_inputs(self._forward, inputs)
+        self.values = {n: _finite_copy(f"input '{n}'", v) for n, v in zip(names, values, strict=True)}
+        self.fixed_by_name = dict(fixed) if isinstance(fixed, Mapping) else {}
+        self.fixed_by_place = [] if isinstance(fixed, Mapping) else list(fixed)
+        self.fixed = dict(self.fixed_by_name)
+        self.fixed.update({f"fixed[{i}]": v for i, v in enumerate(self.fixed_by_place)})
+        if parameters is None and self.kind in ("layer", "model"):
+            parameters = getattr(target, "parameters", None)
+        self.parameters = dict(parameters) if isinstance(parameters, Mapping) else {}
+        for name, value in self.parameters.items():
+            if not isinstance(value, np.ndarray) or value.dtype not in FLOATS:
+                raise ValueError(f"parameter '{name}' is {_what(value)}: expected a float32 or float64 array")
+            _finite_copy(f"parameter '{name}'", value)
+        self.parameter_gradients = parameter_gradients
+        self._freeze, self.frozen = _freezer(generator), generator is not None
+        self.arrays = {n: v for n, v in self.values.items() if v.dtype.kind == "f"}
+        self.arrays.update(self.parameters)
+        self.differentiated = list(self.arrays)  # narrowed once backward has shown what it returns
+        if not self.arrays:
+            raise ValueError("nothing to differentiate: no float32 or float64 array among inputs and parameters")
+        self.accumulates = accumulates
+        self.evaluations, self.seed, self.given_cotangent = 0, seed, cotangent
+        self.cotangents = None
+
+    def _identify(self, target, gradient):
+        self.name = getattr(target, "__name__", type(target).__name__)
+        if isinstance(target, tuple) and len(target) == 2 and all(callable(f) for f in target):
+            self.kind, self._forward, self._backward = "pair", target[0], target[1]
+            self.name = getattr(target[0], "__name__", "pair")
+        elif callable(getattr(target, "forward", None)) and callable(getattr(target, "backward", None)):
+            self.kind, self._forward, self._backward = "layer", target.forward, target.backward
+        elif callable(target):
+            self.kind, self._forward, self._backward = "function", target, None
+            if gradient is None:
+                raise ValueError(
+                    "gradient is missing: a function needs gradient=, a callable or the array(s) it claims"
+                )
+        else:
+            raise ValueError(
+                f"target is {_what(target)}: expected a function, an object with forward and backward, or such a pair"
+            )
+
+    def call(self, values=None):
+        """Run forward on `values` (default: the current inputs); returns what it returned."""
+        values = self.values if values is None else values
+        self._freeze()
+        self.evaluations += 1
+        if self.by_keyword:
+            return self._forward(*self.fixed_by_place, **values, **self.fixed_by_name)
+        return self._forward(*values.values(), *self.fixed_by_place, **self.fixed_by_name)
+
+    def outputs(self):
+        """Forward at the current values: a list of arrays (not copied). Raises Finding."""
+        try:
+            result = self.call()
+        except Exception as error:
+            raise Finding("raises", f"forward raised {type(error).__name__}: {error}") from error
+        return self.unpack(result)
+
+    def unpack(self, result):
+        """The arrays in what forward returned; keeps a pair's cache."""
+        if self.kind == "pair":
+            if not (isinstance(result, tuple) and len(result) == 2):
+                raise Finding("output", f"forward returned {_what(result)}: a pair's forward returns (y, cache)")
+            result, self.cache = result
+        if self.kind in ("layer", "model") and hasattr(result, "loss"):
+            self.kind, result = "model", result.loss
+        results = list(result) if isinstance(result, (tuple, list)) else [result]
+        try:
+            arrays = [np.asarray(y) for y in results]
+        except ValueError:
+            arrays = [np.asarray(None)]
+        for y in arrays:
+            if y.dtype.kind not in "fc":
+                raise Finding("output", f"forward returned {_what(result)}: expected float arrays")
+        if self.kind == "function" and (len(arrays) != 1 or arrays[0].size != 1):
+            raise Finding("output", f"the function returned {_what(result)}: expected a scalar")
+        return arrays
+
+    def vector(self):
+        """Forward at the current values as one 1-D float64 (or complex128) copy. Raises Finding."""
+        return flat(self.outputs())
+
+    def claimed(self):
+        """Forward, then the gradients claimed: dict of name to copy. Raises Finding."""
+        outputs = self.outputs()
+        return self.backward(outputs)
+
+    def draw_cotangents(self, outputs):
+        """Random weights that make the outputs a scalar; never all ones, which hide errors that cancel in a sum."""
+        if self.given_cotangent is not None:
+            given = self.given_cotangent
+            given = list(given) if isinstance(given, (tuple, list)) else [given]
+            if [np.shape(c) for c in given] != [y.shape for y in outputs]:
+                raise ValueError(
+                    f"cotangent has shape {[np.shape(c) for c in given]}: forward returns {[y.shape for y in outputs]}"
+                )
+            self.cotangents = [np.array(c, dtype=y.dtype) for c, y in zip(given, outputs, strict=True)]
+        elif self.kind in ("model", "function") or not self._takes_cotangent():
+            self.cotangents = [np.ones(y.shape, y.dtype) for y in outputs]
+        else:
+            rng = np.random.default_rng((self.seed, 1))
+            self.cotangents = [np.asarray(rng.standard_normal(y.shape), dtype=y.dtype) for y in outputs]
+        return flat(self.cotangents)
+
+    def _takes_cotangent(self):
+        try:
+            signature = inspect.signature(self._backward)
+        except (TypeError, ValueError):
+            return True
+        return any(p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in signature.parameters.values())
+
+    def backward(self, outputs):
+        """The gradients claimed after a forward that returned `outputs`. Raises Finding."""
+        handed = [c.copy() for c in self.cotangents]
+        if self.accumulates:
+            for gradient in self._collect_parameter_gradients().values():
+                gradient[...] = 0.0
+        returned = self._run_backward(handed)
+        for i, (mine, theirs) in enumerate(zip(self.cotangents, handed, strict=True)):
+            if not np.array_equal(mine, theirs):
+                raise Finding("mutates", f"backward changed its argument (dy {i}) in place: work on a copy")
+        found = self._assign(returned)
+        if self.parameters:
+            found.update(self._collect_parameter_gradients())
+        if not found:
+            raise Finding("nothing", "backward returned no gradient and there are no parameters: nothing to check")
+        self.differentiated = [name for name in self.arrays if name in found]
+        for name in self.differentiated:
+            found[name] = self._sound(name, found[name])
+        return found
+
+    def _run_backward(self, handed):
+        try:
+            if self.kind == "function":
+                if not callable(self.gradient):
+                    return self.gradient
+                if self.by_keyword:
+                    return self.gradient(*self.fixed_by_place, **self.values, **self.fixed_by_name)
+                return self.gradient(*self.values.values(), *self.fixed_by_place, **self.fixed_by_name)
+            if self.kind == "pair":
+                return self._backward(*handed, self.cache)
+            if self.kind == "model" or not self._takes_cotangent():
+                return self._backward()
+            return self._backward(*handed)
+        except Exception as error:
+            word = "gradient" if self.kind == "function" else "backward"
+            raise Finding("raises", f"{word} raised {type(error).__name__}: {error}") from error
+
+    def _assign(self, returned):
+        """Pair what backward returned with the inputs."""
+        names = [n for n, v in self.values.items() if v.dtype.kind == "f"]
+        if returned is None or self.kind == "model":
+            return {}
+        if isinstance(returned, Mapping):
+            unknown = [n for n in returned if n not in names]
+            if unknown:
+                raise Finding("shape", f"backward returned a gradient for {unknown[0]!r}: the inputs are {names}")
+            return {n: g for n, g in returned.items() if g is not None}
+        grads = list(returned) if isinstance(returned, (tuple, list)) else [returned]
+        if len(grads) not in (len(names), len(self.values), len(self.values) + len(self.fixed)):
+            raise Finding("shape", f"backward returned {len(grads)} gradients for {len(names)} inputs {names}")
+        if len(grads) != len(names):
+            names = list(self.values)
+        return {n: g for n, g in zip(names, grads, strict=False) if g is not None and n in self.arrays}
+
+    def _collect_parameter_gradients(self):
+        gradients = self.parameter_gradients
+        if callable(gradients):
+            gradients = gradients()
+        elif gradients is None:
+            gradients = getattr(self.target, "gradients", None)
+        if not isinstance(gradients, Mapping):
+            raise Finding(
+                "missing",
+                f"no gradients for the parameters {list(self.parameters)}: expected a mapping `gradients` "
+                "after backward, or parameter_gradients=",
+            )
+        for name in self.parameters:
+            if gradients.get(name) is None:
+                raise Finding("missing", f"no gradient for parameter '{name}': found {list(gradients)}")
+        return {name: gradients[name] for name in self.parameters}
+
+    def _sound(self, name, gradient):
+        """A copy of one gradient after its shape, dtype and values have been looked at."""
+        array, gradient = self.arrays[name], np.array(gradient)
+        if gradient.shape != array.shape:
+            hint = " (transposed?)" if gradient.shape == array.shape[::-1] else ""
+            raise Finding("shape", f"gradient of '{name}' has shape {gradient.shape}, the array {array.shape}{hint}")
+        if gradient.dtype != array.dtype:
+            raise Finding("dtype", f"gradient of '{name}' is {gradient.dtype}, the array {array.dtype}")
+        if not np.isfinite(gradient).all():
+            where = tuple(int(i) for i in np.argwhere(~np.isfinite(gradient))[0])
+            raise Finding("non-finite", f"gradient of '{name}' is {gradient[where]} at {list(where)}")
+        return gradient
+
+    def output_place(self, position):
+        """Where the flat output `position` lies, as text after "at [index]"."""
+        if self.kind in ("model", "function"):
+            return ""
+        for i, c in enumerate(self.cotangents):
+            if position < c.size:
+                where = [int(k) for k in np.unravel_index(position, c.shape)]
+                return f" (output{'' if len(self.cotangents) == 1 else f' {i}'} {where})"
+            position -= c.size
+        return ""
+
+
+def flat(arrays):
+    """One 1-D float64 (complex128 if any is complex) copy of several arrays."""
+    kind = np.complex128 if any(np.iscomplexobj(y) for y in arrays) else np.float64
+    return np.concatenate([np.asarray(y).astype(kind).ravel() for y in arrays])
+
+
+def _what(value):
+    if isinstance(value, np.ndarray):
+        return f"an array {value.shape} of {value.dtype}"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _freezer(generator):
+    if generator is None:
+        return lambda: None
+    if isinstance(generator, np.random.Generator):
+        bits = generator.bit_generator
+        state = bits.state
+        return lambda: setattr(bits, "state", state)
+    if hasattr(generator, "get_state") and hasattr(generator, "set_state"):
+        state = generator.get_state()
+        return lambda: generator.set_state(state)
+    if callable(generator):
+        return generator
+    raise ValueError(f"generator is {_what(generator)}: expected a numpy Generator, a RandomState or a callable")

@@ -1,0 +1,270 @@
+"""Bugs in the KL term and the likelihoods."""
+
+import numpy as np
+
+from minivae import Gaussian, GaussianKL
+
+from .registry import after, before, by_sample, instead, part, sigmoid, softplus
+
+
+def _rows(a, values):
+    """Rows of x for each row of the outputs."""
+    return by_sample(a.x, len(values))
+
+
+@after("gaussian_kl_backward")
+def kl_mean_gradient_negative(a):
+    """dKL/dmu has the wrong sign. Seen: "Simple VAE NumPy only"."""
+    a.dmu -= 2 * a.weight[:, None] * a.mu
+
+
+@before("gaussian_kl_backward")
+def kl_weight_of_first_example(a):
+    """Every example gets the weight of the first."""
+    a.weight = np.full_like(a.weight, a.weight[0])
+
+
+@instead("gaussian_kl_backward")
+def kl_overwrites(a):
+    """The KL's gradient is assigned, and that of the sampler lost."""
+    a.dmu[...], a.drho[...] = 0, 0
+    a.original(*a.arguments)
+
+
+@instead("gaussian_kl_backward")
+def kl_slope_forgotten(a):
+    """drho gets dKL/dsigma without dsigma/drho."""
+    a.dmu += a.weight[:, None] * a.mu
+    a.drho += a.weight[:, None] * (a.sigma - 1 / a.sigma)
+
+
+@instead("gaussian_kl_backward")
+def kl_without_inverse(a):
+    """The gradient of log sigma is left out."""
+    old = a.drho.copy()
+    a.original(*a.arguments)
+    slope = a.sigma if a.scale == "exp" else sigmoid(a.rho)
+    a.drho[...] = old + a.weight[:, None] * a.sigma * slope
+
+
+@after("gaussian_kl_backward")
+def kl_gradient_doubled(a):
+    """The KL's gradient by mu lacks the half."""
+    a.dmu += a.weight[:, None] * a.mu
+
+
+class AlteredKL(GaussianKL):
+    """Another function of mu and sigma with the derivative of exactly that."""
+
+    def value(self, mu, sigma):
+        raise NotImplementedError
+
+    def slopes(self, mu, sigma):
+        raise NotImplementedError
+
+    def forward(self, mu, rho, sigma):
+        kl = super().forward(mu, rho, sigma)
+        kl[...] = self.value(mu, sigma)
+        return kl
+
+    def backward(self, weight, dmu, drho):
+        slope = self.sigma if self.scale == "exp" else sigmoid(self.rho)
+        by_mu, by_sigma = self.slopes(self.mu, self.sigma)
+        dmu += weight[:, None] * by_mu
+        drho += weight[:, None] * by_sigma * slope
+        return dmu, drho
+
+
+@part("GaussianKL")
+class KLWithoutHalf(AlteredKL):
+    """Twice the KL, consistently. Seen: MSE without 1/2 and its kin, SupaeroDataScience/deep-learning 6."""
+
+    def value(self, mu, sigma):
+        return mu**2 + sigma**2 - 1 - 2 * np.log(sigma)
+
+    def slopes(self, mu, sigma):
+        return 2 * mu, 2 * (sigma - 1 / sigma)
+
+
+@part("GaussianKL")
+class KLReversed(AlteredKL):
+    """KL(p || q) for KL(q || p), consistently."""
+
+    def value(self, mu, sigma):
+        return np.log(sigma) + (1 + mu**2) / (2 * sigma**2) - 0.5
+
+    def slopes(self, mu, sigma):
+        return mu / sigma**2, 1 / sigma - (1 + mu**2) / sigma**3
+
+
+@part("GaussianKL")
+class KLOfVariance(AlteredKL):
+    """sigma taken for a variance, consistently; the sampler means a standard deviation. Seen: numpy-ml losses.py."""
+
+    def value(self, mu, sigma):
+        return 0.5 * (mu**2 + sigma - 1 - np.log(sigma))
+
+    def slopes(self, mu, sigma):
+        return mu, 0.5 * (1 - 1 / sigma)
+
+
+@part("GaussianKL")
+class KLNegative(AlteredKL):
+    """-KL, consistently. Seen: AntixK/PyTorch-VAE 68, pytorch/examples 824."""
+
+    def value(self, mu, sigma):
+        return -0.5 * (mu**2 + sigma**2 - 1 - 2 * np.log(sigma))
+
+    def slopes(self, mu, sigma):
+        return -mu, 1 / sigma - sigma
+
+
+@part("GaussianKL")
+class KLWithoutConstant(AlteredKL):
+    """The -1/2 per latent is left out, consistently: a KL that is never zero."""
+
+    def value(self, mu, sigma):
+        return 0.5 * (mu**2 + sigma**2) - np.log(sigma)
+
+    def slopes(self, mu, sigma):
+        return mu, sigma - 1 / sigma
+
+
+@after("gaussian_kl_forward")
+def kl_mean_over_latents(a):
+    """The KL is divided by the number of latents, in forward only."""
+    a.kl /= a.kl.shape[1]
+
+
+@after("gaussian_kl_forward")
+def kl_clamped(a):
+    """KL below 0.3 nats is raised to 0.3, in forward only: free bits without their gradient."""
+    np.maximum(a.kl, 0.3, out=a.kl)
+
+
+@instead("bernoulli_nll")
+def probabilities_clipped(a):
+    """nll from probabilities clipped to [0.05, 0.95], the gradient from the logits. Seen: kwj2104, utils 12."""
+    a.original(*a.arguments)
+    if a.nll is not None:
+        p, x = np.clip(sigmoid(a.logits), 0.05, 0.95), _rows(a, a.logits)
+        a.nll[...] = -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1)
+
+
+@after("bernoulli_nll")
+def nll_mean_over_pixels(a):
+    """Mean over features for the sum, in value and gradient. Seen: pytorch/examples 234, 652, sigma-vae-tensorflow
+    2."""
+    for result in (a.nll, a.dlogits):
+        if result is not None:
+            result /= a.x.shape[1]
+
+
+@after("bernoulli_nll")
+def nll_gradient_negative(a):
+    """dlogits = x - p."""
+    if a.dlogits is not None:
+        a.dlogits *= -1
+
+
+@after("bernoulli_nll")
+def sigmoid_slope_twice(a):
+    """dlogits is multiplied by p (1 - p) as if p came in and not the logits."""
+    if a.dlogits is not None:
+        a.dlogits *= sigmoid(a.logits) * (1 - sigmoid(a.logits))
+
+
+@before("bernoulli_nll")
+def nll_weight_ignored(a):
+    """Every row has weight 1."""
+    if a.weight is not None:
+        a.weight = np.ones_like(a.weight)
+
+
+@before("bernoulli_nll")
+def tanh_for_sigmoid(a):
+    """p = (1 + tanh(l)) / 2, the sigmoid of 2 l, in value and gradient."""
+    a.logits = 2 * a.logits
+
+
+@after("bernoulli_nll")
+def last_feature_left_out(a):
+    """The sum over features leaves out the last."""
+    if a.nll is not None:
+        x, last = _rows(a, a.logits)[:, -1], a.logits[:, -1]
+        a.nll -= softplus(last) - x * last
+
+
+@instead("bernoulli_nll")
+def softplus_overflows(a):
+    """log(1 + exp(l)) as it stands: infinite for large logits. Seen: LLNL/lbann 229."""
+    a.original(*a.arguments)
+    if a.nll is not None:
+        with np.errstate(over="ignore"):
+            a.nll[...] = (np.log(1 + np.exp(a.logits)) - _rows(a, a.logits) * a.logits).sum(axis=1)
+
+
+@before("bernoulli_nll")
+def data_rounded(a):
+    """Grey values are rounded to 0 and 1 inside the loss."""
+    a.x = np.round(a.x)
+
+
+@instead("bernoulli_nll")
+def rows_of_data_tiled(a):
+    """Row r is held against example r % n instead of r // samples, consistently."""
+    a.original(np.tile(a.x, (len(a.logits) // len(a.x), 1)), *a.arguments[1:])
+
+
+@after("gaussian_nll")
+def squares_without_half(a):
+    """The squared error lacks its half, in the value only. Seen: SupaeroDataScience/deep-learning 6."""
+    if a.nll is not None:
+        a.nll += 0.5 * np.sum((a.mean - _rows(a, a.mean)) ** 2, axis=1) * np.exp(-2 * a.log_sigma[0])
+
+
+@after("gaussian_nll")
+def precision_of_sigma(a):
+    """dmean is divided by sigma instead of sigma^2."""
+    if a.dmean is not None:
+        a.dmean *= np.exp(a.log_sigma[0])
+
+
+@after("gaussian_nll")
+def gaussian_without_constant(a):
+    """log(2 pi) / 2 is left out. Seen: orybkin.github.io/sigma-vae on MSE as a likelihood."""
+    if a.nll is not None:
+        a.nll -= a.x.shape[1] * 0.5 * np.log(2 * np.pi)
+
+
+@after("gaussian_nll")
+def log_sigma_once(a):
+    """log sigma is counted once for each row, not for each feature."""
+    if a.nll is not None:
+        a.nll -= (a.x.shape[1] - 1) * a.log_sigma[0]
+
+
+@after("gaussian_nll")
+def log_sigma_gradient_negative(a):
+    """dlog_sigma has the wrong sign."""
+    if a.dlog_sigma is not None:
+        a.dlog_sigma *= -1
+
+
+@after("gaussian_nll")
+def log_sigma_gradient_unweighted(a):
+    """dlog_sigma ignores the weights of the rows."""
+    if a.dlog_sigma is not None:
+        z = (a.mean - _rows(a, a.mean)) * np.exp(-a.log_sigma[0])
+        a.dlog_sigma[0] = np.sum(1 - z**2)
+
+
+@part("Gaussian")
+class SigmaNotLearned(Gaussian):
+    """The gradient of log sigma is cleared after it was made."""
+
+    def backward(self, weight=None):
+        doutput = super().backward(weight)
+        for gradient in self.gradients.values():
+            gradient[...] = 0
+        return doutput

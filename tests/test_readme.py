@@ -1,0 +1,35 @@
+"""README.md says nothing that is not so."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def test_the_example_prints_what_it_says():
+    text = README.read_text()
+    blocks = re.findall(r"```python\n(.*?)```\n\n(?:prints\n\n)?```text\n(.*?)```", text, re.DOTALL)
+    assert blocks, "README.md has a Python example followed by what it prints"
+    for code, printed in blocks:
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout == printed
+
+
+@pytest.mark.parametrize("page", [README, *sorted((README.parent / "docs").glob("*.md"))], ids=lambda page: page.name)
+def test_links_and_pictures_exist(page):
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+        if not target.startswith(("http://", "https://", "mailto:")):
+            assert (page.parent / target).exists(), target
+
+
+def test_ci_installs_and_tests_as_readme_says():
+    text = README.read_text()
+    script = (README.parent / ".ci" / "run").read_text()
+    for command in ('pip install -e ".[test]"', "python -m pytest"):
+        assert command in text
+        assert command in script.replace("--quiet ", "")
