@@ -94,9 +94,8 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     np.seterr(all="ignore")
     if options.dry_run:
-        from tests.cuda import host, simulator
-
         from minivae.kernels.cuda import runtime
+        from tests.cuda import host, simulator
 
         host.cuda_backend()
         context = runtime.use(host.HostRuntime(simulator.Simulator()))

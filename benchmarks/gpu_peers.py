@@ -7,7 +7,7 @@ import time
 
 
 def run(sizes):
-    """{"products": {shape: ms}, "steps": {batch size: {name: us}}, "notes": [...]}; empty where nothing is installed."""
+    """{"products": {shape: ms}, "steps": {batch size: {name: us}}, "notes": [...]}, without what is not installed."""
     result = {"products": {}, "steps": {}, "notes": []}
     try:
         import torch

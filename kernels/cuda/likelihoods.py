@@ -23,9 +23,7 @@ def bernoulli_kernel(dtype, value, gradient, total):
     element, sum_row = element_type(dtype), block_sum(ROW_THREADS)
 
     @cuda.jit
-    def bernoulli_nll(
-        x, logits, weight, nll, dlogits, samples, kl, examples, beta, totals, clock, partial, counters
-    ):
+    def bernoulli_nll(x, logits, weight, nll, dlogits, samples, kl, examples, beta, totals, clock, partial, counters):
         scratch = cuda.shared.array(WARPS, element)
         wide_scratch = cuda.shared.array(WARPS, float64)
         flag = cuda.shared.array(1, int32)
@@ -121,5 +119,3 @@ def gaussian_kernel(dtype, value, gradient, slope, total):
             add_batch(nll_sum, kl, examples, samples, beta, totals, clock, partial, counters, wide_scratch, flag)
 
     return gaussian_nll
-
-

@@ -57,7 +57,19 @@ def adam_kernel(dtype, ticks):
 
     @cuda.jit
     def adam_update(
-        parameter, gradient, first, second, rates, clock, beta1, beta2, log_beta1, log_beta2, eps, weight_decay, counters
+        parameter,
+        gradient,
+        first,
+        second,
+        rates,
+        clock,
+        beta1,
+        beta2,
+        log_beta1,
+        log_beta2,
+        eps,
+        weight_decay,
+        counters,
     ):
         flag = cuda.shared.array(1, int32)
         shared = cuda.shared.array(3, float64)

@@ -212,7 +212,9 @@ def forward_kernel(activation, tile, aligned, dtype):
         flag = cuda.shared.array(1, int32)
         block = U(cuda.blockIdx.x)
         depth = U(x.shape[1])
-        product(block, x, x, weight, weight, y, bias, depth, across, splits, part, partial, counters, a_tile, b_tile, flag)
+        product(
+            block, x, x, weight, weight, y, bias, depth, across, splits, part, partial, counters, a_tile, b_tile, flag
+        )
 
     return dense_forward
 

@@ -23,7 +23,6 @@ class Built(NamedTuple):
 
     name: str
     signature: str
-    options: dict
     ptx: dict
     reports: dict
     library: Path
@@ -39,23 +38,15 @@ def build(index, folder):
     return build_kernel(kernel, signature, Path(folder) / str(index))
 
 
-def build_kernel(kernel, signature, stem):
-    ptx = {cc: offline.compile_ptx(kernel, signature, cc) for cc in offline.ARCHITECTURES}
+def build_kernel(kernel, signature, stem, architectures=offline.ARCHITECTURES):
+    ptx = {cc: offline.compile_ptx(kernel, signature, cc) for cc in architectures}
     reports = {cc: machine_code.report(text, cc, stem) for cc, text in ptx.items()}
     translation = Translation(ptx[EXECUTED])
     source, library = stem.with_suffix(".c"), stem.with_suffix(".so")
     source.write_text(translation.c)
     subprocess.run([*GCC, library, source], check=True, capture_output=True)
-    options = {name: str(value) for name, value in _closure(kernel.py_func).items()}
-    return Built(
-        kernel.py_func.__name__, str(signature), options, ptx, reports, library, len(translation.parameters)
-    )
-
-
-def _closure(function):
-    """What the kernel was specialised for: the plain values it closes over."""
-    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    return {name: cell.cell_contents for name, cell in cells if isinstance(cell.cell_contents, (bool, str, tuple))}
+    name, words = kernel.py_func.__name__, len(translation.parameters)
+    return Built(name, str(signature), ptx, reports, library, words)
 
 
 class Builds:
@@ -76,6 +67,10 @@ class Builds:
         if key not in self._more:
             self._more[key] = build_kernel(*key, self._folder / f"more{len(self._more)}")
         return self._more[key]
+
+    def of(self, kernels):
+        """What was built for the catalogue's specialisations of these kernels."""
+        return [self[key] for key in self._numbers if key[0] in kernels]
 
     def __iter__(self):
         return (future.result() for future in self._futures)

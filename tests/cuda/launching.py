@@ -8,6 +8,8 @@ import numpy as np
 from minivae import VAE, Adam, kernels
 from minivae.kernels import Backend
 from minivae.kernels.cuda import constants, runtime
+from minivae.kernels.cuda.products import backward_kernel, forward_kernel
+from minivae.kernels.naive import ACTIVATIONS
 from minivae.training import TrainingStep
 from tests.kernels import cases
 
@@ -27,7 +29,7 @@ def cases_of(kernel, dtype):
 @contextlib.contextmanager
 def aligned_shapes(shapes=ALIGNED_SHAPES):
     """Within this context the cases of the dense kernels have these shapes."""
-    with mock.patch.object(cases, "dense_shapes", lambda rng: iter(shapes)):
+    with mock.patch.object(cases, "dense_shapes", return_value=shapes):
         yield
 
 
@@ -72,6 +74,15 @@ def default_step(batch_size=128):
         step(0)
         (program,) = step._programs.values()
     return program.launches, executed
+
+
+def products(aligned, dtype="float32"):
+    """Every variant of the matrix products, as kernels."""
+    for activation in ACTIVATIONS:
+        for tile in (constants.LARGE, constants.SMALL) if aligned and dtype == "float32" else (constants.SMALL,):
+            yield forward_kernel(activation, tile, aligned, dtype)
+            for input_gradient in (False, True):
+                yield backward_kernel(activation, tile, aligned, dtype, input_gradient)
 
 
 def catalogue():

@@ -15,7 +15,17 @@ C_TYPES = {
     **{f"s{bits}": f"int{bits}_t" for bits in (8, 16, 32, 64)},
     **{"f32": "float", "f64": "double", "pred": "uint8_t"},
 }
-REGISTERS = {"rd": "b64", "rs": "b16", "r": "b32", "fd": "f64", "f": "f32", "p": "pred", "SP": "b64", "SPL": "b64", "temp": "b32"}
+REGISTERS = {
+    "rd": "b64",
+    "rs": "b16",
+    "r": "b32",
+    "fd": "f64",
+    "f": "f32",
+    "p": "pred",
+    "SP": "b64",
+    "SPL": "b64",
+    "temp": "b32",
+}
 COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "lo": "<", "hs": ">="}
 NEGATED = {"equ": "!=", "neu": "==", "ltu": ">=", "leu": ">", "gtu": "<=", "geu": "<"}
 BINARY = {"add": "+", "sub": "-", "mul": "*", "div": "/", "rem": "%", "and": "&", "or": "|", "xor": "^"}
@@ -41,7 +51,9 @@ class Translation:
         self.names = [name for _, name in self.parameters]
         self.shared, self.shared_bytes = self._layout(re.findall(r"\.shared \.align (\d+) \.b8 ([\w$]+)\[(\d+)\]", ptx))
         self.local, local_bytes = self._layout(re.findall(r"\.local \.align (\d+) \.b8\s+([\w$]+)\[(\d+)\]", body))
-        lines = [f"static void kernel_body(void) {{\nuint8_t local_memory[{local_bytes + 16}] __attribute__((aligned(16)));"]
+        lines = [
+            f"static void kernel_body(void) {{\nuint8_t local_memory[{local_bytes + 16}] __attribute__((aligned(16)));"
+        ]
         for kind, prefix, count in re.findall(r"\.reg \.(\w+)\s+%(\w+)<(\d+)>", body):
             lines.append(f"{C_TYPES[kind]} {', '.join(f'{prefix}{i} = 0' for i in range(int(count)))};")
         for kind, name in sorted(set(re.findall(r"\.reg \.(\w+)\s+%(\w+);", body))):

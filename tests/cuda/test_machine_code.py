@@ -39,8 +39,8 @@ SHARED = {"dense_forward": 36 * 1024, "dense_backward": 36 * 1024}
 ALL = [(name, cc) for name in REGISTERS for cc in offline.ARCHITECTURES]
 
 
-def of(builds, name):
-    found = [built for built in builds if built.name == name]
+def of(built, name):
+    found = [one for one in built if one.name == name]
     assert found, f"no kernel is called {name}"
     return found
 
@@ -57,7 +57,7 @@ def test_every_kernel_has_a_budget(built):
 @pytest.mark.parametrize(("name", "cc"), ALL)
 def test_budget(built, name, cc, proven):
     for one in of(built, name):
-        report, where = one.reports[cc], f"{name} {one.signature} {one.options}"
+        report, where = one.reports[cc], f"{name} {one.signature}"
         assert report.registers <= REGISTERS[name], where
         assert report.spills == report.stack == report.count("LDL", "STL") == 0, where
         assert report.shared <= SHARED.get(name, 256), where
@@ -67,40 +67,28 @@ def test_budget(built, name, cc, proven):
     proven("machine codes within their shared memory", names)
 
 
-def is_aligned_product(one):
-    """Whether its rows move as vectors: then x is loaded four at a time."""
-    return one.name.startswith("dense") and "ld.global.v4" in re.sub(r"(?s).*?", "", one.ptx[9, 0])
-
-
+@pytest.mark.parametrize("dtype", launching.DTYPES)
+@pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize("cc", offline.ARCHITECTURES)
-@pytest.mark.parametrize("name", ["dense_forward", "dense_backward"])
-def test_products(built, name, cc, proven):
-    for one in of(built, name):
-        report, where = one.reports[cc], f"{name} {one.signature} {one.options}"
-        single = "float32" in one.signature
-        assert report.inner_share >= 0.6 if single else report.inner_share > 0.3, where
+def test_products(builds, aligned, dtype, cc, proven):
+    variants = builds.of(set(launching.products(aligned, dtype)))
+    assert len(variants) >= 10
+    for one in variants:
+        report, where = one.reports[cc], f"{one.name} {one.signature}"
+        assert report.inner_share >= (0.6 if dtype == "float32" else 0.5), where
         assert report.count("LDS.128") >= 4, where
-        proven("matrix products: 60 % of the inner loop FFMA (float32), vector loads from shared memory", [(where, cc)])
-
-
-@pytest.mark.parametrize("cc", offline.ARCHITECTURES)
-def test_products_load_global_memory_as_vectors(builds, cc, proven):
-    products = (
-        one for one in builds if one.name.startswith("dense") and one.options.get("aligned") == "True"
-    )
-    for one in products:
-        report = one.reports[cc]
-        assert report.count("LDG.E.128") >= 4
-        assert report.count("STG.E.128") >= 4
+        if aligned:
+            assert report.count("LDG.E.128") >= 4, where
+            assert report.count("STG.E.128") >= 4, where
+    names = [(one.library, cc) for one in variants]
+    proven("matrix products with an inner loop of FFMA (60 % and more) or DFMA (50 %), and LDS.128", names)
+    if aligned:
+        proven("aligned matrix products with LDG.128 and STG.128", names)
 
 
 def test_no_float64_in_float32_elementwise_kernels(built, proven):
-    wanted = [
-        one
-        for one in built
-        if "float64" not in one.signature and one.name in ("dense_forward", "dense_backward", "posterior_forward",
-                                                           "posterior_backward", "gather", "gather_and_normal")
-    ]
+    names = "dense_forward", "dense_backward", "posterior_forward", "posterior_backward", "gather", "gather_and_normal"
+    wanted = [one for name in names for one in of(built, name) if "float64" not in one.signature]
     for one in wanted:
         assert not re.search(r"\.f64\b", one.ptx[9, 0]), f"{one.name} {one.signature}"
     proven("float32 kernels without float64 arithmetic", [one.library for one in wanted])
@@ -108,12 +96,11 @@ def test_no_float64_in_float32_elementwise_kernels(built, proven):
 
 @pytest.mark.parametrize("cc", offline.ARCHITECTURES)
 def test_normals_are_never_contracted(built, cc, proven):
-    for one in of(built, "standard_normal") + of(built, "gather_and_normal"):
+    for one in of(built, "standard_normal"):
         body = one.ptx[cc]
-        assert "fma." not in body
         assert "mul.rn.f32" in body
         assert "sqrt.rn.f32" in body
-        assert not re.search(r"\b(mul|add|sub)\.f32", body), "an operation that may be contracted"
+        assert not re.search(r"\b(fma|mul\.f|add\.f|sub\.f)", body), "an operation that is or may be contracted"
     proven("noise kernels without contraction", [(one.library, cc) for one in of(built, "standard_normal")])
 
 
