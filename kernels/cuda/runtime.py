@@ -77,7 +77,10 @@ class Gpu(Runtime):
     def __init__(self):
         super().__init__()
         from numba import cuda
+        from numba.cuda.core import config
 
+        # a warning at every launch of fewer than 128 blocks, of which a step of a small model has many
+        config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
         self._cuda = cuda
 
     def zeros(self, shape, dtype):

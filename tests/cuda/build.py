@@ -40,13 +40,24 @@ def build(index, folder):
 
 def build_kernel(kernel, signature, stem, architectures=offline.ARCHITECTURES):
     ptx = {cc: offline.compile_ptx(kernel, signature, cc) for cc in architectures}
-    reports = {cc: machine_code.report(text, cc, stem) for cc, text in ptx.items()}
+    reports = {cc: machine_code.report(text, cc, stem, kernel in _disassembled()) for cc, text in ptx.items()}
     translation = Translation(ptx[EXECUTED])
     source, library = stem.with_suffix(".c"), stem.with_suffix(".so")
     source.write_text(translation.c)
     subprocess.run([*GCC, library, source], check=True, capture_output=True)
     name, words = kernel.py_func.__name__, len(translation.parameters)
     return Built(name, str(signature), ptx, reports, library, words)
+
+
+@functools.cache
+def _disassembled():
+    """The kernels whose instructions are counted: a second each."""
+    return {
+        kernel
+        for dtype in launching.DTYPES
+        for aligned in (True, False)
+        for kernel in launching.products(aligned, dtype)
+    }
 
 
 class Builds:

@@ -11,8 +11,8 @@ INSTRUCTION = re.compile(r"/\*([0-9a-f]+)\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_]*
 
 
 class Report(NamedTuple):
-    """Registers of a thread, bytes of spills, stack and static shared memory, instructions by name, and the share of
-    FFMA (DFMA) in the innermost loop that has any.
+    """Registers of a thread, bytes of spills, stack and static shared memory; where the machine code was disassembled,
+    instructions by name and the share of FFMA (DFMA) in the loop that holds most of them.
     """
 
     registers: int
@@ -34,28 +34,26 @@ def _tool(name):
     return next(Path(folder) / "bin" / name for folder in nvidia.cu13.__path__)
 
 
-def report(ptx, cc, stem):
+def report(ptx, cc, stem, disassemble=True):
     """Assembles the PTX for an architecture and reads the result."""
     source, cubin = (stem.with_suffix(f".{cc[0]}{cc[1]}.{kind}") for kind in ("ptx", "cubin"))
     source.write_text(ptx)
     command = [_tool("ptxas"), f"-arch=sm_{cc[0]}{cc[1]}", "-v", source, "-o", cubin]
     log = subprocess.run(command, check=True, capture_output=True, text=True).stderr
-    listing = subprocess.run([_tool("nvdisasm"), "-c", cubin], check=True, capture_output=True, text=True).stdout
+    listing = ""
+    if disassemble:
+        command = [_tool("nvdisasm"), "-c", cubin]
+        listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     stack, stores, loads = (int(n) for n in re.findall(r"(\d+) bytes (?:stack frame|spill stores|spill loads)", log))
     shared = re.search(r"(\d+) bytes smem", log)
-    code = _instructions(listing)
     return Report(
         registers=int(re.search(r"Used (\d+) registers", log)[1]),
         spills=stores + loads,
         stack=stack,
         shared=int(shared[1]) if shared else 0,
-        instructions=dict(collections.Counter(name for _, name, _ in code)),
+        instructions=dict(collections.Counter(name for _, name, _ in INSTRUCTION.findall(listing))),
         inner_share=_inner_share(listing),
     )
-
-
-def _instructions(listing):
-    return [(int(address, 16), name, rest) for address, name, rest in INSTRUCTION.findall(listing)]
 
 
 def _inner_share(listing):

