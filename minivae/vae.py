@@ -114,18 +114,8 @@ class VAE:
             "seed": seed,
         }
 
-        widths, decoder_widths = (features, *hidden), (latent, *decoder_hidden)
-        plan = {f"encoder.{i}": (*pair, activation) for i, pair in enumerate(pairwise(widths))}
-        plan["posterior"] = (widths[-1], 2 * latent, "identity")
-        plan |= {f"decoder.{i}": (*pair, activation) for i, pair in enumerate(pairwise(decoder_widths))}
-        plan["likelihood"] = (decoder_widths[-1], features, "identity")
-        shapes = {
-            f"{layer}.{name}": shape
-            for layer, (inputs, outputs, _) in plan.items()
-            for name, shape in Dense.shapes(inputs, outputs).items()
-        }
-        if learn_sigma:
-            shapes["likelihood.log_sigma"] = (1,)
+        plan = layer_plan(features, latent, hidden, decoder_hidden, activation)
+        shapes = parameter_shapes(features, latent, hidden, decoder_hidden, learn_sigma)
         self.store = Parameters(shapes, self.backend, dtype)
         self.parameters, self.gradients = self.store.values, self.store.gradients
 
@@ -275,6 +265,26 @@ class VAE:
     def __repr__(self):
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.config.items())
         return f"VAE({arguments}, backend={self.backend.name!r})"
+
+
+def layer_plan(features, latent, hidden, decoder_hidden, activation):
+    """(inputs, outputs, activation) of each dense layer by its name."""
+    widths, decoder_widths = (features, *hidden), (latent, *decoder_hidden)
+    plan = {f"encoder.{i}": (*pair, activation) for i, pair in enumerate(pairwise(widths))}
+    plan["posterior"] = (widths[-1], 2 * latent, "identity")
+    plan |= {f"decoder.{i}": (*pair, activation) for i, pair in enumerate(pairwise(decoder_widths))}
+    plan["likelihood"] = (decoder_widths[-1], features, "identity")
+    return plan
+
+
+def parameter_shapes(features, latent, hidden, decoder_hidden, learn_sigma=False, **others):
+    """The shape of each parameter of a model with these arguments, by its name; nothing is allocated."""
+    shapes = {
+        f"{layer}.{name}": shape
+        for layer, (inputs, outputs, _) in layer_plan(features, latent, hidden, decoder_hidden, None).items()
+        for name, shape in Dense.shapes(inputs, outputs).items()
+    }
+    return shapes | ({"likelihood.log_sigma": (1,)} if learn_sigma else {})
 
 
 def expect_seed(seed):

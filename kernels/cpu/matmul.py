@@ -15,7 +15,7 @@ from numba.core import config
 
 from .jit import inline, kernel
 from .memory import REAL_VECTORS, number, share, word
-from .micro import make_tile, make_transpose
+from .micro import make_move, make_tile, make_transpose
 from .target import CACHE_LINE, DEPTH_BLOCK, PACK_FROM, ROW_BLOCK, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 
 _ROW_TILES_IN_BLOCK = ROW_BLOCK // TILE_ROWS
@@ -38,6 +38,8 @@ def matmul_kernel(real_name):
     vector = REAL_VECTORS[real_name]
     tile = make_tile(itemsize)
     transpose = make_transpose(itemsize)
+    move_row = make_move(itemsize, VECTOR_BYTES // itemsize, TILE_VECTORS)
+    move_column = make_move(itemsize, TILE_ROWS, 1)
     lanes = VECTOR_BYTES // itemsize
     columns = TILE_VECTORS * lanes
     minus_infinity = real(-np.inf)
@@ -46,16 +48,16 @@ def matmul_kernel(real_name):
     @inline
     def pack_rows(source, source_row, depth, width, target):
         """target (depth, columns) = source (depth, width), zeros on its right."""
+        if width == columns:
+            for k in range(depth):
+                move_row(source + k * source_row, target + k * PANEL_BYTES)
+            return
         for k in range(depth):
             row, packed = vector(source + k * source_row, columns), vector(target + k * PANEL_BYTES, columns)
-            if width == columns:
-                for j in range(columns):
-                    packed[j] = row[j]
-            else:
-                for j in range(width):
-                    packed[j] = row[j]
-                for j in range(width, columns):
-                    packed[j] = zero
+            for j in range(width):
+                packed[j] = row[j]
+            for j in range(width, columns):
+                packed[j] = zero
 
     @inline
     def pack_transposed(source, source_row, depth, width, target):
@@ -81,15 +83,15 @@ def matmul_kernel(real_name):
     @inline
     def pack_columns(source, source_column, depth, height, target):
         """target (depth, TILE_ROWS) = source (height, depth) transposed, for a source whose columns are consecutive."""
+        if height == TILE_ROWS:
+            for k in range(depth):
+                move_column(source + k * source_column, target + k * TILE_ROWS * itemsize)
+            return
         for k in range(depth):
-            column = vector(source + k * source_column, TILE_ROWS)
-            packed = vector(target + k * TILE_ROWS * itemsize, TILE_ROWS)
-            if height == TILE_ROWS:
-                for i in range(TILE_ROWS):
-                    packed[i] = column[i]
-            else:
-                for i in range(height):
-                    packed[i] = column[i]
+            column = vector(source + k * source_column, height)
+            packed = vector(target + k * TILE_ROWS * itemsize, height)
+            for i in range(height):
+                packed[i] = column[i]
 
     @inline
     def first_tile(part, parts, row_tiles, panels, last_vectors):

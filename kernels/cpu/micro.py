@@ -170,6 +170,24 @@ def make_tile(itemsize):
     return tile
 
 
+def make_move(itemsize, lanes, count):
+    """The intrinsic `move(source, target)`: `count` vectors of `lanes` lanes, all loaded before the first is stored."""
+    vector = ir.VectorType(LANE_TYPES[itemsize], lanes)
+
+    @intrinsic
+    def move(typingctx, source, target):
+        def codegen(context, builder, signature, arguments):
+            source, target = (builder.inttoptr(address, vector.as_pointer()) for address in arguments)
+            values = [builder.load(builder.gep(source, [I64(v)]), align=itemsize) for v in range(count)]
+            for v, value in enumerate(values):
+                builder.store(value, builder.gep(target, [I64(v)]), align=itemsize)
+            return context.get_dummy_value()
+
+        return types.void(types.intp, types.intp), codegen
+
+    return move
+
+
 def make_transpose(itemsize):
     """The intrinsic `transpose(source, source_row, target, target_row)`: a square block with vectors for rows.
 

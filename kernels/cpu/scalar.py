@@ -15,7 +15,7 @@ _INTEGERS = {"float32": (int32, ir.IntType(32)), "float64": (int64, ir.IntType(6
 _REALS = {"float32": (float32, ir.FloatType()), "float64": (float64, ir.DoubleType())}
 
 
-def _bit_casts(real_name):
+def bit_casts(real_name):
     """to_bits(real) -> int64 and from_bits(int64) -> real; of the integer, only as many bits count as the real has."""
     real, llvm_real = _REALS[real_name]
     _, llvm_integer = _INTEGERS[real_name]
@@ -64,9 +64,8 @@ def _horner(jit, coefficients):
 @functools.cache
 def mathfun_for(real_name):
     """The functions of `mathfun`, for use inside kernels."""
-    return mathfun.build(inline, real_name, *_bit_casts(real_name), _horner)
+    return mathfun.build(inline, real_name, *bit_casts(real_name), _horner)
 
 
-# Without contraction: the normals have the same bits everywhere.
-_philox = philox.build(inline_exact, operator.mul, operator.add, np.sqrt)
-philox_words, normal_pair = _philox.philox, _philox.normal_pair
+# Integers only; `random.py` makes normals of them.
+philox_words = philox.build(inline_exact, operator.mul, operator.add, np.sqrt).philox

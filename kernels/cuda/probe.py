@@ -1,12 +1,14 @@
 """Whether a CUDA device can be used here, found out without importing Numba."""
 
 import ctypes
+import functools
 import importlib.util
 import sys
 
 DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
+@functools.cache
 def why_not():
     """What is missing, as a phrase, or None where a device can be used."""
     try:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from minivae.kernels import CONTRACT, Backend
 
-class HostedBackend:
+
+class HostedBackend(Backend):
     """Every kernel copies its arguments in and all of them out again. Slow, and meant for checks alone."""
 
-    def __init__(self, backend):
-        from minivae.kernels import CONTRACT
+    on_host = True
 
-        self.name, self.module, self.on_host, self._backend = backend.name, backend.module, True, backend
+    def __init__(self, backend):
+        self.name, self.module, self._backend = backend.name, backend.module, backend
         for kernel in CONTRACT:
             setattr(self, kernel, self._hosted(getattr(backend, kernel)))
 
