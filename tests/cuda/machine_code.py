@@ -19,7 +19,7 @@ class Report(NamedTuple):
     spills: int
     stack: int
     shared: int
-    instructions: dict
+    instructions: collections.Counter
     inner_share: float
 
     def count(self, *names):
@@ -40,10 +40,7 @@ def report(ptx, cc, stem, disassemble=True):
     source.write_text(ptx)
     command = [_tool("ptxas"), f"-arch=sm_{cc[0]}{cc[1]}", "-v", source, "-o", cubin]
     log = subprocess.run(command, check=True, capture_output=True, text=True).stderr
-    listing = ""
-    if disassemble:
-        command = [_tool("nvdisasm"), "-c", cubin]
-        listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    instructions, inner_share = disassembled(cubin) if disassemble else (collections.Counter(), 0.0)
     stack, stores, loads = (int(n) for n in re.findall(r"(\d+) bytes (?:stack frame|spill stores|spill loads)", log))
     shared = re.search(r"(\d+) bytes smem", log)
     return Report(
@@ -51,9 +48,16 @@ def report(ptx, cc, stem, disassemble=True):
         spills=stores + loads,
         stack=stack,
         shared=int(shared[1]) if shared else 0,
-        instructions=dict(collections.Counter(name for _, name, _ in INSTRUCTION.findall(listing))),
-        inner_share=_inner_share(listing),
+        instructions=instructions,
+        inner_share=inner_share,
     )
+
+
+def disassembled(cubin):
+    """The instructions of a cubin's only kernel by name, and the share of FFMA in its innermost loop."""
+    command = [_tool("nvdisasm"), "-c", cubin]
+    listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return collections.Counter(name for _, name, _ in INSTRUCTION.findall(listing)), _inner_share(listing)
 
 
 def _inner_share(listing):

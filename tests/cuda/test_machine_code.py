@@ -14,7 +14,9 @@ pytest.importorskip("nvidia.cu13", reason=REASON)
 if not shutil.which("gcc"):
     pytest.skip(REASON, allow_module_level=True)
 
-from . import launching, offline  # noqa: E402
+from minivae.kernels.cuda import data  # noqa: E402
+
+from . import build, launching, machine_code, offline  # noqa: E402
 
 # The most registers a kernel's threads may use, by the kernel's name.
 REGISTERS = {
@@ -103,6 +105,29 @@ def test_normals_are_never_contracted(built, cc, proven):
         assert "sqrt.rn.f32" in body
         assert not re.search(r"\b(fma|mul\.f|add\.f|sub\.f)", body), "an operation that is or may be contracted"
     proven("noise kernels without contraction", [(one.library, cc) for one in of(built, "standard_normal")])
+
+
+def test_code_that_is_linked_at_launch(tmp_path, proven):
+    """numba-cuda launches what nvJitLink makes of the kernel, not what ptxas makes of its PTX: the same holds there."""
+    offline.enable()
+    large = launching.products(True)
+    wanted = {next(large), next(large), data.normal_kernel("float32")}
+    for kernel, signature in build.catalogue():
+        if kernel not in wanted:
+            continue
+        kernel.compile(signature.args)
+        cubin = tmp_path / "linked.cubin"
+        cubin.write_bytes(bytes(kernel.overloads[signature.args]._codelibrary.get_cubin().code))
+        instructions, share = machine_code.disassembled(cubin)
+        assert not instructions["LDL"] + instructions["STL"]
+        if kernel is data.normal_kernel("float32"):
+            # those that the correctly rounded square roots are made of
+            assert instructions["FFMA"] <= 7
+        else:
+            assert share >= 0.6
+            assert instructions["LDS.128"] >= 4
+            assert instructions["LDG.E.128"] >= 4
+        proven("kernels linked as for a launch, without local memory or contraction", [(kernel, signature)])
 
 
 def test_a_training_step_takes_at_most_14_launches():
