@@ -1,5 +1,7 @@
 """The kernels' source against the specification, in a simulator that sees races and divergent barriers."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ REASON = "the proofs of the CUDA kernels need: pip install 'minivae[cuda-proof]'
 pytest.importorskip("numba_cuda", reason=REASON)
 pytest.importorskip("greenlet", reason=REASON)
 
-from minivae.kernels import load_backend  # noqa: E402
+from minivae.kernels import CONTRACT, MEMORY, load_backend, naive  # noqa: E402
 from minivae.kernels.cuda import runtime  # noqa: E402
 
 from . import launching  # noqa: E402
@@ -24,6 +26,13 @@ def picked(kernel, dtype):
         return list(launching.cases_of(kernel, dtype))
     with launching.aligned_shapes(((20, 36, 8), (5, 7, 66)), ("relu", "tanh")):
         return list(launching.cases_of(kernel, dtype))
+
+
+def test_backend_has_the_whole_contract():
+    module = cuda_backend().module
+    for name in CONTRACT:
+        assert inspect.signature(getattr(module, name)) == inspect.signature(getattr(naive, name)), name
+    assert all(callable(getattr(module, name)) for name in MEMORY)
 
 
 @pytest.mark.parametrize("dtype", launching.DTYPES)
