@@ -74,9 +74,8 @@ def machine():
     model = ""
     cpuinfo = pathlib.Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        model = next(
-            (line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line), ""
-        )
+        names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else ""
     return {
         "cpu": model or platform.processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),

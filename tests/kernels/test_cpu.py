@@ -10,10 +10,10 @@ import threading
 import numpy as np
 import pytest
 
-numba = pytest.importorskip("numba")
-
 import minivae as mv
 from minivae.kernels import load_backend, philox
+
+numba = pytest.importorskip("numba")
 
 
 def run_python(code, **environment):

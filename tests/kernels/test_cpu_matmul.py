@@ -83,11 +83,10 @@ def test_blocks_of_depth_and_rows(form, dtype):
 @pytest.mark.parametrize("form", ["plain", "transposed a", "transposed b"])
 def test_same_bits_for_every_number_of_parts(form):
     for m, n, k in ((37, 131, 29), (target.ROW_BLOCK + 3, 97, 613), (1, 500, 40), (128, 400, 784)):
-        results = [
-            check_product(m, n, k, form, "float32", np.random.default_rng(3), threads) for threads in (1, 2, 3, 7)
-        ]
-        for other in results[1:]:
-            np.testing.assert_array_equal(results[0], other)
+        first = check_product(m, n, k, form, "float32", np.random.default_rng(3), 1)
+        for threads in (2, 3, 7):
+            other = check_product(m, n, k, form, "float32", np.random.default_rng(3), threads)
+            np.testing.assert_array_equal(first, other)
 
 
 def _with_planted_bug(monkeypatch, build):
@@ -108,6 +107,11 @@ def test_planted_off_by_one_at_the_edge_of_a_tile_is_caught(monkeypatch, offset)
 
     monkeypatch.setattr(micro._Variant, "_edge_mask", wrong)
     _with_planted_bug(monkeypatch, matmul.matmul_kernel.__wrapped__)
-    with pytest.raises(AssertionError):
-        for n in column_counts:
+    caught = 0
+    for n in column_counts:
+        try:
             check_product(ROWS, n, 5, "plain", "float32", np.random.default_rng(4))
+        except AssertionError:
+            caught += 1
+    # everywhere, except that a wider mask changes nothing where the last vector is full
+    assert caught == sum(1 for n in column_counts if n % LANES or offset < 0)

@@ -28,7 +28,7 @@ def reference(name, x):
 def inputs(name, dtype):
     """Every exponent and sign by random bits, the range where the function moves, and the special values."""
     rng = np.random.default_rng(0)
-    count, bits = 200_000, 8 * np.dtype(dtype).itemsize
+    count, bits = 50_000, 8 * np.dtype(dtype).itemsize
     info = np.finfo(dtype)
     if name == "log1p_unit":
         small = np.ldexp(1.0, -rng.integers(0, -info.minexp + info.nmant, count).astype(np.int32))
@@ -66,7 +66,8 @@ def test_error_in_units_in_the_last_place(name, dtype):
         edge = ~finite & ~np.isnan(rounded)
         assert (np.sign(y[edge]) == np.sign(rounded[edge])).all()
         assert (np.abs(y[edge].astype(wide)) >= np.finfo(dtype).max * (1 - 4 * np.finfo(dtype).eps)).all()
-    ulp = np.spacing(np.maximum(np.abs(rounded[finite]), np.finfo(dtype).tiny)).astype(wide)
+    size = np.clip(np.abs(rounded[finite]), np.finfo(dtype).tiny, np.finfo(dtype).max / 2)
+    ulp = np.spacing(size).astype(wide)
     errors = np.abs(y[finite].astype(wide) - exact[finite]) / ulp
     worst = np.argmax(errors)
     assert errors[worst] <= ULPS[name], f"{name}({x[finite][worst]!r}): {errors[worst]:.2f} units"
