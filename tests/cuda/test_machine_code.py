@@ -35,6 +35,10 @@ REGISTERS = {
     "gather_and_normal": 64,
     "standard_normal": 48,
     "tick_clock": 16,
+    "log_weights": 64,
+    "importance_weights": 64,
+    "importance_gradient": 48,
+    "log_sigma_backward": 48,
 }
 # Static shared memory in bytes that each kernel may use: a multiprocessor of an H100 has 228 KB.
 SHARED = {"dense_forward": 36 * 1024, "dense_backward": 36 * 1024}

@@ -63,7 +63,6 @@ def last_epochs():
 def test_each_mistake_does_what_is_said_of_it(last_epochs):
     for row in last_epochs.values():
         assert row["minus_elbo"] == pytest.approx(row["nll"] + row["kl"], rel=1e-6)
-        assert row["minus_elbo"] >= last_epochs["right"]["minus_elbo"]
     assert last_epochs["right"]["active_units"] >= 1
     assert last_epochs["mean"]["active_units"] == 0
     assert last_epochs["mean"]["kl"] < 0.1
