@@ -1,36 +1,49 @@
 """Writing a file so that at every moment there is a whole one under its name: the old or the new."""
 
+import contextlib
 import os
-import tempfile
-from contextlib import contextmanager
+import secrets
 from pathlib import Path
 
+UNFINISHED = ".*.tmp"  # what a killed process may leave beside a file it was writing
 
-@contextmanager
+
+@contextlib.contextmanager
 def replacing(path):
     """A binary file to write; on leaving the context it is flushed to disk and renamed to `path`.
 
-    If anything fails the file under that name stays as it was. An OSError names the file.
+    The folder is flushed too, so that the new name outlives a loss of power. If anything fails, the file under that
+    name stays as it was. An OSError names the file.
     """
     path = Path(path)
-    temporary = None
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
+        flush_folder(path.parent)
     except BaseException as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first error is the one to report
+            temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise OSError(f"cannot write {path}: {error.strerror or error}") from error
         raise
 
 
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def flush_folder(path):
+    """Makes renames in a folder durable, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_unfinished(folder, names):
+    """Removes what a killed process left of files so called."""
+    for name in names:
+        for path in Path(folder).glob(f".{name}{UNFINISHED}"):
+            path.unlink(missing_ok=True)

@@ -1,15 +1,17 @@
-"""The command line: `minivae train | evaluate | sample | reconstruct`.
+"""The command line: `minivae train | evaluate | sample | reconstruct | gradcheck | lab`.
 
-Whatever a user can get wrong ends in one line on standard error and exit status 2; Ctrl-C ends with status 130.
+Whatever a user can get wrong ends in one line on standard error and exit status 2; Ctrl-C ends with status 130 and the
+signal to terminate with 143, training only after its current step is made and saved.
 """
 
 import argparse
 import json
 import os
-import platform
 import sys
 import time
 from pathlib import Path
+
+from .interrupt import Termination
 
 PROG = "minivae"
 
@@ -17,8 +19,16 @@ PROG = "minivae"
 def main(argv=None):
     """Runs one command and returns the exit status."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    with Termination() as termination:
+        status = _run(arguments)
+    return 143 if status == 130 and termination.requested else status
+
+
+def _run(arguments):
     try:
         args = build_parser(_preset(arguments)).parse_args(arguments)
+        if getattr(args, "resume", None):
+            _check_resume(arguments, args)
         return args.command(args) or 0
     except KeyboardInterrupt:
         print(f"{PROG}: interrupted", file=sys.stderr)
@@ -39,6 +49,22 @@ def _preset(arguments):
     return finder.parse_known_args(arguments)[0].preset
 
 
+def _check_resume(arguments, args):
+    """A run that goes on keeps its choices: only what does not touch its numbers may be given with --resume."""
+    absent = object()
+    parser = build_parser(defaults=dict.fromkeys(vars(args), absent))
+    given = {name for name, value in vars(parser.parse_args(arguments)).items() if value is not absent}
+    refused = sorted(given - {"resume", "epochs", "backend", "checkpoint_every", "keep", "no_pictures"})
+    if refused:
+        option = "--" + refused[0].replace("_", "-")
+        raise ValueError(
+            f"{option}: a resumed run keeps its own, expected only --epochs, --backend, "
+            "--checkpoint-every, --keep or --no-pictures with --resume"
+        )
+    if "epochs" not in given:
+        args.epochs = None
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose complaint is one line, without the usage in front."""
 
@@ -46,8 +72,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
-def build_parser(preset=None):
+def build_parser(preset=None, defaults=None):
     from . import options
+    from .gradcheck import report
+    from .lab import EXPERIMENTS
 
     parser = Parser(
         prog=PROG,
@@ -63,11 +91,12 @@ def build_parser(preset=None):
 
     train_parser = command("train", train, "train a model and leave a run folder")
     options.add_train(train_parser)
-    train_parser.set_defaults(**options.PRESETS.get(preset, {}))
+    train_parser.set_defaults(**(defaults or options.PRESETS.get(preset, {})))
 
     def run_command(name, function, summary):
         sub = command(name, function, summary)
         sub.add_argument("run", metavar="RUN", help="a folder that minivae train made")
+        sub.add_argument("--best", action="store_true", help="the model of the epoch with the lowest validation loss")
         sub.add_argument("--backend", default="auto", choices=("auto", *options.BACKENDS), help="kernels (auto)")
         sub.add_argument("--seed", type=options.seed, default=0, metavar="N", help="of the draws (0)")
         return sub
@@ -85,110 +114,31 @@ def build_parser(preset=None):
     sub = run_command("reconstruct", reconstruct, "encode and decode held-out examples")
     sub.add_argument("--count", type=options.whole, default=30, metavar="N", help="how many (30)")
     sub.add_argument("--out", metavar="FILE", help="a .png picture or .npy array (RUN/reconstructions.png)")
+
+    sub = command("gradcheck", gradcheck, "check every gradient, loss, sampler and kernel, and print the errors")
+    report.add_arguments(sub)
+
+    sub = command("lab", lab, "measure gradient estimators and bounds against theory")
+    sub.add_argument("experiment", choices=("all", *EXPERIMENTS), help="; ".join(map(": ".join, EXPERIMENTS.items())))
+    sub.add_argument("--out", default="lab", metavar="DIR", help="where tables and figures go (lab)")
+    sub.add_argument("--seed", type=options.seed, default=0, metavar="N", help="of the draws (0)")
     return parser
 
 
 def train(args):
-    import numpy as np
+    from . import trainer
 
-    from . import checkpoint, options, run, training
-    from .pictures import draw_all, pixels_phrase
-    from .vae import VAE
-
-    data_choices = {"name": args.data, "size": args.size, "test_fraction": args.test_fraction, "seed": args.seed}
-    if Path(args.data).exists():
-        data_choices["name"] = str(Path(args.data).resolve())
-    say(f"loading {args.data}")
-    data = run.load(data_choices)
-    likelihood = args.likelihood or ("bernoulli" if _in_unit_interval(data.train) else "gaussian")
-    model = VAE(
-        data.features,
-        args.latent,
-        tuple(args.hidden),
-        args.activation,
-        args.scale,
-        likelihood,
-        decoder_hidden=None if args.decoder_hidden is None else tuple(args.decoder_hidden),
-        observation_sigma=args.observation_sigma,
-        learn_sigma=args.learn_sigma,
-        beta=args.beta,
-        dtype=args.dtype,
-        backend=args.backend,
-        seed=args.seed,
-    )
-    steps_per_epoch = -(-len(data.train) // min(args.batch_size, len(data.train)))
-    optimizer = options.make_optimizer(args, steps_per_epoch)
-    settings = {
-        "validation": data.test,
-        "epochs": args.epochs,
-        "batch_size": args.batch_size,
-        "pixels": args.pixels,
-        "validation_noise": args.validation_noise,
-        "early_stopping": args.early_stopping,
-        "seed": args.seed,
-    }
-    training.check_arguments(model, data.train, **settings)
-
-    stem = Path(args.data).name.split(".")[0] or "run"
-    folder = run.claim_folder(args.out or run.free_folder(stem), args.overwrite)
-    run.check_space(folder, model)
-    chosen = ("preset", "epochs", "batch_size", "pixels", "optimizer", "learning_rate", "schedule", "decay_epochs")
-    chosen += ("warmup_epochs", "momentum", "nesterov", "weight_decay", "clip_norm", "early_stopping")
-    config = {
-        "minivae": _version(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "backend": model.backend.name,
-        "data": data_choices | {"fingerprint": data.fingerprint()},
-        "model": model.config,
-        "training": {key: getattr(args, key) for key in (*chosen, "validation_noise", "seed")},
-    }
-    run.write_config(folder, config)
-
-    widths = "-".join(
-        map(str, (data.features, *args.hidden, args.latent, *model.config["decoder_hidden"], data.features))
-    )
-    say(
-        f"{widths}, {args.activation}, {likelihood}, sigma = {args.scale}(rho), {model.store.flat.size:,} parameters, "
-        f"{model.dtype}, {model.backend.name} backend"
-    )
-    say(f"{len(data.train):,} training and {len(data.test):,} held-out examples, results in {folder}")
-    say(f"nats per example, {pixels_phrase(data, args.pixels)}:")
-    say("epoch     train  held out  =    nll  +     KL  active  examples/s")
-    history = training.History()
-
-    def on_epoch(row):
-        history.add(row)
-        say(
-            f"{row['epoch']:5d} {row['train_loss']:9.2f} {row['validation_loss']:9.2f}  = {row['validation_nll']:7.2f} "
-            f"+ {row['validation_kl']:6.2f} {row['active_units']:7d} {row['examples_per_second']:11,.0f}"
-        )
-        checkpoint.save(folder / run.CHECKPOINT, model, optimizer, extra={"epoch": row["epoch"]})
-        run.write_history(folder, history)
-
-    started = time.perf_counter()
-    stopped = training.fit(model, data.train, optimizer=optimizer, on_epoch=on_epoch, **settings).stopped
-    seconds = time.perf_counter() - started
-    checkpoint.save(folder / run.CHECKPOINT, model, optimizer, extra={"stopped": stopped})
-    if stopped == "interrupted":
-        say(f"interrupted after step {optimizer.steps:,}; the model is saved in {folder / run.CHECKPOINT}")
-        return 130
-    ending = "stopped early, the best parameters kept" if stopped == "early" else "done"
-    say(f"{ending} in {seconds:.1f} s")
-    if not args.no_pictures:
-        paths = draw_all(folder, config, model, data, history)
-        say(f"pictures: {', '.join(path.name for path in paths)}")
-    return 0
+    return trainer.resume(args, say) if args.resume else trainer.start(args, say, _version())
 
 
 def evaluate(args):
     import numpy as np
 
-    from . import run
+    from . import importance, run
     from .evaluation import Evaluator
     from .pictures import pixels_phrase
 
-    config, model, data = run.open_run(args.run, args.backend)
+    config, model, data = run.open_run(args.run, args.backend, args.best)
     pixels = args.pixels or config["training"]["pixels"]
     evaluator = Evaluator(model, data.test, pixels=pixels, seed=args.seed)
     draws = [evaluator(draw) for draw in range(args.draws)]
@@ -209,13 +159,18 @@ def evaluate(args):
     say(f"active units {result['active_units']} of {model.latent} (variance of the posterior mean above 0.01)")
     if args.samples:
         values = run.unit_values(data.test[: args.examples], pixels, args.seed)
-        likelihood = model.log_likelihood(values, samples=args.samples, seed=args.seed)
-        result |= {
-            "log_likelihood": float(likelihood.mean()),
-            "samples": args.samples,
-            "log_likelihood_examples": len(values),
-        }
-        say(f"log p(x) {likelihood.mean():7.3f}  by {args.samples:,} importance samples, {len(values):,} examples")
+        found = importance.estimate(model, values, args.samples, args.seed)
+        summary = found.summary()
+        result |= summary | {"samples": args.samples, "log_likelihood_examples": len(values)}
+        errors = {"draws": summary["sampling_error"], "data": summary["data_error"]}
+        errors = ", ".join(f"{error:.3f} from the {source}" for source, error in errors.items() if error is not None)
+        say(
+            f"log p(x) {summary['log_likelihood']:7.3f}  by {args.samples:,} importance samples, "
+            f"{len(values):,} examples"
+        )
+        say(f"standard error of that mean: {errors or 'unknown'}")
+        say(f"effective samples {summary['effective_samples']:.1f} of {args.samples:,} (median over examples)")
+        say("bound with K draws: " + ", ".join(f"{k}: {bound:.2f}" for k, bound in summary["bounds"].items()))
     path = Path(args.run) / "evaluation.json"
     run.write_text(path, json.dumps(result, indent=2) + "\n")
     say(f"written to {path}")
@@ -225,7 +180,7 @@ def sample(args):
     from . import run
     from .pictures import draw_samples
 
-    _, model, data = run.open_run(args.run, args.backend)
+    _, model, data = run.open_run(args.run, args.backend, args.best)
     path = _result_path(args.out or Path(args.run) / "samples.png")
     if path.suffix == ".npy":
         _save_array(path, model.sample(args.count, seed=args.seed))
@@ -238,7 +193,7 @@ def reconstruct(args):
     from . import run
     from .pictures import draw_reconstructions
 
-    config, model, data = run.open_run(args.run, args.backend)
+    config, model, data = run.open_run(args.run, args.backend, args.best)
     pixels = config["training"]["pixels"]
     path = _result_path(args.out or Path(args.run) / "reconstructions.png")
     count = min(args.count, len(data.test))
@@ -249,13 +204,28 @@ def reconstruct(args):
     say(f"{count} reconstructions in {path}")
 
 
+def gradcheck(args):
+    from .gradcheck import report
+
+    return report.main(args)
+
+
+def lab(args):
+    from . import lab as laboratory
+
+    folder = Path(args.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in laboratory.EXPERIMENTS if args.experiment == "all" else (args.experiment,):
+        say(f"{name}: {laboratory.EXPERIMENTS[name]}")
+        started = time.perf_counter()
+        for line in laboratory.run(name, folder, args.seed):
+            say(f"  {line}")
+        say(f"  {time.perf_counter() - started:.1f} s, tables and figures in {folder}")
+
+
 def say(line):
     """One line of progress; flushed, so that it shows at once in a pipe too."""
     print(line, flush=True)
-
-
-def _in_unit_interval(values):
-    return values.dtype == "uint8" or (values.min() >= 0 and values.max() <= 1)
 
 
 def _version():

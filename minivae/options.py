@@ -1,6 +1,7 @@
 """The options of `minivae train`, and the presets that set them together."""
 
 from . import optim, schedules
+from .bounds import OBJECTIVES
 from .kernels import BACKENDS
 from .kernels.naive import ACTIVATIONS, PIXELS, SCALES
 from .parameters import DTYPES
@@ -48,10 +49,16 @@ def seed(text):
     return value
 
 
+def interval(text):
+    """(steps, None) or (None, seconds)."""
+    return (None, positive(text[:-1])) if text.endswith("s") else (whole(text), None)
+
+
 # argparse puts these into its message: "invalid whole number of at least 1 value: 'x'"
 whole.__name__ = "whole number of at least 1,"
 positive.__name__ = "number above 0,"
 not_negative.__name__ = "number of 0 or more,"
+interval.__name__ = "number of steps, or of seconds as in 30s,"
 seed.__name__ = "whole number from 0 to 2^64 - 1,"
 
 
@@ -62,7 +69,7 @@ def add_train(parser):
         "--data",
         default="mnist",
         metavar="NAME|FILE",
-        help="mnist, rings, moons, pinwheel, or a .npy, .npz or IDX file",
+        help="mnist, rings, moons, pinwheel, or a .npy, .npz, .csv or IDX file",
     )
     add("--pixels", default="grey", choices=PIXELS, help="values as they are, 1 above 1/2, or drawn afresh at each use")
     add("--size", type=whole, metavar="N", help="use only N training examples")
@@ -84,6 +91,9 @@ def add_train(parser):
     add("--observation-sigma", type=positive, default=1.0, metavar="S", help="the gaussian likelihood's sigma (1)")
     add("--learn-sigma", action="store_true", help="make that sigma a parameter")
     add("--beta", type=not_negative, default=1.0, help="the weight of the KL term (1)")
+    add("--objective", default="elbo", choices=OBJECTIVES, help="the bound to train with (elbo)")
+    add("--samples", type=whole, default=1, metavar="K", help="draws of z in each bound (1)")
+    add("--outer", type=whole, default=1, metavar="M", help="bounds averaged: stl, dreg, miwae, piwae (1)")
     add("--dtype", default="float32", choices=DTYPES)
 
     add = parser.add_argument_group("training").add_argument
@@ -123,6 +133,20 @@ def add_train(parser):
 
     add = parser.add_argument_group("results").add_argument
     add("--out", metavar="RUN", help="the run folder (runs/DATA-1, -2, ...)")
+    add(
+        "--resume",
+        metavar="RUN",
+        help="go on with the run in that folder; of the other options only --epochs, --backend,"
+        " --checkpoint-every, --keep and --no-pictures may be given",
+    )
+    add(
+        "--checkpoint-every",
+        type=interval,
+        default=(None, 30.0),
+        metavar="N|Ns",
+        help="save after every N steps, or N seconds, besides after each epoch (30s)",
+    )
+    add("--keep", type=whole, default=2, metavar="K", help="how many checkpoints to keep, besides the best (2)")
     add("--overwrite", action="store_true", help="replace the run in that folder")
     add("--no-pictures", action="store_true", help="draw nothing at the end")
 

@@ -87,7 +87,9 @@ def load_dataset(name_or_path, *, size=None, test_fraction=0.1, seed=0):
 
     - NPY: one array. NPZ: an array `train`, or one array only; optional `test`, `train_labels`, `test_labels`.
       Nothing is ever unpickled.
-    - IDX, the format of MNIST. NPY and IDX may be packed with gzip.
+    - IDX, the format of MNIST. NPY, IDX and CSV may be packed with gzip.
+    - CSV, by a name that ends in .csv: numbers and commas, under a line of names or none; a column named `label` holds
+      the labels.
 
     An array (n, height, width) becomes rows of height * width features; (n, features) is taken as it is, and has no
     `image_shape` except that 784 features are taken for 28x28 pixels. uint8, float32 and float64 stay; booleans, other

@@ -67,6 +67,14 @@ class Stream:
             raise ValueError(f"{self.name}: unexpected bytes follow the values")
         return values.astype(dtype.newbyteorder("="), copy=False)
 
+    def more(self):
+        """The next bytes of a text, at most CHUNK; b"" at its end."""
+        content = self._read(CHUNK)
+        self.left -= len(content)
+        if self.left < 0:
+            raise ValueError(f"{self.name}: unpacks to more than is allowed")
+        return content
+
     def _fill(self, target):
         done = 0
         while done < len(target):
@@ -85,4 +93,5 @@ class Stream:
 
 def unreadable(name, error):
     """The ValueError that stands for whatever a reader of a damaged file raised."""
-    return ValueError(f"{name}: damaged or unreadable ({' '.join(str(error).split()) or type(error).__name__})")
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return ValueError(f"{name}: damaged or unreadable ({reason:.200})")

@@ -45,7 +45,9 @@ def test_a_run_leaves_its_folder(inside, capsys):
     out, _ = lines(capsys)
     folder = inside / "runs" / "rings-1"
     assert {path.name for path in folder.iterdir()} == {
+        "best.npz",
         "checkpoint.npz",
+        "checkpoint-00000003.npz",
         "config.json",
         "history.csv",
         "curves.png",

@@ -129,7 +129,7 @@ def test_integers_beyond_float32(tmp_path):
 
 
 def test_what_is_not_a_file(tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="is a folder, expected an NPY, NPZ or IDX file"):
+    with pytest.raises(ValueError, match="is a folder, expected a file"):
         load_dataset(tmp_path)
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe")
@@ -160,3 +160,20 @@ def test_a_file_named_like_a_data_set(tmp_path, monkeypatch):
     assert load_dataset("rings").features == 2
     assert load_dataset("./rings").features == load_dataset(tmp_path / "rings").features == 5
     assert load_dataset("mine").features == 5
+
+
+@pytest.mark.parametrize("header", [b"", b"first,second\n", b'"first","second"\r\n', b"\n\n"])
+def test_tables(header, tmp_path):
+    (tmp_path / "mine.csv").write_bytes(header + b'1, -2.5e-1\n"3",4\r\n\n.5,+6')
+    data = load_dataset(tmp_path / "mine.csv", test_fraction=0.4)
+    assert data.train.dtype == np.float64
+    rows = {tuple(row) for row in (*data.train, *data.test)}
+    assert rows == {(1.0, -0.25), (3.0, 4.0), (0.5, 6.0)}
+    assert data.train_labels is None
+
+
+def test_a_table_with_labels_and_gzip(tmp_path):
+    (tmp_path / "Mine.CSV.gz").write_bytes(gzip.compress(b"Label,a,b\n7,1,2\n8,3,4\n9,5,6\n"))
+    data = load_dataset(tmp_path / "Mine.CSV.gz")
+    rows = [*zip(data.train_labels, data.train, strict=True), *zip(data.test_labels, data.test, strict=True)]
+    assert {int(label): tuple(row) for label, row in rows} == {7: (1, 2), 8: (3, 4), 9: (5, 6)}

@@ -126,6 +126,32 @@ def test_a_lying_header_costs_no_memory(tmp_path):
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\n \n", "holds no numbers"),
+        (b"a,b\n", "holds no numbers"),
+        (b"1,2\n3\n", "line 2 has 1 fields, expected 2"),
+        (b"a,b\n1,2,3\n", "line 2 has 3 fields, expected 2"),
+        (b"1,two\n3,4\n", "line 1, field 2 is no number: b'two'"),
+        (b"a,b\nc,d\n", "line 2, field 1 is no number"),
+        (b"1,2\n3,\n", "line 2, field 2 is no number: b''"),
+        (b"1,1_0\n2,2\n", "field 2 is no number: b'1_0'"),
+        ("1,\u0663\n2,2\n".encode(), "field 2 is no number"),
+        (b"1;2\n3;4\n", "line 2, field 1 is no number"),
+        (b"1,2\n3,nan\n", "finite, got nan at row 1, column 1"),
+        (b"1,2\n3,1e999\n", "finite, got inf at row 1, column 1"),
+        (b"x,label\n1,2\n3,2.5\n", "the column label must hold integers"),
+        (b"\xff\xfe1\0", "holds no numbers"),
+        (b"1" * (1 << 22), "line 1 is longer than"),
+        (gzip.compress(b"1,2\n3,4\n")[:-4], "damaged or unreadable"),
+    ],
+)
+def test_refuses_tables(content, message, tmp_path):
+    refuse(tmp_path, content, message, "mine.csv")
+
+
 SMALL = np.array([[0.25, 0.5], [1, 2], [3, 4]], np.float32)
 SEEDS = {
     "npy": npy(SMALL),
@@ -133,7 +159,11 @@ SEEDS = {
     "npz-deflated": npz(True, SMALL),
     "idx": idx(SMALL, 0x0D),
     "idx.gz": gzip.compress(idx(SMALL, 0x0D), mtime=0),
+    "csv": b"x,y\n0.25,0.5\n1,2\n3,4\n",
+    "csv.gz": gzip.compress(b"0.25,0.5\n1,2\n3,4\n", mtime=0),
 }
+# A table cut short can be a table: only what is packed, or says its length, must be refused.
+SEALED = [kind for kind in SEEDS if kind != "csv"]
 
 
 def survives(path, content):
@@ -153,12 +183,17 @@ def survives(path, content):
     return True
 
 
-@pytest.mark.parametrize("kind", SEEDS)
+@pytest.mark.parametrize("kind", SEALED)
 def test_every_truncation_is_refused(kind, tmp_path):
     content = SEEDS[kind]
-    assert survives(tmp_path / "x", content)
+    assert survives(tmp_path / "x.csv", content)
     for length in range(len(content)):
-        assert not survives(tmp_path / "x", content[:length]), length
+        assert not survives(tmp_path / "x.csv", content[:length]), length
+
+
+def test_a_truncated_table_is_survived(tmp_path):
+    for length in range(len(SEEDS["csv"])):
+        survives(tmp_path / "x.csv", SEEDS["csv"][:length])
 
 
 @pytest.mark.parametrize("kind", SEEDS)
@@ -166,7 +201,7 @@ def test_every_flipped_bit_is_survived(kind, tmp_path):
     content = SEEDS[kind]
     for place in range(len(content)):
         for bit in range(8):
-            survives(tmp_path / "x", content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :])
+            survives(tmp_path / "x.csv", content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :])
 
 
 @given(
@@ -180,4 +215,4 @@ def test_random_damage_is_survived(content, edits, repack, tmp_path_factory):
     for place, removed, inserted in edits:
         start = round(place * len(content))
         content = content[:start] + inserted + content[start + removed :]
-    survives(tmp_path_factory.getbasetemp() / "damaged", gzip.compress(content, 1) if repack else content)
+    survives(tmp_path_factory.getbasetemp() / "damaged.csv", gzip.compress(content, 1) if repack else content)

@@ -169,7 +169,7 @@ def test_damaged_checkpoints_are_refused(tmp_path):
         mv.VAE.load(path)
     description["version"] = 99
     np.savez(path, description=np.array(json.dumps(description)), **arrays)
-    with pytest.raises(ValueError, match="got checkpoint version 99, expected 1"):
+    with pytest.raises(ValueError, match="got checkpoint version 99, expected 1 to 2"):
         mv.VAE.load(path)
 
 
@@ -182,7 +182,7 @@ def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", full)
     with pytest.raises(OSError, match=r"cannot write .*model\.npz: No space left on device"):
         model.save(path)
     assert path.read_bytes() == before

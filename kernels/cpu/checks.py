@@ -1,0 +1,41 @@
+"""Checks of arguments. Kernels work on addresses, so whatever does not fit is found here, before a write."""
+
+import numpy as np
+
+REALS = ("float32", "float64")
+
+
+def real_of(name, array):
+    """The name of the dtype that all float arrays of a call share."""
+    if array.dtype.name not in REALS:
+        raise ValueError(f"{name}: got dtype {array.dtype}, expected float32 or float64")
+    return array.dtype.name
+
+
+def one_of(name, value, allowed):
+    if value not in allowed:
+        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(map(repr, allowed))}")
+
+
+def matches(name, array, shape, dtype, columns=False):
+    """The array has this shape and dtype and is C-contiguous, or, if `columns`, a block of columns of such an array."""
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(
+            f"{name}: got shape {array.shape} of {array.dtype}, expected shape {shape} of {np.dtype(dtype)}"
+        )
+    if 0 in shape:
+        raise ValueError(f"{name}: got shape {shape}, expected at least one element")
+    if array.flags.c_contiguous:
+        return
+    itemsize = array.itemsize
+    if columns and array.strides[1] == itemsize and array.strides[0] >= shape[1] * itemsize:
+        return
+    kind = "C-contiguous array or a block of columns of one" if columns else "C-contiguous array"
+    raise ValueError(f"{name}: got an array with strides {array.strides}, expected a {kind}")
+
+
+def samples_of(name, rows, n):
+    """How many rows of samples belong to each of n examples."""
+    if rows < n or rows % n:
+        raise ValueError(f"{name}: got {rows} rows, expected a multiple of {n}")
+    return rows // n

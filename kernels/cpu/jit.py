@@ -1,0 +1,132 @@
+"""Compiling kernels when they are first needed, and keeping them on disk.
+
+A kernel is a function of three integers: the address of its arguments, which part of the work to do, and into how many
+parts it is cut. It is compiled to a plain function whose address goes into a program (see `program.py`), so Numba's
+parallel machinery is compiled once, not once per kernel.
+
+Numba notices a changed source file only for the function that is cached, not for what that function calls. Here every
+entry carries a digest of all sources of this package instead, so a stale kernel cannot be loaded.
+"""
+
+import contextlib
+import functools
+import hashlib
+import pathlib
+import pickle
+import sys
+import threading
+
+import llvmlite
+import numba
+from numba import njit, types
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.ccallback import CFunc
+
+from .target import FASTMATH
+
+# Functions that become part of the kernel that calls them. `exact` ones are computed as they are written.
+inline = njit(fastmath=FASTMATH, error_model="numpy", forceinline=True)
+inline_exact = njit(fastmath=False, error_model="numpy", forceinline=True)
+
+_SIGNATURE = types.void(types.intp, types.intp, types.intp)
+_lock = threading.RLock()
+
+
+@functools.cache
+def _digest():
+    """A hash of everything that compiled code depends on besides the machine, which Numba puts into its keys."""
+    here = pathlib.Path(__file__).parent
+    sources = sorted([*here.glob("*.py"), *here.parent.glob("*.py")])
+    state = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
+    for source in sources:
+        state.update(source.name.encode() + source.read_bytes())
+    return state.hexdigest()
+
+
+class _Cache(FunctionCache):
+    def __init__(self, function, name):
+        super().__init__(function)
+        python = f"py{sys.version_info.major}{sys.version_info.minor}{getattr(sys, 'abiflags', '')}"
+        self._name = name
+        self._cache_file = IndexDataCacheFile(self.cache_path, f"{name}.{python}", _digest())
+
+    def _index_key(self, sig, codegen):
+        return sig, codegen.magic_tuple(), self._name
+
+    def load_overload(self, sig, target_context):
+        try:
+            loaded = super().load_overload(sig, target_context)
+        except (pickle.PickleError, EOFError, AttributeError, ImportError, IndexError, ValueError):
+            loaded = None  # a damaged file: compile again and replace it
+            self.flush()
+        if loaded is None:
+            _announce()
+        return loaded
+
+    def save_overload(self, sig, data):
+        # a full or vanished disk costs the next start its time, not this run its life
+        with contextlib.suppress(OSError):
+            super().save_overload(sig, data)
+
+
+@functools.cache
+def _announce():
+    print("minivae: compiling CPU kernels; this happens once, they are kept on disk", file=sys.stderr, flush=True)
+
+
+def _cache_for(function, name):
+    """The cache, or None where no folder can be written."""
+    try:
+        return _Cache(function, name)
+    except RuntimeError:
+        _announce()
+        return None
+
+
+def cached(dispatcher):
+    """Gives a Numba function the cache of this module."""
+    cache = _cache_for(dispatcher.py_func, dispatcher.py_func.__name__)
+    if cache is not None:
+        dispatcher._cache = cache
+    return dispatcher
+
+
+class Kernel:
+    """A kernel that is compiled, or loaded from the cache, when its address is first asked for."""
+
+    def __init__(self, function, name, fastmath):
+        self.name = name
+        self._function = function
+        self._options = {"error_model": "numpy", "fastmath": fastmath}
+        self._compiled = None
+
+    @property
+    def address(self):
+        if self._compiled is None:
+            with _lock:
+                if self._compiled is None:
+                    self._compiled = self._compile()
+        return self._compiled.address
+
+    def _compile(self):
+        compiled = CFunc(self._function, (_SIGNATURE.args, _SIGNATURE.return_type), locals={}, options=self._options)
+        cache = _cache_for(self._function, self.name)
+        if cache is not None:
+            compiled._cache = cache
+        compiled.compile()
+        return compiled
+
+    def assembly(self):
+        """The machine code as text, for a look at what the compiler made of it; compiles afresh."""
+        compiled = CFunc(self._function, (_SIGNATURE.args, _SIGNATURE.return_type), locals={}, options=self._options)
+        compiled.compile()
+        return compiled._library.get_asm_str()
+
+
+def kernel(real_name, fastmath=FASTMATH):
+    """Decorator: makes a function (arguments, part, parts) a `Kernel`; real_name tells its variants apart."""
+
+    def decorate(function):
+        return Kernel(function, f"{function.__name__}_{real_name}", fastmath)
+
+    return decorate

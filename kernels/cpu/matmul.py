@@ -1,0 +1,201 @@
+"""C = floor(init + A @ B) for matrices of any size and strides: the blocking around the micro-kernel.
+
+C is cut into panels of columns and each panel into tiles of rows whose heights differ by at most one. A thread gets a
+stretch of tiles, panel after panel, of the same total cost as every other. An element of C is the same chain of
+multiply-adds whichever thread and whichever tile computes it, so the result does not depend on the number of threads.
+
+A panel of B is copied into consecutive memory first if enough tiles will read it: in place its rows lie on different
+pages. If A is a transpose, its columns are gathered tile by tile for the same reason.
+"""
+
+import functools
+
+import numpy as np
+from numba.core import config
+
+from .jit import inline, kernel
+from .memory import REAL_VECTORS, number, share, word
+from .micro import make_move, make_tile, make_transpose
+from .target import CACHE_LINE, DEPTH_BLOCK, PACK_FROM, ROW_BLOCK, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
+
+_ROW_TILES_IN_BLOCK = ROW_BLOCK // TILE_ROWS
+PANEL_BYTES = TILE_VECTORS * VECTOR_BYTES
+
+
+def _constants(real_name):
+    """A panel's row of zeros, with a one behind it."""
+    lanes = PANEL_BYTES // np.dtype(real_name).itemsize
+    return np.append(np.zeros(lanes, real_name), np.ones(1, real_name))
+
+
+CONSTANTS = {name: _constants(name) for name in REAL_VECTORS}
+
+
+@functools.cache
+def matmul_kernel(real_name):
+    real = np.dtype(real_name).type
+    itemsize = np.dtype(real_name).itemsize
+    vector = REAL_VECTORS[real_name]
+    tile = make_tile(itemsize)
+    transpose = make_transpose(itemsize)
+    move_row = make_move(itemsize, VECTOR_BYTES // itemsize, TILE_VECTORS)
+    move_column = make_move(itemsize, TILE_ROWS, 1)
+    lanes = VECTOR_BYTES // itemsize
+    columns = TILE_VECTORS * lanes
+    minus_infinity = real(-np.inf)
+    zero = real(0)
+
+    @inline
+    def pack_rows(source, source_row, depth, width, target):
+        """target (depth, columns) = source (depth, width), zeros on its right."""
+        if width == columns:
+            for k in range(depth):
+                move_row(source + k * source_row, target + k * PANEL_BYTES)
+            return
+        for k in range(depth):
+            row, packed = vector(source + k * source_row, columns), vector(target + k * PANEL_BYTES, columns)
+            for j in range(width):
+                packed[j] = row[j]
+            for j in range(width, columns):
+                packed[j] = zero
+
+    @inline
+    def pack_transposed(source, source_row, depth, width, target):
+        """target (depth, columns) = source (width, depth) transposed, zeros on its right."""
+        whole = depth // lanes * lanes
+        for j in range(0, columns, lanes):
+            done = 0
+            if j + lanes <= width:
+                for k in range(0, whole, lanes):
+                    corner = target + k * PANEL_BYTES + j * itemsize
+                    transpose(source + j * source_row + k * itemsize, source_row, corner, PANEL_BYTES)
+                done = whole
+            for i in range(j, j + lanes):
+                packed = vector(target + i * itemsize, depth * columns)
+                if i < width:
+                    row = vector(source + i * source_row, depth)
+                    for k in range(done, depth):
+                        packed[k * columns] = row[k]
+                else:
+                    for k in range(done, depth):
+                        packed[k * columns] = zero
+
+    @inline
+    def pack_columns(source, source_column, depth, height, target):
+        """target (depth, TILE_ROWS) = source (height, depth) transposed, for a source whose columns are consecutive."""
+        if height == TILE_ROWS:
+            for k in range(depth):
+                move_column(source + k * source_column, target + k * TILE_ROWS * itemsize)
+            return
+        for k in range(depth):
+            column = vector(source + k * source_column, height)
+            packed = vector(target + k * TILE_ROWS * itemsize, height)
+            for i in range(height):
+                packed[i] = column[i]
+
+    @inline
+    def first_tile(part, parts, row_tiles, panels, last_vectors):
+        """The tile at which a part begins: equal shares of the cost, which goes with the vectors in a tile."""
+        whole = row_tiles * (panels - 1)
+        cost = (whole * TILE_VECTORS + row_tiles * last_vectors) * part // parts
+        if cost < whole * TILE_VECTORS:
+            return cost // TILE_VECTORS
+        return whole + (cost - whole * TILE_VECTORS) // last_vectors
+
+    @kernel(real_name)
+    def matmul(arguments, part, parts):
+        m, n, k = word(arguments, 0), word(arguments, 1), word(arguments, 2)
+        a, a_row, a_col = word(arguments, 3), word(arguments, 4), word(arguments, 5)
+        b, b_row, b_transposed = word(arguments, 6), word(arguments, 7), word(arguments, 8)
+        bias, c, c_row = word(arguments, 9), word(arguments, 10), word(arguments, 11)
+        last_floor = real(number(arguments, 12))
+        sums, constants = word(arguments, 13), word(arguments, 14)
+        panel_memory = word(arguments, 15) + part * word(arguments, 16)
+        a_memory = panel_memory + min(k, DEPTH_BLOCK) * PANEL_BYTES
+        one = constants + PANEL_BYTES
+
+        row_tiles, panels = -(-m // TILE_ROWS), -(-n // columns)
+        last_vectors = -(-(n - (panels - 1) * columns) // lanes)
+        first = first_tile(part, parts, row_tiles, panels, last_vectors)
+        last = first_tile(part + 1, parts, row_tiles, panels, last_vectors)
+        pack_a = a_col != itemsize and last - first > row_tiles
+        depth_blocks = -(-k // DEPTH_BLOCK)
+        for block in range(depth_blocks):
+            k0, k1 = share(k, block, depth_blocks)
+            depth = k1 - k0
+            floor = last_floor if block == depth_blocks - 1 else minus_infinity
+            for block_tile in range(0, row_tiles, _ROW_TILES_IN_BLOCK):
+                block_end = min(block_tile + _ROW_TILES_IN_BLOCK, row_tiles)
+                if pack_a:
+                    for t in range(block_tile, block_end):
+                        i0, i1 = share(m, t, row_tiles)
+                        packed = a_memory + (t - block_tile) * depth * TILE_ROWS * itemsize
+                        pack_columns(a + i0 * a_row + k0 * a_col, a_col, depth, i1 - i0, packed)
+                for panel in range(first // row_tiles, -(-last // row_tiles)):
+                    begin = max(first - panel * row_tiles, block_tile)
+                    end = min(last - panel * row_tiles, block_end)
+                    if begin >= end:
+                        continue
+                    j = panel * columns
+                    width = min(n - j, columns)
+                    vectors = -(-width // lanes)
+                    edge = width - (vectors - 1) * lanes
+                    if b_transposed:
+                        pack_transposed(b + j * b_row + k0 * itemsize, b_row, depth, width, panel_memory)
+                        b_panel, b_panel_row = panel_memory, PANEL_BYTES
+                    elif end - begin >= PACK_FROM or edge < lanes:
+                        pack_rows(b + k0 * b_row + j * itemsize, b_row, depth, width, panel_memory)
+                        b_panel, b_panel_row = panel_memory, PANEL_BYTES
+                    else:
+                        b_panel, b_panel_row = b + k0 * b_row + j * itemsize, b_row
+                    if sums != 0 and begin == 0:
+                        into = sums + j * itemsize
+                        start = constants if block == 0 else into
+                        tile(
+                            1, vectors, edge, one, 0, 0, b_panel, b_panel_row, start, 0, into, 0, depth, minus_infinity
+                        )
+                    for t in range(begin, end):
+                        i0, i1 = share(m, t, row_tiles)
+                        into = c + i0 * c_row + j * itemsize
+                        start, start_row = into, c_row
+                        if block == 0:
+                            start, start_row = bias + j * itemsize if bias != 0 else constants, 0
+                        a_tile, a_tile_row, a_tile_col = a + i0 * a_row + k0 * a_col, a_row, a_col
+                        if pack_a:
+                            a_tile = a_memory + (t - block_tile) * depth * TILE_ROWS * itemsize
+                            a_tile_row, a_tile_col = itemsize, TILE_ROWS * itemsize
+                        tile(
+                            i1 - i0, vectors, edge, a_tile, a_tile_row, a_tile_col, b_panel, b_panel_row,
+                            start, start_row, into, c_row, depth, floor,
+                        )  # fmt: skip
+
+    return matmul
+
+
+def plan_matmul(
+    plan, real_name, a, a_strides, b, c, *, b_transposed=False, bias=None, relu=False, sums=None, along=False
+):
+    """Adds c (m, n) = a @ b, or a @ b.T, to a plan, plus a bias and clamped at zero if asked.
+
+    a is an array whose rows and columns lie a_strides bytes apart, a transpose if the second is not one element; b
+    and c are C-contiguous. sums (n,), if given, becomes the sums of b's columns.
+    """
+    itemsize = np.dtype(real_name).itemsize
+    m, n = c.shape
+    k = b.shape[1] if b_transposed else b.shape[0]
+    depth = min(k, DEPTH_BLOCK)
+    memory = depth * PANEL_BYTES
+    if a_strides[1] != itemsize:
+        memory += depth * min(-(-m // TILE_ROWS), _ROW_TILES_IN_BLOCK) * TILE_ROWS * itemsize
+    memory = -(-memory // CACHE_LINE) * CACHE_LINE
+    constants = CONSTANTS[real_name]
+    plan.add(
+        matmul_kernel(real_name),
+        [
+            m, n, k, a, *a_strides, b, b.shape[1] * itemsize, b_transposed,
+            bias, c, n * itemsize,
+            0.0 if relu else -np.inf, sums, constants, plan.scratch((memory * config.NUMBA_NUM_THREADS,)), memory,
+        ],
+        work=m * n * k // 16,
+        along=along,
+    )  # fmt: skip

@@ -1,0 +1,75 @@
+"""Which thread pool Numba uses, and what happens when a process forks.
+
+The pool is chosen when the first split program runs: OpenMP where it is present, then TBB. Numba's own pool,
+`workqueue`, is the last resort: it takes some 100 us to start a kernel, against about 1 us, and it aborts the process
+when two Python threads start kernels at once, so calls take turns under it.
+"""
+
+import contextlib
+import importlib
+import os
+import threading
+import warnings
+
+import numba
+from numba.core import config
+from numba.np.ufunc import parallel
+
+# Name and extension module of the pools that are fast and let two Python threads in, best first.
+_GOOD = (("omp", "omppool"), ("tbb", "tbbpool"))
+_state = threading.local()
+_one_at_a_time = threading.Lock()
+_free = contextlib.nullcontext()
+
+
+class _Process:
+    """What is known of this process: whether a pool is chosen, the lock under it, and whether threads are lost."""
+
+    turn = None
+    forked = False
+
+
+def _present(module):
+    try:
+        importlib.import_module(f"numba.np.ufunc.{module}")
+    except ImportError:
+        return False
+    return True
+
+
+def choose():
+    """Chooses the pool, unless the user or an earlier Numba call has, and returns the lock that a call must hold."""
+    if not parallel._is_initialized and config.THREADING_LAYER == "default":
+        config.THREADING_LAYER = next((name for name, module in _GOOD if _present(module)), "workqueue")
+    layer = numba.threading_layer() if parallel._is_initialized else config.THREADING_LAYER
+    if layer != "workqueue":
+        return _free
+    warnings.warn(
+        "Numba's workqueue thread pool is in use: each parallel kernel takes about 100 us to start instead of 1 us, "
+        "and models in other Python threads wait for each other; install OpenMP (libgomp) or the package tbb",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return _one_at_a_time
+
+
+def turn():
+    """The context in which a split program may run."""
+    if _Process.turn is None:
+        _Process.turn = choose()
+    return _Process.turn
+
+
+def count():
+    """How many threads a program may use: Numba's setting, or one in a process whose pool was lost in a fork."""
+    return 1 if _Process.forked else numba.get_num_threads()
+
+
+def _after_fork():
+    # The pool's threads do not exist in the child, and GNU OpenMP ends a process that uses it again.
+    if parallel._is_initialized:
+        _Process.forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,218 @@
+"""Exponentials and logarithms as branch-free polynomials, which compilers turn into vector code: one source.
+
+Scalar library functions keep a loop from being vectorised and cost as much as all the matrix work of a training step.
+These take every input, denormal numbers, infinities and NaN included, and stay within the errors below, in units in
+the last place of the result (denormal results: of the smallest normal number's).
+
+| function | is | float32 | float64 |
+| --- | --- | --- | --- |
+| exp | e^x | 2 | 2 |
+| expm1_down | e^x - 1 for x <= 0 | 3 | 3 |
+| log | natural logarithm, x >= 0 | 2 | 2 |
+| log1p_unit | log(1 + x) for 0 <= x <= 1 | 2 | 2 |
+| sigmoid | 1 / (1 + e^-x) | 4 | 4 |
+| softplus | log(1 + e^x) | 4 | 4 |
+| tanh | | 5 | 5 |
+
+`build` makes them for a target and a precision from the target's operations, as `philox.build` does. Sources: range
+reduction after W. J. Cody and W. Waite, "Software manual for the elementary functions" (1980); the logarithm after
+FreeBSD's msun (e_log.c, e_logf.c); the other polynomials are Chebyshev interpolants computed in 60 digits.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+EXP_COEFFICIENTS = {  # (e^r - 1 - r) / r^2 for |r| <= ln(2) / 2, highest power first
+    "float32": (0.00019890991, 0.001393365, 0.0083333105, 0.041666467, 0.16666667, 0.5),
+    "float64": (
+        1.608662795678037e-10,
+        2.0918137737642736e-09,
+        2.505207109429355e-08,
+        2.75572632790885e-07,
+        2.755731924721873e-06,
+        2.4801587336442236e-05,
+        0.00019841269841263298,
+        0.0013888888888879073,
+        0.008333333333333333,
+        0.04166666666666668,
+        0.16666666666666666,
+        0.5,
+    ),
+}
+LOG1P_COEFFICIENTS = {  # log(1 + e) / e in powers of e - 1/2, for 0 <= e <= 1, highest power first
+    "float32": (
+        -0.003176057,
+        0.0052502705,
+        -0.0067880168,
+        0.011577685,
+        -0.020563183,
+        0.036635235,
+        -0.06768819,
+        0.13260901,
+        -0.2885271,
+        0.8109302,
+    ),
+    "float64": (
+        2.4437973948580947e-05,
+        -3.8362374451601246e-05,
+        2.8278083585626545e-05,
+        -4.4828443252232565e-05,
+        8.933303406819272e-05,
+        -0.0001421000228999903,
+        0.00022119170895766566,
+        -0.00035482048783102383,
+        0.0005730446084677868,
+        -0.0009288574279277324,
+        0.0015153851053375097,
+        -0.0024918411947988627,
+        0.004136178969492579,
+        -0.006945394974985513,
+        0.011833792115498273,
+        -0.020548811919120714,
+        0.036611854523044426,
+        -0.06768864331096429,
+        0.13260975375420375,
+        -0.2885270990993239,
+        0.8109302162163288,
+    ),
+}
+LOG_COEFFICIENTS = {  # (log(1 + f) - 2s) / s in powers of s^2, with s = f / (2 + f), highest power first
+    "float32": (0.24279078841, 0.28498786688, 0.40000972152, 0.66666662693),
+    "float64": (
+        1.479819860511658591e-01,
+        1.531383769920937332e-01,
+        1.818357216161805012e-01,
+        2.222219843214978396e-01,
+        2.857142874366239149e-01,
+        3.999999999940941908e-01,
+        6.666666666666735130e-01,
+    ),
+}
+# ln 2 in two parts, of which the first has enough zeros at its end that a multiple of it is exact.
+LN2 = {
+    "float32": (0.693359375, -2.12194440054690583e-4),
+    "float64": (6.93147180369123816490e-01, 1.90821492927058770002e-10),
+}
+
+
+def horner(jit, coefficients):
+    """A function of t: the polynomial with these coefficients, highest power first."""
+
+    @jit
+    def polynomial(t):
+        p = coefficients[0]
+        for c in coefficients[1:]:
+            p = p * t + c
+        return p
+
+    return polynomial
+
+
+def build(jit, real_name, to_bits, from_bits, horner=horner):
+    """The functions for one target and one precision ("float32" or "float64").
+
+    Parameters
+    ----------
+    jit : the target's decorator for an inlinable function; it may contract a * b + c but not reorder sums
+    to_bits, from_bits : between a float and the integer with the same bits
+    horner : makes a function that evaluates a polynomial, where the target has something better than a loop
+    """
+    real = np.dtype(real_name).type
+    info = np.finfo(real)
+    mantissa, bias = int(info.nmant), int(info.maxexp) - 1
+    zero, half, one, two = real(0), real(0.5), real(1), real(2)
+    minus_two, nan = real(-2), real(np.nan)
+    log2e = real(1.4426950408889634)
+    ln2_high, ln2_low = (real(part) for part in LN2[real_name])
+    # Added to a number of moderate size, it leaves the nearest integer in the lowest bits.
+    shift = real(1.5 * 2.0**mantissa)
+    shift_bits = int(np.array(shift).view(f"int{real().nbytes * 8}"))
+    highest, lowest = (
+        real(info.maxexp * 0.6931471805599453 + 1),
+        real((info.minexp - mantissa - 2) * 0.6931471805599453),
+    )
+    down = real(-40)  # e^-40 is nothing beside 1
+    tiny, infinity = real(info.tiny), real(np.inf)
+    rescue, rescue_exponent = real(2.0 ** (mantissa + 2)), mantissa + 2
+    one_bits = bias << mantissa
+    root_bits = int(np.array(real(0.7071067811865476)).view(f"int{8 * real().nbytes}"))
+    mantissa_mask = (1 << mantissa) - 1
+    exp_tail, log1p_over, log_tail = (
+        horner(jit, tuple(real(c) for c in table[real_name]))
+        for table in (EXP_COEFFICIENTS, LOG1P_COEFFICIENTS, LOG_COEFFICIENTS)
+    )
+
+    @jit
+    def reduce(x):
+        """(n as an integer, e^r - 1) with x = n ln 2 + r, for x of moderate size."""
+        shifted = x * log2e + shift
+        n = shifted - shift
+        r = (x - n * ln2_high) - n * ln2_low
+        return to_bits(shifted) - shift_bits, r + r * r * exp_tail(r)
+
+    @jit
+    def power_of_two(n):
+        return from_bits((n + bias) << mantissa)
+
+    @jit
+    def exp(x):
+        x = highest if x > highest else x
+        x = lowest if x < lowest else x
+        n, tail = reduce(x)
+        # in two steps, because 2^n itself may be too large or too small for a number
+        first = n >> 1
+        return (one + tail) * power_of_two(first) * power_of_two(n - first)
+
+    @jit
+    def expm1_down(x):
+        x = down if x < down else x
+        n, tail = reduce(x)
+        scale = power_of_two(n)
+        return scale * tail + (scale - one)
+
+    @jit
+    def log(x):
+        small = x < tiny
+        bits = to_bits(x * rescue if small else x)
+        # x = 2^e (1 + f) with 1 + f in [sqrt(1/2), sqrt(2))
+        shifted = bits + (one_bits - root_bits)
+        e = real((shifted >> mantissa) - bias - (rescue_exponent if small else 0))
+        f = from_bits((shifted & mantissa_mask) + root_bits) - one
+        s = f / (two + f)
+        s2 = s * s
+        correction = s2 * log_tail(s2)
+        square = half * f * f
+        value = e * ln2_high - ((square - (s * (square + correction) + e * ln2_low)) - f)
+        value = x if x == infinity or x != x else value
+        value = -infinity if x == zero else value
+        return nan if x < zero else value
+
+    @jit
+    def log1p_unit(x):
+        return x * log1p_over(x - half)
+
+    @jit
+    def sigmoid(x):
+        e = exp(-abs(x))
+        return (e if x < zero else one) / (one + e)
+
+    @jit
+    def softplus(x):
+        return (x if x > zero else zero) + log1p_unit(exp(-abs(x)))
+
+    @jit
+    def tanh(x):
+        down = expm1_down(minus_two * abs(x))
+        size = -down / (two + down)
+        return -size if x < zero else size
+
+    return SimpleNamespace(
+        exp=exp,
+        expm1_down=expm1_down,
+        log=log,
+        log1p_unit=log1p_unit,
+        sigmoid=sigmoid,
+        softplus=softplus,
+        tanh=tanh,
+    )
