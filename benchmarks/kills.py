@@ -16,8 +16,11 @@ import os
 import random
 import shutil
 import tempfile
+import threading
 import time
 from pathlib import Path
+
+from tqdm import tqdm
 
 from minivae import checkpoint
 from minivae.cli import main
@@ -33,6 +36,7 @@ processes.set_forkserver_preload(["minivae.trainer", "minivae.cli"])
 
 def live(log, *arguments):
     """One life: `minivae train` with these arguments, its output in a file."""
+    tqdm.set_lock(threading.RLock())  # its own kind would leave a semaphore behind with every kill
     with open(log, "w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

@@ -26,6 +26,9 @@ PIXELS = ("grey", "threshold", "dynamic")
 # Below this softplus(rho) = exp(rho) to double precision, and its logarithm is rho itself.
 SOFTPLUS_TAIL = -40.0
 
+# The largest logarithm of a ratio of importance weights: e^46 is about 1e20, which float32 holds and rounding hides.
+LARGEST_LOG_RATIO = 46.0
+
 
 def _sigmoid(a):
     return 1.0 / (1.0 + math.exp(-a)) if a >= 0 else math.exp(a) / (1.0 + math.exp(a))
@@ -215,6 +218,87 @@ def gaussian_nll(x, mean, log_sigma, weight, nll, dmean, dlog_sigma):
             slope += float(weight[row]) * (features - squares)
     if dlog_sigma is not None:
         dlog_sigma[0] = slope
+
+
+def log_weights(nll, rho, sigma, noise, z, scale, log_weight):
+    """log p(x|z) + log p(z) - log q(z|x) of each row in nats: -nll_r + sum_j (noise_rj^2 - z_rj^2) / 2 + log sigma_ij.
+
+    nll, log_weight (n * samples,); rho, sigma (n, latent); noise, z (n * samples, latent). The terms log(2 pi) / 2 of
+    prior and posterior cancel. log sigma is taken from rho, as in `gaussian_kl_forward`.
+    """
+    n, latent = rho.shape
+    samples = nll.shape[0] // n
+    for row in range(nll.shape[0]):
+        total = -float(nll[row])
+        for j in range(latent):
+            r = float(rho[row // samples, j])
+            log_sigma = r if scale == "exp" or r < SOFTPLUS_TAIL else math.log(_softplus(r))
+            total += 0.5 * (float(noise[row, j]) ** 2 - float(z[row, j]) ** 2) + log_sigma
+        log_weight[row] = total
+
+
+def _log_mean_exp(values):
+    top = max(values)
+    return top + math.log(sum(math.exp(value - top) for value in values) / len(values)) if math.isfinite(top) else top
+
+
+def importance_weights(log_weight, outer, pooled, squared, loss, weight, latent_weight, ratio):
+    """The importance-weighted loss of each example, and what each row counts for in its gradient.
+
+    The S samples of an example are `outer` groups of K, one after another: sample s is in group s // K. With
+    L = log mean exp of the log weights of a group, loss_i = -mean of L over the groups; with `pooled` the group is all
+    S for loss and weight. u_r = exp(log_weight_r - L) / K sums to 1 in its group. For the mean of the loss over n
+    examples, weight_r = u_r / (n * groups), latent_weight_r = u_r / (n * outer), or u_r^2 / (n * outer) with `squared`,
+    where u is that of the group even if `pooled`; ratio_r = latent_weight_r / weight_r.
+
+    log_weight, weight, latent_weight, ratio (n * S,); loss (n,). weight is raised to latent_weight / e^46 where it is
+    less, far below rounding, so that ratio, made from logarithms, is finite where weight would underflow.
+    """
+    n = loss.shape[0]
+    samples = log_weight.shape[0] // n
+    inner = samples // outer
+    for i in range(n):
+        own = [float(value) for value in log_weight[i * samples : (i + 1) * samples]]
+        means = [_log_mean_exp(own[m * inner : (m + 1) * inner]) for m in range(outer)]
+        pool = _log_mean_exp(own)
+        loss[i] = -pool if pooled else -sum(means) / outer
+        for s in range(samples):
+            log_u = own[s] - means[s // inner] - math.log(inner)
+            log_latent = (2.0 * log_u if squared else log_u) - math.log(n * outer)
+            log_all = own[s] - pool - math.log(n * samples) if pooled else log_u - math.log(n * outer)
+            log_ratio = min(log_latent - log_all, LARGEST_LOG_RATIO)
+            row = i * samples + s
+            weight[row] = _exp(log_latent - log_ratio)
+            latent_weight[row] = _exp(log_latent)
+            ratio[row] = _exp(log_ratio)
+
+
+def importance_gradient(z, noise, sigma, latent_weight, ratio, path, dz):
+    """dz_rj = ratio_r * dz_rj + latent_weight_r * (z_rj - path * noise_rj / sigma_ij), in place.
+
+    On entry dz is the weighted gradient of nll by z. z and -noise / sigma are the gradients by z of -log p(z) and of
+    log q(z|x) at fixed mu and sigma: with `path` (True or False) the latter belongs to the path through z. z, noise, dz
+    (n * samples, latent); sigma (n, latent); latent_weight, ratio (n * samples,).
+    """
+    samples = z.shape[0] // sigma.shape[0]
+    for row in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            slope = float(z[row, j])
+            if path:
+                slope -= float(noise[row, j]) / float(sigma[row // samples, j])
+            dz[row, j] = float(ratio[row]) * float(dz[row, j]) + float(latent_weight[row]) * slope
+
+
+def log_sigma_backward(rho, sigma, weight, scale, drho):
+    """Adds the gradient of -sum_i weight_i * sum_j log sigma_ij: drho -= weight * (dsigma/drho) / sigma.
+
+    weight (n,); rho, sigma, drho (n, latent). (dsigma/drho) / sigma is computed as in `gaussian_kl_backward`.
+    """
+    for i in range(rho.shape[0]):
+        for j in range(rho.shape[1]):
+            r = float(rho[i, j])
+            relative = 1.0 if scale == "exp" or r < SOFTPLUS_TAIL else _sigmoid(r) / _softplus(r)
+            drho[i, j] -= float(weight[i]) * relative
 
 
 def clip_norm(gradient, limit, norm):

@@ -11,7 +11,7 @@ import threading
 import numpy as np
 
 from . import philox
-from .naive import SOFTPLUS_TAIL
+from .naive import LARGEST_LOG_RATIO, SOFTPLUS_TAIL
 
 _pool = threading.local()
 LOG_2PI = math.log(2.0 * math.pi)
@@ -132,6 +132,28 @@ def _scale_slope(rho, sigma, scale):
     return _sigmoid(rho, out=_scratch("slope", rho.shape, rho.dtype))
 
 
+def _log_sigma(rho, sigma, scale, out):
+    if scale == "exp":
+        np.copyto(out, rho)
+    else:
+        np.log(sigma, out=out)
+        tail = _scratch("tail", rho.shape, bool)
+        np.less(rho, SOFTPLUS_TAIL, out=tail)
+        np.copyto(out, rho, where=tail)
+
+
+def _relative_slope(rho, sigma, scale, out):
+    """(dsigma/drho) / sigma: 1 for exp, and never 0 / 0 for softplus."""
+    if scale == "exp":
+        np.copyto(out, 1)
+        return
+    np.maximum(sigma, np.finfo(sigma.dtype).tiny, out=out)
+    np.divide(_scale_slope(rho, sigma, scale), out, out=out)
+    tail = _scratch("tail", rho.shape, bool)
+    np.less(rho, SOFTPLUS_TAIL, out=tail)
+    np.copyto(out, 1, where=tail)
+
+
 # Layers
 
 
@@ -186,13 +208,7 @@ def reparameterize_backward(rho, sigma, noise, dz, scale, dmu, drho):
 
 @_kernel
 def gaussian_kl_forward(mu, rho, sigma, scale, kl):
-    if scale == "exp":
-        np.copyto(kl, rho)
-    else:
-        np.log(sigma, out=kl)
-        tail = _scratch("tail", rho.shape, bool)
-        np.less(rho, SOFTPLUS_TAIL, out=tail)
-        np.copyto(kl, rho, where=tail)
+    _log_sigma(rho, sigma, scale, out=kl)
     np.negative(kl, out=kl)
     square = _scratch("square", mu.shape, mu.dtype)
     np.multiply(mu, mu, out=square)
@@ -215,13 +231,8 @@ def gaussian_kl_backward(mu, rho, sigma, weight, scale, dmu, drho):
     if scale == "exp":
         np.subtract(product, 1, out=product)
     else:
-        floor = np.finfo(sigma.dtype).tiny
         relative = _scratch("relative slope", mu.shape, mu.dtype)
-        np.maximum(sigma, floor, out=relative)
-        np.divide(slope, relative, out=relative)
-        tail = _scratch("tail", rho.shape, bool)
-        np.less(rho, SOFTPLUS_TAIL, out=tail)
-        np.copyto(relative, 1, where=tail)
+        _relative_slope(rho, sigma, scale, relative)
         np.subtract(product, relative, out=product)
     np.multiply(product, weight, out=product)
     np.add(drho, product, out=drho)
@@ -273,6 +284,87 @@ def gaussian_nll(x, mean, log_sigma, weight, nll, dmean, dlog_sigma):
     if dmean is not None:
         np.multiply(dmean, weight[:, None], out=dmean)
         np.multiply(dmean, precision, out=dmean)
+
+
+# Importance weights
+
+
+@_kernel
+def log_weights(nll, rho, sigma, noise, z, scale, log_weight):
+    n = len(rho)
+    log_sigma = _scratch("log sigma", rho.shape, rho.dtype)
+    _log_sigma(rho, sigma, scale, log_sigma)
+    # (noise^2 - z^2) / 2 = (noise - z) (noise + z) / 2
+    difference, total = _scratch("difference", z.shape, z.dtype), _scratch("sum", z.shape, z.dtype)
+    np.subtract(noise, z, out=difference)
+    np.add(noise, z, out=total)
+    np.einsum("ij,ij->i", difference, total, out=log_weight)
+    np.multiply(log_weight, 0.5, out=log_weight)
+    np.subtract(log_weight, nll, out=log_weight)
+    by_example = log_weight.reshape(n, -1)
+    np.add(by_example, np.sum(log_sigma, axis=1, out=_scratch("rows", (n,), rho.dtype))[:, None], out=by_example)
+
+
+def _normalize(log_weight, name):
+    """(log u, log mean exp) over the last axis: u = the weights divided by their sum."""
+    shape, dtype = log_weight.shape, log_weight.dtype
+    log_u, u = _scratch(f"{name} log u", shape, dtype), _scratch("u", shape, dtype)
+    top = np.max(log_weight, axis=-1, out=_scratch("top", shape[:-1], dtype))
+    total = _scratch(f"{name} total", shape[:-1], dtype)
+    np.subtract(log_weight, top[..., None], out=log_u)
+    np.exp(log_u, out=u)
+    np.log(np.sum(u, axis=-1, out=total), out=total)
+    np.subtract(log_u, total[..., None], out=log_u)
+    np.add(total, top, out=total)
+    np.subtract(total, math.log(shape[-1]), out=total)
+    return log_u, total
+
+
+@_kernel
+def importance_weights(log_weight, outer, pooled, squared, loss, weight, latent_weight, ratio):
+    n = len(loss)
+    shape = (n, outer, len(log_weight) // (n * outer))
+    log_latent, means = _normalize(log_weight.reshape(shape), "group")
+    np.mean(means, axis=1, out=loss)
+    log_all = _scratch("log all", shape, loss.dtype)
+    if pooled:
+        log_pool, pool = _normalize(log_weight.reshape(n, -1), "pool")
+        np.copyto(loss, pool)
+        np.subtract(log_pool.reshape(shape), math.log(n), out=log_all)
+    else:
+        np.subtract(log_latent, math.log(n * outer), out=log_all)
+    np.negative(loss, out=loss)
+    if squared:
+        np.multiply(log_latent, 2, out=log_latent)
+    np.subtract(log_latent, math.log(n * outer), out=log_latent)
+    log_ratio = ratio.reshape(shape)
+    np.subtract(log_latent, log_all, out=log_ratio)
+    np.minimum(log_ratio, LARGEST_LOG_RATIO, out=log_ratio)
+    np.subtract(log_latent, log_ratio, out=log_all)
+    np.exp(log_all, out=weight.reshape(shape))
+    np.exp(log_latent, out=latent_weight.reshape(shape))
+    np.exp(ratio, out=ratio)
+
+
+@_kernel
+def importance_gradient(z, noise, sigma, latent_weight, ratio, path, dz):
+    slope = _scratch("slope by z", z.shape, z.dtype)
+    if path:
+        np.divide(_by_example(noise, len(sigma)), sigma[:, None], out=_by_example(slope, len(sigma)))
+        np.subtract(z, slope, out=slope)
+    else:
+        np.copyto(slope, z)
+    np.multiply(slope, latent_weight[:, None], out=slope)
+    np.multiply(dz, ratio[:, None], out=dz)
+    np.add(dz, slope, out=dz)
+
+
+@_kernel
+def log_sigma_backward(rho, sigma, weight, scale, drho):
+    relative = _scratch("relative slope", rho.shape, rho.dtype)
+    _relative_slope(rho, sigma, scale, relative)
+    np.multiply(relative, weight[:, None], out=relative)
+    np.subtract(drho, relative, out=drho)
 
 
 # Optimizers

@@ -4,12 +4,15 @@ from .datasets import load_dataset
 from .errors import TrainingDiverged
 from .evaluation import Evaluation, Evaluator
 from .gradcheck import assert_gradients, check_gradients
+from .importance import ImportanceEstimate
+from .importance import estimate as importance_estimate
 from .kernels import available_backends
 from .layers import Dense
 from .losses import Bernoulli, Gaussian, GaussianKL
 from .optim import SGD, Adam, AdamW
 from .reparam import Reparameterize
 from .schedules import Constant, Cosine, StepDecay
+from .state import TrainingState
 from .training import History, fit
 from .vae import VAE, Terms
 
@@ -29,13 +32,16 @@ __all__ = [
     "Gaussian",
     "GaussianKL",
     "History",
+    "ImportanceEstimate",
     "Reparameterize",
     "StepDecay",
     "Terms",
     "TrainingDiverged",
+    "TrainingState",
     "assert_gradients",
     "available_backends",
     "check_gradients",
     "fit",
+    "importance_estimate",
     "load_dataset",
 ]

@@ -112,7 +112,7 @@ def _state(training, arrays, model):
     history.stopped = str(training["stopped"])
     if len({history.epochs, *map(len, history.values())}) > 1:
         raise ValueError("columns of the history differ in length")
-    _expect(arrays, "totals", (5,), "float64")
+    _expect(arrays, "totals", (2, 5), "float64")
     finished, best = bool(training["finished"]), training["best"]
     if best is not None:
         expect_integer("best", best, 1)

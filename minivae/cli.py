@@ -1,4 +1,4 @@
-"""The command line: `minivae train | evaluate | sample | reconstruct | gradcheck`.
+"""The command line: `minivae train | evaluate | sample | reconstruct | gradcheck | lab`.
 
 Whatever a user can get wrong ends in one line on standard error and exit status 2; Ctrl-C ends with status 130 and the
 signal to terminate with 143, training only after its current step is made and saved.
@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 from .interrupt import Termination
@@ -74,6 +75,7 @@ class Parser(argparse.ArgumentParser):
 def build_parser(preset=None, defaults=None):
     from . import options
     from .gradcheck import report
+    from .lab import EXPERIMENTS
 
     parser = Parser(
         prog=PROG,
@@ -115,6 +117,11 @@ def build_parser(preset=None, defaults=None):
 
     sub = command("gradcheck", gradcheck, "check every gradient, loss, sampler and kernel, and print the errors")
     report.add_arguments(sub)
+
+    sub = command("lab", lab, "measure gradient estimators and bounds against theory")
+    sub.add_argument("experiment", choices=("all", *EXPERIMENTS), help="; ".join(map(": ".join, EXPERIMENTS.items())))
+    sub.add_argument("--out", default="lab", metavar="DIR", help="where tables and figures go (lab)")
+    sub.add_argument("--seed", type=options.seed, default=0, metavar="N", help="of the draws (0)")
     return parser
 
 
@@ -127,7 +134,7 @@ def train(args):
 def evaluate(args):
     import numpy as np
 
-    from . import run
+    from . import importance, run
     from .evaluation import Evaluator
     from .pictures import pixels_phrase
 
@@ -152,13 +159,18 @@ def evaluate(args):
     say(f"active units {result['active_units']} of {model.latent} (variance of the posterior mean above 0.01)")
     if args.samples:
         values = run.unit_values(data.test[: args.examples], pixels, args.seed)
-        likelihood = model.log_likelihood(values, samples=args.samples, seed=args.seed)
-        result |= {
-            "log_likelihood": float(likelihood.mean()),
-            "samples": args.samples,
-            "log_likelihood_examples": len(values),
-        }
-        say(f"log p(x) {likelihood.mean():7.3f}  by {args.samples:,} importance samples, {len(values):,} examples")
+        found = importance.estimate(model, values, args.samples, args.seed)
+        summary = found.summary()
+        result |= summary | {"samples": args.samples, "log_likelihood_examples": len(values)}
+        errors = {"draws": summary["sampling_error"], "data": summary["data_error"]}
+        errors = ", ".join(f"{error:.3f} from the {source}" for source, error in errors.items() if error is not None)
+        say(
+            f"log p(x) {summary['log_likelihood']:7.3f}  by {args.samples:,} importance samples, "
+            f"{len(values):,} examples"
+        )
+        say(f"standard error of that mean: {errors or 'unknown'}")
+        say(f"effective samples {summary['effective_samples']:.1f} of {args.samples:,} (median over examples)")
+        say("bound with K draws: " + ", ".join(f"{k}: {bound:.2f}" for k, bound in summary["bounds"].items()))
     path = Path(args.run) / "evaluation.json"
     run.write_text(path, json.dumps(result, indent=2) + "\n")
     say(f"written to {path}")
@@ -196,6 +208,19 @@ def gradcheck(args):
     from .gradcheck import report
 
     return report.main(args)
+
+
+def lab(args):
+    from . import lab as laboratory
+
+    folder = Path(args.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in laboratory.EXPERIMENTS if args.experiment == "all" else (args.experiment,):
+        say(f"{name}: {laboratory.EXPERIMENTS[name]}")
+        started = time.perf_counter()
+        for line in laboratory.run(name, folder, args.seed):
+            say(f"  {line}")
+        say(f"  {time.perf_counter() - started:.1f} s, tables and figures in {folder}")
 
 
 def say(line):

@@ -46,7 +46,7 @@ class Epoch:
         self._within = good.step > begin
         step.shuffle(begin // step.batches)
         if self._within:
-            step.model.backend.assign(step.totals, good.totals)
+            step.tally.restore(good.totals)
         self._carried = good.seconds if self._within else 0.0
         self._started = time.perf_counter()
 
@@ -63,20 +63,20 @@ class Epoch:
         step, backend = self.step, self.step.model.backend
         show = sys.stderr.isatty() if progress is None else progress
         shown = time.monotonic()
-        rows = int(self.good.totals[2]) if self._within else 0
+        rows = int(self.good.totals[0, 2]) if self._within else 0
         bar = tqdm(total=step.rows, initial=rows, desc=label, unit="ex", unit_scale=True, leave=False, disable=not show)
         with bar:
             for number in range(self.good.step, self._end):
                 bar.update(step(number))
-                # on a device, reading the totals waits for it: only as often as a person looks
+                # on a device, reading the sums waits for it: only as often as a person looks
                 look = time.monotonic() - shown > 0.5
                 if backend.on_host or look:
-                    totals = backend.to_host(step.totals)
-                    if totals[4]:
+                    sums = step.tally.read()
+                    if sums.bad_step:
                         break
                     if look:
                         shown = time.monotonic()
-                        phrase = f"{totals[0] / totals[2]:.1f} nll + {totals[1] / totals[2]:.1f} kl"
+                        phrase = f"{sums.loss:.1f} loss, {sums.nll:.1f} nll, {sums.kl:.1f} kl"
                         bar.set_postfix_str(phrase, refresh=False)
                 if interrupt.requested:
                     break
@@ -92,31 +92,32 @@ class Epoch:
     def row(self):
         """The epoch's row of the history, without validation."""
         step, optimizer = self.step, self.step.optimizer
-        nll_sum, kl_sum, n, _, _ = step.model.backend.to_host(step.totals).tolist()
+        sums = step.tally.read()
         return {
             "epoch": self.number,
-            "train_loss": (nll_sum + step.model.beta * kl_sum) / n,
-            "train_nll": nll_sum / n,
-            "train_kl": kl_sum / n,
+            "train_loss": sums.loss,
+            "train_nll": sums.nll,
+            "train_kl": sums.kl,
             "learning_rate": float(optimizer.schedule(optimizer.steps - 1)),
-            "examples_per_second": n / self._elapsed,
+            "examples_per_second": sums.examples / self._elapsed,
         }
 
     def _seconds(self):
         return self._carried + time.perf_counter() - self._started
 
     def _check(self, state):
-        loss, bad_step = state.totals[3], int(state.totals[4])
+        step = self.step
+        sums = step.tally.read()
+        bad_step = sums.bad_step
         if not bad_step and state.finite:
             return
-        step = self.step
         if bad_step:
             if not step.model.backend.on_host:
                 # the steps since then have overwritten what the bad one computed
                 self.good.restore(step)
                 for number in range(self.good.step, bad_step):
                     step(number)
-            what = f"the loss became {'NaN' if math.isnan(loss) else 'infinite'} at step {bad_step}"
+            what = f"the loss became {'NaN' if math.isnan(sums.last) else 'infinite'} at step {bad_step}"
             where = first_non_finite(step.model) or "the sum of the loss"
         else:
             what = f"a parameter became infinite or NaN by step {state.step}"

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import expect_integer
+from . import importance
 from .kernels import philox
 from .layers import as_rows
 from .parameters import RowBuffers
+from .tally import Tally
 
 # Rows in one evaluation batch or group: enough for fast matrix products, small enough to bound memory.
 BATCH = 500
@@ -19,7 +20,8 @@ ACTIVE = 0.01
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Averages over a data set, in nats per example. `loss` = nll + beta * kl; the ELBO is -(nll + kl).
+    """Averages over a data set, in nats per example. `loss` is the model's objective, nll + beta * kl for "elbo"; the
+    ELBO is -(nll + kl).
 
     kl_per_latent (latent,) adds up to kl; mean_variance (latent,) is the variance over the data of each posterior mean.
     """
@@ -55,7 +57,8 @@ class Evaluator:
         self._data = backend.from_host(data)
         self._order = backend.from_host(np.arange(self.n))
         self._clock = backend.zeros((1,), "int64")
-        self._totals = backend.zeros((5,), "float64")
+        self._tally = Tally(model, self._clock)
+        self._rows = max(1, BATCH // model.draws)
         self._pixels, self._seed = pixels, seed
         self._buffers = RowBuffers(backend, model.dtype)
         self._passes = {}
@@ -65,12 +68,12 @@ class Evaluator:
         binarisations).
         """
         model, backend = self.model, self.model.backend
-        batches = -(-self.n // BATCH)
+        batches = -(-self.n // self._rows)
         backend.assign(self._clock, draw * batches)
-        backend.assign(self._totals, 0.0)
+        self._tally.reset()
         mu, kl_per_latent = np.empty((self.n, model.latent)), np.zeros(model.latent)
-        for start in range(0, self.n, BATCH):
-            rows = min(BATCH, self.n - start)
+        for start in range(0, self.n, self._rows):
+            rows = min(self._rows, self.n - start)
             if rows in self._passes:
                 program, head, kl = self._passes[rows]
                 program()
@@ -80,17 +83,16 @@ class Evaluator:
                 self._passes[rows] = program, head, kl
             mu[start : start + rows] = backend.to_host(head)[:, : model.latent]
             kl_per_latent += backend.to_host(kl).sum(axis=0, dtype=np.float64)
-        nll_sum, kl_sum, n, _, _ = backend.to_host(self._totals).tolist()
-        nll, kl = nll_sum / n, kl_sum / n
-        return Evaluation(nll + model.beta * kl, nll, kl, kl_per_latent / n, mu.var(axis=0))
+        sums = self._tally.read()
+        return Evaluation(sums.loss, sums.nll, sums.kl, kl_per_latent / self.n, mu.var(axis=0))
 
     def _batch(self, rows):
         model, backend = self.model, self.model.backend
-        x, noise = self._buffers("x", rows, model.features), self._buffers("noise", rows, model.latent)
-        backend.gather(self._data, self._order, self._clock, BATCH, self._pixels, self._seed, x)
+        x, noise = self._buffers("x", rows, model.features), self._buffers("noise", rows * model.draws, model.latent)
+        backend.gather(self._data, self._order, self._clock, self._rows, self._pixels, self._seed, x)
         backend.standard_normal(self._seed, philox.EVALUATION, self._clock, noise)
         nll, kl = model.pass_down(x, noise)
-        backend.accumulate(nll, kl, model.beta, self._totals, self._clock)
+        self._tally.add(nll, kl)
         backend.tick(self._clock)
 
 
@@ -104,7 +106,7 @@ def terms(model, x, seed=0):
         noise = buffers("noise", rows.shape[0], model.latent)
         model.backend.standard_normal(seed, philox.EVALUATION, clock, noise)
         model.backend.tick(clock)
-        page = (model.backend.to_host(part) for part in model.pass_down(rows, noise))
+        page = (model.backend.to_host(part) for part in model.elbo_terms(rows, noise))
         nll[start : start + PAGE], kl[start : start + PAGE] = next(page), next(page).sum(axis=1, dtype=np.float64)
     return nll, kl
 
@@ -118,39 +120,10 @@ def elbo(model, x, seed=0):
     return -(nll + kl)
 
 
-def log_likelihood(model, x, samples=5000, seed=0):
+def log_likelihood(model, x, samples=5000, seed=0, chunk=importance.CHUNK, progress=None):
     """log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x), z_k from q(z|x), for each example, in nats, (n,). K = `samples`.
 
-    On average a lower bound of log p(x) that rises with K (Burda, Grosse and Salakhutdinov, arXiv:1509.00519,
-    equation 8). x is (n, features). The value of an example depends on the seed and its position in x, not on how the
-    work is divided: at most PAGE decoded rows are held at a time.
+    On average a lower bound of log p(x) that rises with K. `importance.estimate`, which has the same arguments, tells
+    its standard error too.
     """
-    expect_integer("samples", samples, 1)
-    x = as_rows("x", x, model.features, model.dtype)
-    page = min(samples, PAGE)
-    group = max(1, PAGE // samples)
-    total = np.full(len(x), -np.inf)
-    for start in range(0, len(x), group):
-        rows = slice(start, min(start + group, len(x)))
-        for first in range(0, samples, page):
-            weights = _log_weights(model, x[rows], rows.start, first // page, min(page, samples - first), seed)
-            total[rows] = np.logaddexp(total[rows], np.logaddexp.reduce(weights, axis=1))
-    return total - np.log(samples)
-
-
-def _log_weights(model, x, first_example, page, samples, seed):
-    """log p(x|z) + log p(z) - log q(z|x) for `samples` draws of each row of x, (n, samples); the log 2 pi terms
-    cancel.
-    """
-    backend, n = model.backend, len(x)
-    noise = np.empty((n * samples, model.latent), model.dtype)
-    for i in range(n):
-        # the draws of an example are a function of its position and the page alone
-        step = (first_example + i) << 32 | page
-        philox.fill_normals(seed, philox.EVALUATION, step, noise[i * samples : (i + 1) * samples])
-    nll, _ = model.pass_down(backend.from_host(x), backend.from_host(noise))
-    nll = backend.to_host(nll).astype(np.float64).reshape(n, samples)
-    z = backend.to_host(model.sampler.z).astype(np.float64).reshape(n, samples, -1)
-    log_sigma = np.log(backend.to_host(model.sampler.sigma).astype(np.float64))
-    noise = noise.astype(np.float64).reshape(n, samples, -1)
-    return -nll - 0.5 * (z**2).sum(axis=2) + 0.5 * (noise**2).sum(axis=2) + log_sigma.sum(axis=1)[:, None]
+    return importance.estimate(model, x, samples, seed, chunk, progress).log_likelihood

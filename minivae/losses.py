@@ -61,7 +61,7 @@ class _Likelihood:
         self.dtype = dtype
         self.backend = resolve_backend(backend)
         self._buffers = RowBuffers(self.backend, dtype)
-        self.x = self.output = self._gradient = None
+        self.x = self.output = self.gradient = None
 
     def forward(self, x, output, weight=None):
         """nll (n * samples,), the negative log-likelihood in nats of each row of `output`, summed over features.
@@ -76,7 +76,7 @@ class _Likelihood:
         expect(output.shape[0] % n == 0, "output", f"{output.shape[0]} rows", f"a multiple of the {n} rows of x")
         self.x, self.output = x, output
         nll = self._buffers("nll", output.shape[0])
-        self._gradient = self._evaluate(nll, weight)
+        self.gradient = self._evaluate(nll, weight)
         return nll
 
     def backward(self, weight=None):
@@ -85,9 +85,9 @@ class _Likelihood:
         """
         expect(self.x is not None, "backward", "no forward pass", "a forward pass before it")
         if weight is not None:
-            self._gradient = self._evaluate(None, weight)
-        expect(self._gradient is not None, "weight", None, "an array (rows,), here or in forward")
-        return self._gradient
+            self.gradient = self._evaluate(None, weight)
+        expect(self.gradient is not None, "weight", None, "an array (rows,), here or in forward")
+        return self.gradient
 
     def _evaluate(self, nll, weight):
         doutput = None

@@ -1,6 +1,7 @@
 """The options of `minivae train`, and the presets that set them together."""
 
 from . import optim, schedules
+from .bounds import OBJECTIVES
 from .kernels import BACKENDS
 from .kernels.naive import ACTIVATIONS, PIXELS, SCALES
 from .parameters import DTYPES
@@ -90,6 +91,9 @@ def add_train(parser):
     add("--observation-sigma", type=positive, default=1.0, metavar="S", help="the gaussian likelihood's sigma (1)")
     add("--learn-sigma", action="store_true", help="make that sigma a parameter")
     add("--beta", type=not_negative, default=1.0, help="the weight of the KL term (1)")
+    add("--objective", default="elbo", choices=OBJECTIVES, help="the bound to train with (elbo)")
+    add("--samples", type=whole, default=1, metavar="K", help="draws of z in each bound (1)")
+    add("--outer", type=whole, default=1, metavar="M", help="bounds averaged: stl, dreg, miwae, piwae (1)")
     add("--dtype", default="float32", choices=DTYPES)
 
     add = parser.add_argument_group("training").add_argument

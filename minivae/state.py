@@ -46,7 +46,7 @@ class TrainingState:
     first : the optimizer's step count when training began; step : its count now
     batches : steps in an epoch
     parameters : (size,) the model's flat buffer; moments : dict from name to (size,), the optimizer's
-    totals : (5,) float64, running totals of the epoch under way (see `kernels.naive.accumulate`)
+    totals : (2, 5) float64, running sums of the epoch under way (see `Tally.capture`)
     seconds : training time in that epoch so far
     history : of the epochs that are done
     best : None, or (epoch, parameters) of the lowest validation loss, where early stopping needs it
@@ -69,7 +69,7 @@ class TrainingState:
         model, optimizer = training_step.model, training_step.optimizer
         to_host = model.backend.to_host
         moments = {name: to_host(moment).copy() for name, moment in optimizer.state.items()}
-        parameters, totals = to_host(model.store.flat).copy(), to_host(training_step.totals).copy()
+        parameters, totals = to_host(model.store.flat).copy(), training_step.tally.capture()
         step = optimizer.steps
         return cls(first, step, training_step.batches, parameters, moments, totals, seconds, history.copy(), best)
 
@@ -81,7 +81,7 @@ class TrainingState:
         for name, moment in optimizer.state.items():
             assign(moment, self.moments[name])
         assign(optimizer.clock, self.step)
-        assign(training_step.totals, self.totals)
+        training_step.tally.restore(self.totals)
 
     def check(self, training_step, epochs):
         """Raises ValueError unless the state belongs to such a training, before anything changes."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from . import checkpoint, options, run, training
-from .pictures import draw_all, pixels_phrase
+from .pictures import draw_all, objective_phrase, pixels_phrase
 from .saver import Saver
 from .state import History
 from .vae import VAE
@@ -32,6 +32,9 @@ def start(args, say, version):
         observation_sigma=args.observation_sigma,
         learn_sigma=args.learn_sigma,
         beta=args.beta,
+        objective=args.objective,
+        samples=args.samples,
+        outer=args.outer,
         dtype=args.dtype,
         backend=args.backend,
         seed=args.seed,
@@ -136,14 +139,18 @@ def _train(args, say, folder, config, data, model, arguments, state):
     if state:
         say(f"going on after step {state.step:,}, {state.history.epochs} of {arguments['epochs']} epochs are done")
     say(f"nats per example, {pixels_phrase(data, pixels)}:")
-    say("epoch     train  held out  =    nll  +     KL  active  examples/s")
+    if model.bound is not None:
+        say(f"{objective_phrase(model)}; nll and KL are those of the ELBO")
+    equals = "=" if model.bound is None else " "
+    say(f"epoch     train  held out  {equals}    nll  +     KL  active  examples/s")
     history = state.history.copy() if state else History()
 
     def on_epoch(row):
         history.add(row)
         say(
-            f"{row['epoch']:5d} {row['train_loss']:9.2f} {row['validation_loss']:9.2f}  = {row['validation_nll']:7.2f} "
-            f"+ {row['validation_kl']:6.2f} {row['active_units']:7d} {row['examples_per_second']:11,.0f}"
+            f"{row['epoch']:5d} {row['train_loss']:9.2f} {row['validation_loss']:9.2f}  {equals} "
+            f"{row['validation_nll']:7.2f} + {row['validation_kl']:6.2f} {row['active_units']:7d} "
+            f"{row['examples_per_second']:11,.0f}"
         )
         run.write_history(folder, history)
 

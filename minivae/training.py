@@ -14,6 +14,7 @@ from .kernels.naive import PIXELS
 from .optim import Adam
 from .parameters import RowBuffers
 from .state import History, TrainingState
+from .tally import Tally
 from .vae import expect_seed
 
 
@@ -30,7 +31,7 @@ class TrainingStep:
         self.model, self.optimizer, self.batch_size = model, optimizer, batch_size
         self._data = backend.from_host(data)
         self._order = backend.from_host(np.arange(len(data)))
-        self.totals = backend.zeros((5,), "float64")
+        self.tally = Tally(model, optimizer.clock)
         self._pixels, self._seed = pixels, seed
         self._buffers = RowBuffers(backend, model.dtype)
         self.rows, self.batches = len(data), -(-len(data) // batch_size)
@@ -41,7 +42,7 @@ class TrainingStep:
         """Starts an epoch: its own order of the rows, and totals from zero."""
         order = philox.permutation(self._seed, philox.SHUFFLE, epoch, self._order.shape[0])
         self.model.backend.assign(self._order, order)
-        self.model.backend.assign(self.totals, 0.0)
+        self.tally.reset()
 
     def __call__(self, step):
         """Makes the step of this number, which the clock must agree with."""
@@ -54,11 +55,11 @@ class TrainingStep:
 
     def _run(self, rows):
         model, backend, clock = self.model, self.model.backend, self.optimizer.clock
-        x, noise = self._buffers("x", rows, model.features), self._buffers("noise", rows, model.latent)
+        x, noise = self._buffers("x", rows, model.features), self._buffers("noise", rows * model.draws, model.latent)
         backend.gather(self._data, self._order, clock, self.batch_size, self._pixels, self._seed, x)
         backend.standard_normal(self._seed, philox.NOISE, clock, noise)
         nll, kl = model.pass_down(x, noise)
-        backend.accumulate(nll, kl, model.beta, self.totals, clock)
+        self.tally.add(nll, kl)
         model.pass_up()
         self.optimizer.update(model)
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import checkpoint, evaluation
+from .bounds import ImportanceWeighted, check_objective
 from .errors import expect, expect_array, expect_choice, expect_integer, expect_positive
 from .kernels import philox
 from .kernels.naive import ACTIVATIONS, SCALES
@@ -21,12 +22,15 @@ from .layers import Chain, Dense, as_rows, resolve_backend
 from .losses import Bernoulli, Gaussian, GaussianKL
 from .parameters import DTYPES, Parameters, RowBuffers
 from .reparam import Reparameterize
+from .tally import Tally
 
 LIKELIHOODS = ("bernoulli", "gaussian")
 
 
 class Terms(NamedTuple):
-    """The loss of a batch and its two parts, in nats per example: loss = nll + beta * kl."""
+    """The loss of a batch in nats per example, and the parts of the negative ELBO: loss = nll + beta * kl for objective
+    "elbo".
+    """
 
     loss: float
     nll: float
@@ -37,7 +41,7 @@ class VAE:
     """A variational autoencoder with dense layers, a Gaussian posterior and a standard normal prior.
 
     loss = mean over the batch of ( sum over features of nll + beta * sum over latents of KL(q(z|x) || p(z)) ), in
-    nats per example: for beta = 1 the negative ELBO.
+    nats per example: for beta = 1 the negative ELBO. Other objectives are tighter bounds, see `bounds.py`.
 
     Parameters
     ----------
@@ -51,6 +55,9 @@ class VAE:
     observation_sigma : that standard deviation (gaussian only)
     learn_sigma : whether it is a parameter (gaussian only)
     beta : the weight of the KL term
+    objective : "elbo", or, for beta = 1, "iwae", "stl", "dreg", "miwae" or "piwae"
+    samples : K, the draws of z in a bound; with "elbo" those that are averaged over
+    outer : M, the number of such bounds that are averaged ("stl", "dreg", "miwae", "piwae")
     dtype : "float32" or "float64"
     backend : "auto" or one of `available_backends()`
     seed : of the initial parameters, and of noise that is drawn when none is given
@@ -60,6 +67,7 @@ class VAE:
     parameters, gradients : dicts from name to a view: `encoder.0.weight`, ..., `posterior.bias`, ..., `likelihood.bias`
     store : the flat buffers under them
     config : the arguments above as a dict, enough to build the model again
+    dhead : (n, 2 * latent), the gradient of the last pass up by what the encoder's head put out, mu then rho
 
     Raises
     ------
@@ -80,6 +88,9 @@ class VAE:
         observation_sigma=1.0,
         learn_sigma=False,
         beta=1.0,
+        objective="elbo",
+        samples=1,
+        outer=1,
         dtype="float32",
         backend="auto",
         seed=0,
@@ -94,11 +105,13 @@ class VAE:
         expect_positive("observation_sigma", observation_sigma)
         expect(likelihood == "gaussian" or not learn_sigma, "learn_sigma", learn_sigma, "a gaussian likelihood")
         expect(isinstance(beta, (int, float)) and 0 <= beta < float("inf"), "beta", beta, "a finite number, 0 or more")
+        check_objective(objective, samples, outer, beta)
         expect_choice("dtype", dtype, DTYPES)
         expect_seed(seed)
         self.backend = resolve_backend(backend)
         self.features, self.latent, self.scale, self.likelihood_name = features, latent, scale, likelihood
         self.beta, self.dtype, self.seed = float(beta), dtype, seed
+        self.draws = samples * outer
         self.config = {
             "features": features,
             "latent": latent,
@@ -110,6 +123,9 @@ class VAE:
             "observation_sigma": float(observation_sigma),
             "learn_sigma": bool(learn_sigma),
             "beta": self.beta,
+            "objective": objective,
+            "samples": samples,
+            "outer": outer,
             "dtype": dtype,
             "seed": seed,
         }
@@ -142,32 +158,51 @@ class VAE:
             log_sigma = self.parameters.get("likelihood.log_sigma")
             dlog_sigma = self.gradients.get("likelihood.log_sigma")
             self.likelihood = Gaussian(observation_sigma, log_sigma=log_sigma, dlog_sigma=dlog_sigma, **shared)
+        self.bound = None if objective == "elbo" else ImportanceWeighted(objective, outer, scale, **shared)
+        self.dhead = None
         self._buffers = RowBuffers(self.backend, dtype)
         self._weights = {}
-        self._totals = self.backend.zeros((5,), "float64")
         self._draws = self.backend.zeros((1,), "int64")
+        self._tally = Tally(self, self._draws)
 
     # One pass down, one pass up, on the backend's arrays
 
     def pass_down(self, x, noise):
-        """nll (n * samples,) and kl (n, latent) from x (n, features) and noise (n * samples, latent)."""
+        """nll (n * samples,) and kl (n, latent) from x (n, features) and noise (n * samples, latent).
+
+        What else the objective needs is kept for `pass_up`; its loss (n,) is then in `bound.loss`.
+        """
         n, rows = x.shape[0], noise.shape[0]
+        if self.bound is None:
+            nll, kl = self.elbo_terms(x, noise, self._weight(rows, 1.0 / rows))
+            self._kl_weight = self._weight(n, self.beta / n)
+        else:
+            nll, kl = self.elbo_terms(x, noise)
+            self.bound.forward(nll, self.sampler)
+            self._kl_weight = self._weight(n, 1.0 / n)
+        return nll, kl
+
+    def elbo_terms(self, x, noise, weight=None):
+        """nll and kl as `pass_down` returns them, whatever the objective; with weight (n * samples,) the likelihood
+        makes its gradient on the way.
+        """
         head = self.posterior.forward(self.encoder.forward(x))
         mu, rho = head[:, : self.latent], head[:, self.latent :]
         z = self.sampler.forward(mu, rho, noise)
         kl = self.kl.forward(mu, rho, self.sampler.sigma)
-        output = self.decoder.forward(z)
-        nll = self.likelihood.forward(x, output, self._weight(rows, 1.0 / rows))
-        self._kl_weight = self._weight(n, self.beta / n)
-        return nll, kl
+        return self.likelihood.forward(x, self.decoder.forward(z), weight), kl
 
     def pass_up(self):
         """Fills `gradients` with those of the loss of the last pass down."""
-        dz = self.decoder.backward(self.likelihood.backward())
+        dz = self.decoder.backward(self.likelihood.backward(self.bound and self.bound.weight))
         dhead = self._buffers("dhead", self.kl.mu.shape[0], 2 * self.latent)
         dmu, drho = dhead[:, : self.latent], dhead[:, self.latent :]
-        self.sampler.backward(dz, dmu, drho)
-        self.kl.backward(self._kl_weight, dmu, drho)
+        if self.bound is None:
+            self.sampler.backward(dz, dmu, drho)
+            self.kl.backward(self._kl_weight, dmu, drho)
+        else:
+            self.bound.backward(dz, self._kl_weight, dmu, drho)
+        self.dhead = dhead
         dh = self.posterior.backward(dhead, input_gradient=bool(self.encoder.layers))
         self.encoder.backward(dh, input_gradient=False)
 
@@ -183,22 +218,22 @@ class VAE:
         """The loss of a batch, as `Terms` of floats in nats per example.
 
         x is (n, features): uint8 (divided by 255) or floats. noise is (n * samples, latent) standard normals of the
-        model's dtype, or None to draw one sample for each example; the draws of successive calls differ and follow
+        model's dtype, or None to draw samples * outer for each example; the draws of successive calls differ and follow
         from the seed.
         """
         x = self._device(as_rows("x", x, self.features, self.dtype))
         if noise is None:
-            noise = self._buffers("noise", x.shape[0], self.latent)
+            noise = self._buffers("noise", x.shape[0] * self.draws, self.latent)
             self.backend.standard_normal(self.seed, philox.SAMPLE, self._draws, noise)
             self.backend.tick(self._draws)
         else:
             expect_array("noise", noise, (None, self.latent), self.dtype)
             noise = self._device(noise)
         nll, kl = self.pass_down(x, noise)
-        self.backend.assign(self._totals, 0.0)
-        self.backend.accumulate(nll, kl, self.beta, self._totals, self._draws)
-        nll_sum, kl_sum, n, loss, _ = self.backend.to_host(self._totals).tolist()
-        return Terms(loss, nll_sum / n, kl_sum / n)
+        self._tally.reset()
+        self._tally.add(nll, kl)
+        sums = self._tally.read()
+        return Terms(sums.last, sums.nll, sums.kl)
 
     def backward(self):
         """Fills `gradients` with those of the loss that the last `forward` returned: assigned, not added to."""
@@ -244,11 +279,11 @@ class VAE:
         """The ELBO of each example with one sample, in nats, (n,): -(nll + kl), whatever beta is."""
         return evaluation.elbo(self, x, seed)
 
-    def log_likelihood(self, x, samples=5000, seed=0):
+    def log_likelihood(self, x, samples=5000, seed=0, **options):
         """An importance-sampled lower bound of log p(x) for each example, in nats, (n,). See
-        `evaluation.log_likelihood`.
+        `importance.estimate` for its standard error and for the options.
         """
-        return evaluation.log_likelihood(self, x, samples, seed)
+        return evaluation.log_likelihood(self, x, samples, seed, **options)
 
     def save(self, path):
         """Writes the model to a `.npz` file, replacing it only when the new one is complete."""

@@ -2,7 +2,8 @@
 
 - `target.py`: the vector unit this machine has, and all sizes chosen by measurement.
 - `micro.py`, `matmul.py`: the matrix product; `dense.py` the layers around it.
-- `latents.py`, `likelihoods.py`, `optimizers.py`, `data.py`, `random.py`, `scalar.py`: everything else.
+- `latents.py`, `importance.py`, `likelihoods.py`, `optimizers.py`, `data.py`, `random.py`, `scalar.py`: everything
+  else.
 - `jit.py`: compiling and the cache on disk; `program.py`: running; `threads.py`: the thread pool; `contract.py`,
   `checks.py`: from a call with arrays to an entry of a program.
 
@@ -14,6 +15,7 @@ from ..numpy_backend import assign, from_host, to_host, zeros
 from .contract import PLANNERS
 from .data import accumulate, gather, standard_normal, tick
 from .dense import dense_backward, dense_forward
+from .importance import importance_gradient, importance_weights, log_sigma_backward, log_weights
 from .latents import gaussian_kl_backward, gaussian_kl_forward, reparameterize_backward, reparameterize_forward
 from .likelihoods import bernoulli_nll, gaussian_nll
 from .optimizers import adam_update, clip_norm, sgd_update
@@ -33,6 +35,10 @@ __all__ = [
     "gaussian_kl_backward",
     "gaussian_kl_forward",
     "gaussian_nll",
+    "importance_gradient",
+    "importance_weights",
+    "log_sigma_backward",
+    "log_weights",
     "reparameterize_backward",
     "reparameterize_forward",
     "sgd_update",

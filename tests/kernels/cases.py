@@ -9,6 +9,7 @@ ELEMENTARY eps.
 
 import numpy as np
 
+from minivae.kernels import naive
 from minivae.kernels.naive import ACTIVATIONS, PIXELS, SCALES
 
 ELEMENTARY = 8
@@ -35,8 +36,6 @@ def dense_shapes(rng):
 
 
 def activated(x, weight, bias, activation):
-    from minivae.kernels import naive
-
     y = np.empty((x.shape[0], weight.shape[1]))
     naive.dense_forward(x, weight, bias, activation, y)
     return y.astype(x.dtype)
@@ -189,6 +188,57 @@ def gaussian_nll(dtype, rng):
                 dlog_sigma = output(1, dtype)
                 bounds[6] = eps(dtype) * (features + len(mean) + ELEMENTARY) * (weight * (squares + features)).sum()
         yield [x, mean, log_sigma, weight, nll, gradient, dlog_sigma], bounds
+
+
+def log_weights(dtype, rng):
+    for mu, rho, noise, scale, samples in posteriors(dtype, rng):
+        z = matrix(rng, noise.shape, dtype)
+        nll = matrix(rng, len(noise), dtype, 50.0)
+        log_sigma = np.repeat(np.log(true_sigma(rho, scale)), samples, 0)
+        size = np.abs(nll) + (noise.astype(np.float64) ** 2 + z.astype(np.float64) ** 2 + np.abs(log_sigma) + 1).sum(1)
+        bound = eps(dtype) * (mu.shape[1] + ELEMENTARY) * size
+        sigma = true_sigma(rho, scale).astype(dtype)
+        yield [nll, rho, sigma, noise, z, scale, output(len(noise), dtype)], {6: bound}
+
+
+def importance_weights(dtype, rng):
+    for n, outer, inner in ((1, 1, 1), (3, 1, 5), (2, 4, 1), (4, 3, 2), (2, 5, 33)):
+        for pooled, squared, spread in ((False, False, 2.0), (False, True, 2.0), (True, False, 40.0)):
+            rows = n * outer * inner
+            log_weight = matrix(rng, rows, dtype, spread) - np.dtype(dtype).type(90)
+            # exponents are differences of numbers of about this size, and their roundings are relative errors of exp
+            relative = eps(dtype) * (inner * outer + 4 * ELEMENTARY + 8 * np.abs(log_weight).max())
+            exact = [np.empty(size) for size in (n, rows, rows, rows)]
+            naive.importance_weights(log_weight.astype(np.float64), outer, pooled, squared, *exact)
+            loss, weight, latent_weight, ratio = exact
+            bounds = {
+                4: relative * (1 + np.abs(loss)),
+                5: relative * weight,
+                6: relative * latent_weight,
+                7: relative * ratio,
+            }
+            outputs = [output(n, dtype), *(output(rows, dtype) for _ in range(3))]
+            yield [log_weight, outer, pooled, squared, *outputs], bounds
+
+
+def importance_gradient(dtype, rng):
+    for mu, rho, noise, scale, _ in posteriors(dtype, rng):
+        sigma = np.maximum(true_sigma(rho, scale), 1e-3).astype(dtype)
+        z, dz = matrix(rng, noise.shape, dtype), matrix(rng, noise.shape, dtype)
+        latent_weight, ratio = np.abs(matrix(rng, len(z), dtype)), np.abs(matrix(rng, len(z), dtype, 3.0))
+        for path in (False, True):
+            slope = np.abs(z) + path * np.abs(noise) / np.repeat(sigma, len(z) // len(mu), 0)
+            bound = 6 * eps(dtype) * (ratio[:, None] * np.abs(dz) + latent_weight[:, None] * slope)
+            yield [z, noise, sigma, latent_weight, ratio, path, dz.copy()], {6: bound}
+
+
+def log_sigma_backward(dtype, rng):
+    for _, rho, _, scale, _ in posteriors(dtype, rng):
+        sigma = true_sigma(rho, scale).astype(dtype)
+        weight = np.abs(matrix(rng, len(rho), dtype))
+        drho = matrix(rng, rho.shape, dtype)
+        bound = 2 * eps(dtype) * ELEMENTARY * (np.abs(drho) + weight[:, None])
+        yield [rho, sigma, weight, scale, drho], {4: bound}
 
 
 def clip_norm(dtype, rng):

@@ -283,7 +283,7 @@ def test_a_config_from_a_stranger(tmp_path, whole, capsys):
     good = json.loads((whole / "config.json").read_text())
     paths = [(key,) for key in good] + [(key, inner) for key in ("data", "model", "training") for inner in good[key]]
     for path in paths:
-        for value in (None, {}, -1, "x", 1e400, "absent"):
+        for value in (None, {}, "x", 1e400, "absent"):
             config = json.loads(json.dumps(good))
             at = config
             for key in path[:-1]:

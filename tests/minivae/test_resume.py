@@ -79,13 +79,13 @@ def test_early_stopping_goes_on_with_its_best(tmp_path):
     assert states[-1].finished
     for state in states[:-1:3]:
         checkpoint.save(tmp_path / "c.npz", whole, state)
-        again, loaded, _ = checkpoint.load_state(tmp_path / "c.npz")
+        again, loaded, _ = checkpoint.load_state(tmp_path / "c.npz", "numpy")
         went_on = run(again, start=loaded) if loaded.history.epochs < history.epochs else history
         assert went_on["validation_loss"] == history["validation_loss"]
         if went_on is not history:
             np.testing.assert_array_equal(again.store.flat, whole.store.flat)
     checkpoint.save(tmp_path / "c.npz", whole, states[-1])
-    best, loaded, _ = checkpoint.load_state(tmp_path / "c.npz")
+    best, loaded, _ = checkpoint.load_state(tmp_path / "c.npz", "numpy")
     np.testing.assert_array_equal(best.store.flat, whole.store.flat)
     assert same_state(loaded, states[-1])
     with pytest.raises(ValueError, match="start: got 'a run that stopped early'"):

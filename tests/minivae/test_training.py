@@ -55,7 +55,7 @@ def test_the_first_ten_steps_are_pinned(backend):
     losses = []
     for number in range(10):
         step(number)
-        losses.append(float(step.totals[3]))
+        losses.append(float(step.tally.terms[3]))
     np.testing.assert_allclose(losses, TRAJECTORY, rtol=1e-9)
 
 

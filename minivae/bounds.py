@@ -1,0 +1,114 @@
+"""Tighter bounds than the ELBO, from K draws of z for each example, and the gradients that go with them.
+
+With the weights w_k = p(x, z_k) / q(z_k|x), z_k = mu + sigma * noise_k drawn from q(z|x),
+
+    L_K = log (1/K) sum_k w_k,    log p(x) >= E[L_(K+1)] >= E[L_K] >= E[L_1] = ELBO
+
+(Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", arXiv:1509.00519, theorem 1). The loss is the mean
+of -L_K over the batch, in nats per example. Let u_k = w_k / sum_l w_l. Then -dL_K = -sum_k u_k dlog w_k, and as
+
+    log w = -nll(x, z) + log p(z) - log q(z|x)
+          = -nll(x, mu + sigma noise) - (mu + sigma noise)^2 / 2 + noise^2 / 2 + log sigma + constant
+
+the decoder's parameters (theta) get sum_k u_k dnll_k. For those of the encoder (phi) there are several ways down, all
+through the same backward pass with different row weights c_k:
+
+    dz_k = c_k * (dnll_k/dz + z_k  [- noise_k / sigma])
+    dmu = sum_k dz_k,    dsigma = sum_k dz_k noise_k  [- sum_k c_k / sigma]
+
+"iwae"   c = u, last bracket: the gradient of the bound by mu and sigma.
+"stl"    c = u, first bracket: sticking the landing. The score d log q(z|x)/dphi at fixed z is left out of d log w; its
+         mean is zero for K = 1, and then what is left is zero for every draw where q is the true posterior. For K > 1
+         it is biased. Roeder, Wu and Duvenaud, arXiv:1703.09194, section 3 and 5.
+"dreg"   c = u^2, first bracket: doubly reparameterized. What sticking the landing leaves out is put back by
+         reparameterizing the score term again, which turns u into u^2: unbiased for every K. Tucker, Lawson, Gu and
+         Maddison, arXiv:1810.04152, equation 8.
+"miwae"  the mean of M bounds of K draws each, gradient as "iwae" (M is `outer`).
+"piwae"  theta gets the gradient of L_(M K), phi that of "miwae": theta gains from many draws in one bound, phi loses by
+         it. Rainforth et al., "Tighter variational bounds are not necessarily better", arXiv:1802.04537, section 5.
+
+"elbo" with K draws is the mean of K single-draw losses with the KL in closed form; it needs nothing of this file.
+"""
+
+from typing import NamedTuple
+
+from .errors import expect, expect_choice, expect_integer
+from .parameters import RowBuffers
+
+
+class Gradient(NamedTuple):
+    """pooled: theta's bound takes all M K draws together. squared: c = u^2. path: log q only through z."""
+
+    pooled: bool
+    squared: bool
+    path: bool
+
+
+GRADIENTS = {
+    "iwae": Gradient(pooled=False, squared=False, path=False),
+    "stl": Gradient(pooled=False, squared=False, path=True),
+    "dreg": Gradient(pooled=False, squared=True, path=True),
+    "piwae": Gradient(pooled=True, squared=False, path=False),
+    "miwae": Gradient(pooled=False, squared=False, path=False),
+}
+OBJECTIVES = ("elbo", *GRADIENTS)
+ONE_GROUP = ("elbo", "iwae")
+
+
+def check_objective(objective, samples, outer, beta):
+    """Raises ValueError for an objective, or counts, that make no bound."""
+    expect_choice("objective", objective, OBJECTIVES)
+    expect_integer("samples", samples, 1)
+    expect_integer("outer", outer, 1)
+    expect(
+        outer == 1 or objective not in ONE_GROUP, "outer", outer, f"1 with objective {objective!r}; miwae has groups"
+    )
+    expect(beta == 1 or objective == "elbo", "beta", beta, f"1 with objective {objective!r}: it would bound nothing")
+
+
+class ImportanceWeighted:
+    """The loss -L_K of each example, and its gradient's way from dz to mu and rho.
+
+    Parameters
+    ----------
+    objective : a key of GRADIENTS
+    outer : M, the number of groups of draws; K follows from the rows
+
+    Attributes
+    ----------
+    loss : (n,), nats, of the last forward pass: to be averaged over the batch
+    weight : (n * M * K,), what each row's nll counts for in the decoder's gradient
+    """
+
+    def __init__(self, objective, outer, scale, *, dtype, backend):
+        self.gradient, self.outer, self.scale, self.backend = GRADIENTS[objective], outer, scale, backend
+        self._buffers = RowBuffers(backend, dtype)
+        self.loss = self.weight = None
+
+    def forward(self, nll, sampler):
+        """loss (n,) from nll (n * M * K,) and the sampler that drew z."""
+        rows, n = nll.shape[0], sampler.sigma.shape[0]
+        expect(rows % (n * self.outer) == 0, "noise", f"{rows} rows", f"a multiple of {n} x {self.outer} (outer) rows")
+        log_weight, self.weight = self._buffers("log_weight", rows), self._buffers("weight", rows)
+        self._latent_weight, self._ratio = self._buffers("latent_weight", rows), self._buffers("ratio", rows)
+        self.loss = self._buffers("loss", n)
+        self._sampler = sampler
+        backend, (pooled, squared, _) = self.backend, self.gradient
+        backend.log_weights(nll, sampler.rho, sampler.sigma, sampler.noise, sampler.z, self.scale, log_weight)
+        backend.importance_weights(
+            log_weight, self.outer, pooled, squared, self.loss, self.weight, self._latent_weight, self._ratio
+        )
+        return self.loss
+
+    def backward(self, dz, example_weight, dmu, drho):
+        """dmu and drho (n, latent), assigned, from dz (n * M * K, latent) as the decoder's backward pass gives it.
+
+        dz is overwritten. example_weight (n,) is 1/n for each example: what the c of its draws add up to.
+        """
+        sampler, path = self._sampler, self.gradient.path
+        self.backend.importance_gradient(
+            sampler.z, sampler.noise, sampler.sigma, self._latent_weight, self._ratio, path, dz
+        )
+        sampler.backward(dz, dmu, drho)
+        if not path:
+            self.backend.log_sigma_backward(sampler.rho, sampler.sigma, example_weight, self.scale, drho)

@@ -1,0 +1,47 @@
+"""Estimators of the gradient of E_q[f(z)] by the parameters of q, each written by hand.
+
+The common interface, stated once:
+
+    estimator(f, q, rng, samples) -> (samples, parameters) float64
+
+Row s is an estimate from one draw of its own, so the mean over rows is the estimate from all of them and the variance
+over rows is the variance that a single draw has. Column p is the derivative by `q.names[p]`.
+
+* f is a function with a derivative: `f(z)` and `f.derivative(z)`, elementwise for z (samples,); for a `Categorical` q,
+  f takes points of the simplex (samples, categories) to (samples,) and its derivative has the shape of the points. Only
+  the estimators that say so use the derivative. `functions.py` has some whose expectations are known exactly.
+* q is one of `Normal`, `Gamma`, `Beta`, `Categorical` in `distributions.py`.
+* rng is a `numpy.random.Generator`: the only randomness.
+
+    estimator                 for q               needs f'   unbiased       source
+    score_function            all of them         no         yes            Williams 1992
+      with baseline=          all of them         no         yes            Williams 1992; Greensmith et al. 2004
+    pathwise                  Normal              yes        yes            Kingma, Welling 2013; Rezende et al. 2014
+    measure_valued            Normal              no         yes            Pflug 1989; Mohamed et al. 2019
+    implicit                  Gamma, Beta         yes        yes            Figurnov, Mohamed, Mnih 2018
+    gumbel_softmax            Categorical         yes        no             Jang et al. 2016; Maddison et al. 2016
+    straight_through          Categorical         yes        no             Bengio et al. 2013
+    straight_through_gumbel   Categorical         yes        no             Jang et al. 2016
+
+Survey: Mohamed, Rosca, Figurnov and Mnih, "Monte Carlo gradient estimation in machine learning" (arXiv:1906.10652).
+"""
+
+from .continuous import measure_valued, optimal_baseline, pathwise, score_function
+from .discrete import gumbel_softmax, straight_through, straight_through_gumbel
+from .distributions import Beta, Categorical, Gamma, Normal
+from .implicit import implicit
+
+__all__ = [
+    "Beta",
+    "Categorical",
+    "Gamma",
+    "Normal",
+    "gumbel_softmax",
+    "implicit",
+    "measure_valued",
+    "optimal_baseline",
+    "pathwise",
+    "score_function",
+    "straight_through",
+    "straight_through_gumbel",
+]

@@ -1,0 +1,69 @@
+"""Score function, pathwise and measure-valued estimators."""
+
+import numpy as np
+
+from ..errors import expect
+from .distributions import Normal
+
+
+def score_function(f, q, rng, samples, baseline=0.0):
+    """(f(z) - baseline) * d log q(z) / d parameter. Uses no derivative of f.
+
+    Derivation: d/dt int q f = int (dq/dt) f, and dq/dt = q dlog q/dt. The score has mean zero, as int dq/dt = d1/dt =
+    0, so any constant may be taken off f: the mean stays, the variance does not. `baseline` is a number or one for each
+    parameter, (parameters,); it must not depend on the draws used here.
+
+    Source: Williams, "Simple statistical gradient-following algorithms for connectionist reinforcement learning"
+    (1992).
+    """
+    z = q.sample(rng, samples)
+    return (f(z)[:, None] - np.asarray(baseline)) * q.score(z)
+
+
+def optimal_baseline(f, q, rng, samples):
+    """The constants that make `score_function` vary least, E[f s^2] / E[s^2] for score s, from draws; (parameters,).
+
+    Derivation: Var[(f - b) s] = E[(f - b)^2 s^2] - (E[f s])^2, a parabola in b whose derivative vanishes there.
+    Source: Greensmith, Bartlett and Baxter, "Variance reduction techniques for gradient estimates in reinforcement
+    learning" (2004), theorem 8.
+    """
+    z = q.sample(rng, samples)
+    square = q.score(z) ** 2
+    return (f(z)[:, None] * square).mean(axis=0) / square.mean(axis=0)
+
+
+def pathwise(f, q, rng, samples):
+    """f'(z) and f'(z) * noise, for z = mu + sigma * noise: the reparameterization trick (`reparam.py`).
+
+    Derivation: E_q[f(z)] = E[f(mu + sigma noise)] with noise ~ N(0, 1) whatever mu and sigma are, and the derivative
+    goes inside for an f that has one almost everywhere and no jumps.
+    Source: Kingma and Welling (arXiv:1312.6114), section 2.4; Rezende, Mohamed and Wierstra (arXiv:1401.4082).
+    """
+    expect(isinstance(q, Normal), "q", q, "a Normal")
+    noise = rng.standard_normal(samples)
+    slope = f.derivative(q.mu + q.sigma * noise)
+    return np.stack([slope, slope * noise], axis=1)
+
+
+def measure_valued(f, q, rng, samples):
+    """Differences of f at two coupled draws. Uses no derivative of f, which may have jumps; two evaluations a
+    parameter.
+
+    Derivation: dq/dparameter is a constant times the difference of two densities. For N(mu, sigma^2):
+
+        dq/dmu     = (q+ - q-) / (sigma sqrt(2 pi)),    q+-: mu +- sigma w,  w ~ Rayleigh, density w exp(-w^2/2), w > 0
+        dq/dsigma  = (qm - q) / sigma,                  qm: mu + sigma m,  m ~ density m^2 exp(-m^2/2) / sqrt(2 pi)
+
+    Coupling: one w serves both sides, and m u with u uniform on (0, 1) is a standard normal, so mu + sigma m u is the
+    draw from q that goes with mu + sigma m. Uncoupled draws would be as unbiased and vary more.
+    Source: Pflug, "Sampling derivatives of probabilities" (1989); Mohamed et al. (arXiv:1906.10652), section 6, table
+    1.
+    """
+    expect(isinstance(q, Normal), "q", q, "a Normal")
+    w = np.sqrt(2 * rng.standard_exponential(samples))
+    # |m| is Maxwell distributed: m^2 / 2 ~ Gamma(3/2)
+    m = np.sqrt(2 * rng.standard_gamma(1.5, samples)) * rng.choice((-1.0, 1.0), samples)
+    u = rng.random(samples)
+    dmu = (f(q.mu + q.sigma * w) - f(q.mu - q.sigma * w)) / (q.sigma * np.sqrt(2 * np.pi))
+    dsigma = (f(q.mu + q.sigma * m) - f(q.mu + q.sigma * m * u)) / q.sigma
+    return np.stack([dmu, dsigma], axis=1)

@@ -1,0 +1,20 @@
+"""The sampling laboratory: experiments that set what is measured beside what theory says. `minivae lab` runs them.
+
+Each experiment is a module with `run(folder, seed, progress)`, which writes NAME.csv and NAME.png into the folder and
+returns the lines that say what came out. The lesson that goes with them is docs/backprop-through-sampling.md.
+"""
+
+import importlib
+
+EXPERIMENTS = {
+    "variance": "gradient estimators: measured variances against the closed forms",
+    "bounds": "bounds by K, and the signal-to-noise ratio of their gradients",
+    "collapse": "what four common mistakes do to training",
+    "sigma": "softplus against exp as the way from rho to sigma",
+    "exercises": "answers to the exercises of the lesson",
+}
+
+
+def run(name, folder, seed=0, progress=None):
+    """Runs one experiment; returns its lines of results."""
+    return importlib.import_module(f".{name}", __package__).run(folder, seed, progress)

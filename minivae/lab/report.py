@@ -1,0 +1,49 @@
+"""What the experiments share: a progress bar, CSV tables, panels with curves."""
+
+import csv
+import io
+import sys
+
+from tqdm import tqdm
+
+from ..plotting import style
+from ..run import write_text
+
+COLOURS = (style.CLASS_COLOURS[0], style.CLASS_COLOURS[1], style.CLASS_COLOURS[3], style.CLASS_COLOURS[4], style.INK)
+MEASURED = "points: measured; lines: exact"
+
+
+def bar(items, label, progress=None):
+    show = sys.stderr.isatty() if progress is None else progress
+    return tqdm(items, desc=label, leave=False, disable=not show)
+
+
+def write_table(path, rows):
+    """A CSV file from dicts with the same keys; floats with seven digits."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: f"{value:.7g}" if isinstance(value, float) else value for key, value in row.items()})
+    write_text(path, text.getvalue())
+
+
+def panel(axes, title, xlabel, ylabel, *, logx=False, logy=False):
+    """Quiet axes with the scales asked for."""
+    style.style_axes(axes, title, xlabel=xlabel, ylabel=ylabel)
+    if logx:
+        axes.set_xscale("log")
+    if logy:
+        axes.set_yscale("log")
+    axes.minorticks_off()
+
+
+def exact_and_measured(axes, x_exact, exact, x, measured, colour, label=None):
+    """The exact curve as a line, what was measured as points on it."""
+    axes.plot(x_exact, exact, color=colour, linewidth=1.4, label=label)
+    axes.plot(x, measured, "o", color=colour, markersize=4, markeredgecolor="white", markeredgewidth=0.5)
+
+
+def legend(axes, **options):
+    settings = {"fontsize": style.TICK, "frameon": False, "labelcolor": style.INK, "handlelength": 1.5}
+    axes.legend(**(settings | options))
