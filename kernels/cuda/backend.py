@@ -66,6 +66,22 @@ def gaussian_nll(x, mean, log_sigma, weight, nll, dmean, dlog_sigma):
     launches.gaussian_nll(x, mean, log_sigma, weight, nll, dmean, dlog_sigma)
 
 
+def log_weights(nll, rho, sigma, noise, z, scale, log_weight):
+    launches.log_weights(nll, rho, sigma, noise, z, scale, log_weight)
+
+
+def importance_weights(log_weight, outer, pooled, squared, loss, weight, latent_weight, ratio):
+    launches.importance_weights(log_weight, outer, pooled, squared, loss, weight, latent_weight, ratio)
+
+
+def importance_gradient(z, noise, sigma, latent_weight, ratio, path, dz):
+    launches.importance_gradient(z, noise, sigma, latent_weight, ratio, path, dz)
+
+
+def log_sigma_backward(rho, sigma, weight, scale, drho):
+    launches.log_sigma_backward(rho, sigma, weight, scale, drho)
+
+
 def clip_norm(gradient, limit, norm):
     launches.clip_norm(gradient, limit, norm)
 

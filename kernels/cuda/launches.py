@@ -11,6 +11,12 @@ import numpy as np
 from . import runtime
 from .constants import FLAT_BLOCKS, FLAT_THREADS, PRODUCT_THREADS, ROW_BLOCKS, ROW_THREADS, VECTOR
 from .data import batch_kernel, gather_kernel, normal_kernel
+from .estimators import (
+    importance_gradient_kernel,
+    importance_weights_kernel,
+    log_sigma_backward_kernel,
+    log_weights_kernel,
+)
 from .likelihoods import bernoulli_kernel, gaussian_kernel
 from .optimizers import adam_kernel, sgd_kernel
 from .plans import plans
@@ -150,6 +156,26 @@ def gaussian_nll(x, mean, log_sigma, weight, nll, dmean, dlog_sigma, batch=None)
     )
     kernel = gaussian_kernel(dtype, value, gradient, slope, batch is not None)
     _row_launch(kernel, rows, *arrays, rows // x.shape[0], *_batch_arguments(batch, dtype))
+
+
+def log_weights(nll, rho, sigma, noise, z, scale, log_weight):
+    kernel = log_weights_kernel(scale, _name(nll))
+    _flat_launch(kernel, nll.shape[0], nll, rho, sigma, noise, z, log_weight)
+
+
+def importance_weights(log_weight, outer, pooled, squared, loss, weight, latent_weight, ratio):
+    kernel = importance_weights_kernel(_name(loss), bool(pooled), bool(squared))
+    _flat_launch(kernel, loss.shape[0], log_weight, int(outer), loss, weight, latent_weight, ratio)
+
+
+def importance_gradient(z, noise, sigma, latent_weight, ratio, path, dz):
+    kernel = importance_gradient_kernel(_name(z), bool(path))
+    _flat_launch(kernel, _size(z), z, noise, sigma, latent_weight, ratio, dz)
+
+
+def log_sigma_backward(rho, sigma, weight, scale, drho):
+    kernel = log_sigma_backward_kernel(scale, _name(sigma))
+    _flat_launch(kernel, _size(rho), rho, sigma, weight, drho)
 
 
 def accumulate(nll, kl, beta, totals, clock):
