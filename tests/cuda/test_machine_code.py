@@ -27,7 +27,7 @@ REGISTERS = {
     "bernoulli_nll": 96,
     "gaussian_nll": 96,
     "log_weights": 64,
-    "importance_weights": 64,
+    "importance_weights": 168,
     "importance_gradient": 48,
     "log_sigma_backward": 48,
     "accumulate_batch": 48,
