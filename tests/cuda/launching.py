@@ -60,7 +60,7 @@ def train(backend, steps=9, **options):
         if number % step.batches == 0:
             step.shuffle(number // step.batches)
         step(number)
-    return backend.to_host(model.store.flat), backend.to_host(step.totals)
+    return backend.to_host(model.store.flat), backend.to_host(step.tally.terms)
 
 
 def default_step(batch_size=128):
