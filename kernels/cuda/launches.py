@@ -11,7 +11,12 @@ import numpy as np
 from . import runtime
 from .constants import FLAT_BLOCKS, FLAT_THREADS, PRODUCT_THREADS, ROW_BLOCKS, ROW_THREADS, VECTOR
 from .data import batch_kernel, gather_kernel, normal_kernel
-from .importance import gradient_kernel, log_sigma_kernel, log_weight_kernel, weight_kernel
+from .estimators import (
+    importance_gradient_kernel,
+    importance_weights_kernel,
+    log_sigma_backward_kernel,
+    log_weights_kernel,
+)
 from .likelihoods import bernoulli_kernel, gaussian_kernel
 from .optimizers import adam_kernel, sgd_kernel
 from .plans import plans
@@ -153,29 +158,29 @@ def gaussian_nll(x, mean, log_sigma, weight, nll, dmean, dlog_sigma, batch=None)
     _row_launch(kernel, rows, *arrays, rows // x.shape[0], *_batch_arguments(batch, dtype))
 
 
-def accumulate(nll, kl, beta, totals, clock):
-    flat_kl, examples, *rest = _batch_arguments((kl, beta, totals, clock), _name(kl))
-    _row_launch(accumulate_batch, nll.shape[0], nll, flat_kl, examples, nll.shape[0] // examples, *rest)
-
-
 def log_weights(nll, rho, sigma, noise, z, scale, log_weight):
-    kernel = log_weight_kernel(scale, _name(z))
+    kernel = log_weights_kernel(scale, _name(nll))
     _flat_launch(kernel, nll.shape[0], nll, rho, sigma, noise, z, log_weight)
 
 
 def importance_weights(log_weight, outer, pooled, squared, loss, weight, latent_weight, ratio):
-    kernel = weight_kernel(bool(pooled), bool(squared), _name(log_weight))
+    kernel = importance_weights_kernel(_name(loss), bool(pooled), bool(squared))
     _flat_launch(kernel, loss.shape[0], log_weight, int(outer), loss, weight, latent_weight, ratio)
 
 
 def importance_gradient(z, noise, sigma, latent_weight, ratio, path, dz):
-    kernel = gradient_kernel(bool(path), _name(z))
+    kernel = importance_gradient_kernel(_name(z), bool(path))
     _flat_launch(kernel, _size(z), z, noise, sigma, latent_weight, ratio, dz)
 
 
 def log_sigma_backward(rho, sigma, weight, scale, drho):
-    kernel = log_sigma_kernel(scale, _name(sigma))
-    _flat_launch(kernel, _size(sigma), rho, sigma, weight, drho)
+    kernel = log_sigma_backward_kernel(scale, _name(sigma))
+    _flat_launch(kernel, _size(rho), rho, sigma, weight, drho)
+
+
+def accumulate(nll, kl, beta, totals, clock):
+    flat_kl, examples, *rest = _batch_arguments((kl, beta, totals, clock), _name(kl))
+    _row_launch(accumulate_batch, nll.shape[0], nll, flat_kl, examples, nll.shape[0] // examples, *rest)
 
 
 def clip_norm(gradient, limit, norm):

@@ -24,8 +24,12 @@ REGISTERS = {
     "dense_backward": 128,
     "posterior_forward": 64,
     "posterior_backward": 64,
-    "bernoulli_nll": 64,
-    "gaussian_nll": 64,
+    "bernoulli_nll": 96,
+    "gaussian_nll": 96,
+    "log_weights": 64,
+    "importance_weights": 168,
+    "importance_gradient": 48,
+    "log_sigma_backward": 48,
     "accumulate_batch": 48,
     "norm": 48,
     "scale": 32,
@@ -35,10 +39,6 @@ REGISTERS = {
     "gather_and_normal": 64,
     "standard_normal": 48,
     "tick_clock": 16,
-    "log_weights": 64,
-    "importance_weights": 64,
-    "importance_gradient": 48,
-    "log_sigma_backward": 48,
 }
 # Static shared memory in bytes that each kernel may use: a multiprocessor of an H100 has 228 KB.
 SHARED = {"dense_forward": 36 * 1024, "dense_backward": 36 * 1024}

@@ -1,0 +1,120 @@
+"""Importance-weighted bounds and their gradients: a thread for each row, example or element."""
+
+import functools
+import math
+
+from numba import cuda
+
+from ..naive import LARGEST_LOG_RATIO
+from .scalars import functions
+
+device = cuda.jit(device=True)
+
+
+@functools.cache
+def log_weights_kernel(scale, dtype):
+    f = functions(dtype)
+    half, log_sigma_softplus, softplus_scale = f.half, f.log_sigma_softplus, scale == "softplus"
+
+    @cuda.jit
+    def log_weights(nll, rho, sigma, noise, z, log_weight):
+        n, latent = rho.shape
+        rows = nll.shape[0]
+        for row in range(cuda.grid(1), rows, cuda.gridsize(1)):
+            i = row // (rows // n)
+            total = -nll[row]
+            for j in range(latent):
+                log_sigma = rho[i, j]
+                if softplus_scale:
+                    log_sigma = log_sigma_softplus(log_sigma, sigma[i, j])
+                a, b = noise[row, j], z[row, j]
+                total += half * (a - b) * (a + b) + log_sigma
+            log_weight[row] = total
+
+    return log_weights
+
+
+@functools.cache
+def importance_weights_kernel(dtype, pooled, squared):
+    """One thread for each example: a few passes over its samples, which lie next to each other."""
+    f = functions(dtype)
+    real, zero, two, most = f.real, f.zero, f.real(2), f.real(LARGEST_LOG_RATIO)
+
+    @device
+    def log_mean_exp(values, first, count):
+        top = values[first]
+        for s in range(first + 1, first + count):
+            top = max(top, values[s])
+        if not math.isfinite(top):
+            return top
+        total = zero
+        for s in range(first, first + count):
+            total += real(math.exp(values[s] - top))
+        return top + real(math.log(total / real(count)))
+
+    @cuda.jit
+    def importance_weights(log_weight, outer, loss, weight, latent_weight, ratio):
+        n = loss.shape[0]
+        samples = log_weight.shape[0] // n
+        inner = samples // outer
+        log_inner = real(math.log(real(inner)))
+        log_groups, log_rows = real(math.log(real(n * outer))), real(math.log(real(n * samples)))
+        for i in range(cuda.grid(1), n, cuda.gridsize(1)):
+            pool = zero
+            if pooled:
+                pool = log_mean_exp(log_weight, i * samples, samples)
+            total = zero
+            for group in range(outer):
+                first = i * samples + group * inner
+                mean = log_mean_exp(log_weight, first, inner)
+                total += mean
+                for row in range(first, first + inner):
+                    log_u = log_weight[row] - mean - log_inner
+                    log_latent = (two * log_u if squared else log_u) - log_groups
+                    log_all = log_u - log_groups
+                    if pooled:
+                        log_all = log_weight[row] - pool - log_rows
+                    log_ratio = min(log_latent - log_all, most)
+                    weight[row] = real(math.exp(log_latent - log_ratio))
+                    latent_weight[row] = real(math.exp(log_latent))
+                    ratio[row] = real(math.exp(log_ratio))
+            loss[i] = -pool if pooled else -total / real(outer)
+
+    return importance_weights
+
+
+@functools.cache
+def importance_gradient_kernel(dtype, path):
+    @cuda.jit
+    def importance_gradient(z, noise, sigma, latent_weight, ratio, dz):
+        rows, latent = z.shape
+        samples = rows // sigma.shape[0]
+        for e in range(cuda.grid(1), rows * latent, cuda.gridsize(1)):
+            row, j = e // latent, e % latent
+            slope = z[row, j]
+            if path:
+                slope -= noise[row, j] / sigma[row // samples, j]
+            dz[row, j] = ratio[row] * dz[row, j] + latent_weight[row] * slope
+
+    return importance_gradient
+
+
+@functools.cache
+def log_sigma_backward_kernel(scale, dtype):
+    f = functions(dtype)
+    one, sigmoid, relative_slope_softplus, softplus_scale = (
+        *(f.one, f.sigmoid, f.relative_slope_softplus),
+        scale == "softplus",
+    )
+
+    @cuda.jit
+    def log_sigma_backward(rho, sigma, weight, drho):
+        n, latent = rho.shape
+        for e in range(cuda.grid(1), n * latent, cuda.gridsize(1)):
+            i, j = e // latent, e % latent
+            relative = one
+            if softplus_scale:
+                relative = relative_slope_softplus(rho[i, j], sigma[i, j], sigmoid(rho[i, j]))
+            drho[i, j] -= weight[i] * relative
+
+    return log_sigma_backward
