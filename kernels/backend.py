@@ -7,9 +7,13 @@ from . import naive
 
 # name: (module, what it needs, packages it imports). In order of preference: "auto" takes the first that is available.
 BACKENDS = {
+    "cuda": ("cuda.backend", "an NVIDIA GPU with its driver, and numba-cuda: pip install 'minivae[cuda]'"),
     "cpu": ("cpu", "Numba", "numba"),
     "numpy": ("numpy_backend", "NumPy"),
 }
+
+# Modules with a function why_not(): what a backend misses that is no package, or None.
+PROBES = {"cuda": "cuda.probe"}
 
 # The kernels: the public functions of the specification that are defined there.
 CONTRACT = tuple(
@@ -29,13 +33,15 @@ def _load(name):
 
 
 def available_backends():
-    """The names of the backends that can be loaded here, best first. Nothing is imported to find out."""
+    """The names of the backends that can be loaded here, best first. No package is imported to find out."""
     return tuple(name for name in BACKENDS if _present(name))
 
 
 def _present(name):
     module, _, *packages = BACKENDS[name]
     names = [f"{__package__}.{module}", *packages]
+    if name in PROBES and importlib.import_module(f".{PROBES[name]}", __package__).why_not():
+        return False
     return all(importlib.util.find_spec(name) is not None for name in names)
 
 

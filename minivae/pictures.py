@@ -17,6 +17,13 @@ def pixels_phrase(data, pixels):
     return words[pixels] if data.image_shape or pixels != "grey" else "values as they are"
 
 
+def objective_phrase(model):
+    """What the loss of this model is where it is not the negative ELBO; None where it is."""
+    config = model.config
+    groups = f", M = {config['outer']}" if config["outer"] > 1 else ""
+    return None if model.bound is None else f"Loss: minus {config['objective']} bound, K = {config['samples']}{groups}"
+
+
 def draw_all(folder, config, model, data, history):
     """samples.png, reconstructions.png, latent.png and curves.png; returns their paths.
 
@@ -25,7 +32,8 @@ def draw_all(folder, config, model, data, history):
     pixels, seed = config["training"]["pixels"], config["training"]["seed"]
     phrase = pixels_phrase(data, pixels)
     paths = [folder / name for name in ("curves.png", "latent.png")]
-    plotting.plot_history(history, paths[0], beta=model.beta, title=f"Training on {data.name}, {phrase}")
+    title, loss = f"Training on {data.name}, {phrase}", objective_phrase(model)
+    plotting.plot_history(history, paths[0], beta=model.beta, loss=loss, title=title)
     draw_latent(paths[1], model, data, pixels, seed)
     if data.image_shape:
         paths += [folder / "samples.png", folder / "reconstructions.png"]

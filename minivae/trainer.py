@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from . import checkpoint, options, run, training
-from .pictures import draw_all, pixels_phrase
+from .pictures import draw_all, objective_phrase, pixels_phrase
 from .saver import Saver
 from .state import History
 from .vae import VAE
@@ -140,10 +140,7 @@ def _train(args, say, folder, config, data, model, arguments, state):
         say(f"going on after step {state.step:,}, {state.history.epochs} of {arguments['epochs']} epochs are done")
     say(f"nats per example, {pixels_phrase(data, pixels)}:")
     if model.bound is not None:
-        say(
-            f"loss: minus the {spec['objective']} bound, K = {spec['samples']}, M = {spec['outer']}; "
-            "nll and KL are those of the ELBO"
-        )
+        say(f"{objective_phrase(model)}; nll and KL are those of the ELBO")
     equals = "=" if model.bound is None else " "
     say(f"epoch     train  held out  {equals}    nll  +     KL  active  examples/s")
     history = state.history.copy() if state else History()

@@ -8,6 +8,7 @@ Numba notices a changed source file only for the function that is cached, not fo
 entry carries a digest of all sources of this package instead, so a stale kernel cannot be loaded.
 """
 
+import contextlib
 import functools
 import hashlib
 import pathlib
@@ -57,9 +58,15 @@ class _Cache(FunctionCache):
             loaded = super().load_overload(sig, target_context)
         except (pickle.PickleError, EOFError, AttributeError, ImportError, IndexError, ValueError):
             loaded = None  # a damaged file: compile again and replace it
+            self.flush()
         if loaded is None:
             _announce()
         return loaded
+
+    def save_overload(self, sig, data):
+        # a full or vanished disk costs the next start its time, not this run its life
+        with contextlib.suppress(OSError):
+            super().save_overload(sig, data)
 
 
 @functools.cache

@@ -31,13 +31,14 @@ EXTRAS = (
 )
 
 
-def plot_history(history, path=None, *, beta=1.0, title="Training", subtitle=None):
+def plot_history(history, path=None, *, beta=1.0, loss=None, title="Training", subtitle=None):
     """Loss and its two terms against the epoch, in nats per example; below, what else varied.
 
     history : dict of equally long lists: "epoch", "train_loss", "train_nll", "train_kl", and where known
         "validation_loss", "validation_nll", "validation_kl" (None or nan where not measured), "learning_rate",
         "examples_per_second", "active_units", "beta"
     beta : weight of the KL in the loss; a "beta" column in the history takes its place
+    loss : what the loss is, for its panel, where it is not nll + beta KL
 
     First epochs that would squash the rest are left out of the frame, and the picture says so.
     """
@@ -60,6 +61,8 @@ def plot_history(history, path=None, *, beta=1.0, title="Training", subtitle=Non
     names = {"loss": f"Loss = nll + {weight}KL", "nll": "Reconstruction, nll", "kl": "KL(q || prior)"}
     if weight == "":
         names["loss"] += " (negative ELBO)"
+    if loss is not None:
+        names["loss"] = loss
     ends = f"epochs {epochs[0]:g}{DASH}{epochs[-1]:g}" if len(epochs) > 1 else f"epoch {epochs[0]:g}"
     best = _lowest(columns.get("validation_loss"))
     if best is not None and best < len(epochs) - 1:

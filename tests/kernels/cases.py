@@ -282,8 +282,10 @@ def adam_update(dtype, rng):
             correction = (1 - 0.9 ** (step + 1)) / np.sqrt(1 - 0.999 ** (step + 1))
             new_second = np.sqrt(0.999 * second + 0.001 * gradient.astype(np.float64) ** 2) + 1e-9
             update = 1e-3 * (np.abs(first) + np.abs(gradient)) / correction / new_second
+            # 1 - beta^t loses digits where beta^t is near 1, in the specification too
+            cancellation = eps("float64") * (1 / (1 - 0.9 ** (step + 1)) + 1 / (1 - 0.999 ** (step + 1)))
             bounds = {
-                0: eps(dtype) * ELEMENTARY * (np.abs(parameter) + update),
+                0: eps(dtype) * ELEMENTARY * (np.abs(parameter) + update) + cancellation * update,
                 2: eps(dtype) * 4 * scale,
                 3: eps(dtype) * 4 * scale,
             }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minivae as mv
-from minivae import kernels
+from minivae import checkpoint, kernels
 from minivae.bounds import GRADIENTS
 from minivae.cli import main
 from minivae.lab import linear_gaussian
@@ -190,9 +190,9 @@ def test_the_step_allocates_nothing_and_calls_no_kernel_per_draw():
 
 def test_the_command_line_trains_and_measures_a_bound(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    options = ["--data", "rings", "--size", "300", "--hidden", "8", "--latent", "2", "--epochs", "1", "--no-pictures"]
+    options = ["--data", "rings", "--size", "300", "--hidden", "8", "--latent", "2", "--epochs", "1"]
     assert main(["train", *options, "--objective", "dreg", "--samples", "3", "--outer", "2", "--out", "run"]) == 0
-    assert "minus the dreg bound, K = 3, M = 2" in capsys.readouterr().out
+    assert "Loss: minus dreg bound, K = 3, M = 2" in capsys.readouterr().out
     assert mv.VAE.load("run/checkpoint.npz").config["objective"] == "dreg"
     assert main(["evaluate", "run", "--samples", "10", "--examples", "7"]) == 0
     result = json.loads((tmp_path / "run" / "evaluation.json").read_text())
@@ -282,3 +282,18 @@ def test_dreg_is_unbiased_where_sticking_the_landing_is_not():
         errors[objective] = difference.mean(0) / (difference.std(0) / np.sqrt(len(difference)))
     assert np.abs(errors["dreg"]).max() < 3.5
     assert np.abs(errors["stl"]).max() > 20
+
+
+def test_a_run_stopped_within_an_epoch_goes_on_with_its_totals(tmp_path):
+    x = np.random.default_rng(0).random((20, 6))
+    settings = {"epochs": 2, "batch_size": 7, "seed": 9}
+    states, whole = [], model_and_batch(objective="iwae", samples=3)[0]
+    history = mv.fit(whole, x, optimizer=mv.Adam(1e-2), on_checkpoint=states.append, checkpoint_steps=1, **settings)
+    state = next(state for state in states if state.step == 4)
+    again = model_and_batch(objective="iwae", samples=3)[0]
+    checkpoint.save(tmp_path / "state.npz", again, state)
+    model, loaded, _ = checkpoint.load_state(tmp_path / "state.npz", "numpy")
+    resumed = mv.fit(model, x, optimizer=mv.Adam(1e-2), start=loaded, **settings)
+    for column in ("train_loss", "train_nll", "train_kl"):
+        assert resumed[column] == history[column]
+    np.testing.assert_array_equal(model.store.flat, whole.store.flat)

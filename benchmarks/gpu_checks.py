@@ -1,0 +1,162 @@
+"""Whether the CUDA backend is right on this device: what `benchmarks.gpu` does first."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from minivae import VAE, Adam, fit, load_dataset
+from minivae.kernels import CONTRACT, load_backend, naive, philox
+from minivae.kernels.backend import Backend
+from minivae.kernels.cuda import runtime
+from minivae.training import TrainingStep
+from tests.kernels import cases
+from tests.kernels.test_contract import in_float64, run_case
+
+
+def cuda():
+    """The backend, on whatever runtime is in use."""
+    from minivae.kernels.cuda import backend
+
+    return Backend("cuda", backend)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything is done."""
+
+    kernels: tuple = CONTRACT
+    dtypes: tuple = ("float32", "float64")
+    normals: int = 2**22
+    epochs: int = 3
+    train_rows: int = 60_000
+    batch_sizes: tuple = (128, 1024, 8192)
+    features: int = 784
+    hidden: int = 400
+    latent: int = 20
+    products: tuple = field(
+        default=(
+            *((128, 784, 400), (128, 400, 784), (1024, 784, 400), (8192, 784, 400), (8192, 400, 784)),
+            *((512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (4096, 4096, 4096)),
+        )
+    )
+    elements: int = 2**26
+    repeats: int = 30
+
+    @classmethod
+    def quick(cls):
+        return cls(epochs=1, batch_sizes=(128,), products=((128, 784, 400), (4096, 4096, 4096)), repeats=10)
+
+    @classmethod
+    def dry(cls):
+        return cls(
+            kernels=("standard_normal", "gather", "gaussian_kl_backward", "tick"),
+            dtypes=("float32",),
+            normals=2**10,
+            epochs=1,
+            train_rows=0,
+            batch_sizes=(5,),
+            features=12,
+            hidden=8,
+            latent=3,
+            products=((5, 7, 6),),
+            elements=2**10,
+            repeats=1,
+        )
+
+
+def run(sizes):
+    """A list of {name, passed, detail}."""
+    checks = []
+
+    def check(name, function, *arguments):
+        try:
+            passed, detail = function(*arguments)
+        except Exception as error:  # a failure of one check must not hide the others
+            passed, detail = False, f"{type(error).__name__}: {error}"
+        checks.append({"name": name, "passed": bool(passed), "detail": detail})
+
+    for dtype in sizes.dtypes:
+        for kernel in sizes.kernels:
+            check(f"{kernel} {dtype}", kernel_agrees, kernel, dtype)
+    check("noise bits", noise_bits, sizes.normals)
+    check("graph and eager steps", graph_is_eager, sizes)
+    if sizes.train_rows:
+        check("MNIST losses", training_agrees, sizes)
+    return checks
+
+
+def on_device(argument):
+    if not isinstance(argument, np.ndarray):
+        return argument
+    device = runtime.current()
+    if argument.ndim == 2 and not argument.flags.c_contiguous:
+        wide = np.zeros((argument.shape[0], 2 * argument.shape[1]), argument.dtype)
+        wide[:, : argument.shape[1]] = argument
+        return device.from_host(wide)[:, : argument.shape[1]]
+    return device.from_host(argument)
+
+
+def kernel_agrees(kernel, dtype):
+    """Every case of the contract tests; the detail is the largest error in units of the bound."""
+    backend, worst, number = cuda(), 0.0, 0
+    for number, (arguments, bounds) in enumerate(getattr(cases, kernel)(dtype, np.random.default_rng(0)), 1):
+        exact = run_case(getattr(naive, kernel), [in_float64(argument) for argument in arguments])
+        placed = [on_device(argument) for argument in arguments]
+        getattr(backend, kernel)(*placed)
+        for index, bound in bounds.items():
+            got = runtime.current().to_host(placed[index])
+            finite = np.isfinite(exact[index])
+            if not np.array_equal(finite, np.isfinite(got)):
+                return False, f"case {number}, argument {index}: infinite where the specification is not"
+            error = np.abs(np.where(finite, got, 0) - np.where(finite, exact[index], 0))
+            room = bound + (np.finfo(dtype).tiny if got.dtype.kind == "f" else 0)
+            if (error > room).any():
+                return False, f"case {number}, argument {index}: off by {error.max():.3g}"
+            worst = max(worst, float(np.max(error / np.maximum(room, 1e-300))))
+    return True, f"{number} cases, at most {100 * worst:.0f} % of the bound"
+
+
+def noise_bits(count):
+    backend, clock = cuda(), runtime.current().from_host(np.array([7]))
+    noise = backend.zeros((count,), "float32")
+    backend.standard_normal(12345, philox.NOISE, clock, noise)
+    expected = np.empty(count, np.float32)
+    philox.fill_normals(12345, philox.NOISE, 7, expected)
+    got = runtime.current().to_host(noise)
+    different = int((got.view(np.uint32) != expected.view(np.uint32)).sum())
+    return not different, f"{different} of {count} differ, sha256 {hashlib.sha256(got.tobytes()).hexdigest()[:16]}"
+
+
+def make_step(sizes, batch_size, backend):
+    """A training step of the benchmark's model that has been recorded, and its program."""
+    model = VAE(sizes.features, sizes.latent, (sizes.hidden,), backend=backend)
+    data = np.random.default_rng(0).integers(0, 256, (2 * batch_size, sizes.features), dtype=np.uint8)
+    optimizer = Adam()
+    step = TrainingStep(model, data, batch_size, optimizer, "grey", 0)
+    optimizer.plan(1000)
+    step(0)
+    (program,) = step._programs.values()
+    return model, step, program
+
+
+def graph_is_eager(sizes):
+    """The same twenty steps launch by launch and as a graph."""
+    parameters = []
+    for graph in (False, True):
+        model, _, program = make_step(sizes, sizes.batch_sizes[0], cuda())
+        for _ in range(4 if sizes.repeats == 1 else 20):
+            program() if graph else program.launch_each()
+        parameters.append(runtime.current().to_host(model.store.flat))
+    same = np.array_equal(parameters[0].view(np.uint32), parameters[1].view(np.uint32))
+    return same and np.isfinite(parameters[0]).all(), "the same bits" if same else "different parameters"
+
+
+def training_agrees(sizes):
+    """Epochs of MNIST on the device and on the host from the same seed: losses within 0.2 %."""
+    data, losses = load_dataset("mnist").train[: sizes.train_rows], []
+    for backend in (cuda(), load_backend("numpy")):
+        model = VAE(784, backend=backend)
+        losses.append(fit(model, data, epochs=sizes.epochs, progress=False)["train_loss"])
+    apart = max(abs(a - b) / b for a, b in zip(*losses, strict=True))
+    return apart < 2e-3, f"{losses[0]} here, {losses[1]} on the host"

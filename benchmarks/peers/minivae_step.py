@@ -1,0 +1,67 @@
+"""The training step of minivae itself, behind the same protocol as the peers: `minivae_step.py [BACKEND]`."""
+
+import sys
+
+import numpy as np
+import protocol
+
+import minivae as mv
+from minivae.kernels import philox
+
+BACKEND = sys.argv[1] if len(sys.argv) > 1 else "cpu"
+
+
+class Step:
+    def __init__(self, shape):
+        hidden = tuple(shape.hidden)
+        self.model = mv.VAE(shape.features, shape.latent, hidden, scale="exp", backend=BACKEND, seed=shape.seed)
+        self._set(protocol.initial_parameters(shape))
+        backend = self.model.backend
+        optimizer = mv.Adam(learning_rate=1e-3)
+        optimizer.attach(self.model)
+        optimizer.plan(1)
+        x = backend.from_host(protocol.batch(shape))
+        noise = backend.zeros((shape.batch, shape.latent), "float32")
+        totals = backend.zeros((5,), "float64")
+
+        def step():
+            backend.standard_normal(shape.seed, philox.NOISE, optimizer.clock, noise)
+            nll, kl = self.model.pass_down(x, noise)
+            backend.accumulate(nll, kl, 1.0, totals, optimizer.clock)
+            self.model.pass_up()
+            optimizer.update(self.model)
+
+        self.program = backend.record(step)
+
+    def _set(self, parameters):
+        for name, value in parameters.items():
+            self.model.backend.assign(self.model.parameters[name], value)
+
+    def __call__(self):
+        self.program()
+
+    def loss_and_gradients(self, parameters, x, noise):
+        self._set(parameters)
+        loss = self.model.forward(x, noise).loss
+        self.model.backward()
+        gradients = self.model.gradients
+        return loss, {name: np.array(self.model.backend.to_host(value)) for name, value in gradients.items()}
+
+
+def describe():
+    info = {"library": f"minivae {BACKEND}"}
+    if BACKEND == "cpu":
+        import numba
+
+        # a split program chooses the pool, and only then it has a name
+        Step(protocol.as_shape({"features": 200, "hidden": [200], "latent": 20, "batch": 64, "seed": 0}))()
+        info |= {
+            "numba": numba.__version__,
+            "thread layer": numba.threading_layer(),
+            "threads": numba.get_num_threads(),
+        }
+    return info
+
+
+if __name__ == "__main__":
+    protocol.serve(Step, describe)

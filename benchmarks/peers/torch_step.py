@@ -1,0 +1,62 @@
+"""Peer: the training step in PyTorch, eager (the default) or under torch.compile (`--compile`).
+
+Best settings found: weights as (inputs, outputs) for addmm, the fused Adam, gradients set to None between steps.
+"""
+
+import sys
+
+import numpy as np
+import protocol
+import torch
+from torch.nn import functional as F
+
+
+def loss_of(p, x, noise, hidden_layers):
+    h = x
+    for i in range(hidden_layers):
+        h = torch.relu(torch.addmm(p[f"encoder.{i}.bias"], h, p[f"encoder.{i}.weight"]))
+    mu, log_sigma = torch.addmm(p["posterior.bias"], h, p["posterior.weight"]).chunk(2, dim=1)
+    sigma = torch.exp(log_sigma)
+    g = mu + sigma * noise
+    for i in range(hidden_layers):
+        g = torch.relu(torch.addmm(p[f"decoder.{i}.bias"], g, p[f"decoder.{i}.weight"]))
+    logits = torch.addmm(p["likelihood.bias"], g, p["likelihood.weight"])
+    nll = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+    kl = (0.5 * (mu * mu + sigma * sigma - 1) - log_sigma).sum()
+    return (nll + kl) / x.shape[0]
+
+
+class Step:
+    def __init__(self, shape):
+        torch.manual_seed(shape.seed)
+        self.hidden_layers = len(shape.hidden)
+        self.parameters = {
+            name: torch.tensor(value, requires_grad=True) for name, value in protocol.initial_parameters(shape).items()
+        }
+        self.x = torch.tensor(protocol.batch(shape))
+        self.noise_shape = (shape.batch, shape.latent)
+        self.optimizer = torch.optim.Adam(self.parameters.values(), lr=1e-3, fused=True)
+        self.loss_of = torch.compile(loss_of) if "--compile" in sys.argv else loss_of
+
+    def __call__(self):
+        self.optimizer.zero_grad(set_to_none=True)
+        self.loss = self.loss_of(self.parameters, self.x, torch.randn(self.noise_shape), self.hidden_layers)
+        self.loss.backward()
+        self.optimizer.step()
+
+    def loss_and_gradients(self, parameters, x, noise):
+        p = {name: torch.tensor(value, requires_grad=True) for name, value in parameters.items()}
+        loss = self.loss_of(p, torch.tensor(x), torch.tensor(noise), self.hidden_layers)
+        loss.backward()
+        return loss.item(), {name: np.asarray(value.grad) for name, value in p.items()}
+
+
+def describe():
+    return {
+        "library": f"PyTorch {torch.__version__}{' torch.compile' if '--compile' in sys.argv else ' eager'}",
+        "threads": torch.get_num_threads(),
+    }
+
+
+if __name__ == "__main__":
+    protocol.serve(Step, describe)

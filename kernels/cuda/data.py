@@ -1,0 +1,151 @@
+"""Standard normals, and minibatches gathered from the data on the device. A thread makes the four numbers of one block
+of the Philox cipher; both can share a launch.
+"""
+
+import functools
+
+import numpy as np
+from numba import cuda
+
+from .. import philox
+from .scalars import normals
+
+device = cuda.jit(device=True)
+_U = np.uint64
+LOW_HALF, HALF_BITS = philox.LOW_HALF, philox.HALF_BITS
+cipher, normal_pair = normals.philox, normals.normal_pair
+
+
+@device
+def words_of_block(block, seed_low, seed_high, stream, clock):
+    step = _U(clock[0])
+    return cipher(_U(block), step & LOW_HALF, step >> HALF_BITS, stream, seed_low, seed_high)
+
+
+@functools.cache
+def _fill_normals(dtype):
+    real = np.dtype(dtype).type
+
+    @device
+    def fill_normals(block, seed_low, seed_high, stream, clock, noise):
+        """noise (flat): elements 4 block .. 4 block + 3."""
+        first, size = 4 * block, noise.shape[0]
+        if first < size:
+            w0, w1, w2, w3 = words_of_block(block, seed_low, seed_high, stream, clock)
+            a, b = normal_pair(w0, w1)
+            noise[first] = real(a)
+            if first + 1 < size:
+                noise[first + 1] = real(b)
+            if first + 2 < size:
+                c, d = normal_pair(w2, w3)
+                noise[first + 2] = real(c)
+                if first + 3 < size:
+                    noise[first + 3] = real(d)
+
+    return fill_normals
+
+
+@functools.cache
+def _gather_element(data_dtype, dtype, pixels):
+    """The value of one element of x, from what is stored and its random word."""
+    real, is_bytes = np.dtype(dtype).type, data_dtype == "uint8"
+    stored_real = real if is_bytes else np.dtype(data_dtype).type
+    zero, one, scale, half, unit = real(0), real(1), real(255), stored_real(0.5), stored_real(2.0**-24)
+    threshold, dynamic = pixels == "threshold", pixels == "dynamic"
+    byte_half = np.uint8(127)
+    shift8, shift24, bytes_in_one = _U(8), _U(24), _U(255)
+
+    @device
+    def element(stored, word):
+        if threshold:
+            if is_bytes:
+                return one if stored > byte_half else zero
+            return one if stored > half else zero
+        if dynamic:
+            # both sides of u < value are exact: integers for bytes, 24-bit floats times 2^-24 for floats
+            if is_bytes:
+                return one if (word >> shift8) * bytes_in_one < _U(stored) << shift24 else zero
+            return one if stored_real(word >> shift8) * unit < stored else zero
+        if is_bytes:
+            return real(stored) / scale
+        return real(stored)
+
+    return element
+
+
+@functools.cache
+def _gather_block(data_dtype, dtype, pixels):
+    element = _gather_element(data_dtype, dtype, pixels)
+    dynamic = pixels == "dynamic"
+    stream = _U(philox.PIXELS)
+
+    @device
+    def gather_block(block, data, order, clock, batch_size, seed_low, seed_high, x):
+        """Elements 4 block .. 4 block + 3 of x (rows, features), counted in C order."""
+        features = x.shape[1]
+        size = x.shape[0] * features
+        first = 4 * block
+        if first < size:
+            batches = (order.shape[0] + batch_size - 1) // batch_size
+            start = clock[0] % batches * batch_size
+            w0 = w1 = w2 = w3 = _U(0)
+            if dynamic:
+                w0, w1, w2, w3 = words_of_block(block, seed_low, seed_high, stream, clock)
+            i, j = first // features, first % features
+            source = order[start + i]
+            for q in range(4):
+                if first + q < size:
+                    word = w0 if q == 0 else w1 if q == 1 else w2 if q == 2 else w3
+                    x[i, j] = element(data[source, j], word)
+                    j += 1
+                    if j == features and first + q + 1 < size:
+                        i, j = i + 1, 0
+                        source = order[start + i]
+
+    return gather_block
+
+
+@functools.cache
+def normal_kernel(dtype):
+    fill_normals = _fill_normals(dtype)
+
+    @cuda.jit
+    def standard_normal(seed_low, seed_high, stream, clock, noise):
+        blocks = (noise.shape[0] + 3) // 4
+        for block in range(cuda.grid(1), blocks, cuda.gridsize(1)):
+            fill_normals(block, seed_low, seed_high, stream, clock, noise)
+
+    return standard_normal
+
+
+@functools.cache
+def gather_kernel(data_dtype, dtype, pixels):
+    gather_block = _gather_block(data_dtype, dtype, pixels)
+
+    @cuda.jit
+    def gather(data, order, clock, batch_size, seed_low, seed_high, x):
+        blocks = (x.shape[0] * x.shape[1] + 3) // 4
+        for block in range(cuda.grid(1), blocks, cuda.gridsize(1)):
+            gather_block(block, data, order, clock, batch_size, seed_low, seed_high, x)
+
+    return gather
+
+
+@functools.cache
+def batch_kernel(data_dtype, dtype, pixels):
+    """gather and standard_normal in one launch: the blocks of x come first."""
+    gather_block, fill_normals = _gather_block(data_dtype, dtype, pixels), _fill_normals(dtype)
+
+    @cuda.jit
+    def gather_and_normal(
+        data, order, clock, batch_size, seed_low, seed_high, x, noise_seed_low, noise_seed_high, stream, noise
+    ):
+        x_blocks = (x.shape[0] * x.shape[1] + 3) // 4
+        blocks = x_blocks + (noise.shape[0] + 3) // 4
+        for block in range(cuda.grid(1), blocks, cuda.gridsize(1)):
+            if block < x_blocks:
+                gather_block(block, data, order, clock, batch_size, seed_low, seed_high, x)
+            else:
+                fill_normals(block - x_blocks, noise_seed_low, noise_seed_high, stream, clock, noise)
+
+    return gather_and_normal

@@ -1,0 +1,147 @@
+"""The device as the backend sees it: memory, launches, workspaces and graphs, behind one object.
+
+Tests put an object of their own in its place (`use`), which launches the same kernels in a simulator or as PTX on the
+CPU; nothing else in this package touches a device.
+"""
+
+import contextlib
+from typing import NamedTuple
+
+import numpy as np
+
+from .constants import PRODUCT_THREADS, ROW_BLOCKS, VECTOR
+from .totals import PARTS
+
+
+class Launch(NamedTuple):
+    """One kernel launch, its arguments bound."""
+
+    kernel: object
+    blocks: int
+    threads: int
+    arguments: tuple
+
+    def __str__(self):
+        return f"{self.kernel.py_func.__name__}[{self.blocks} x {self.threads}]"
+
+
+class Runtime:
+    """What does not depend on the kind of device: collected launches and workspaces."""
+
+    def __init__(self):
+        self._collected = None
+        self._workspaces = {}
+
+    def launch(self, kernel, blocks, threads, *arguments):
+        """Runs a kernel, or within `collecting` only notes it."""
+        launch = Launch(kernel, blocks, threads, arguments)
+        if self._collected is None:
+            self.run(launch)
+        else:
+            self._collected.append(launch)
+
+    @contextlib.contextmanager
+    def collecting(self):
+        """Within this context launches go into the list it gives, and nothing runs."""
+        self._collected = launches = []
+        try:
+            yield launches
+        finally:
+            self._collected = None
+
+    def workspace(self, name, size, dtype):
+        """At least `size` zeros under this name, kept from call to call. A larger request gets a new array; launches
+        that were bound to the old one keep it alive.
+        """
+        key = name, np.dtype(dtype).name
+        array = self._workspaces.get(key)
+        if array is None or array.shape[0] < size:
+            array = self._workspaces[key] = self.zeros((size,), dtype)
+        return array
+
+    def row_workspace(self):
+        """partial sums and counters of the row kernels."""
+        return self.workspace("rows", PARTS * ROW_BLOCKS, "float64"), self.workspace("row counters", 2, "int32")
+
+    def product_arguments(self, name, plan, dtype):
+        """across, splits, part, partial and counters of a planned product; products of one launch differ in name."""
+        rows = max(1, plan.workspace_rows)
+        partial = self.workspace(name, rows * VECTOR * PRODUCT_THREADS, dtype).reshape((-1, VECTOR * PRODUCT_THREADS))
+        counters = self.workspace(name + " counters", plan.tiles, "int32")
+        return np.uint32(plan.across), np.uint32(plan.splits), np.uint32(plan.part), partial, counters
+
+
+class Gpu(Runtime):
+    """The current device of numba-cuda, on its default stream."""
+
+    def __init__(self):
+        super().__init__()
+        from numba import cuda
+        from numba.cuda.core import config
+
+        # a warning at every launch of fewer than 128 blocks, of which a step of a small model has many
+        config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
+        self._cuda = cuda
+
+    def zeros(self, shape, dtype):
+        return self._cuda.to_device(np.zeros(shape, dtype))
+
+    def from_host(self, array):
+        if hasattr(array, "__cuda_array_interface__"):
+            return array
+        return self._cuda.to_device(np.ascontiguousarray(array))
+
+    def to_host(self, array):
+        return array.copy_to_host()
+
+    def assign(self, destination, source):
+        host = np.empty(destination.shape, destination.dtype)
+        host[...] = source
+        destination.copy_to_device(host)
+
+    def address(self, array):
+        return array.device_ctypes_pointer.value or 0
+
+    def run(self, launch):
+        launch.kernel[launch.blocks, launch.threads](*launch.arguments)
+
+    def capture(self, launches):
+        """The launches as one CUDA graph: a function that launches it on the default stream.
+
+        Every kernel must have run before, so that nothing is compiled or loaded during the capture.
+        """
+        from cuda.core import Device, Stream
+
+        device = Device(self._cuda.get_current_device().id)
+        device.set_current()
+        builder = device.create_graph_builder()
+        builder.begin_building()
+        for launch in launches:
+            launch.kernel[launch.blocks, launch.threads, builder](*launch.arguments)
+        graph, stream = builder.end_building().complete(), Stream.from_handle(0)
+        return lambda: graph.launch(stream)
+
+    def synchronize(self):
+        self._cuda.synchronize()
+
+
+_current = None
+
+
+def current():
+    """The device in use; the first call makes it."""
+    global _current
+    if _current is None:
+        _current = Gpu()
+    return _current
+
+
+@contextlib.contextmanager
+def use(runtime):
+    """Puts another runtime in the device's place."""
+    global _current
+    previous, _current = _current, runtime
+    try:
+        yield runtime
+    finally:
+        _current = previous

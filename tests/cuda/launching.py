@@ -1,0 +1,111 @@
+"""Everything the proofs launch: the contract's cases, aligned shapes for the large tile, and training steps."""
+
+import contextlib
+from unittest import mock
+
+import numpy as np
+
+from minivae import VAE, Adam, kernels
+from minivae.kernels import Backend
+from minivae.kernels.cuda import constants, runtime
+from minivae.kernels.cuda.products import backward_kernel, forward_kernel
+from minivae.training import TrainingStep
+from tests.kernels import cases
+
+from . import offline
+from .host import HostRuntime, cuda_backend
+
+CONTRACT = kernels.CONTRACT
+DTYPES = "float32", "float64"
+# rows, inputs, outputs: multiples of four, so that rows move as vectors; several tiles; a split inner sum
+ALIGNED_SHAPES = (4, 8, 4), (20, 100, 40), (132, 68, 136)
+
+
+def cases_of(kernel, dtype):
+    return getattr(cases, kernel)(dtype, np.random.default_rng(CONTRACT.index(kernel)))
+
+
+@contextlib.contextmanager
+def aligned_shapes(shapes=ALIGNED_SHAPES, activations=("relu", "softplus")):
+    """Within this context the cases of the dense kernels have these shapes, and few activations: how rows move and what
+    is done to their elements are independent, and the other shapes go through all activations.
+    """
+    with mock.patch.multiple(cases, dense_shapes=lambda rng: iter(shapes), ACTIVATIONS=activations):
+        yield
+
+
+@contextlib.contextmanager
+def large_tiles():
+    """Within this context every product that may take the large tile does, and splits its inner sum."""
+    with mock.patch.multiple(constants, LARGE_FROM_BLOCKS=1, LARGE_MIN_DEPTH=16):
+        yield
+
+
+def small_model(backend, likelihood="bernoulli", **options):
+    """A model of 22 inputs and 3 latents, data for it, and its training step."""
+    model = VAE(
+        22, 3, (8,), likelihood=likelihood, learn_sigma=likelihood == "gaussian", seed=5, backend=backend, **options
+    )
+    data = np.random.default_rng(8).integers(0, 256, (17, 22), dtype=np.uint8)
+    optimizer = Adam(3e-2)
+    step = TrainingStep(model, data, 6, optimizer, "dynamic" if likelihood == "bernoulli" else "grey", 9)
+    optimizer.plan(9)
+    return model, step
+
+
+def train(backend, steps=9, **options):
+    """The flat parameters and the totals after some steps: three epochs of two full batches and a partial one."""
+    model, step = small_model(backend, **options)
+    for number in range(steps):
+        if number % step.batches == 0:
+            step.shuffle(number // step.batches)
+        step(number)
+    return backend.to_host(model.store.flat), backend.to_host(step.totals)
+
+
+def default_step(batch_size=128):
+    """The launches of one training step of the default model."""
+    backend, executed = cuda_backend(), []
+    with runtime.use(HostRuntime(executed.append)):
+        model = VAE(784, backend=backend)
+        optimizer = Adam()
+        data = np.zeros((2 * batch_size, 784), np.uint8)
+        step = TrainingStep(model, data, batch_size, optimizer, "grey", 0)
+        optimizer.plan(2)
+        step(0)
+        (program,) = step._programs.values()
+    return program.launches, executed
+
+
+def products(aligned, dtype="float32"):
+    """The variants of the matrix products, with ReLU, as kernels."""
+    for tile in (constants.LARGE, constants.SMALL) if aligned and dtype == "float32" else (constants.SMALL,):
+        yield forward_kernel("relu", tile, aligned, dtype)
+        for input_gradient in (False, True):
+            yield backward_kernel("relu", tile, aligned, dtype, input_gradient)
+
+
+def catalogue():
+    """(kernel, signature) of everything the proofs launch, in a fixed order. Nothing is computed."""
+    backend, found = cuda_backend(), {}
+
+    def note(launch):
+        found[launch.kernel, offline.signature(launch.arguments)] = None
+
+    no_results = mock.patch.object(cases, "activated", lambda x, weight, bias, activation: x @ weight)
+    with no_results, runtime.use(HostRuntime(note)):
+        for dtype in DTYPES:
+            for kernel in CONTRACT:
+                for arguments, _ in cases_of(kernel, dtype):
+                    getattr(backend, kernel)(*arguments)
+            with aligned_shapes():
+                for kernel in ("dense_forward", "dense_backward"):
+                    for arguments, _ in cases_of(kernel, dtype):
+                        getattr(backend, kernel)(*arguments)
+        with aligned_shapes(), large_tiles():
+            for kernel in ("dense_forward", "dense_backward"):
+                for arguments, _ in cases_of(kernel, "float32"):
+                    getattr(backend, kernel)(*arguments)
+        for likelihood in ("bernoulli", "gaussian"):
+            train(Backend("cuda", backend.module), steps=4, likelihood=likelihood)
+    return list(found)

@@ -1,0 +1,56 @@
+"""The kernels' source against the specification, in a simulator that sees races and divergent barriers."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+REASON = "the proofs of the CUDA kernels need: pip install 'minivae[cuda-proof]'"
+pytest.importorskip("numba_cuda", reason=REASON)
+pytest.importorskip("greenlet", reason=REASON)
+
+from minivae.kernels import CONTRACT, MEMORY, load_backend, naive  # noqa: E402
+from minivae.kernels.cuda import runtime  # noqa: E402
+
+from . import launching  # noqa: E402
+from .comparing import Comparison  # noqa: E402
+from .host import HostRuntime, cuda_backend  # noqa: E402
+from .simulator import Simulator  # noqa: E402
+
+ORDERS = "up", "down", 3
+
+
+def picked(kernel, dtype):
+    """Of the dense kernels, which take seconds each, a few shapes with one activation each; of the others all."""
+    if not kernel.startswith("dense"):
+        return list(launching.cases_of(kernel, dtype))
+    with launching.aligned_shapes(((20, 36, 8), (5, 7, 66)), ("relu", "tanh")):
+        return list(launching.cases_of(kernel, dtype))
+
+
+def test_backend_has_the_whole_contract():
+    module = cuda_backend().module
+    for name in CONTRACT:
+        assert inspect.signature(getattr(module, name)) == inspect.signature(getattr(naive, name)), name
+    assert all(callable(getattr(module, name)) for name in MEMORY)
+
+
+@pytest.mark.parametrize("dtype", launching.DTYPES)
+@pytest.mark.parametrize("kernel", launching.CONTRACT)
+def test_kernel_agrees_with_the_specification_in_every_thread_order(kernel, dtype, proven):
+    for number, (arguments, bounds) in enumerate(picked(kernel, dtype)):
+        comparison = Comparison(kernel, arguments, bounds)
+        # of many cases each is run in one order, of few in all
+        for order in ORDERS if number < 2 and not kernel.startswith("dense") else (ORDERS[number % 3],):
+            comparison.check(Simulator(order), f"{kernel} {dtype}, case {number}, order {order}")
+    proven("calls agree with the specification in the simulator, in three thread orders", [(kernel, dtype)])
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_training_steps_agree_with_numpy(likelihood, proven):
+    parameters, totals = launching.train(load_backend("numpy"), steps=3, likelihood=likelihood)
+    with runtime.use(HostRuntime(Simulator("down"))):
+        got, got_totals = launching.train(cuda_backend(), steps=3, likelihood=likelihood)
+    np.testing.assert_allclose(got_totals, totals, rtol=1e-5)
+    np.testing.assert_allclose(got, parameters, atol=2e-5)
+    proven("models train as with numpy in the simulator", [likelihood])

@@ -1,0 +1,221 @@
+"""The CPU backend as a whole: bits, threads, processes, the cache on disk, bad arguments."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numpy as np
+import pytest
+
+import minivae as mv
+from minivae.kernels import load_backend, philox
+
+numba = pytest.importorskip("numba")
+
+
+def run_python(code, **environment):
+    """(stdout, stderr) of a fresh interpreter; it must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "default", "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+def trained(steps=3, **options):
+    model = mv.VAE(features=130, latent=5, hidden=(90,), backend="cpu", seed=1, **options)
+    data = np.random.default_rng(0).integers(0, 256, (200, 130)).astype(np.uint8)
+    mv.fit(model, data, epochs=steps, batch_size=64, optimizer=mv.Adam(1e-3, clip_norm=50.0), pixels="dynamic", seed=2)
+    return model.store.flat.copy()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_same_bits_for_one_and_two_threads_and_from_run_to_run(dtype):
+    if numba.get_num_threads() < 2:
+        pytest.skip("one core")
+    two, again = trained(dtype=dtype), trained(dtype=dtype)
+    numba.set_num_threads(1)
+    try:
+        one = trained(dtype=dtype)
+    finally:
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    np.testing.assert_array_equal(two, again)
+    np.testing.assert_array_equal(two, one)
+
+
+def test_training_ends_where_the_numpy_backend_does():
+    data = np.random.default_rng(0).integers(0, 256, (256, 130)).astype(np.uint8)
+    losses = {}
+    for backend in ("cpu", "numpy"):
+        model = mv.VAE(features=130, latent=5, hidden=(90,), backend=backend, seed=1)
+        losses[backend] = mv.fit(model, data, epochs=5, batch_size=64, seed=2)["train_loss"]
+    np.testing.assert_allclose(losses["cpu"], losses["numpy"], rtol=2e-6)
+
+
+def test_a_million_normals_have_the_bits_of_the_scalar_source():
+    backend = load_backend("cpu")
+    clock = np.array([2**40 + 3])
+    noise, same = np.empty(1_000_003, np.float32), np.empty(1_000_003, np.float32)
+    backend.standard_normal(2**63 + 9, philox.SAMPLE, clock, noise)
+    # NumPy's are tested against the scalar source element by element
+    philox.fill_normals(2**63 + 9, philox.SAMPLE, int(clock[0]), same)
+    np.testing.assert_array_equal(noise.view(np.uint32), same.view(np.uint32))
+
+
+def test_a_recorded_step_does_what_the_calls_do():
+    backend = load_backend("cpu")
+    rng = np.random.default_rng(0)
+    x, weight = rng.random((65, 70), dtype=np.float32), rng.random((70, 90), dtype=np.float32)
+    bias, y, dy = np.zeros(90, np.float32), np.empty((65, 90), np.float32), rng.random((65, 90), dtype=np.float32)
+    dx, dweight, dbias = np.empty_like(x), np.empty_like(weight), np.empty_like(bias)
+
+    def step():
+        backend.dense_forward(x, weight, bias, "tanh", y)
+        backend.dense_backward(x, weight, y, dy, "tanh", dx, dweight, dbias)
+
+    program = backend.record(step)
+    expected = [array.copy() for array in (y, dx, dweight, dbias)]
+    for array in (y, dx, dweight, dbias):
+        array.fill(np.nan)
+    program()
+    for got, array in zip((y, dx, dweight, dbias), expected, strict=True):
+        np.testing.assert_array_equal(got, array)
+    assert str(program).startswith("dense_forward(65x70, 70x90, 90, 'tanh', 65x90)\n")
+
+
+def test_two_python_threads_train_two_models_at_once():
+    expected, results = trained(), [None, None]
+
+    def train(index):
+        results[index] = trained()
+
+    threads = [threading.Thread(target=train, args=(index,)) for index in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result in results:
+        np.testing.assert_array_equal(result, expected)
+
+
+TRAIN = """
+    import os, sys, threading
+    import numpy as np
+    import minivae as mv
+
+    def trained():
+        model = mv.VAE(features=130, latent=5, hidden=(90,), backend="cpu", seed=1)
+        data = np.random.default_rng(0).integers(0, 256, (200, 130)).astype(np.uint8)
+        mv.fit(model, data, epochs=2, batch_size=64, seed=2)
+        return model.store.flat.tobytes()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_process_that_has_run_kernels_may_fork():
+    out, _ = run_python(
+        TRAIN
+        + """
+    expected = trained()
+    for _ in range(2):
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if trained() == expected else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    assert trained() == expected
+    print("same bits")
+    """
+    )
+    assert out == "same bits\n"
+
+
+def test_workqueue_is_used_with_a_warning_and_one_at_a_time():
+    out, err = run_python(
+        TRAIN
+        + """
+    expected, results = trained(), []
+    threads = [threading.Thread(target=lambda: results.append(trained())) for _ in range(2)]
+    [thread.start() for thread in threads], [thread.join() for thread in threads]
+    assert results == [expected] * 2
+    import numba
+    print(numba.threading_layer())
+    """,
+        NUMBA_THREADING_LAYER="workqueue",
+    )
+    assert out == "workqueue\n"
+    assert len(re.findall("RuntimeWarning: .*workqueue", err)) == 1
+    assert "100 us" in err
+
+
+def test_numba_is_imported_only_when_the_backend_is_used():
+    out, _ = run_python(
+        """
+        import sys
+        import minivae as mv
+        assert "cpu" in mv.available_backends()
+        mv.VAE(features=4, latent=1, hidden=(3,), backend="numpy")
+        print("numba" in sys.modules, "matplotlib" in sys.modules)
+        """
+    )
+    assert out == "False False\n"
+
+
+def test_the_cache_says_when_it_compiles_survives_damage_and_knows_its_sources(tmp_path):
+    code = """
+        import sys
+        import numpy as np
+        from minivae.kernels import load_backend
+        from minivae.kernels.cpu import jit
+        if {changed}:
+            jit._digest = lambda: "other sources"
+        clock = np.array([4])
+        backend = load_backend("cpu")
+        backend.tick(clock)
+        noise = np.empty(5, np.float32)
+        backend.standard_normal(1, 2, clock, noise)
+        print(clock[0], noise.sum())
+    """
+    cold, said = run_python(code.format(changed=False), NUMBA_CACHE_DIR=str(tmp_path))
+    assert said.count("compiling CPU kernels") == 1
+    warm, said = run_python(code.format(changed=False), NUMBA_CACHE_DIR=str(tmp_path))
+    assert said == ""
+    _, said = run_python(code.format(changed=True), NUMBA_CACHE_DIR=str(tmp_path))
+    assert said.count("compiling CPU kernels") == 1
+    for path in tmp_path.rglob("*.nbi"):
+        path.write_bytes(path.read_bytes()[:20])
+    damaged, said = run_python(code.format(changed=False), NUMBA_CACHE_DIR=str(tmp_path))
+    assert said.count("compiling CPU kernels") == 1
+    assert cold == warm == damaged
+
+
+def test_arguments_that_do_not_fit_are_refused_before_anything_is_written():
+    backend = load_backend("cpu")
+    x, weight, bias = np.ones((4, 3), np.float32), np.ones((3, 5), np.float32), np.ones(5, np.float32)
+    y = np.full((4, 5), 3, np.float32)
+    bad = {
+        r"weight: got shape \(4, 5\)": (x, np.ones((4, 5), np.float32), bias, "relu", y),
+        r"bias: got shape \(5,\) of float64": (x, weight, np.ones(5), "relu", y),
+        "activation: got 'swish'": (x, weight, bias, "swish", y),
+        "x: got dtype int64": (np.ones((4, 3), int), weight, bias, "relu", y),
+        "weight: got an array with strides": (x, np.asfortranarray(weight), bias, "relu", y),
+        "x: got an array with strides": (np.ones((4, 6), np.float32)[:, ::2], weight, bias, "relu", y),
+        r"x: got shape \(0, 3\), expected at least one": (x[:0], weight, bias, "relu", y[:0]),
+    }
+    for message, arguments in bad.items():
+        with pytest.raises(ValueError, match=message):
+            backend.dense_forward(*arguments)
+    assert (y == 3).all()
+    with pytest.raises(ValueError, match="weight: got None"):
+        backend.bernoulli_nll(x, x.copy(), None, None, y[:, :3].copy())
+    with pytest.raises(ValueError, match=r"noise: got 5 rows, expected a multiple of 4"):
+        backend.reparameterize_forward(x, x, np.ones((5, 3), np.float32), "exp", x.copy(), np.ones((5, 3), np.float32))
+    with pytest.raises(ValueError, match="velocity: got None"):
+        backend.sgd_update(bias, bias.copy(), None, np.ones(1), np.zeros(1, np.int64), 0.9, False)

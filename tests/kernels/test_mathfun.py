@@ -1,0 +1,73 @@
+"""The polynomials of `mathfun` against wider arithmetic, over all exponents and around every special value."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from minivae.kernels.cpu import dense, program
+from minivae.kernels.cpu.scalar import mathfun_for
+
+# Units in the last place, as mathfun's own table promises.
+ULPS = {"exp": 2, "expm1_down": 3, "log": 2, "log1p_unit": 2, "sigmoid": 4, "softplus": 4, "tanh": 5}
+
+
+def reference(name, x):
+    e = np.exp(-np.abs(x))
+    return {
+        "exp": lambda: np.exp(x),
+        "expm1_down": lambda: np.expm1(x),
+        "log": lambda: np.log(x),
+        "log1p_unit": lambda: np.log1p(x),
+        "sigmoid": lambda: np.where(x < 0, e, 1) / (1 + e),
+        "softplus": lambda: np.maximum(x, 0) + np.log1p(e),
+        "tanh": lambda: np.tanh(x),
+    }[name]()
+
+
+def inputs(name, dtype):
+    """Every exponent and sign by random bits, the range where the function moves, and the special values."""
+    rng = np.random.default_rng(0)
+    count, bits = 50_000, 8 * np.dtype(dtype).itemsize
+    info = np.finfo(dtype)
+    if name == "log1p_unit":
+        small = np.ldexp(1.0, -rng.integers(0, -info.minexp + info.nmant, count).astype(np.int32))
+        return np.concatenate([rng.random(count), small, [0.0, 1.0]]).astype(dtype)
+    x = np.concatenate(
+        [
+            rng.integers(0, 2**bits, count, dtype=f"uint{bits}").view(dtype),
+            rng.uniform(1.05 * np.log(info.smallest_subnormal), 1.05 * np.log(info.max), count).astype(dtype),
+            rng.standard_normal(count).astype(dtype),
+            np.array([0.0, -0.0, np.inf, -np.inf, np.nan, info.tiny, info.smallest_subnormal, info.max, 1], dtype),
+        ]
+    )
+    return -np.abs(x) if name == "expm1_down" else x
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ULPS)
+def test_error_in_units_in_the_last_place(name, dtype):
+    wide = np.float64 if dtype == "float32" else np.longdouble
+    if dtype == "float64" and np.finfo(np.longdouble).nmant == np.finfo(np.float64).nmant:
+        pytest.skip("no arithmetic wider than float64 here")
+    x = inputs(name, dtype)
+    y = np.empty_like(x)
+    kernel = dense._elementwise(dtype, f"test_{name}", getattr(mathfun_for(dtype), name), 1)
+    plan = program.Plan(program.Arena())
+    plan.add(kernel, [x.size, x, y], work=0)
+    table, _words = plan.table()
+    program.run(table)
+    with np.errstate(all="ignore"):
+        exact = reference(name, x.astype(wide))
+        rounded = exact.astype(dtype)
+        finite = np.isfinite(rounded) & np.isfinite(y)
+        # what overflows may do so one rounding early or late, and is infinite with the right sign; NaN stays NaN
+        np.testing.assert_array_equal(np.isnan(y), np.isnan(rounded))
+        edge = ~finite & ~np.isnan(rounded)
+        assert (np.sign(y[edge]) == np.sign(rounded[edge])).all()
+        assert (np.abs(y[edge].astype(wide)) >= np.finfo(dtype).max * (1 - 4 * np.finfo(dtype).eps)).all()
+    size = np.clip(np.abs(rounded[finite]), np.finfo(dtype).tiny, np.finfo(dtype).max / 2)
+    ulp = np.spacing(size).astype(wide)
+    errors = np.abs(y[finite].astype(wide) - exact[finite]) / ulp
+    worst = np.argmax(errors)
+    assert errors[worst] <= ULPS[name], f"{name}({x[finite][worst]!r}): {errors[worst]:.2f} units"
