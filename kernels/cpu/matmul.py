@@ -39,6 +39,7 @@ def matmul_kernel(real_name):
     tile = make_tile(itemsize)
     transpose = make_transpose(itemsize)
     move_row = make_move(itemsize, VECTOR_BYTES // itemsize, TILE_VECTORS)
+    move_vector = make_move(itemsize, VECTOR_BYTES // itemsize, 1)
     move_column = make_move(itemsize, TILE_ROWS, 1)
     lanes = VECTOR_BYTES // itemsize
     columns = TILE_VECTORS * lanes
@@ -47,23 +48,26 @@ def matmul_kernel(real_name):
 
     @inline
     def pack_rows(source, source_row, depth, width, target):
-        """target (depth, columns) = source (depth, width), zeros on its right."""
+        """target (depth, columns) = source (depth, width), and zeros up to a whole vector."""
         if width == columns:
             for k in range(depth):
                 move_row(source + k * source_row, target + k * PANEL_BYTES)
             return
+        whole = width // lanes
         for k in range(depth):
-            row, packed = vector(source + k * source_row, columns), vector(target + k * PANEL_BYTES, columns)
-            for j in range(width):
-                packed[j] = row[j]
-            for j in range(width, columns):
-                packed[j] = zero
+            row, packed = source + k * source_row, target + k * PANEL_BYTES
+            for v in range(whole):
+                move_vector(row + v * VECTOR_BYTES, packed + v * VECTOR_BYTES)
+            if whole * lanes < width:
+                rest, edge = vector(row + whole * VECTOR_BYTES, lanes), vector(packed + whole * VECTOR_BYTES, lanes)
+                for j in range(lanes):
+                    edge[j] = rest[j] if j < width - whole * lanes else zero
 
     @inline
     def pack_transposed(source, source_row, depth, width, target):
-        """target (depth, columns) = source (width, depth) transposed, zeros on its right."""
+        """target (depth, columns) = source (width, depth) transposed, and zeros up to a whole vector."""
         whole = depth // lanes * lanes
-        for j in range(0, columns, lanes):
+        for j in range(0, width, lanes):
             done = 0
             if j + lanes <= width:
                 for k in range(0, whole, lanes):
@@ -94,13 +98,27 @@ def matmul_kernel(real_name):
                 packed[i] = column[i]
 
     @inline
-    def first_tile(part, parts, row_tiles, panels, last_vectors):
+    def panel_start(panel, panels, vectors):
+        """The first vector of a panel. All have TILE_VECTORS, but a last one of a single vector, whose tiles have too
+        few sums to keep the multipliers busy, takes one from its neighbour.
+        """
+        start = panel * TILE_VECTORS
+        if panel == panels:
+            return vectors
+        if panel == panels - 1 and panel > 0 and vectors - start == 1:
+            return start - 1
+        return start
+
+    @inline
+    def first_tile(part, parts, row_tiles, panels, vectors):
         """The tile at which a part begins: equal shares of the cost, which goes with the vectors in a tile."""
-        whole = row_tiles * (panels - 1)
-        cost = (whole * TILE_VECTORS + row_tiles * last_vectors) * part // parts
-        if cost < whole * TILE_VECTORS:
-            return cost // TILE_VECTORS
-        return whole + (cost - whole * TILE_VECTORS) // last_vectors
+        cost = row_tiles * vectors * part // parts
+        for panel in range(panels):
+            width = panel_start(panel + 1, panels, vectors) - panel_start(panel, panels, vectors)
+            if cost < width * row_tiles:
+                return panel * row_tiles + cost // width
+            cost -= width * row_tiles
+        return panels * row_tiles
 
     @kernel(real_name)
     def matmul(arguments, part, parts):
@@ -114,10 +132,9 @@ def matmul_kernel(real_name):
         a_memory = panel_memory + min(k, DEPTH_BLOCK) * PANEL_BYTES
         one = constants + PANEL_BYTES
 
-        row_tiles, panels = -(-m // TILE_ROWS), -(-n // columns)
-        last_vectors = -(-(n - (panels - 1) * columns) // lanes)
-        first = first_tile(part, parts, row_tiles, panels, last_vectors)
-        last = first_tile(part + 1, parts, row_tiles, panels, last_vectors)
+        row_tiles, panels, all_vectors = -(-m // TILE_ROWS), -(-n // columns), -(-n // lanes)
+        first = first_tile(part, parts, row_tiles, panels, all_vectors)
+        last = first_tile(part + 1, parts, row_tiles, panels, all_vectors)
         pack_a = a_col != itemsize and last - first > row_tiles
         depth_blocks = -(-k // DEPTH_BLOCK)
         for block in range(depth_blocks):
@@ -136,9 +153,10 @@ def matmul_kernel(real_name):
                     end = min(last - panel * row_tiles, block_end)
                     if begin >= end:
                         continue
-                    j = panel * columns
-                    width = min(n - j, columns)
-                    vectors = -(-width // lanes)
+                    start_vector = panel_start(panel, panels, all_vectors)
+                    vectors = panel_start(panel + 1, panels, all_vectors) - start_vector
+                    j = start_vector * lanes
+                    width = min(n - j, vectors * lanes)
                     edge = width - (vectors - 1) * lanes
                     if b_transposed:
                         pack_transposed(b + j * b_row + k0 * itemsize, b_row, depth, width, panel_memory)
