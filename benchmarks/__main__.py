@@ -1,20 +1,39 @@
-"""python -m benchmarks step|kernels|runs|report: measures, and writes results/*.json, pictures and README's tables."""
+"""Measurements of minivae and its peers. Each part writes benchmarks/results/PART.json; `report` makes README's tables
+and the pictures of them.
+"""
 
 import argparse
+import sys
 
-from . import step
+from minivae.kernels import bench
+
+from . import harness, plots, report, runs, step
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("part", choices=["step"])
+    parser.add_argument("part", choices=["kernels", "step", "runs", "report"])
     parser.add_argument(
         "--peer-python", help="a Python with torch and jax (the `bench` extra); without it they are left out"
     )
-    parser.add_argument("--quick", action="store_true", help="only the reference and the tiny model")
-    parser.add_argument("--verify-only", action="store_true", help="check that all agree, and time nothing")
+    parser.add_argument("--quick", action="store_true", help="step: only the reference and the tiny model")
+    parser.add_argument("--epochs", type=int, default=10, help="runs: how long (default: %(default)s)")
+    parser.add_argument(
+        "--verify-only", action="store_true", help="kernels, step: check that all agree, and time nothing"
+    )
     arguments = parser.parse_args()
-    step.run(arguments.peer_python, arguments.quick, arguments.verify_only)
+    if arguments.part == "kernels":
+        results = bench.run(verify_only=arguments.verify_only)
+        if not arguments.verify_only:
+            print("\n".join(bench.table(results)), file=sys.stderr)
+            harness.write("kernels", {"machine": harness.machine(), "backends": results})
+    elif arguments.part == "step":
+        step.run(arguments.peer_python, arguments.quick, arguments.verify_only)
+    elif arguments.part == "runs":
+        runs.run(arguments.peer_python, arguments.epochs)
+    else:
+        report.write_readme()
+        plots.draw()
 
 
 if __name__ == "__main__":

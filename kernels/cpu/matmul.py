@@ -16,6 +16,7 @@ from numba.core import config
 from .jit import inline, kernel
 from .memory import REAL_VECTORS, number, share, word
 from .micro import make_move, make_tile, make_transpose
+from .program import Arena, Plan, run
 from .target import CACHE_LINE, DEPTH_BLOCK, PACK_FROM, ROW_BLOCK, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 
 _ROW_TILES_IN_BLOCK = ROW_BLOCK // TILE_ROWS
@@ -217,3 +218,17 @@ def plan_matmul(
         work=m * n * k // 16,
         along=along,
     )  # fmt: skip
+
+
+def product_program(a, b, c, form):
+    """A function that computes c = a @ b, for measurements; form "transposed a" or "transposed b" says that this one
+    is stored as its transpose.
+    """
+    real_name, itemsize = c.dtype.name, c.itemsize
+    strides = (a.shape[1] * itemsize, itemsize)
+    plan = Plan(Arena())
+    if form == "transposed a":
+        strides = strides[::-1]
+    plan_matmul(plan, real_name, a, strides, b, c, b_transposed=form == "transposed b")
+    table, words = plan.table()
+    return lambda _keep=(a, b, c, plan, words): run(table)

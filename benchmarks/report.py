@@ -1,0 +1,120 @@
+"""README's tables and pictures from results/*.json: `python -m benchmarks report`.
+
+Tables go between the lines `<!-- benchmarks -->` and `<!-- /benchmarks -->`. Every row is shown, the lost ones too.
+"""
+
+import json
+
+from . import harness
+
+START, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+LIBRARIES = ("minivae cpu", "minivae numpy", "NumPy", "PyTorch eager", "torch.compile", "JAX jit")
+
+
+def load(name):
+    path = harness.RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def rows_of(header, rows):
+    yield "| " + " | ".join(header) + " |"
+    yield "| " + " | ".join("---" for _ in header) + " |"
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
+
+
+def machine_line(result):
+    machine = result["machine"]
+    return f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}"
+
+
+def step_table(result):
+    """Milliseconds a step in each library, and how many times as fast as the fastest peer minivae cpu is."""
+    libraries = [name for name in LIBRARIES if name in result["libraries"]]
+    peers = [name for name in libraries if not name.startswith("minivae")]
+    yield "Milliseconds a training step (float32, Adam, Bernoulli likelihood), medians of turns taken in one run:"
+    yield ""
+    rows = []
+    for name, row in result["rows"].items():
+        times = {library: 1e-3 * row["times"][library]["median_us"] for library in libraries}
+        ratio = min(times[peer] for peer in peers) / times["minivae cpu"]
+        rows.append([name, *(f"{times[library]:.3g}" for library in libraries), f"{ratio:.2f}x"])
+    yield from rows_of(["model", *libraries, "against the fastest peer"], rows)
+    reference = result["rows"]["reference"]
+    seconds = 1e-6 * reference["times"]["minivae cpu"]["median_us"]
+    threads, roof = max(result["roof_gflops"].items(), key=lambda item: int(item[0]))
+    yield ""
+    speed = 1e-9 * reference["flops"] / seconds
+    agreement = max(row["agreement"] for row in result["rows"].values())
+    yield (
+        "The reference is 784-400-20-400-784 at batch 128, the tiny model 64-32-2-32-64 at batch 32; other rows change "
+        f"one thing of the reference. The reference step runs at {speed:.0f} GFLOP/s, {100 * speed / roof:.0f} % of the "
+        f"{roof:.0f} GFLOP/s that the micro-kernel reaches on {threads} threads with data in the first-level cache. "
+        f"Before timing, all libraries agreed on loss and gradients to {agreement:.0e}."
+    )
+    described = result["libraries"]
+    yield (
+        f"{machine_line(result)}; "
+        + "; ".join(
+            ", ".join(str(value) if key == "library" else f"{key} {value}" for key, value in described[name].items())
+            for name in (*libraries, "control")
+        )
+        + "."
+    )
+
+
+def kernel_table(result):
+    backends = result["backends"]
+    yield "Kernels: matrix products in GFLOP/s, passes in millions of elements a second, medians:"
+    yield ""
+    names = list(dict.fromkeys(name for backend in backends.values() for name in backend["rows"]))
+    rows = []
+    for name in names:
+        cells = []
+        for backend in backends.values():
+            row = backend["rows"].get(name)
+            if row is None:
+                cells.append("")
+            elif "flops" in row:
+                cells.append(f"{1e-3 * row['flops'] / row['median_us']:.0f}")
+            else:
+                cells.append(f"{row['elements'] / row['median_us']:.0f}")
+        both = [backend["rows"][name]["median_us"] for backend in backends.values() if name in backend["rows"]]
+        rows.append([name, *cells, f"{both[1] / both[0]:.2f}x" if len(both) == 2 else ""])
+    yield from rows_of(["kernel", *backends, "ratio"], rows)
+
+
+def runs_table(result):
+    start = result["start"]
+    yield f"Whole runs of {result['epochs']} epochs on MNIST, from starting the process to its end:"
+    yield ""
+    rows = [[name, f"{row['seconds']:.1f} s", f"{row['peak_mb']:.0f} MB"] for name, row in result["runs"].items()]
+    yield from rows_of(["run", "time", "peak memory"], rows)
+    yield ""
+    yield (
+        f"Starting: import {start['import_s']:.2f} s; to the end of the first training step "
+        f"{start['first_step_warm_s']:.1f} s with a warm cache, {start['first_step_cold_s']:.1f} s when the kernels must "
+        "be compiled."
+    )
+
+
+TABLES = {"step": step_table, "kernels": kernel_table, "runs": runs_table}
+
+
+def lines():
+    for name, table in TABLES.items():
+        result = load(name)
+        if result:
+            yield from table(result)
+            yield ""
+
+
+def write_readme():
+    """Replaces what is between the markers; raises ValueError where README has none."""
+    path = harness.HERE.parent / "README.md"
+    text = path.read_text()
+    if START not in text or END not in text:
+        raise ValueError(f"README.md: got no lines {START} and {END}, expected both")
+    before, rest = text.split(START, 1)
+    after = rest.split(END, 1)[1]
+    path.write_text(f"{before}{START}\n\n" + "\n".join(lines()) + f"\n{END}{after}")

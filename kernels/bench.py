@@ -1,0 +1,194 @@
+"""Times the kernels on this machine: `minivae bench`. Each backend runs in a process of its own.
+
+Two thread pools in one process wait for each other, so the matrix products of NumPy's BLAS and of the CPU backend must
+not share one. Every measurement is preceded by a comparison with float64, warmed up, and repeated in rounds; figures
+are medians. A control that runs none of this package's code (`math.fsum` over a fixed list) tells a busy machine from
+a slow kernel.
+"""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from .backend import available_backends, load_backend
+
+# What is multiplied in a step of 784-400-20-400-784 at batch 128, and a large square: (name, m, n, k, form).
+PRODUCTS = (
+    ("x @ W1", 128, 400, 784, "plain"),
+    ("h @ W2", 128, 784, 400, "plain"),
+    ("h @ Wp", 128, 40, 400, "plain"),
+    ("z @ Wd", 128, 400, 20, "plain"),
+    ("x.T @ dh", 784, 400, 128, "transposed a"),
+    ("h.T @ dy", 400, 784, 128, "transposed a"),
+    ("dy @ W2.T", 128, 400, 784, "transposed b"),
+    ("square 1024", 1024, 1024, 1024, "plain"),
+)
+ROUNDS = 7
+# The kernel that OpenBLAS chooses for this machine must not be overridden in a comparison.
+OPENBLAS_OVERRIDES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+
+
+def _product(backend, m, n, k, form, dtype):
+    """(function that computes a product into c, check that c is right)."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+    c = np.empty((m, n), dtype)
+    stored_a = np.ascontiguousarray(a.T) if form == "transposed a" else a
+    stored_b = np.ascontiguousarray(b.T) if form == "transposed b" else b
+    if backend == "cpu":
+        from .cpu.matmul import product_program
+
+        run = product_program(stored_a, stored_b, c, form)
+    else:
+        left = stored_a.T if form == "transposed a" else stored_a
+        right = stored_b.T if form == "transposed b" else stored_b
+
+        def run():
+            np.matmul(left, right, out=c)
+
+    def check():
+        exact = a.astype(np.float64) @ b
+        bound = np.finfo(dtype).eps * k * (np.abs(a).astype(np.float64) @ np.abs(b))
+        if not (np.abs(c - exact) <= bound).all():
+            raise RuntimeError(f"{backend}: {form} product {m}x{n}x{k} in {dtype} is wrong")
+
+    return run, check
+
+
+def _passes(backend):
+    """name: (function, elements) for the kernels that are passes over arrays, at the sizes of the step."""
+    rng = np.random.default_rng(0)
+    real = np.float32
+    clock, rates = np.zeros(1, np.int64), np.full(1, 1e-3)
+    noise = np.empty(1 << 20, real)
+    rows = {name: rng.standard_normal((128, 784)).astype(real) for name in ("logits", "dlogits")}
+    x, weight, nll = rng.random((128, 784)).astype(real), np.full(128, 1 / 128, real), np.empty(128, real)
+    flat = [np.full(652_000, 1e-3, real) for _ in range(4)]
+    data, order = rng.integers(0, 256, (1000, 784)).astype(np.uint8), rng.permutation(1000)
+    calls = {
+        "standard normals": (lambda b: b.standard_normal(1, 2, clock, noise), noise.size),
+        "Bernoulli nll and gradient": (
+            lambda b: b.bernoulli_nll(x, rows["logits"], weight, nll, rows["dlogits"]),
+            x.size,
+        ),
+        "Adam": (lambda b: b.adam_update(*flat, rates, clock, 0.9, 0.999, 1e-8, 0.0), flat[0].size),
+        "gather, bytes to floats": (lambda b: b.gather(data, order, clock, 128, "grey", 0, x), x.size),
+    }
+    loaded = load_backend(backend)
+    passes = {
+        name: (loaded.record(lambda call=call: call(loaded)), elements) for name, (call, elements) in calls.items()
+    }
+    if backend == "numpy":
+        generator = np.random.default_rng(0)
+        passes["standard normals, NumPy's Generator"] = (
+            lambda: generator.standard_normal(out=noise, dtype=real),
+            noise.size,
+        )
+    return passes
+
+
+def _control():
+    values = [0.1] * 20_000
+    start = time.perf_counter()
+    math.fsum(values)
+    return time.perf_counter() - start
+
+
+def _seconds(function, repeats):
+    function()
+    found = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        found.append(time.perf_counter() - start)
+    return found
+
+
+def measure(backend, verify_only=False):
+    """All measurements of one backend, in this process, as a dict."""
+    work = {}
+    for dtype in ("float32", "float64"):
+        for name, m, n, k, form in PRODUCTS:
+            run, check = _product(backend, m, n, k, form, dtype)
+            run()
+            check()
+            work[f"{name} {dtype}"] = (run, {"flops": 2 * m * n * k})
+    for name, (run, elements) in _passes(backend).items():
+        run()
+        work[name] = (run, {"elements": elements})
+    if verify_only:
+        return {"backend": backend, "verified": sorted(work)}
+    result = {"backend": backend, "numpy": np.__version__}
+    roofs = {}
+    if backend == "cpu":
+        import numba
+
+        from .cpu.roof import Roof
+
+        threads = numba.get_num_threads()
+        result |= {"numba": numba.__version__, "threads": threads, "thread layer": numba.threading_layer()}
+        roofs = {f"{name} on {t}": Roof(name, t) for name in ("float32", "float64") for t in sorted({1, threads})}
+    found = {name: [] for name in work}
+    control, roof = [], {name: [] for name in roofs}
+    for _ in range(ROUNDS):
+        control.append(_control())
+        for name, measure_roof in roofs.items():
+            roof[name].append(1e-9 * measure_roof())
+        for name, (run, _) in work.items():
+            found[name] += _seconds(run, 2 if "1024" in name else 8)
+    result["control_us"] = 1e6 * float(np.median(control))
+    result["roof_gflops"] = {name: float(np.median(values)) for name, values in roof.items()}
+    result["rows"] = {
+        name: size
+        | {
+            "median_us": 1e6 * float(np.median(found[name])),
+            "quartiles_us": [1e6 * float(q) for q in np.percentile(found[name], [25, 75])],
+        }
+        for name, (_, size) in work.items()
+    }
+    return result
+
+
+def run(backends=None, verify_only=False):
+    """Measures each host backend in a process of its own: {backend: what `measure` returns}."""
+    backends = [name for name in ("cpu", "numpy") if name in (backends or available_backends())]
+    environment = {name: value for name, value in os.environ.items() if name not in OPENBLAS_OVERRIDES}
+    results = {}
+    for name in backends:
+        command = [sys.executable, "-m", f"{__package__}.bench", name, *(["--verify-only"] if verify_only else [])]
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"the benchmark of backend {name!r} ended with status {done.returncode}")
+        results[name] = json.loads(done.stdout)
+    return results
+
+
+def table(results):
+    """The results as lines of text: GFLOP/s for products, millions of elements a second for passes."""
+    names = list(dict.fromkeys(name for result in results.values() for name in result["rows"]))
+    width = max(map(len, names))
+    yield f"{'':{width}}  " + "  ".join(f"{backend:>12}" for backend in results)
+    for name in names:
+        cells = []
+        for result in results.values():
+            row = result["rows"].get(name)
+            if row is None:
+                cells.append(f"{'':>12}")
+            elif "flops" in row:
+                cells.append(f"{1e-3 * row['flops'] / row['median_us']:>5.0f} GFLOP/s")
+            else:
+                cells.append(f"{row['elements'] / row['median_us']:>9.0f} M/s")
+        yield f"{name:{width}}  " + "  ".join(cells)
+    for result in results.values():
+        for name, value in result["roof_gflops"].items():
+            yield f"roof, {name} threads: {value:.0f} GFLOP/s"
+        yield f"control beside {result['backend']}: {result['control_us']:.0f} us"
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(sys.argv[1], "--verify-only" in sys.argv)))
