@@ -211,7 +211,7 @@ def test_one_wrong_coordinate_of_forty_thousand_is_found_and_named():
 
 
 def test_stated_probability_of_missing_is_that_of_a_count():
-    """An error that one direction misses about half of the time: the misses over many seeds add up to what was stated."""
+    """An error that one direction misses about half of the time: over many seeds the misses add up to those stated."""
     x = data(4_000)
     options = {"directions": 1, "coordinates": 1}
     tolerances = [
