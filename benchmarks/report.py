@@ -48,9 +48,9 @@ def step_table(result):
     agreement = max(row["agreement"] for row in result["rows"].values())
     yield (
         "The reference is 784-400-20-400-784 at batch 128, the tiny model 64-32-2-32-64 at batch 32; other rows change "
-        f"one thing of the reference. The reference step runs at {speed:.0f} GFLOP/s, {100 * speed / roof:.0f} % of the "
-        f"{roof:.0f} GFLOP/s that the micro-kernel reaches on {threads} threads with data in the first-level cache. "
-        f"Before timing, all libraries agreed on loss and gradients to {agreement:.0e}."
+        f"one thing of the reference. Its step runs at {speed:.0f} GFLOP/s, {100 * speed / roof:.0f} % of the {roof:.0f} "
+        f"GFLOP/s that the micro-kernel reaches on {threads} threads with data in the first-level cache. Before timing, "
+        f"all libraries agreed on loss and gradients to {agreement:.0e}."
     )
     described = result["libraries"]
     yield (
@@ -93,8 +93,8 @@ def runs_table(result):
     yield ""
     yield (
         f"Starting: import {start['import_s']:.2f} s; to the end of the first training step "
-        f"{start['first_step_warm_s']:.1f} s with a warm cache, {start['first_step_cold_s']:.1f} s when the kernels must "
-        "be compiled."
+        f"{start['first_step_warm_s']:.1f} s with a warm cache, {start['first_step_cold_s']:.1f} s when the kernels "
+        "must be compiled."
     )
 
 
