@@ -111,14 +111,22 @@ def matmul_kernel(real_name):
         return start
 
     @inline
+    def tile_cost(panel, panels, vectors):
+        """What a tile of this panel costs: its products, and the broadcasts that do not get fewer with its vectors."""
+        return 2 * (panel_start(panel + 1, panels, vectors) - panel_start(panel, panels, vectors)) + 1
+
+    @inline
     def first_tile(part, parts, row_tiles, panels, vectors):
-        """The tile at which a part begins: equal shares of the cost, which goes with the vectors in a tile."""
-        cost = row_tiles * vectors * part // parts
+        """The tile at which a part begins: equal shares of the cost. A panel is copied at the cost of one more tile."""
+        total = 0
         for panel in range(panels):
-            width = panel_start(panel + 1, panels, vectors) - panel_start(panel, panels, vectors)
-            if cost < width * row_tiles:
-                return panel * row_tiles + cost // width
-            cost -= width * row_tiles
+            total += (row_tiles + 1) * tile_cost(panel, panels, vectors)
+        cost = total * part // parts
+        for panel in range(panels):
+            one = tile_cost(panel, panels, vectors)
+            if cost < (row_tiles + 1) * one:
+                return panel * row_tiles + min(cost // one, row_tiles)
+            cost -= (row_tiles + 1) * one
         return panels * row_tiles
 
     @kernel(real_name)
