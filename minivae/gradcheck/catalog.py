@@ -124,11 +124,11 @@ def _likelihood(parts, dtype, kind, samples, name):
     return Subject(layer, {"output": output}, {"fixed": {"x": x}, "name": name})
 
 
-def _model(parts, dtype, scale, likelihood, samples, name, activation="tanh", beta=1.0):
+def _model(parts, dtype, scale, likelihood, samples, name, activation="tanh", beta=1.0, bound=None):
     learned = likelihood == "learned"
     model = parts.VAE(7, 3, (6, 5), activation, scale, "gaussian" if learned else likelihood, learn_sigma=learned,
                       observation_sigma=0.8 if learned else 1.0, beta=beta, dtype=dtype, backend=parts.backend(),
-                      seed=5)  # fmt: skip
+                      seed=5, **(bound or {}))  # fmt: skip
     rng = _rng(name)
     x = rng.random((6, 7)).astype(dtype)
     noise = rng.standard_normal((6 * samples, 3)).astype(dtype)
@@ -137,7 +137,7 @@ def _model(parts, dtype, scale, likelihood, samples, name, activation="tanh", be
 
 def subjects():
     """section -> list of (name, make(parts, dtype)): everything with a gradient."""
-    found = {"Dense": [], "sampler": [], "losses": [], "model": []}
+    found = {"Dense": [], "sampler": [], "losses": [], "model": [], "bounds": []}
     for activation in ("identity", "relu", "tanh", "sigmoid", "softplus"):
         found["Dense"].append((f"Dense {activation}", partial(_dense, activation=activation, size=SMALL)))
     found["Dense"].append(("Dense tanh, wide", partial(_dense, activation="tanh", size=WIDE)))
@@ -160,6 +160,11 @@ def subjects():
     ):
         make = partial(_model, scale=scale, likelihood=likelihood, samples=samples, activation=activation, beta=beta)
         found["model"].append((f"VAE {likelihood}, {scale}, {activation}", make))
+    # Of the importance-weighted bounds these two have gradients that are derivatives of the loss.
+    for objective, outer, scale in (("iwae", 1, "softplus"), ("miwae", 2, "exp")):
+        make = partial(_model, scale=scale, likelihood="bernoulli", samples=3 * outer,
+                       bound={"objective": objective, "outer": outer, "samples": 3})  # fmt: skip
+        found["bounds"].append((f"VAE {objective}, {scale}", make))
     return found
 
 
@@ -275,13 +280,14 @@ def gradient_checks():
     checks = []
     for section, list_ in subjects().items():
         for name, make in list_:
-            if section == "model":
+            if section in ("model", "bounds"):
                 checks.append(Check(section, name, "gradient", partial(_gradient, make, name), ("float64",)))
                 checks.append(Check(section, name, "against float64", partial(_twin, make, name), ("float32",)))
             else:
                 checks.append(Check(section, name, "gradient", partial(_gradient, make, name)))
-            if section == "model":
-                checks.append(Check(section, name, "loss against the ELBO", partial(_loss, make, name)))
+            if section in ("model", "bounds"):
+                what = "loss against the ELBO" if section == "model" else "loss against the bound"
+                checks.append(Check(section, name, what, partial(_loss, make, name)))
             elif not name.startswith("sampler and KL"):
                 checks.append(Check(section, name, "values", partial(_values, make, name)))
     for scale in ("softplus", "exp"):

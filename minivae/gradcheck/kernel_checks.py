@@ -98,6 +98,35 @@ def _gaussian_nll(rng, dtype):
         yield [x, mean, log_sigma, None, nll, None, None], (4,)
 
 
+def _log_weights(rng, dtype):
+    for _, _, _, rho, sigma, scale, noise in _posteriors(rng, dtype):
+        rows = len(noise)
+        z = _normal(rng, noise.shape, dtype)
+        yield [_normal(rng, rows, dtype, 9.0), rho, sigma, noise, z, scale, _blank(rows, dtype)], (6,)
+
+
+def _importance_weights(rng, dtype):
+    for n, outer, inner in ((1, 1, 1), (3, 1, 5), (2, 4, 1), (4, 3, 2), (2, 5, 33)):
+        rows = n * outer * inner
+        for pooled, squared in ((False, False), (False, True), (True, False)):
+            log_weight = _normal(rng, rows, dtype, 3.0) - np.dtype(dtype).type(90.0)  # exp of it underflows in float32
+            blanks = [_blank(rows, dtype) for _ in range(3)]
+            yield [log_weight, outer, pooled, squared, _blank(n, dtype), *blanks], (4, 5, 6, 7)
+
+
+def _importance_gradient(rng, dtype):
+    for _, _, _, _, sigma, _, noise in _posteriors(rng, dtype):
+        for path in (False, True):
+            z, dz = (_normal(rng, noise.shape, dtype) for _ in range(2))
+            weights = [rng.random(len(noise)).astype(dtype) for _ in range(2)]
+            yield [z, noise, sigma, *weights, path, dz], (6,)
+
+
+def _log_sigma_backward(rng, dtype):
+    for n, _, _, rho, sigma, scale, _ in _posteriors(rng, dtype):
+        yield [rho, sigma, rng.random(n).astype(dtype), scale, _normal(rng, rho.shape, dtype)], (4,)
+
+
 def _clip_norm(rng, dtype):
     for size, limit in ((1, 0.1), (67, 1.0), (5001, 1.0), (67, 1e3)):
         yield [_normal(rng, size, dtype), limit, _blank(1, "float64")], (0, 2)

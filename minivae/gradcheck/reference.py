@@ -57,9 +57,11 @@ def reference_values(subject):
 
 
 def reference_loss(model, x, noise):
-    """(loss, nll, kl): the negative ELBO of the model, in nats per example, from its parameters alone.
+    """(loss, nll, kl) of the model, in nats per example, from its parameters alone.
 
-    loss = mean over the batch of (mean over samples of nll summed over features + beta * kl summed over latents).
+    For the ELBO, loss = mean over the batch of (mean over samples of nll summed over features + beta * kl summed over
+    latents). For the importance-weighted bounds, minus the mean over groups of log mean exp of log p(x, z) / q(z|x)
+    (Burda et al., arXiv:1509.00519; Rainforth et al., arXiv:1802.04537).
     """
     p = {name: np.asarray(value, dtype=np.float64) for name, value in model.parameters.items()}
     activate = ACTIVATION[model.config["activation"]]
@@ -74,7 +76,7 @@ def reference_loss(model, x, noise):
     head = dense("posterior", h)
     mu, sigma = head[:, : model.latent], SCALE[model.config["scale"]](head[:, model.latent :])
     samples = len(noise) // len(x)
-    h = np.repeat(mu, samples, axis=0) + np.repeat(sigma, samples, axis=0) * noise
+    h = z = np.repeat(mu, samples, axis=0) + np.repeat(sigma, samples, axis=0) * noise
     for i in range(len(model.config["decoder_hidden"])):
         h = activate(dense(f"decoder.{i}", h))
     output = dense("likelihood", h)
@@ -84,8 +86,13 @@ def reference_loss(model, x, noise):
         fixed = np.log(model.config["observation_sigma"])
         nll = gaussian_nll(x, output, p.get("likelihood.log_sigma", fixed))
     kl = gaussian_kl(mu, sigma)
+    bound = None
+    if model.config["objective"] != "elbo":
+        log_q = -0.5 * noise**2 - np.log(np.repeat(sigma, samples, axis=0))
+        log_weight = (-nll + np.sum(-0.5 * z**2 - log_q, axis=1)).reshape(-1, model.config["samples"])
+        bound = -float(np.mean(np.logaddexp.reduce(log_weight, axis=1) - np.log(log_weight.shape[1])))
     nll, kl = float(np.mean(nll)), float(np.mean(np.sum(kl, axis=1)))
-    return nll + model.config["beta"] * kl, nll, kl
+    return nll + model.config["beta"] * kl if bound is None else bound, nll, kl
 
 
 def optimizer_step(kind, state, parameter, gradient, t, options):

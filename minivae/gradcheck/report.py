@@ -22,6 +22,7 @@ UNITS = {
     "gradient of a large model": "relative error",
     "values": "roundings",
     "loss against the ELBO": "roundings",
+    "loss against the bound": "roundings",
     "buffers used again": "roundings",
     "backward called twice": "roundings",
     "against the textbook": "roundings",
@@ -31,7 +32,7 @@ UNITS = {
     "encode, elbo and own noise": "standard errors",
     "same draw in backward": "unexplained part",
 }
-SECTIONS = ("Dense", "sampler", "losses", "model", "optimizers", "kernels")
+SECTIONS = ("Dense", "sampler", "losses", "model", "bounds", "optimizers", "kernels")
 
 
 @dataclass(frozen=True)

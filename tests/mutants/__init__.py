@@ -1,6 +1,6 @@
 """Bugs planted on purpose, to count which checks see them. Importing this package registers them all."""
 
-from . import dense, kernels, losses, model, optimizers, sampler
+from . import bounds, dense, kernels, losses, model, optimizers, sampler
 from .registry import MUTANTS, Mutant
 
-__all__ = ["MUTANTS", "Mutant", "dense", "kernels", "losses", "model", "optimizers", "sampler"]
+__all__ = ["MUTANTS", "Mutant", "bounds", "dense", "kernels", "losses", "model", "optimizers", "sampler"]

@@ -19,6 +19,7 @@ GROUPS = {
     "KL and likelihoods": ("GaussianKL", "gaussian_kl_forward", "gaussian_kl_backward", "Bernoulli", "Gaussian",
                            "bernoulli_nll", "gaussian_nll"),
     "Model": ("VAE",),
+    "Importance-weighted bounds": ("log_weights", "importance_weights", "importance_gradient", "log_sigma_backward"),
     "Optimizers": ("SGD", "Adam", "AdamW", "sgd_update", "adam_update", "clip_norm"),
     "Data, sums and noise": ("gather", "accumulate", "standard_normal"),
 }  # fmt: skip
