@@ -46,11 +46,12 @@ def step_table(result):
     yield ""
     speed = 1e-9 * reference["flops"] / seconds
     agreement = max(row["agreement"] for row in result["rows"].values())
+    share = f"{speed:.0f} GFLOP/s, {100 * speed / roof:.0f} % of the {roof:.0f} GFLOP/s"
     yield (
         "The reference is 784-400-20-400-784 at batch 128, the tiny model 64-32-2-32-64 at batch 32; other rows change "
-        f"one thing of the reference. Its step runs at {speed:.0f} GFLOP/s, {100 * speed / roof:.0f} % of the {roof:.0f} "
-        f"GFLOP/s that the micro-kernel reaches on {threads} threads with data in the first-level cache. Before timing, "
-        f"all libraries agreed on loss and gradients to {agreement:.0e}."
+        f"one thing of the reference. Its step runs at {share} that the micro-kernel reaches on {threads} threads with "
+        "data in the first-level cache. Before timing, all libraries agreed on loss and gradients to "
+        f"{agreement:.0e}."
     )
     described = result["libraries"]
     yield (
