@@ -17,7 +17,6 @@ from numba.np.ufunc import parallel
 
 # Name and extension module of the pools that are fast and let two Python threads in, best first.
 _GOOD = (("omp", "omppool"), ("tbb", "tbbpool"))
-_state = threading.local()
 _one_at_a_time = threading.Lock()
 _free = contextlib.nullcontext()
 
@@ -76,14 +75,17 @@ def choose():
 
 def turn():
     """The context in which a split program may run."""
-    if _Process.turn is None:
+    if _Process.turn is None and not _Process.forked:
         _Process.turn = choose()
     return _Process.turn
 
 
 def count():
     """How many threads a program may use: Numba's setting, or one in a process whose pool was lost in a fork."""
-    return 1 if _Process.forked else numba.get_num_threads()
+    if _Process.forked:
+        return 1
+    turn()  # Numba starts its pool when it is asked for the number of threads
+    return numba.get_num_threads()
 
 
 def _after_fork():
