@@ -130,8 +130,11 @@ def _as_word(argument):
 
 
 def run(table):
+    if not table[:, 2].any():
+        _run_whole(table)
+        return
     parts = threads.count()
-    if parts == 1 or not table[:, 2].any():
+    if parts == 1:
         _run_whole(table)
     else:
         with threads.turn():
