@@ -21,7 +21,10 @@ def refused(check, parts, dtype="float64"):
 def seen_by(mutant, first=False):
     """dict of what was checked -> text of the refusal, for the checks that see the mutant; `first` stops at one."""
     parts, found = mutant.plant(minivae_parts()), {}
-    for check in mutant.checks():
+    checks = list(mutant.checks())
+    if first:  # the gradient of a whole model takes longest
+        checks.sort(key=lambda check: check.what == "gradient" and check.section in ("model", "bounds"))
+    for check in checks:
         if check.what not in found:
             text = refused(check, parts)
             if text is not None:
