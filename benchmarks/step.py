@@ -111,12 +111,10 @@ def run(peer_python=None, quick=False, verify_only=False):
 
 def measure_roof():
     """GFLOP/s of the micro-kernel on data in the first-level cache, on one thread and on all: medians of 20."""
-    import numba
-
+    from minivae.kernels.cpu import threads
     from minivae.kernels.cpu.roof import Roof
 
-    threads = numba.get_num_threads()
     return {
         str(count): float(np.median([1e-9 * measure() for _ in range(20)]))
-        for count, measure in ((count, Roof("float32", count)) for count in sorted({1, threads}))
+        for count, measure in ((count, Roof("float32", count)) for count in sorted({1, threads.count()}))
     }

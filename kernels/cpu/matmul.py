@@ -223,7 +223,7 @@ def plan_matmul(
             bias, c, n * itemsize,
             0.0 if relu else -np.inf, sums, constants, plan.scratch((memory * config.NUMBA_NUM_THREADS,)), memory,
         ],
-        work=m * n * k // 16,
+        work=m * n * k // 8,
         along=along,
     )  # fmt: skip
 

@@ -52,4 +52,4 @@ PACK_FROM = 3
 PIECE = 8192
 
 # Work below this many element operations takes less time than waking a second thread (about 2 us).
-SERIAL_WORK = 20_000
+SERIAL_WORK = 60_000
