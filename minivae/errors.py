@@ -22,6 +22,11 @@ def expect_integer(name, got, minimum):
     expect(whole and got >= minimum, name, got, f"a whole number of at least {minimum}")
 
 
+def expect_seed(seed):
+    whole = isinstance(seed, int) and not isinstance(seed, bool)
+    expect(whole and 0 <= seed < 2**64, "seed", seed, "a whole number from 0 to 2^64 - 1")
+
+
 def expect_positive(name, got):
     number = isinstance(got, (int, float)) and not isinstance(got, bool)
     expect(number and 0 < got < math.inf, name, got, "a finite number above 0")

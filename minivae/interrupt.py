@@ -4,8 +4,8 @@ import signal
 import threading
 
 
-class Interrupt:
-    """Within this context Ctrl-C sets `requested` instead of raising; a second Ctrl-C raises as usual.
+class _Handler:
+    """Within this context a signal is handled by `_handle`, afterwards as before.
 
     Outside the main thread, where Python takes no signals, it does nothing.
     """
@@ -15,29 +15,29 @@ class Interrupt:
     def __enter__(self):
         self._main = threading.current_thread() is threading.main_thread()
         if self._main:
-            self._previous = signal.signal(signal.SIGINT, self._handle)
+            self._previous = signal.signal(self._signal, self._handle)
         return self
+
+    def __exit__(self, *exception):
+        if self._main:
+            signal.signal(self._signal, self._previous)
+
+
+class Interrupt(_Handler):
+    """Within this context Ctrl-C sets `requested` instead of raising; a second Ctrl-C raises as usual."""
+
+    _signal = signal.SIGINT
 
     def _handle(self, signum, frame):
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
 
-    def __exit__(self, *exception):
-        if self._main:
-            signal.signal(signal.SIGINT, self._previous)
 
-
-class Termination:
+class Termination(_Handler):
     """Within this context SIGTERM acts as Ctrl-C does, and `requested` tells that it came."""
 
-    requested = False
-
-    def __enter__(self):
-        self._main = threading.current_thread() is threading.main_thread()
-        if self._main:
-            self._previous = signal.signal(signal.SIGTERM, self._handle)
-        return self
+    _signal = signal.SIGTERM
 
     def _handle(self, signum, frame):
         self.requested = True
@@ -45,7 +45,3 @@ class Termination:
         if not callable(interrupt):  # a shell's background jobs ignore Ctrl-C
             raise KeyboardInterrupt
         interrupt(signal.SIGINT, frame)
-
-    def __exit__(self, *exception):
-        if self._main:
-            signal.signal(signal.SIGTERM, self._previous)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from . import checkpoint, run
+from .atomic import replacing
 
 
 class Saver:
@@ -51,11 +52,12 @@ class Saver:
             checkpoint.save(self._folder / run.BEST, self._model, replace(state, moments={}, best=None), extra)
         if self._keep > 1 and self._step not in (None, state.step) and newest.exists():
             earlier = self._folder / f"checkpoint-{self._step:08d}.npz"
-            earlier.unlink(missing_ok=True)
             try:
+                earlier.unlink(missing_ok=True)
                 os.link(newest, earlier)
-            except OSError:  # a file system without links
-                shutil.copyfile(newest, earlier)
+            except OSError:  # a file system without links, or a folder that is gone: then this names the file
+                with replacing(earlier) as copy, open(newest, "rb") as file:
+                    shutil.copyfileobj(file, copy)
         checkpoint.save(newest, self._model, state, extra)
         self._step = state.step
         for path in run.earlier_checkpoints(self._folder)[self._keep - 1 :]:

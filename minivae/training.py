@@ -6,7 +6,7 @@ import numpy as np
 
 from .datasets.checks import check_data
 from .epoch import Due, Epoch
-from .errors import expect, expect_choice, expect_integer, expect_positive
+from .errors import expect, expect_choice, expect_integer, expect_positive, expect_seed
 from .evaluation import Evaluator
 from .interrupt import Interrupt
 from .kernels import philox
@@ -15,7 +15,6 @@ from .optim import Adam
 from .parameters import RowBuffers
 from .state import History, TrainingState
 from .tally import Tally
-from .vae import expect_seed
 
 
 class TrainingStep:

@@ -15,7 +15,7 @@ import numpy as np
 
 from . import checkpoint, evaluation
 from .bounds import ImportanceWeighted, check_objective
-from .errors import expect, expect_array, expect_choice, expect_integer, expect_positive
+from .errors import expect, expect_array, expect_choice, expect_integer, expect_positive, expect_seed
 from .kernels import philox
 from .kernels.naive import ACTIVATIONS, SCALES
 from .layers import Chain, Dense, as_rows, resolve_backend
@@ -320,11 +320,6 @@ def parameter_shapes(features, latent, hidden, decoder_hidden, learn_sigma=False
         for name, shape in Dense.shapes(inputs, outputs).items()
     }
     return shapes | ({"likelihood.log_sigma": (1,)} if learn_sigma else {})
-
-
-def expect_seed(seed):
-    whole = isinstance(seed, int) and not isinstance(seed, bool)
-    expect(whole and 0 <= seed < 2**64, "seed", seed, "a whole number from 0 to 2^64 - 1")
 
 
 def _widths(name, widths):

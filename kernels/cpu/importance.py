@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from ..naive import LARGEST_LOG_RATIO, SCALES, SOFTPLUS_TAIL
+from ..naive import LARGEST_LOG_RATIO, SCALES
 from .checks import matches, one_of, real_of, samples_of
 from .contract import contract
 from .jit import inline, kernel
 from .memory import REAL_VECTORS, share, word
-from .scalar import mathfun_for
+from .scalar import mathfun_for, scale_functions
 from .target import FASTMATH_SUMS
 
 # Element operations for one element of z, of rho, for one weight.
@@ -24,31 +24,9 @@ def scale_kernels(real_name, scale):
     real = np.dtype(real_name).type
     itemsize = np.dtype(real_name).itemsize
     vector = REAL_VECTORS[real_name]
-    functions = mathfun_for(real_name)
-    zero, one, half, tail = real(0), real(1), real(0.5), real(SOFTPLUS_TAIL)
-    log, sigmoid = functions.log, functions.sigmoid
-
-    if scale == "softplus":
-
-        @inline
-        def log_sigma_of(rho, sigma):
-            return rho if rho < tail else log(sigma)
-
-        @inline
-        def relative_slope(rho, sigma):
-            """(dsigma/drho) / sigma."""
-            return one if rho < tail else sigmoid(rho) / sigma
-
-    else:
-
-        @inline
-        def log_sigma_of(rho, sigma):
-            return rho
-
-        @inline
-        def relative_slope(rho, sigma):
-            return one
-
+    functions = scale_functions(real_name, scale)
+    log_sigma_of, relative_slope = functions.log_sigma_of, functions.relative_slope
+    zero, half = real(0), real(0.5)
     name = f"{scale}_{real_name}"
 
     @kernel(name, FASTMATH_SUMS)

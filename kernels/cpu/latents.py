@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from ..naive import SCALES, SOFTPLUS_TAIL
+from ..naive import SCALES
 from .checks import matches, one_of, real_of, samples_of
 from .contract import contract
-from .jit import inline, kernel
+from .jit import kernel
 from .memory import REAL_VECTORS, share, word
-from .scalar import mathfun_for
+from .scalar import scale_functions
 
 # Element operations for one element of sigma, of z.
 _COST = 12
@@ -22,42 +22,10 @@ def latent_kernels(real_name, scale):
     real = np.dtype(real_name).type
     itemsize = np.dtype(real_name).itemsize
     vector = REAL_VECTORS[real_name]
-    functions = mathfun_for(real_name)
-    zero, one, half, tail = real(0), real(1), real(0.5), real(SOFTPLUS_TAIL)
-    exp, log, sigmoid, softplus = functions.exp, functions.log, functions.sigmoid, functions.softplus
-
-    if scale == "softplus":
-        sigma_of = softplus
-
-        @inline
-        def slope_of(rho, sigma):
-            """dsigma/drho."""
-            return sigmoid(rho)
-
-        @inline
-        def log_sigma_of(rho, sigma):
-            return rho if rho < tail else log(sigma)
-
-        @inline
-        def relative_slope(rho, sigma):
-            """(dsigma/drho) / sigma."""
-            return one if rho < tail else sigmoid(rho) / sigma
-
-    else:
-        sigma_of = exp
-
-        @inline
-        def slope_of(rho, sigma):
-            return sigma
-
-        @inline
-        def log_sigma_of(rho, sigma):
-            return rho
-
-        @inline
-        def relative_slope(rho, sigma):
-            return one
-
+    functions = scale_functions(real_name, scale)
+    sigma_of, slope_of = functions.sigma_of, functions.slope_of
+    log_sigma_of, relative_slope = functions.log_sigma_of, functions.relative_slope
+    zero, one, half = real(0), real(1), real(0.5)
     name = f"{scale}_{real_name}"
 
     @kernel(name)

@@ -2,6 +2,7 @@
 
 import functools
 import operator
+from types import SimpleNamespace
 
 import numpy as np
 from llvmlite import ir
@@ -9,6 +10,7 @@ from numba import float32, float64, int32, int64, types
 from numba.extending import intrinsic
 
 from .. import mathfun, philox
+from ..naive import SOFTPLUS_TAIL
 from .jit import inline, inline_exact
 
 _INTEGERS = {"float32": (int32, ir.IntType(32)), "float64": (int64, ir.IntType(64))}
@@ -65,6 +67,51 @@ def _horner(jit, coefficients):
 def mathfun_for(real_name):
     """The functions of `mathfun`, for use inside kernels."""
     return mathfun.build(inline, real_name, *bit_casts(real_name), _horner)
+
+
+@functools.cache
+def scale_functions(real_name, scale):
+    """sigma_of(rho) and, of (rho, sigma): slope_of, dsigma/drho; log_sigma_of; relative_slope, (dsigma/drho) / sigma.
+
+    For softplus the last two go by rho where sigma is too small for its own logarithm.
+    """
+    real, functions = np.dtype(real_name).type, mathfun_for(real_name)
+    one, tail = real(1), real(SOFTPLUS_TAIL)
+    log, sigmoid = functions.log, functions.sigmoid
+
+    if scale == "softplus":
+        sigma_of = functions.softplus
+
+        @inline
+        def slope_of(rho, sigma):
+            return sigmoid(rho)
+
+        @inline
+        def log_sigma_of(rho, sigma):
+            return rho if rho < tail else log(sigma)
+
+        @inline
+        def relative_slope(rho, sigma):
+            return one if rho < tail else sigmoid(rho) / sigma
+
+    else:
+        sigma_of = functions.exp
+
+        @inline
+        def slope_of(rho, sigma):
+            return sigma
+
+        @inline
+        def log_sigma_of(rho, sigma):
+            return rho
+
+        @inline
+        def relative_slope(rho, sigma):
+            return one
+
+    return SimpleNamespace(
+        sigma_of=sigma_of, slope_of=slope_of, log_sigma_of=log_sigma_of, relative_slope=relative_slope
+    )
 
 
 # Integers only; `random.py` makes normals of them.

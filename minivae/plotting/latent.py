@@ -4,6 +4,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from ..evaluation import ACTIVE
 from . import checks
 from .colouring import class_colours, classes_of, inset_bar, name_classes, scatter
 from .images import gray_levels, value_limits
@@ -30,7 +31,6 @@ from .style import (
     style_axes,
 )
 
-ACTIVE_VARIANCE = 0.01
 PANEL_SIDE = 640  # pixels
 
 
@@ -85,7 +85,7 @@ def plot_latent(
     if kl is None and sigma is not None:
         kl = 0.5 * (mu**2 + sigma**2 - 1 - 2 * np.log(sigma)).mean(axis=0)
     active = checks.vector("active", active, latents)
-    active = mu.var(axis=0) > ACTIVE_VARIANCE if active is None else active > 0
+    active = mu.var(axis=0) > ACTIVE if active is None else active > 0
     manifold = None if decoded is None else _manifold(decoded, image_shape, latents)
     if data is not None:
         data = checks.matrix("data", data, columns=2)
@@ -225,7 +225,7 @@ def _bars(axes, strength, order, active, is_kl):
     axes.set_xlim(-0.7, count - 0.3)
     for text, on in zip(axes.get_xticklabels(), active[::every], strict=True):
         text.set_color(INK if on else FAINT)
-    lines = [(SINGLE, f"active: variance of the mean > {ACTIVE_VARIANCE}")]
+    lines = [(SINGLE, f"active: variance of the mean > {ACTIVE}")]
     if not active.all():
         lines.append((MUTED, "grey: inactive"))
     for line, (colour, text) in enumerate(lines):

@@ -1,10 +1,10 @@
 """What all pictures share: sizes, colours, the header above the panels, and the way to the disk."""
 
 import math
-import os
 import textwrap
-import threading
 from pathlib import Path
+
+from ..atomic import replacing
 
 DPI = 150
 WIDTH = 10.0  # inches, of a picture with several panels
@@ -136,16 +136,11 @@ def check_path(path):
 def finish(figure, path):
     """Write the figure to `path` (from `check_path`; None writes nothing) atomically, and return it."""
     if path is not None:
-        # The same folder, so that the replacement is a rename; a name of its own, so that threads do not meet.
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
         try:
-            try:
-                figure.savefig(temporary, format="png", dpi=DPI)
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            with replacing(path) as file:
+                figure.savefig(file, format="png", dpi=DPI)
         except OSError as error:
-            raise OSError(f"path: cannot write {path}: {error.strerror or error}") from None
+            raise OSError(f"path: {error}") from None
     return figure
 
 
