@@ -105,7 +105,7 @@ def dense_backward(plan, x, weight, y, dy, activation, dx, dweight, dbias):
     matches("dweight", dweight, weight.shape, real_name)
     matches("dbias", dbias, (outputs,), real_name)
     da = dy
-    if activation != "identity":
+    if activation != "identity" and plan.gate_of(dy) is None:
         da = plan.scratch((rows, outputs), real_name)
         backward = activation_kernels(real_name).backward[activation]
         plan.add(backward, [y.size, dy, y, da], work=y.size * _COST[activation])
@@ -113,4 +113,5 @@ def dense_backward(plan, x, weight, y, dy, activation, dx, dweight, dbias):
     plan_matmul(plan, real_name, x.T, (itemsize, inputs * itemsize), da, dweight, sums=dbias)
     if dx is not None:
         matches("dx", dx, (rows, inputs), real_name)
-        plan_matmul(plan, real_name, da, (outputs * itemsize, itemsize), weight, dx, b_transposed=True, along=True)
+        strides, gate = (outputs * itemsize, itemsize), plan.gate_of(dx)
+        plan_matmul(plan, real_name, da, strides, weight, dx, b_transposed=True, gate=gate, along=True)

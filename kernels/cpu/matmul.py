@@ -1,23 +1,23 @@
 """C = floor(init + A @ B) for matrices of any size and strides: the blocking around the micro-kernel.
 
-C is cut into panels of columns and each panel into tiles of rows whose heights differ by at most one. A thread gets a
-stretch of tiles, panel after panel, of the same total cost as every other. An element of C is the same chain of
-multiply-adds whichever thread and whichever tile computes it, so the result does not depend on the number of threads.
+C is cut into panels of columns and each panel into tiles of rows whose heights differ by at most one. A part of the
+work is a stretch of tiles, panel after panel, of the same total cost as every other; if A is a transpose, it is a
+stretch of rows through all panels. An element of C is the same chain of multiply-adds whichever part and whichever tile
+it is in, so the result does not depend on the number of parts.
 
 A panel of B is copied into consecutive memory first if enough tiles will read it: in place its rows lie on different
-pages. If A is a transpose, its columns are gathered tile by tile for the same reason.
+pages. If A is a transpose, its columns are gathered tile by tile for the same reason, once for all panels.
 """
 
 import functools
 
 import numpy as np
-from numba.core import config
 
 from .jit import inline, kernel
 from .memory import REAL_VECTORS, number, share, word
 from .micro import make_move, make_tile, make_transpose
-from .program import Arena, Plan, run
-from .target import CACHE_LINE, DEPTH_BLOCK, PACK_FROM, ROW_BLOCK, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
+from .program import Arena, Plan
+from .target import DEPTH_BLOCK, PACK_FROM, ROW_BLOCK, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 
 _ROW_TILES_IN_BLOCK = ROW_BLOCK // TILE_ROWS
 PANEL_BYTES = TILE_VECTORS * VECTOR_BYTES
@@ -99,6 +99,14 @@ def matmul_kernel(real_name):
                 packed[i] = column[i]
 
     @inline
+    def close(gate, c, row_bytes, height, width):
+        """c = 0 where the gate is not open, for a tile that was just computed and is still in the nearest cache."""
+        for i in range(height):
+            open_, values = vector(gate + i * row_bytes, width), vector(c + i * row_bytes, width)
+            for j in range(width):
+                values[j] = values[j] if open_[j] > zero else zero
+
+    @inline
     def panel_start(panel, panels, vectors):
         """The first vector of a panel. All have TILE_VECTORS, but a last one of a single vector, whose tiles have too
         few sums to keep the multipliers busy, takes one from its neighbour.
@@ -137,21 +145,25 @@ def matmul_kernel(real_name):
         bias, c, c_row = word(arguments, 9), word(arguments, 10), word(arguments, 11)
         last_floor = real(number(arguments, 12))
         sums, constants = word(arguments, 13), word(arguments, 14)
-        panel_memory = word(arguments, 15) + part * word(arguments, 16)
+        by_rows, gate, panel_memory = word(arguments, 15), word(arguments, 16), word(arguments, 17)
         a_memory = panel_memory + min(k, DEPTH_BLOCK) * PANEL_BYTES
         one = constants + PANEL_BYTES
 
         row_tiles, panels, all_vectors = -(-m // TILE_ROWS), -(-n // columns), -(-n // lanes)
-        first = first_tile(part, parts, row_tiles, panels, all_vectors)
-        last = first_tile(part + 1, parts, row_tiles, panels, all_vectors)
+        first_row, last_row, first, last = 0, row_tiles, 0, row_tiles * panels
+        if by_rows:
+            first_row, last_row = share(row_tiles, part, parts)
+        else:
+            first = first_tile(part, parts, row_tiles, panels, all_vectors)
+            last = first_tile(part + 1, parts, row_tiles, panels, all_vectors)
         pack_a = a_col != itemsize and last - first > row_tiles
         depth_blocks = -(-k // DEPTH_BLOCK)
         for block in range(depth_blocks):
             k0, k1 = share(k, block, depth_blocks)
             depth = k1 - k0
             floor = last_floor if block == depth_blocks - 1 else minus_infinity
-            for block_tile in range(0, row_tiles, _ROW_TILES_IN_BLOCK):
-                block_end = min(block_tile + _ROW_TILES_IN_BLOCK, row_tiles)
+            for block_tile in range(first_row, last_row, _ROW_TILES_IN_BLOCK):
+                block_end = min(block_tile + _ROW_TILES_IN_BLOCK, last_row)
                 if pack_a:
                     for t in range(block_tile, block_end):
                         i0, i1 = share(m, t, row_tiles)
@@ -179,9 +191,14 @@ def matmul_kernel(real_name):
                         into = sums + j * itemsize
                         start = constants if block == 0 else into
                         tile(
-                            1, vectors, edge, one, 0, 0, b_panel, b_panel_row, start, 0, into, 0, depth, minus_infinity
-                        )
+                            1, vectors, edge, one, 0, 0, b_panel, b_panel_row, b_panel, 0,
+                            start, 0, into, 0, depth, minus_infinity,
+                        )  # fmt: skip
+                    next_j = min(j + columns, n - 1)
                     for t in range(begin, end):
+                        ahead, ahead_row = b_panel, 0
+                        if not b_transposed and t - begin < TILE_VECTORS:
+                            ahead, ahead_row = b + k0 * b_row + next_j * itemsize + (t - begin) * VECTOR_BYTES, b_row
                         i0, i1 = share(m, t, row_tiles)
                         into = c + i0 * c_row + j * itemsize
                         start, start_row = into, c_row
@@ -193,19 +210,22 @@ def matmul_kernel(real_name):
                             a_tile_row, a_tile_col = itemsize, TILE_ROWS * itemsize
                         tile(
                             i1 - i0, vectors, edge, a_tile, a_tile_row, a_tile_col, b_panel, b_panel_row,
-                            start, start_row, into, c_row, depth, floor,
+                            ahead, ahead_row, start, start_row, into, c_row, depth, floor,
                         )  # fmt: skip
+                        if gate != 0 and block == depth_blocks - 1:
+                            close(gate + (into - c), into, c_row, i1 - i0, width)
 
     return matmul
 
 
 def plan_matmul(
-    plan, real_name, a, a_strides, b, c, *, b_transposed=False, bias=None, relu=False, sums=None, along=False
+    plan, real_name, a, a_strides, b, c, *, b_transposed=False, bias=None, relu=False, gate=None, sums=None, along=False
 ):
     """Adds c (m, n) = a @ b, or a @ b.T, to a plan, plus a bias and clamped at zero if asked.
 
     a is an array whose rows and columns lie a_strides bytes apart, a transpose if the second is not one element; b
-    and c are C-contiguous. sums (n,), if given, becomes the sums of b's columns.
+    and c are C-contiguous. gate (m, n), if given, sets c to zero where it is not above zero: the backward pass of ReLU.
+    sums (n,), if given, becomes the sums of b's columns.
     """
     itemsize = np.dtype(real_name).itemsize
     m, n = c.shape
@@ -214,17 +234,17 @@ def plan_matmul(
     memory = depth * PANEL_BYTES
     if a_strides[1] != itemsize:
         memory += depth * min(-(-m // TILE_ROWS), _ROW_TILES_IN_BLOCK) * TILE_ROWS * itemsize
-    memory = -(-memory // CACHE_LINE) * CACHE_LINE
     constants = CONSTANTS[real_name]
     plan.add(
         matmul_kernel(real_name),
         [
             m, n, k, a, *a_strides, b, b.shape[1] * itemsize, b_transposed,
             bias, c, n * itemsize,
-            0.0 if relu else -np.inf, sums, constants, plan.scratch((memory * config.NUMBA_NUM_THREADS,)), memory,
+            0.0 if relu else -np.inf, sums, constants, a_strides[1] != itemsize, gate,
         ],
         work=m * n * k // 8,
         along=along,
+        own_memory=memory,
     )  # fmt: skip
 
 
@@ -238,5 +258,5 @@ def product_program(a, b, c, form):
     if form == "transposed a":
         strides = strides[::-1]
     plan_matmul(plan, real_name, a, strides, b, c, b_transposed=form == "transposed b")
-    table, words = plan.table()
-    return lambda _keep=(a, b, c, plan, words): run(table)
+    table = plan.table()
+    return lambda _keep=(a, b, c, plan): table.run()

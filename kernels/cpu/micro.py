@@ -36,10 +36,9 @@ class _Variant:
         if existing is not None:
             return existing
         pointer = I8.as_pointer()
-        # a, a_row, a_col, b, b_row, init, init_row, c, c_row, depth, floor, edge; strides in bytes
-        kind = ir.FunctionType(
-            ir.VoidType(), [pointer, I64, I64, pointer, I64, pointer, I64, pointer, I64, I64, self.lane, I64]
-        )
+        # a, a_row, a_col, b, b_row, ahead, ahead_row, init, init_row, c, c_row, depth, floor, edge; strides in bytes
+        matrix = [pointer, I64]
+        kind = ir.FunctionType(ir.VoidType(), [*matrix, I64, *matrix * 4, I64, self.lane, I64])
         function = ir.Function(module, kind, self.name)
         function.linkage = "internal"
         function.attributes.add("noinline")
@@ -79,6 +78,11 @@ class _Variant:
         store = self._declare(f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), arguments)
         builder.call(store, [value, pointer, I32(self.itemsize), self.mask])
 
+    def _prefetch(self, builder, pointer, *, write):
+        prefetch = self._declare("llvm.prefetch.p0", ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
+        to_second_level, data = I32(2), I32(1)
+        builder.call(prefetch, [pointer, I32(int(write)), I32(3) if write else to_second_level, data])
+
     def _edge_mask(self, builder, edge):
         index = ir.VectorType(I64, self.lanes)
         undefined = ir.Constant(index, ir.Undefined)
@@ -87,7 +91,7 @@ class _Variant:
         return builder.icmp_signed("<", ir.Constant(index, list(range(self.lanes))), edges)
 
     def _write(self, function):
-        a, a_row, a_col, b, b_row, init, init_row, c, c_row, depth, floor, edge = function.args
+        a, a_row, a_col, b, b_row, ahead, ahead_row, init, init_row, c, c_row, depth, floor, edge = function.args
         entry, loop, done = (function.append_basic_block(name) for name in ("entry", "loop", "done"))
         tile = [(i, v) for i in range(self.rows) for v in range(self.vectors)]
 
@@ -97,13 +101,20 @@ class _Variant:
         init_rows = [builder.gep(init, [builder.mul(init_row, I64(i))]) for i in range(self.rows)]
         start = [self._load_masked(builder, init_rows[i], v) for i, v in tile]
         floors = self._splat(builder, floor)
+        # the lines that will be written are fetched while the products are computed
+        for i, v in tile:
+            if v == 0:
+                c_i = builder.gep(c, [builder.mul(c_row, I64(i))])
+            self._prefetch(builder, builder.gep(c_i, [I64(v * VECTOR_BYTES)]), write=True)
         builder.branch(loop)  # the depth is at least 1
 
         builder.position_at_end(loop)
         k = builder.phi(I64)
         a_offset = builder.phi(I64)
         b_k = builder.phi(I8.as_pointer())
+        ahead_k = builder.phi(I8.as_pointer())
         sums = [builder.phi(self.vector) for _ in tile]
+        self._prefetch(builder, ahead_k, write=False)
         multiply_add = self._declare(f"llvm.fmuladd.{self.suffix}", self.vector, [self.vector] * 3)
         b_vectors = [self._load(builder, b_k, v) for v in range(self.vectors)]
         products = []
@@ -113,11 +124,10 @@ class _Variant:
             for v in range(self.vectors):
                 sum_ = sums[i * self.vectors + v]
                 products.append(builder.call(multiply_add, [broadcast, b_vectors[v], sum_]))
-        advanced = builder.add(k, I64(1)), builder.add(a_offset, a_col), builder.gep(b_k, [b_row])
-        initial = I64(0), I64(0), b
-        for phi, first, following in zip(
-            [k, a_offset, b_k, *sums], [*initial, *start], [*advanced, *products], strict=True
-        ):
+        advanced = [builder.add(k, I64(1)), builder.add(a_offset, a_col)]
+        advanced += [builder.gep(b_k, [b_row]), builder.gep(ahead_k, [ahead_row])]
+        phis, initial = [k, a_offset, b_k, ahead_k, *sums], [I64(0), I64(0), b, ahead, *start]
+        for phi, first, following in zip(phis, initial, [*advanced, *products], strict=True):
             phi.add_incoming(first, entry)
             phi.add_incoming(following, loop)
         builder.cbranch(builder.icmp_signed("<", advanced[0], depth), loop, done)
@@ -133,23 +143,28 @@ class _Variant:
 
 
 def make_tile(itemsize):
-    """The intrinsic `tile(rows, vectors, edge, a, a_row, a_col, b, b_row, init, init_row, c, c_row, depth, floor)`.
+    """The intrinsic `tile(rows, vectors, edge, a, a_row, a_col, b, b_row, ahead, ahead_row, init, init_row, c, c_row,
+    depth, floor)`.
 
     c[i, j] = max(floor, init[i, j] + sum_k a[i, k] * b[k, j]) for i < rows and the columns of `vectors` vectors, of
     which the last has only `edge` lanes in init and c (b is read in whole vectors). Addresses and strides are in bytes;
     rows is 1 .. TILE_ROWS, vectors 1 .. TILE_VECTORS, depth at least 1. init_row = 0 starts every row from the same
-    vector (a bias, or zeros); init may be c itself.
+    vector (a bias, or zeros); init may be c itself. The cache line at ahead + k * ahead_row is fetched at step k.
     """
     real = types.float32 if itemsize == 4 else types.float64
 
     @intrinsic
-    def tile(typingctx, rows, vectors, edge, a, a_row, a_col, b, b_row, init, init_row, c, c_row, depth, floor):
-        signature = types.void(*[types.intp] * 13, real)
+    def tile(
+        typingctx, rows, vectors, edge, a, a_row, a_col, b, b_row, ahead, ahead_row,
+        init, init_row, c, c_row, depth, floor,
+    ):  # fmt: skip
+        signature = types.void(*[types.intp] * 15, real)
 
         def codegen(context, builder, signature, arguments):
-            rows, vectors, edge, a, a_row, a_col, b, b_row, init, init_row, c, c_row, depth, floor = arguments
-            a, b, init, c = (builder.inttoptr(address, I8.as_pointer()) for address in (a, b, init, c))
-            passed = [a, a_row, a_col, b, b_row, init, init_row, c, c_row, depth, floor, edge]
+            rows, vectors, edge, a, a_row, a_col, b, b_row, ahead, ahead_row, *rest = arguments
+            init, init_row, c, c_row, depth, floor = rest
+            a, b, ahead, init, c = (builder.inttoptr(address, I8.as_pointer()) for address in (a, b, ahead, init, c))
+            passed = [a, a_row, a_col, b, b_row, ahead, ahead_row, init, init_row, c, c_row, depth, floor, edge]
             done = builder.append_basic_block("tile.done")
             unreachable = builder.append_basic_block("tile.unreachable")
             switch = builder.switch(builder.add(builder.mul(vectors, I64(TILE_ROWS)), rows), unreachable)

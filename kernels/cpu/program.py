@@ -1,9 +1,12 @@
-"""Running kernels: a program is a table of (kernel address, address of its arguments, how it may be split).
+"""Running kernels: a program is a table of kernels, the arguments of each, and how it is run.
 
-One Numba function walks the table, so a whole training step is one call from Python. A kernel that is split gets
-one part for each thread; how many there are changes who computes a number, never the number.
+One Numba function walks the table, so a whole training step is one call from Python. A kernel that is split is cut into
+more parts than there are threads. Each thread has a stretch of them, the same in every kernel, so that it finds in its
+cache what it wrote there; a thread that has done its own takes those that another has not begun. On a shared machine a
+core may lose half its speed for a millisecond: this way none waits for it. Who computes a part changes no number.
 """
 
+import itertools
 import math
 import struct
 import threading
@@ -11,16 +14,21 @@ import threading
 import numpy as np
 from llvmlite import ir
 from numba import njit, prange, types
+from numba.core import config
 from numba.extending import intrinsic
 
 from ..backend import Program
 from . import threads
-from .jit import cached
-from .target import CACHE_LINE, SERIAL_WORK
+from .jit import cached, inline
+from .target import CACHE_LINE, PART_WORK, SERIAL_WORK
 
-# How an entry of a table is run: on one thread; in parts; in parts together with the entry before it, which is then not
-# waited for.
+# The columns of a table: address of the kernel, address of its arguments, how it is run, the number of parts, and how
+# many bytes behind one thread's arguments the next one's lie (0 if all have the same).
+KERNEL, ARGUMENTS, MODE, PARTS, STRIDE = range(5)
+# How an entry is run: on one thread; in parts; in parts, without waiting for the entry before it.
 WHOLE, SPLIT, SPLIT_ALONG = range(3)
+DX = 5  # the place of dx among the arguments of dense_backward
+_COUNTERS = CACHE_LINE // 8  # a counter has a cache line to itself
 
 
 @intrinsic
@@ -33,27 +41,60 @@ def _call(typingctx, address, arguments, part, parts):
     return types.void(*[types.intp] * 4), codegen
 
 
+@intrinsic
+def _next(typingctx, counter):
+    """The value of the int64 at an address, which goes up by one; no two threads get the same."""
+
+    def codegen(context, builder, signature, values):
+        pointer = builder.inttoptr(values[0], ir.IntType(64).as_pointer())
+        return builder.atomic_rmw("add", pointer, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.intp(types.intp), codegen
+
+
+@inline
+def _first_part(parts, thread, count):
+    return parts * thread // count
+
+
+@inline
+def _work(entry, counters, thread, count):
+    """Computes parts of an entry until all are begun: first this thread's own, then those of the threads after it."""
+    parts, arguments = entry[PARTS], entry[ARGUMENTS] + thread * entry[STRIDE]
+    for offset in range(count):
+        owner = (thread + offset) % count
+        last = _first_part(parts, owner + 1, count)
+        part = _next(counters + owner * CACHE_LINE)
+        while part < last:
+            _call(entry[KERNEL], arguments, part, parts)
+            part = _next(counters + owner * CACHE_LINE)
+
+
 @cached
 @njit(nogil=True, error_model="numpy")
 def _run_whole(table):
     for i in range(len(table)):
-        _call(table[i, 0], table[i, 1], 0, 1)
+        _call(table[i, KERNEL], table[i, ARGUMENTS], 0, 1)
 
 
 @cached
 @njit(parallel=True, nogil=True, error_model="numpy")
-def _run_split(table, parts):
+def _run_split(table, counters, counters_address, count):
+    line = counters.shape[1] * 8
+    for i in range(len(table)):
+        for thread in range(count):
+            counters[i, thread * _COUNTERS] = _first_part(table[i, PARTS], thread, count)
     i = 0
     while i < len(table):
         following = i + 1
-        if table[i, 2] == WHOLE:
-            _call(table[i, 0], table[i, 1], 0, 1)
+        if table[i, MODE] == WHOLE:
+            _call(table[i, KERNEL], table[i, ARGUMENTS], 0, 1)
         else:
-            while following < len(table) and table[following, 2] == SPLIT_ALONG:
+            while following < len(table) and table[following, MODE] == SPLIT_ALONG:
                 following += 1
-            for part in prange(parts):
+            for thread in prange(count):
                 for entry in range(i, following):
-                    _call(table[entry, 0], table[entry, 1], part, parts)
+                    _work(table[entry], counters_address + entry * line, thread, count)
         i = following
 
 
@@ -81,24 +122,66 @@ class Arena:
         self._used = -_address(self._blocks[-1]) % CACHE_LINE if self._blocks else 0
 
 
-class Plan:
-    """Kernel calls being put together: what the functions of the contract add their work to."""
+class Table:
+    """Entries ready to run, and the memory behind their addresses."""
 
-    def __init__(self, arena):
+    def __init__(self, rows, words):
+        self.rows = np.array(rows, np.int64).reshape(-1, 5)
+        self._words = words
+        self.is_split = bool(self.rows[:, MODE].any())
+        if self.is_split:
+            room = np.zeros(len(rows) * config.NUMBA_NUM_THREADS * _COUNTERS + _COUNTERS, np.int64)
+            start = -_address(room) % CACHE_LINE // 8
+            self._counters = room[start : start + room.size - _COUNTERS].reshape(len(rows), -1)
+            self._counters_address = _address(self._counters)
+
+    def run(self, count=None):
+        """Runs all entries in turn on `count` threads; by default on as many as a program may use now."""
+        if count is None:
+            count = threads.count() if self.is_split else 1
+        if count == 1 or not self.is_split:
+            _run_whole(self.rows)
+        else:
+            with threads.turn():
+                _run_split(self.rows, self._counters, self._counters_address, count)
+
+
+class Plan:
+    """Kernel calls being put together: what the functions of the contract add their work to.
+
+    gates: {address of a gradient: ReLU's output y}, where the product that computes the gradient is to apply ReLU's
+    backward pass as well.
+    """
+
+    def __init__(self, arena, gates=None):
         self.arena = arena
+        self._gates = gates or {}
         self._entries = []
         self._words = []
 
-    def add(self, kernel, arguments, work, along=False):
+    def gate_of(self, gradient):
+        return self._gates.get(_address(gradient))
+
+    def add(self, kernel, arguments, work, along=False, own_memory=0, parts=None):
         """Adds a kernel with its arguments: integers, floats, arrays (their address is passed) or None (0).
 
-        work is the number of element operations; along lets the kernel run beside the one added before it.
+        work is the number of element operations; along lets the kernel run beside the one added before it. With
+        own_memory a last argument is added: the address of so many bytes of scratch memory, other ones for each thread.
         """
-        mode = WHOLE if work < SERIAL_WORK else SPLIT
-        if along and mode == SPLIT and self._entries[-1][2] != WHOLE:
-            mode = SPLIT_ALONG
-        self._entries.append((kernel.address, len(self._words), mode))
-        self._words.extend(map(_as_word, arguments))
+        threads_at_most = config.NUMBA_NUM_THREADS
+        mode = WHOLE
+        if work >= SERIAL_WORK:
+            mode = SPLIT_ALONG if along and self._entries[-1][2] != WHOLE else SPLIT
+            parts = parts or -(-work // (PART_WORK * threads_at_most)) * threads_at_most
+        first, words, stride = len(self._words), list(map(_as_word, arguments)), 0
+        if own_memory:
+            stride = 8 * (len(words) + 1)
+            own_memory = -(-own_memory // CACHE_LINE) * CACHE_LINE
+            copies = threads_at_most if mode != WHOLE else 1
+            memory = _address(self.scratch((own_memory * copies,)))
+            words = [word for i in range(copies) for word in (*words, memory + i * own_memory)]
+        self._words.extend(words)
+        self._entries.append((kernel.address, first, mode, parts or 1, stride))
 
     def scratch(self, shape, dtype=np.uint8):
         """An uninitialised array that lasts until the end of the call."""
@@ -110,11 +193,10 @@ class Plan:
         self.arena.reset()
 
     def table(self):
-        """(table, words): the words must live as long as the table is used."""
+        """The entries as a Table; it is valid as long as the arrays and the arena are."""
         words = np.array(self._words, np.int64)
         first = _address(words)
-        rows = [(kernel, first + 8 * offset, mode) for kernel, offset, mode in self._entries]
-        return np.array(rows, np.int64).reshape(-1, 3), words
+        return Table([(kernel, first + 8 * offset, *rest) for kernel, offset, *rest in self._entries], words)
 
 
 def _as_word(argument):
@@ -129,18 +211,6 @@ def _as_word(argument):
     return argument - (1 << 64) if argument >= 1 << 63 else argument
 
 
-def run(table):
-    if not table[:, 2].any():
-        _run_whole(table)
-        return
-    parts = threads.count()
-    if parts == 1:
-        _run_whole(table)
-    else:
-        with threads.turn():
-            _run_split(table, parts)
-
-
 _local = threading.local()
 
 
@@ -151,22 +221,40 @@ def run_now(planner, arguments):
     _local.arena.reset()
     plan = Plan(_local.arena)
     planner(plan, *arguments)
-    table, _words = plan.table()
-    run(table)
+    plan.table().run()
+
+
+def _gates(calls):
+    """For `Plan`: the gradients that go from one layer straight into a ReLU layer, and that nothing else uses."""
+    gates = {}
+    for (name, arguments), (following, following_arguments) in itertools.pairwise(calls):
+        if name == following == "dense_backward":
+            dx = arguments[DX]
+            _x, _weight, y, dy, activation = following_arguments[:DX]
+            users = sum(any(_overlap(dx, array) for array in given) for _, given in calls)
+            if dx is dy and activation == "relu" and users == 2:
+                gates[_address(dx)] = y
+    return gates
+
+
+def _overlap(array, other):
+    return isinstance(array, np.ndarray) and isinstance(other, np.ndarray) and np.may_share_memory(array, other)
 
 
 class CompiledProgram(Program):
-    """A step as one table: replaying it is a single call."""
+    """A step as one table: replaying it is a single call.
+
+    Where a layer's dx goes straight into a ReLU layer, replaying leaves in it the gradient behind the ReLU.
+    """
 
     def __init__(self, calls, planners):
         self.calls = tuple(calls)
-        plan = Plan(Arena())
+        plan = Plan(Arena(), _gates(self.calls))
         for name, arguments in self.calls:
             planners[name](plan, *arguments)
             plan.done()
-        self._table, self._words = plan.table()
+        self._table = plan.table()
         self._arena = plan.arena
-        self._split = bool(self._table[:, 2].any())
 
     def __call__(self):
-        run(self._table)
+        self._table.run()

@@ -10,7 +10,7 @@ from .jit import kernel
 from .matmul import CONSTANTS, PANEL_BYTES
 from .memory import word
 from .micro import make_tile
-from .target import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
+from .target import SERIAL_WORK, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 
 _DEPTH = 64
 
@@ -26,12 +26,12 @@ def _roof_kernel(real_name):
     @kernel(real_name)
     def roof(arguments, part, parts):
         repeats, zeros = word(arguments, 0), word(arguments, 1)
-        a = word(arguments, 2) + part * word(arguments, 3)
+        a = word(arguments, 2)
         b = a + _DEPTH * TILE_ROWS * itemsize
         c = b + _DEPTH * PANEL_BYTES
         for _ in range(repeats):
             tile(
-                TILE_ROWS, TILE_VECTORS, lanes, a, itemsize, TILE_ROWS * itemsize, b, PANEL_BYTES,
+                TILE_ROWS, TILE_VECTORS, lanes, a, itemsize, TILE_ROWS * itemsize, b, PANEL_BYTES, b, 0,
                 zeros, 0, c, PANEL_BYTES, _DEPTH, floor,
             )  # fmt: skip
 
@@ -44,32 +44,30 @@ class Roof:
     def __init__(self, real_name="float32", threads=1, seconds=1e-3):
         itemsize = np.dtype(real_name).itemsize
         columns = PANEL_BYTES // itemsize
-        size = (_DEPTH * (TILE_ROWS + columns) + TILE_ROWS * columns) * itemsize
-        size = -(-size // 4096) * 4096
-        self._threads = threads
-        self._flops = 2 * TILE_ROWS * columns * _DEPTH
-        self._repeats = 100
-        self._plan = program.Plan(program.Arena())
-        memory = self._plan.scratch((size * threads,))
-        memory[:] = 0
-        self._arguments = [CONSTANTS[real_name], memory, size]
-        self._real_name = real_name
-        self._build()
+        self._memory = (_DEPTH * (TILE_ROWS + columns) + TILE_ROWS * columns) * itemsize
+        self._real_name, self._threads = real_name, threads
+        self._tile_flops = 2 * TILE_ROWS * columns * _DEPTH
+        self._build(100)
         self()  # the first call compiles
         fastest = max(self() for _ in range(5))
-        self._repeats = max(1, int(seconds * fastest / self._flops / threads))
-        self._build()
+        self._build(max(1, int(seconds * fastest / self._tile_flops / self._parts)))
 
-    def _build(self):
-        plan = program.Plan(program.Arena())
-        plan.add(_roof_kernel(self._real_name), [self._repeats, *self._arguments], work=1 << 40)
-        self._table, self._words = plan.table()
+    def _build(self, repeats):
+        self._parts = 1 if self._threads == 1 else 16 * self._threads
+        self._plan = program.Plan(program.Arena())
+        self._plan.scratch((1 << 20,))[:] = 0  # no denormal numbers in what the parts read
+        self._plan.done()
+        self._plan.add(
+            _roof_kernel(self._real_name),
+            [repeats, CONSTANTS[self._real_name]],
+            work=SERIAL_WORK,
+            own_memory=self._memory,
+            parts=self._parts,
+        )
+        self._table = self._plan.table()
+        self._flops = self._parts * repeats * self._tile_flops
 
     def __call__(self):
         start = time.perf_counter()
-        if self._threads == 1:
-            program._run_whole(self._table)
-        else:
-            with program.threads.turn():
-                program._run_split(self._table, self._threads)
-        return self._threads * self._repeats * self._flops / (time.perf_counter() - start)
+        self._table.run(self._threads)
+        return self._flops / (time.perf_counter() - start)

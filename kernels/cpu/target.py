@@ -53,3 +53,5 @@ PIECE = 8192
 
 # Work below this many element operations takes less time than waking a second thread (about 2 us).
 SERIAL_WORK = 60_000
+# Work that is split is cut into parts of about this much, a few for each thread.
+PART_WORK = 600_000

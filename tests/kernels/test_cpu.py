@@ -91,6 +91,33 @@ def test_a_recorded_step_does_what_the_calls_do():
     assert str(program).startswith("dense_forward(65x70, 70x90, 90, 'tanh', 65x90)\n")
 
 
+@pytest.mark.parametrize("reads_dx", [False, True])
+def test_relu_between_two_layers_is_applied_where_its_gradient_is_computed(reads_dx):
+    backend = load_backend("cpu")
+    rng = np.random.default_rng(0)
+    x, w1, w2 = (rng.standard_normal(shape).astype("float32") for shape in ((50, 70), (70, 60), (60, 40)))
+    y, dy2, dy = np.maximum(x @ w1, 0), rng.standard_normal((50, 40)).astype("float32"), np.empty((50, 60), "float32")
+    y2, dw1, dw2, dx = dy2, np.empty_like(w1), np.empty_like(w2), np.empty_like(x)
+    db1, db2, copy = np.empty(60, "float32"), np.empty(40, "float32"), np.empty((50, 60), "float32")
+    none, one = np.zeros(60, "float32"), np.eye(60, dtype="float32")
+
+    def step():
+        backend.dense_backward(y, w2, y2, dy2, "identity", dy, dw2, db2)
+        backend.dense_backward(x, w1, y, dy, "relu", dx, dw1, db1)
+        if reads_dx:
+            backend.dense_forward(dy, one, none, "identity", copy)
+
+    program = backend.record(step)
+    expected = [array.copy() for array in (dw1, db1, dw2, db2, dx)]
+    before = dy.copy()
+    program()
+    for got, array in zip((dw1, db1, dw2, db2, dx), expected, strict=True):
+        np.testing.assert_array_equal(got, array)
+    # what another call reads must be what it is without a program
+    np.testing.assert_array_equal(dy, before if reads_dx else np.where(y > 0, before, 0))
+    assert not np.array_equal(before, np.where(y > 0, before, 0))
+
+
 def test_two_python_threads_train_two_models_at_once():
     expected, results = trained(), [None, None]
 

@@ -19,6 +19,11 @@ column_counts = (1, LANES - 1, LANES, LANES + 1, COLUMNS - 1, COLUMNS, COLUMNS +
 depths = (1, 5, LANES, 3 * LANES + 1)
 
 
+@pytest.fixture(autouse=True)
+def split_everything(monkeypatch):
+    monkeypatch.setattr(program, "SERIAL_WORK", 0)
+
+
 def guarded(shape, dtype):
     """An array of NaN inside a larger buffer of guards; (array, whether the guards are untouched)."""
     size, margin = int(np.prod(shape)), 128
@@ -28,7 +33,7 @@ def guarded(shape, dtype):
     return inner.reshape(shape), lambda: (buffer[:margin] == GUARD).all() and (buffer[-margin:] == GUARD).all()
 
 
-def check_product(m, n, k, form, dtype, rng, threads=2):
+def check_product(m, n, k, form, dtype, rng, parts=4, threads=None):
     """Computes one product and asserts that it is right and that nothing else was written.
 
     A sum of k products and a bias is off by at most (k + 1) eps times the sum of the absolute values.
@@ -49,9 +54,9 @@ def check_product(m, n, k, form, dtype, rng, threads=2):
         plan, dtype, stored_a, a_strides, stored_b, c,
         b_transposed=form == "transposed b", bias=bias, relu=True, sums=sums,
     )  # fmt: skip
-    table, _words = plan.table()
-    table[:, 2] = program.SPLIT
-    program._run_split(table, threads)
+    table = plan.table()
+    table.rows[:, program.PARTS] = parts
+    table.run(threads)
     eps = np.finfo(dtype).eps
     exact = np.maximum(a.astype(np.float64) @ b + bias, 0)
     bound = eps * (k + 1) * (np.abs(a).astype(np.float64) @ np.abs(b) + np.abs(bias))
@@ -83,9 +88,9 @@ def test_blocks_of_depth_and_rows(form, dtype):
 @pytest.mark.parametrize("form", ["plain", "transposed a", "transposed b"])
 def test_same_bits_for_every_number_of_parts(form):
     for m, n, k in ((37, 131, 29), (target.ROW_BLOCK + 3, 97, 613), (1, 500, 40), (128, 400, 784)):
-        first = check_product(m, n, k, form, "float32", np.random.default_rng(3), 1)
-        for threads in (2, 3, 7):
-            other = check_product(m, n, k, form, "float32", np.random.default_rng(3), threads)
+        first = check_product(m, n, k, form, "float32", np.random.default_rng(3), threads=1)
+        for parts in (1, 2, 3, 7, 64):
+            other = check_product(m, n, k, form, "float32", np.random.default_rng(3), parts)
             np.testing.assert_array_equal(first, other)
 
 

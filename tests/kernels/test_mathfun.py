@@ -55,8 +55,7 @@ def test_error_in_units_in_the_last_place(name, dtype):
     kernel = dense._elementwise(dtype, f"test_{name}", getattr(mathfun_for(dtype), name), 1)
     plan = program.Plan(program.Arena())
     plan.add(kernel, [x.size, x, y], work=0)
-    table, _words = plan.table()
-    program.run(table)
+    plan.table().run()
     with np.errstate(all="ignore"):
         exact = reference(name, x.astype(wide))
         rounded = exact.astype(dtype)
