@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -60,33 +61,59 @@ def _product(backend, m, n, k, form, dtype):
     return run, check
 
 
-def _passes(backend):
-    """name: (function, elements) for the kernels that are passes over arrays, at the sizes of the step."""
+# name: (call of a backend on `_arrays`, what it writes): the kernels that are passes over arrays, at the step's sizes.
+PASSES = {
+    "standard normals": (lambda b, a: b.standard_normal(1, 2, a.clock, a.noise), ["noise"]),
+    "Bernoulli nll and gradient": (
+        lambda b, a: b.bernoulli_nll(a.x, a.logits, a.weight, a.nll, a.dlogits),
+        ["dlogits", "nll"],
+    ),
+    "Adam": (
+        lambda b, a: b.adam_update(a.p, a.g, a.first, a.second, a.rates, a.clock, 0.9, 0.999, 1e-8, 0.0),
+        ["p", "first", "second"],
+    ),
+    "gather, bytes to floats": (lambda b, a: b.gather(a.data, a.order, a.clock, 128, "grey", 0, a.pixels), ["pixels"]),
+}
+
+
+def _arrays(real):
+    """The same numbers in any dtype."""
     rng = np.random.default_rng(0)
-    real = np.float32
-    clock, rates = np.zeros(1, np.int64), np.full(1, 1e-3)
-    noise = np.empty(1 << 20, real)
-    rows = {name: rng.standard_normal((128, 784)).astype(real) for name in ("logits", "dlogits")}
-    x, weight, nll = rng.random((128, 784)).astype(real), np.full(128, 1 / 128, real), np.empty(128, real)
-    flat = [np.full(652_000, 1e-3, real) for _ in range(4)]
-    data, order = rng.integers(0, 256, (1000, 784)).astype(np.uint8), rng.permutation(1000)
-    calls = {
-        "standard normals": (lambda b: b.standard_normal(1, 2, clock, noise), noise.size),
-        "Bernoulli nll and gradient": (
-            lambda b: b.bernoulli_nll(x, rows["logits"], weight, nll, rows["dlogits"]),
-            x.size,
-        ),
-        "Adam": (lambda b: b.adam_update(*flat, rates, clock, 0.9, 0.999, 1e-8, 0.0), flat[0].size),
-        "gather, bytes to floats": (lambda b: b.gather(data, order, clock, 128, "grey", 0, x), x.size),
-    }
-    loaded = load_backend(backend)
-    passes = {
-        name: (loaded.record(lambda call=call: call(loaded)), elements) for name, (call, elements) in calls.items()
-    }
+
+    def normals(*shape):
+        return rng.standard_normal(shape, np.float32).astype(real)
+
+    return SimpleNamespace(
+        clock=np.zeros(1, np.int64), rates=np.full(1, 1e-3), noise=np.empty(1 << 20, real),
+        x=rng.random((128, 784), np.float32).astype(real), logits=normals(128, 784), dlogits=np.empty((128, 784), real),
+        weight=np.full(128, 1 / 128, real), nll=np.empty(128, real),
+        p=normals(652_000), g=normals(652_000), first=normals(652_000), second=normals(652_000) ** 2,
+        data=rng.integers(0, 256, (1000, 784)).astype(np.uint8), order=rng.permutation(1000),
+        pixels=np.empty((128, 784), real),
+    )  # fmt: skip
+
+
+def _passes(backend):
+    """name: (function, elements) for each of PASSES in float32, after a comparison with NumPy in float64.
+
+    The normals are compared bit for bit in float32: other dtypes use other bits.
+    """
+    loaded, reference = load_backend(backend), load_backend("numpy")
+    passes = {}
+    for name, (call, written) in PASSES.items():
+        arrays, expected = _arrays(np.float32), _arrays(np.float32 if name == "standard normals" else np.float64)
+        program = loaded.record(lambda call=call, arrays=arrays: call(loaded, arrays))
+        call(reference, expected)
+        for output in written:
+            got, exact = getattr(arrays, output), getattr(expected, output)
+            bound = 0 if got.dtype == exact.dtype else 1e-5 * np.abs(exact).max()
+            if not (np.abs(got - exact) <= bound).all():
+                raise RuntimeError(f"{backend}: {name} is wrong in {output}")
+        passes[name] = (program, getattr(arrays, written[0]).size)
     if backend == "numpy":
-        generator = np.random.default_rng(0)
+        generator, noise = np.random.default_rng(0), np.empty(1 << 20, np.float32)
         passes["standard normals, NumPy's Generator"] = (
-            lambda: generator.standard_normal(out=noise, dtype=real),
+            lambda: generator.standard_normal(out=noise, dtype=np.float32),
             noise.size,
         )
     return passes
@@ -122,7 +149,7 @@ def measure(backend, verify_only=False):
         run()
         work[name] = (run, {"elements": elements})
     if verify_only:
-        return {"backend": backend, "verified": sorted(work)}
+        return {"backend": backend, "verified": [name for name in work if "Generator" not in name]}
     result = {"backend": backend, "numpy": np.__version__}
     roofs = {}
     if backend == "cpu":
@@ -154,12 +181,20 @@ def measure(backend, verify_only=False):
     return result
 
 
-def run(backends=None, verify_only=False):
-    """Measures each host backend in a process of its own: {backend: what `measure` returns}."""
-    backends = [name for name in ("cpu", "numpy") if name in (backends or available_backends())]
+def run(backends=None, verify_only=False, say=None):
+    """Measures each host backend in a process of its own: {backend: what `measure` returns}.
+
+    say(line), if given, is told what happens. Raises ValueError if a backend is not available here.
+    """
+    available = available_backends()
+    backends = [name for name in ("cpu", "numpy") if name in (backends or available)]
     environment = {name: value for name, value in os.environ.items() if name not in OPENBLAS_OVERRIDES}
     results = {}
     for name in backends:
+        if name not in available:
+            raise ValueError(f"backend: got {name!r}, which is not available here; there are {', '.join(available)}")
+        if say:
+            say(f"{name}: {'checking' if verify_only else 'about half a minute'} ...")
         command = [sys.executable, "-m", f"{__package__}.bench", name, *(["--verify-only"] if verify_only else [])]
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:

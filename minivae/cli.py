@@ -1,4 +1,4 @@
-"""The command line: `minivae train | evaluate | sample | reconstruct | gradcheck | lab`.
+"""The command line: `minivae train | evaluate | sample | reconstruct | gradcheck | bench | lab`.
 
 Whatever a user can get wrong ends in one line on standard error and exit status 2; Ctrl-C ends with status 130 and the
 signal to terminate with 143, training only after its current step is made and saved.
@@ -118,6 +118,11 @@ def build_parser(preset=None, defaults=None):
     sub = command("gradcheck", gradcheck, "check every gradient, loss, sampler and kernel, and print the errors")
     report.add_arguments(sub)
 
+    sub = command("bench", bench, "time the kernels of this machine's backends, each in a process of its own")
+    sub.add_argument("--backend", choices=("cpu", "numpy"), help="only this one (all there are)")
+    sub.add_argument("--verify-only", action="store_true", help="check the results against float64, and time nothing")
+    sub.add_argument("--out", metavar="FILE", help="also write the figures to a .json file")
+
     sub = command("lab", lab, "measure gradient estimators and bounds against theory")
     sub.add_argument("experiment", choices=("all", *EXPERIMENTS), help="; ".join(map(": ".join, EXPERIMENTS.items())))
     sub.add_argument("--out", default="lab", metavar="DIR", help="where tables and figures go (lab)")
@@ -208,6 +213,25 @@ def gradcheck(args):
     from .gradcheck import report
 
     return report.main(args)
+
+
+def bench(args):
+    from .kernels import bench as kernels
+
+    if args.out and Path(args.out).suffix != ".json":
+        raise ValueError(f"--out: got {args.out!r}, expected a name that ends in .json")
+    results = kernels.run(args.backend and [args.backend], args.verify_only, say)
+    if args.verify_only:
+        for backend, result in results.items():
+            say(f"{backend}: {len(result['verified'])} results agree with float64")
+    else:
+        for line in kernels.table(results):
+            say(line)
+    if args.out:
+        from . import run
+
+        run.write_text(args.out, json.dumps(results, indent=1) + "\n")
+        say(f"written to {args.out}")
 
 
 def lab(args):

@@ -1,0 +1,44 @@
+"""`minivae bench`: what it prints, and that it does not time a wrong result."""
+
+import json
+
+import pytest
+
+from minivae.cli import main
+from minivae.kernels import bench, numpy_backend
+
+
+def test_verify_only(capsys):
+    assert main(["bench", "--backend", "numpy", "--verify-only"]) == 0
+    assert "numpy: 20 results agree with float64" in capsys.readouterr().out
+
+
+def test_out_must_be_json(tmp_path, capsys):
+    assert main(["bench", "--out", str(tmp_path / "figures.txt")]) == 2
+    assert "--out: got" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("kernel", "output"), [("adam_update", 3), ("bernoulli_nll", 4), ("standard_normal", 3)])
+def test_a_wrong_pass_is_not_timed(monkeypatch, kernel, output):
+    right = getattr(numpy_backend, kernel)
+
+    def wrong(*arguments):
+        right(*arguments)
+        if arguments[output].dtype == "float32":
+            arguments[output].flat[-1] += 0.01
+
+    reference = bench.load_backend("numpy")
+    monkeypatch.setattr(numpy_backend, kernel, wrong)
+    loaded = iter([bench.load_backend("numpy"), reference])
+    monkeypatch.setattr(bench, "load_backend", lambda name: next(loaded))
+    with pytest.raises(RuntimeError, match="is wrong in"):
+        bench._passes("numpy")
+
+
+def test_table():
+    rows = {"product": {"flops": 2e6, "median_us": 10.0}, "pass": {"elements": 1000, "median_us": 10.0}}
+    result = {"backend": "numpy", "rows": rows, "roof_gflops": {"float32 on 1": 100.0}, "control_us": 400.0}
+    text = list(bench.table(json.loads(json.dumps({"numpy": result}))))
+    assert any("200 GFLOP/s" in line for line in text)
+    assert any("100 M/s" in line for line in text)
+    assert any("roof, float32 on 1" in line for line in text)
