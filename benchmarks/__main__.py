@@ -7,12 +7,12 @@ import sys
 
 from minivae.kernels import bench
 
-from . import harness, plots, report, runs, step
+from . import breakdown, harness, plots, report, runs, step
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("part", choices=["kernels", "step", "runs", "report"])
+    parser.add_argument("part", choices=["kernels", "step", "breakdown", "runs", "report"])
     parser.add_argument(
         "--peer-python", help="a Python with torch and jax (the `bench` extra); without it they are left out"
     )
@@ -29,6 +29,8 @@ def main():
             harness.write("kernels", {"machine": harness.machine(), "backends": results})
     elif arguments.part == "step":
         step.run(arguments.peer_python, arguments.quick, arguments.verify_only)
+    elif arguments.part == "breakdown":
+        print("\n".join(breakdown.table(breakdown.run())))
     elif arguments.part == "runs":
         runs.run(arguments.peer_python, arguments.epochs)
     else:

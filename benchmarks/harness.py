@@ -27,11 +27,11 @@ class Worker:
     Between its turns it sleeps, so it takes no time from the others.
     """
 
-    def __init__(self, name, python, *script):
+    def __init__(self, name, python, *script, **environment):
         self.name = name
         command = [python, str(HERE / "peers" / script[0]), *script[1:]]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean_environment()
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean_environment() | environment
         )
 
     def ask(self, **command):

@@ -8,7 +8,15 @@ import json
 from . import harness
 
 START, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
-LIBRARIES = ("minivae cpu", "minivae numpy", "NumPy", "PyTorch eager", "torch.compile", "JAX jit")
+LIBRARIES = (
+    "minivae cpu",
+    "minivae cpu, 1 thread",
+    "minivae numpy",
+    "NumPy",
+    "PyTorch eager",
+    "torch.compile",
+    "JAX jit",
+)
 
 
 def load(name):

@@ -32,6 +32,7 @@ def flops(shape):
 def open_workers(peer_python):
     workers = [
         harness.Worker("minivae cpu", sys.executable, "minivae_step.py", "cpu"),
+        harness.Worker("minivae cpu, 1 thread", sys.executable, "minivae_step.py", "cpu", NUMBA_NUM_THREADS="1"),
         harness.Worker("minivae numpy", sys.executable, "minivae_step.py", "numpy"),
         harness.Worker("NumPy", sys.executable, "numpy_step.py"),
         harness.Worker("control", sys.executable, "control.py"),

@@ -1,4 +1,4 @@
-"""The training step of minivae itself, behind the same protocol as the peers: `minivae_step.py [BACKEND]`."""
+"""The training step of minivae itself, behind the same protocol as the peers: `minivae_step.py BACKEND`."""
 
 import sys
 
@@ -8,13 +8,11 @@ import protocol
 import minivae as mv
 from minivae.kernels import philox
 
-BACKEND = sys.argv[1] if len(sys.argv) > 1 else "cpu"
-
 
 class Step:
-    def __init__(self, shape):
+    def __init__(self, shape, backend="cpu"):
         hidden = tuple(shape.hidden)
-        self.model = mv.VAE(shape.features, shape.latent, hidden, scale="exp", backend=BACKEND, seed=shape.seed)
+        self.model = mv.VAE(shape.features, shape.latent, hidden, scale="exp", backend=backend, seed=shape.seed)
         self._set(protocol.initial_parameters(shape))
         backend = self.model.backend
         optimizer = mv.Adam(learning_rate=1e-3)
@@ -48,9 +46,9 @@ class Step:
         return loss, {name: np.array(self.model.backend.to_host(value)) for name, value in gradients.items()}
 
 
-def describe():
-    info = {"library": f"minivae {BACKEND}"}
-    if BACKEND == "cpu":
+def describe(backend):
+    info = {"library": f"minivae {backend}"}
+    if backend == "cpu":
         import numba
 
         # a split program chooses the pool, and only then it has a name
@@ -64,4 +62,4 @@ def describe():
 
 
 if __name__ == "__main__":
-    protocol.serve(Step, describe)
+    protocol.serve(lambda shape: Step(shape, sys.argv[1]), lambda: describe(sys.argv[1]))

@@ -135,6 +135,9 @@ class Table:
             self._counters = room[start : start + room.size - _COUNTERS].reshape(len(rows), -1)
             self._counters_address = _address(self._counters)
 
+    def part(self, first, last):
+        return Table(self.rows[first:last], self._words)
+
     def run(self, count=None):
         """Runs all entries in turn on `count` threads; by default on as many as a program may use now."""
         if count is None:
@@ -158,6 +161,9 @@ class Plan:
         self._gates = gates or {}
         self._entries = []
         self._words = []
+
+    def __len__(self):
+        return len(self._entries)
 
     def gate_of(self, gradient):
         return self._gates.get(_address(gradient))
@@ -250,11 +256,17 @@ class CompiledProgram(Program):
     def __init__(self, calls, planners):
         self.calls = tuple(calls)
         plan = Plan(Arena(), _gates(self.calls))
+        self._ends = []
         for name, arguments in self.calls:
             planners[name](plan, *arguments)
             plan.done()
+            self._ends.append(len(plan))
         self._table = plan.table()
         self._arena = plan.arena
 
     def __call__(self):
         self._table.run()
+
+    def tables(self):
+        """The entries of each call as a Table of its own: run in turn they do what the program does."""
+        return [self._table.part(first, last) for first, last in zip([0, *self._ends], self._ends, strict=False)]
