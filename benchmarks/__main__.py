@@ -1,5 +1,5 @@
-"""Measurements of minivae and its peers. Each part writes benchmarks/results/PART.json; `report` makes README's tables
-and the pictures of them.
+"""Measurements of minivae and its peers. Each part writes benchmarks/results/PART.json; `report` makes the
+tables of README and docs/performance.md and the pictures.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main():
     elif arguments.part == "runs":
         runs.run(arguments.peer_python, arguments.epochs)
     else:
-        report.write_readme()
+        report.write_pages()
         plots.draw()
 
 

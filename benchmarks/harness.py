@@ -6,17 +6,18 @@ import pathlib
 import platform
 import subprocess
 import sys
+import time
 
 import numpy as np
 
+from minivae.kernels import bench
+
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results"
-# These keep OpenBLAS from choosing the kernel for this machine: a fair comparison unsets them.
-OPENBLAS_OVERRIDES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
 def clean_environment():
-    environment = {name: value for name, value in os.environ.items() if name not in OPENBLAS_OVERRIDES}
+    environment = {name: value for name, value in os.environ.items() if name not in bench.OPENBLAS_OVERRIDES}
     environment["PYTHONWARNINGS"] = "ignore"
     return environment
 
@@ -60,6 +61,7 @@ def rounds(workers, repeats, count):
     seconds = {worker.name: [] for worker in workers}
     for _ in range(count):
         for worker in workers:
+            time.sleep(bench.PAUSE)
             seconds[worker.name] += worker.ask(do="time", repeats=repeats + 2)["seconds"][2:]
     return seconds
 

@@ -1,11 +1,11 @@
-"""README's tables and pictures from results/*.json: `python -m benchmarks report`.
+"""The tables of README and docs/performance.md from results/*.json: `python -m benchmarks report`.
 
 Tables go between the lines `<!-- benchmarks -->` and `<!-- /benchmarks -->`. Every row is shown, the lost ones too.
 """
 
 import json
 
-from . import harness
+from . import breakdown, harness
 
 START, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 LIBRARIES = (
@@ -106,23 +106,25 @@ def runs_table(result):
     )
 
 
-TABLES = {"step": step_table, "kernels": kernel_table, "runs": runs_table}
+TABLES = {"step": step_table, "kernels": kernel_table, "runs": runs_table, "breakdown": breakdown.table}
+PAGES = {"README.md": ("step", "kernels", "runs"), "docs/performance.md": ("breakdown",)}
 
 
-def lines():
-    for name, table in TABLES.items():
+def lines(names):
+    for name in names:
         result = load(name)
         if result:
-            yield from table(result)
+            yield from TABLES[name](result)
             yield ""
 
 
-def write_readme():
-    """Replaces what is between the markers; raises ValueError where README has none."""
-    path = harness.HERE.parent / "README.md"
-    text = path.read_text()
-    if START not in text or END not in text:
-        raise ValueError(f"README.md: got no lines {START} and {END}, expected both")
-    before, rest = text.split(START, 1)
-    after = rest.split(END, 1)[1]
-    path.write_text(f"{before}{START}\n\n" + "\n".join(lines()) + f"\n{END}{after}")
+def write_pages():
+    """Replaces what is between the markers; raises ValueError where a page has none."""
+    for page, names in PAGES.items():
+        path = harness.HERE.parent / page
+        text = path.read_text()
+        if START not in text or END not in text:
+            raise ValueError(f"{page}: got no lines {START} and {END}, expected both")
+        before, rest = text.split(START, 1)
+        after = rest.split(END, 1)[1]
+        path.write_text(f"{before}{START}\n\n" + "\n".join(lines(names)) + f"{END}{after}")

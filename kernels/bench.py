@@ -1,9 +1,9 @@
 """Times the kernels on this machine: `minivae bench`. Each backend runs in a process of its own.
 
 Two thread pools in one process wait for each other, so the matrix products of NumPy's BLAS and of the CPU backend must
-not share one. Every measurement is preceded by a comparison with float64, warmed up, and repeated in rounds; figures
-are medians. A control that runs none of this package's code (`math.fsum` over a fixed list) tells a busy machine from
-a slow kernel.
+not share one. Every measurement is preceded by a comparison with float64, warmed up, and repeated in rounds in which
+the processes take turns, so that a machine that slows down slows all of them; figures are medians. A control that runs
+none of this package's code (`math.fsum` over a fixed list) tells a busy machine from a slow kernel.
 """
 
 import json
@@ -29,7 +29,9 @@ PRODUCTS = (
     ("dy @ W2.T", 128, 400, 784, "transposed b"),
     ("square 1024", 1024, 1024, 1024, "plain"),
 )
-ROUNDS = 7
+ROUNDS = 9
+# Seconds before a process has its turn: until then the threads of the one before it have stopped waiting actively.
+PAUSE = 0.2
 # The kernel that OpenBLAS chooses for this machine must not be overridden in a comparison.
 OPENBLAS_OVERRIDES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
@@ -136,71 +138,132 @@ def _seconds(function, repeats):
     return found
 
 
-def measure(backend, verify_only=False):
-    """All measurements of one backend, in this process, as a dict."""
-    work = {}
-    for dtype in ("float32", "float64"):
-        for name, m, n, k, form in PRODUCTS:
-            run, check = _product(backend, m, n, k, form, dtype)
-            run()
-            check()
-            work[f"{name} {dtype}"] = (run, {"flops": 2 * m * n * k})
-    for name, (run, elements) in _passes(backend).items():
-        run()
-        work[name] = (run, {"elements": elements})
-    if verify_only:
-        return {"backend": backend, "verified": [name for name in work if "Generator" not in name]}
-    result = {"backend": backend, "numpy": np.__version__}
-    roofs = {}
-    if backend == "cpu":
-        import numba
+class Measurement:
+    """What is measured of one backend, in this process."""
 
-        from .cpu.roof import Roof
+    def __init__(self, backend):
+        self.backend = backend
+        self.work = {}  # name: (function, size)
+        for dtype in ("float32", "float64"):
+            for name, m, n, k, form in PRODUCTS:
+                run, check = _product(backend, m, n, k, form, dtype)
+                run()
+                check()
+                self.work[f"{name} {dtype}"] = (run, {"flops": 2 * m * n * k})
+        for name, (run, elements) in _passes(backend).items():
+            self.work[name] = (run, {"elements": elements})
 
-        threads = numba.get_num_threads()
-        result |= {"numba": numba.__version__, "threads": threads, "thread layer": numba.threading_layer()}
-        roofs = {f"{name} on {t}": Roof(name, t) for name in ("float32", "float64") for t in sorted({1, threads})}
-    found = {name: [] for name in work}
-    control, roof = [], {name: [] for name in roofs}
-    for _ in range(ROUNDS):
-        control.append(_control())
-        for name, measure_roof in roofs.items():
-            roof[name].append(1e-9 * measure_roof())
-        for name, (run, _) in work.items():
-            found[name] += _seconds(run, 2 if "1024" in name else 8)
-    result["control_us"] = 1e6 * float(np.median(control))
-    result["roof_gflops"] = {name: float(np.median(values)) for name, values in roof.items()}
-    result["rows"] = {
-        name: size
-        | {
-            "median_us": 1e6 * float(np.median(found[name])),
-            "quartiles_us": [1e6 * float(q) for q in np.percentile(found[name], [25, 75])],
+    def describe(self):
+        """The library, and what `round` measures besides the seconds of each function."""
+        self._roofs = {}
+        about = {"backend": self.backend, "numpy": np.__version__}
+        about["verified"] = [name for name in self.work if "Generator" not in name]
+        if self.backend == "cpu":
+            import numba
+
+            from .cpu.roof import Roof
+
+            threads = numba.get_num_threads()
+            self._roofs = {f"{name} on {t}": Roof(name, t) for name in ("float32", "float64") for t in {1, threads}}
+            about |= {"numba": numba.__version__, "threads": threads, "thread layer": numba.threading_layer()}
+        return about
+
+    def round(self):
+        """Seconds of one round, floating-point operations a second of the roofs, seconds of the control."""
+        return {
+            "control": _control(),
+            "roofs": {name: roof() for name, roof in self._roofs.items()},
+            "seconds": {name: _seconds(run, 2 if "1024" in name else 8) for name, (run, _) in self.work.items()},
         }
-        for name, (_, size) in work.items()
-    }
-    return result
+
+    def sizes(self):
+        return {name: size for name, (_, size) in self.work.items()}
 
 
-def run(backends=None, verify_only=False, say=None):
-    """Measures each host backend in a process of its own: {backend: what `measure` returns}.
+def serve(backend):
+    """Answers lines on standard input, `describe`, `sizes` or `round`, each with a line of JSON."""
+    measurement = Measurement(backend)
+    for line in sys.stdin:
+        print(json.dumps(getattr(measurement, line.strip())()), flush=True)
 
-    say(line), if given, is told what happens. Raises ValueError if a backend is not available here.
+
+class _Process:
+    def __init__(self, backend):
+        environment = {name: value for name, value in os.environ.items() if name not in OPENBLAS_OVERRIDES}
+        command = [sys.executable, "-m", __spec__.name, backend]
+        self._backend = backend
+        self._process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, question):
+        """The answer; RuntimeError if the process has ended, as it does when a result is wrong."""
+        try:
+            self._process.stdin.write(f"{question}\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            raise RuntimeError(f"the benchmark of backend {self._backend!r} ended, status {self._process.wait()}")
+        return json.loads(answer)
+
+    def close(self):
+        self._process.kill()
+        self._process.communicate()
+
+
+def run(backends=None, verify_only=False, say=print):
+    """Measures each host backend in a process of its own, in turns: {backend: what was found}.
+
+    say(line) is told what happens. Raises ValueError if a backend is not available here.
     """
     available = available_backends()
     backends = [name for name in ("cpu", "numpy") if name in (backends or available)]
-    environment = {name: value for name, value in os.environ.items() if name not in OPENBLAS_OVERRIDES}
-    results = {}
     for name in backends:
         if name not in available:
             raise ValueError(f"backend: got {name!r}, which is not available here; there are {', '.join(available)}")
-        if say:
-            say(f"{name}: {'checking' if verify_only else 'about half a minute'} ...")
-        command = [sys.executable, "-m", f"{__package__}.bench", name, *(["--verify-only"] if verify_only else [])]
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"the benchmark of backend {name!r} ended with status {done.returncode}")
-        results[name] = json.loads(done.stdout)
+    processes = {}
+    try:
+        for name in backends:
+            say(f"{name}: checking every result ...")
+            processes[name] = _Process(name)
+            processes[name].ask("sizes")
+        results = {name: process.ask("describe") for name, process in processes.items()}
+        if verify_only:
+            return results
+        say(f"{ROUNDS} rounds ...")
+        rounds = {name: [] for name in processes}
+        for _ in range(ROUNDS):
+            for name, process in processes.items():
+                time.sleep(PAUSE)
+                rounds[name].append(process.ask("round"))
+        for name, process in processes.items():
+            results[name] |= _summary(rounds[name], process.ask("sizes"))
+    finally:
+        for process in processes.values():
+            process.close()
     return results
+
+
+def _summary(rounds, sizes):
+    def every(name):
+        return 1e6 * np.concatenate([found["seconds"][name] for found in rounds])
+
+    return {
+        "control_us": 1e6 * float(np.median([found["control"] for found in rounds])),
+        "roof_gflops": {
+            name: 1e-9 * float(np.median([found["roofs"][name] for found in rounds])) for name in rounds[0]["roofs"]
+        },
+        "rows": {
+            name: size
+            | {
+                "median_us": float(np.median(every(name))),
+                "quartiles_us": [float(q) for q in np.percentile(every(name), [25, 75])],
+            }
+            for name, size in sizes.items()
+        },
+    }
 
 
 def table(results):
@@ -226,4 +289,4 @@ def table(results):
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], "--verify-only" in sys.argv)))
+    serve(sys.argv[1])
