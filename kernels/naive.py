@@ -313,7 +313,8 @@ def sgd_update(parameter, gradient, velocity, rates, clock, momentum, nesterov):
     """velocity = momentum * velocity + gradient; parameter -= rate * velocity, or with nesterov
     parameter -= rate * (gradient + momentum * velocity).
 
-    All (size,); rate = rates[min(clock[0], len(rates) - 1)]; velocity may be None where momentum is 0.
+    All (size,); rate = rates[min(clock[0], len(rates) - 1)]; velocity may be None where momentum is 0. A velocity below
+    the smallest normal number of its dtype may be stored as 0.
     """
     rate = float(rates[min(int(clock[0]), len(rates) - 1)])
     for i in range(parameter.size):
@@ -328,7 +329,9 @@ def adam_update(parameter, gradient, first, second, rates, clock, beta1, beta2, 
     """first = beta1 first + (1 - beta1) g; second = beta2 second + (1 - beta2) g^2;
     parameter -= rate * (first / (1 - beta1^t) / (sqrt(second / (1 - beta2^t)) + eps) + weight_decay * parameter).
 
-    All (size,); t = clock[0] + 1; rate = rates[min(clock[0], len(rates) - 1)].
+    All (size,); t = clock[0] + 1; rate = rates[min(clock[0], len(rates) - 1)]. A moment below the smallest normal
+    number of its dtype may be stored as 0: the moments of a parameter whose gradient stays 0 decay to there, where x86
+    processors are slow.
     """
     t = int(clock[0]) + 1
     rate = float(rates[min(int(clock[0]), len(rates) - 1)])

@@ -6,7 +6,7 @@ from . import plotting, run
 from .evaluation import ACTIVE, terms
 
 EXAMPLES = 30  # reconstructed originals in the picture
-SAMPLES = 64  # more make a larger sheet, and matplotlib takes a hundred bytes for a pixel of an image it draws
+SAMPLES = 64
 SCATTER = 5000  # held-out examples in the latent space
 MANIFOLD = 20
 

@@ -21,6 +21,17 @@ def optimizer_kernels(real_name):
     itemsize = np.dtype(real_name).itemsize
     vector = REAL_VECTORS[real_name]
     line = CACHE_LINE // itemsize
+    least = np.finfo(real).smallest_normal
+
+    @inline
+    def normal(value):
+        """0 in the place of a subnormal number, at which x86 works a hundred cycles.
+
+        A moment whose gradient stays 0 (a pixel that is rarely set, a unit that is never active) decays into that
+        range within 700 steps and rounding keeps it there. With 65,000 of 1.3 million moments below it, a step of the
+        reference model took twice its time.
+        """
+        return real(0.0) if abs(value) < least else value
 
     @inline
     def share_lines(size, part, parts):
@@ -51,8 +62,8 @@ def optimizer_kernels(real_name):
         for i in range(size):
             m_i = keep1 * m[i] + take1 * g[i]
             v_i = keep2 * v[i] + take2 * g[i] * g[i]
-            m[i] = m_i
-            v[i] = v_i
+            m[i] = normal(m_i)
+            v[i] = normal(v_i)
             p[i] = keep * p[i] - step * m_i / (np.sqrt(v_i) + floor)
 
     @kernel(real_name)
@@ -72,12 +83,12 @@ def optimizer_kernels(real_name):
         if word(arguments, 8):
             for i in range(size):
                 v_i = momentum * velocity[i] + g[i]
-                velocity[i] = v_i
+                velocity[i] = normal(v_i)
                 p[i] -= rate * (g[i] + momentum * v_i)
         else:
             for i in range(size):
                 v_i = momentum * velocity[i] + g[i]
-                velocity[i] = v_i
+                velocity[i] = normal(v_i)
                 p[i] -= rate * v_i
 
     @kernel(real_name, FASTMATH_SUMS)

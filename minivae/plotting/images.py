@@ -9,6 +9,7 @@ from .style import DPI, INK, MARGIN, MUTED, SMALL, TICK, axes_at, check_path, fi
 
 SEPARATOR = 205  # grey level of the lines between tiles
 EDGE = round(MARGIN * DPI)
+STRIP = 64  # rows of pixels that are drawn at once
 BAR_HEIGHT = 46  # pixels below a sheet, for the scale of values that are not in [0, 1]
 
 
@@ -160,5 +161,9 @@ def _show_sheet(figure, sheet, left, bottom):
     height, width = sheet.shape[:2]
     axes = axes_at(figure, left, bottom, width, height)
     axes.set_axis_off()
-    axes.imshow(sheet, extent=(0, width, height, 0), interpolation="none", aspect="auto")
+    # matplotlib takes a hundred bytes for a pixel of an image while it draws that image: strips keep this small
+    for top in range(0, height, STRIP):
+        strip = sheet[top : top + STRIP]
+        axes.imshow(strip, extent=(0, width, top + len(strip), top), interpolation="none", aspect="auto")
+    axes.set(xlim=(0, width), ylim=(height, 0))
     return axes

@@ -1,5 +1,6 @@
 """Optimizers against steps worked out by hand, clipping, schedules, refusals."""
 
+import copy
 import math
 
 import numpy as np
@@ -146,3 +147,24 @@ def test_an_optimizer_serves_one_model():
     optimizer.update(model_with(0.0, 1.0))
     with pytest.raises(ValueError, match="optimizer: got 'one that is attached to another model', expected a new"):
         optimizer.update(model_with(0.0, 1.0))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "optimizer", [mv.Adam(0.1), mv.SGD(0.1, 0.9), mv.SGD(0.1, 0.9, nesterov=True)], ids=["adam", "sgd", "nesterov"]
+)
+def test_no_moment_stays_subnormal(optimizer, backend):
+    """A gradient that stays 0 lets the moments decay to where an operation takes a hundred cycles."""
+    optimizer = copy.copy(optimizer)
+    model = model_with(1.0, 1e-300, backend)
+    optimizer.update(model)
+    model.gradients["likelihood.bias"][...] = 0.0
+    for _ in range(400):
+        optimizer.update(model)
+    first = optimizer.state[optimizer.moments[0]]
+    assert not first.any()
+    assert np.isfinite(model.store.flat).all()
+    model.gradients["likelihood.bias"][...] = np.nan
+    for _ in range(10):
+        optimizer.update(model)
+    assert np.isnan(first).sum() == 2, "a moment that is not a number stays one"

@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import threading
+import tracemalloc
 import zlib
 from statistics import NormalDist
 
@@ -166,6 +167,21 @@ def test_the_manifold_shows_the_first_latent_to_the_right_and_the_second_upwards
     (picture,) = (image.get_array() for axes in figure.axes for image in axes.images)
     assert np.all(np.diff(picture.astype(int), axis=1) > 0)
     assert np.all(np.diff(picture.astype(int), axis=0) < 0)
+
+
+def test_a_sheet_is_drawn_in_strips_that_need_little_memory(tmp_path):
+    tiles = rng().random((64, 784))
+    plotting.plot_samples(tiles[:1], (28, 28), tmp_path / "first.png")  # imports, fonts
+    tracemalloc.start()
+    figure = plotting.plot_samples(tiles, (28, 28), tmp_path / "samples.png")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # the sheet is 2.5 MB; drawn as one image it took 99 MB
+    assert peak < 20e6
+    strips = [image.get_array() for image in figure.axes[-1].images]
+    scale = images.whole_scale(28, 8, 1040, 8 * 28, 1200)
+    sheet = images.mosaic(images.gray_levels(tiles.reshape(-1, 28, 28), (0, 1)), 8, scale)
+    np.testing.assert_array_equal(np.concatenate(strips), sheet)
 
 
 def test_tiles_lie_row_by_row_and_keep_their_grey_levels():
