@@ -14,8 +14,7 @@ ANALYTIC_ROUNDING = 64.0  # roundings of the largest derivative that a hand-writ
 NUDGE = 1e-3  # how far to step off a kink, relative to the array's values
 BESIDE = 64  # coordinates on kinks that are judged again beside them
 GIVE_UP = 12  # wrong coordinates confirmed with all steps; the rest of the array gets the first three
-# Of the largest derivative: precision that is enough where rounding forbids rtol, in small and in sampled arrays.
-FINE, COARSE = 1e-8, 1e-5
+ENOUGH = 1e-8  # of the largest derivative: tolerance at which larger steps are no longer tried against rounding
 NEGLIGIBLE = 1e-6  # of the largest derivative of all arrays
 
 
@@ -49,7 +48,6 @@ class Judge:
     def run(self, full, coordinates, directions, rng):
         """Judge coordinates and, of a large array, directions."""
         size = self.array.size
-        self.enough = FINE if size <= full else COARSE
         signs = rng.choice([-1.0, 1.0], self.array.shape) * np.maximum(np.abs(self.array), self.typical)
         line = direction_line(self.subject, self.array, signs)
         self.amplification = noise_amplification(line, self.start, self.cotangent, self.eps, 1.0)
@@ -105,7 +103,7 @@ class Judge:
 
     def _differentiate(self, differences, scale, expected, size, thorough=True) -> Derivative:
         floor = self.atol + ANALYTIC_ROUNDING * self.eps * size
-        return differentiate(differences, scale, expected, self.rtol, floor, self.enough * size, thorough)
+        return differentiate(differences, scale, expected, self.rtol, floor, ENOUGH * size, thorough)
 
     def _judged(self, index, expected, found, size, reach=0.0):
         largest = max(abs(expected), abs(found.value)) if np.isfinite(found.value) else abs(expected)
