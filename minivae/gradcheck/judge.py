@@ -55,7 +55,7 @@ class Judge:
         if size <= full:
             chosen = np.arange(size)
         else:
-            chosen = np.sort(rng.choice(size, coordinates, replace=False))
+            chosen = np.sort(rng.choice(size, min(coordinates, size), replace=False))
             for _ in range(directions):
                 self.result.directions.append(self._along(rng.standard_normal(self.array.shape)))
             if any(c.wrong for c in self.result.directions):
@@ -85,14 +85,21 @@ class Judge:
 
     def _at(self, index, thorough=True):
         index = tuple(int(i) for i in index)
-        differences = Differences(coordinate_line(self.subject, self.array, index), self.start, self.cotangent,
-                                  self.eps, self.amplification)  # fmt: skip
-        scale = max(abs(float(self.array[index])), self.typical)
-        found = self._differentiate(differences, scale, float(self.claimed[index]), self.largest, thorough)
+        own = abs(float(self.array[index]))
+        differences, found = self._from(index, max(own, self.typical), thorough)
+        if found.kind in ("edge", "undefined") and 0.0 < own < self.typical:
+            # The function ends within the steps, as log does beside a small number: its own size is the better scale.
+            differences, found = self._from(index, own, thorough)
         reach = differences.reach()
         if self.probe is not None and found.kind == "smooth":
             found = self.probe.refine(found, self.name, index, self.cotangent, self.eps, self.rtol)
         return self._judged(index, float(self.claimed[index]), found, self.largest, reach)
+
+    def _from(self, index, scale, thorough):
+        differences = Differences(coordinate_line(self.subject, self.array, index), self.start, self.cotangent,
+                                  self.eps, self.amplification)  # fmt: skip
+        claimed = float(self.claimed[index])
+        return differences, self._differentiate(differences, scale, claimed, self.largest, thorough)
 
     def _along(self, direction):
         differences = Differences(direction_line(self.subject, self.array, direction), self.start, self.cotangent,

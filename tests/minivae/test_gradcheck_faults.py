@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from minivae.gradcheck import assert_gradients, check_gradients
+from minivae.gradcheck import assert_gradients, check_gradients, check_kl, check_same_draw, check_sampler
 
-from .foreign_layers import Tanh, data
+from .foreign_layers import Linear, Tanh, data
 
 
 def broken(**methods):
@@ -92,6 +92,67 @@ def test_wrong_options_raise_value_error():
         check_gradients(lambda x: float(np.abs(x).sum()), data(3), gradient=np.sign, method="complex")
     with pytest.raises(ValueError, match="parameter 'w' is a list"):
         check_gradients(Tanh(), data(3), parameters={"w": [1.0]})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rtol": -1}, "rtol: got -1, expected a finite number, 0 or more"),
+        ({"rtol": "tight"}, "rtol: got 'tight'"),
+        ({"atol": np.nan}, "atol: got nan"),
+        ({"full": -1}, "full: got -1, expected a whole number of at least 0"),
+        ({"coordinates": 0}, "coordinates: got 0, expected a whole number of at least 1"),
+        ({"directions": 1.5}, "directions: got 1.5, expected a whole number"),
+        ({"seed": -1}, "seed: got -1"),
+        ({"fixed": np.ones(3)}, r"fixed is an array \(3,\) of float64: expected a mapping, or a tuple or list"),
+        ({"parameters": [np.ones(3)]}, "parameters is a list: expected a mapping of names to arrays"),
+        ({"parameters": {"w": np.broadcast_to(1.0, 3)}}, "parameter 'w' is read-only"),
+        ({"gradient": np.cos}, "gradient is a ufunc for a layer: expected only with a scalar function"),
+    ],
+)
+def test_options_with_which_nothing_would_be_shown_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        check_gradients(Tanh(), data(3), **options)
+
+
+@pytest.mark.parametrize("values", [np.zeros((0, 3)), data(3) * 1j, data(3) > 0, None])
+def test_inputs_without_a_number_to_differentiate_by(values):
+    with pytest.raises(ValueError, match=r"nothing to differentiate: .*'x' "):
+        check_gradients(Tanh(), values)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: check_sampler(np.ones(3), mean=0.0), r"sample is an array \(3,\) of float64: expected a function"),
+        (lambda: check_sampler(lambda rng: rng.standard_normal(3), std=-np.ones(3)), "std: expected positive numbers"),
+        (lambda: check_kl(np.ones(3), np.zeros(3), np.ones(3), sample=3), "sample is a int"),
+        (lambda: check_same_draw(3, np.zeros(3)), "draw is a int: expected a function"),
+        (lambda: check_same_draw(lambda rng: 3, np.zeros(3)), r"draw returned a int: expected \(z, dz, dparameter\)"),
+    ],
+)
+def test_wrong_calls_of_the_sampling_checks(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_unusual_arrays_are_taken_as_they_are():
+    """Zero dimensions, gaps between elements, inputs that must not be written to."""
+    x = data(4, 4)
+    x.flags.writeable = False
+    layer = Linear()
+    layer.W = data(8, 6)[::2, ::2]
+    assert_gradients(layer, x, parameters={"W": layer.W}, parameter_gradients=lambda: {"W": layer.dW})
+    assert_gradients(Tanh(), data(6, 4).T[::2])
+    assert_gradients(lambda x: x * x, np.array(2.0), gradient=lambda x: 2 * x)
+    assert len(assert_gradients(Tanh(), data(300), coordinates=1000)["x"].coordinates) == 300
+
+
+def test_parameters_that_cannot_be_told_apart_are_not_left_out_in_silence():
+    layer = Linear()
+    layer.parameters = [layer.W]
+    report = assert_gradients(layer, data(5, 4))
+    assert "`parameters` is a list and no mapping: none was checked" in str(report)
 
 
 def test_what_rounding_hides_is_not_passed():

@@ -66,3 +66,10 @@ def test_edge_of_the_domain_takes_the_side_that_exists():
     )
     assert report["x"].coordinates[0].kind == "edge"
     assert report["x"].coordinates[1].kind == "smooth"
+
+
+def test_a_small_number_beside_the_edge_is_judged_by_its_own_size():
+    """log at 1e-9 next to ordinary numbers: steps fit for those leave the domain."""
+    report = assert_gradients(lambda x: np.sum(np.log(x)), np.array([1e-9, 1.0, 3.0]), gradient=lambda x: 1 / x)
+    assert report["x"].coordinates[0].kind == "smooth"
+    assert not check_gradients(lambda x: np.sum(np.log(x)), np.array([1e-9, 1.0]), gradient=lambda x: 1.01 / x)
