@@ -103,12 +103,17 @@ def test_the_command_writes_tables_and_figures(tmp_path, capsys, monkeypatch):
     with open(out / "sigma.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["scale"] for row in rows} == {"softplus", "exp"}
-    assert "dKL/drho is infinite from 45.0" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "exp, float32: sigma is 0 up to rho = -104; dKL/drho is infinite from 45" in printed
+    assert "softplus, float32: sigma is 0 up to rho = -104; dKL/drho is finite everywhere" in printed
     monkeypatch.setattr(exercises, "ANSWERS", exercises.ANSWERS[:2])
     assert main(["lab", "exercises", "--out", str(out)]) == 0
     assert "|mu - k| = 1.9131" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="2"):
         main(["lab", "alchemy"])
+    capsys.readouterr()
+    assert main(["lab", "sigma", "--out", str(out / "sigma.csv")]) == 2
+    assert "--out: cannot make" in capsys.readouterr().err
 
 
 LESSON = Path(__file__).parents[2] / "docs" / "backprop-through-sampling.md"
