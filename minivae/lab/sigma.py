@@ -52,7 +52,7 @@ def run(folder, seed=0, progress=None):
     lines = []
     for scale in SCALES:
         chosen = [row for row in rows if row["scale"] == scale]
-        zero = max((row["rho"] for row in chosen if row["sigma_float32"] == 0))
+        zero = max(row["rho"] for row in chosen if row["sigma_float32"] == 0)
         infinite = min((row["rho"] for row in chosen if not np.isfinite(row["dkl_float32"])), default=None)
         slope = "finite everywhere" if infinite is None else f"infinite from {infinite:g}"
         lines.append(f"sigma.csv: {scale}, float32: sigma is 0 up to rho = {zero:g}; dKL/drho is {slope}")
