@@ -60,13 +60,14 @@ def run(folder, seed=0, progress=None):
 
 
 def draw(rows, paths, path):
+    far = paths["exp", STARTS[1]][1]
     figure = style.new_figure(
         style.WIDTH,
         3.0,
         f"From \N{GREEK SMALL LETTER RHO} to {style.SIGMA}: alike below zero, and softplus is tame far out",
         f"float32, as the kernels compute it. Right: {STEPS} steps of gradient descent on the KL alone, rate {RATE}; "
         f"the optimum is {style.SIGMA} = 1. A line that ends has become infinite or 0; exp from {style.SIGMA} = "
-        f"{STARTS[1]:g} does so at once.",
+        f"{STARTS[1]:g} is at {far:.0e} after one step, below the panel.",
     )
     rho_letter = "\N{GREEK SMALL LETTER RHO}"
     values, slopes, kl, descent = figure.subplots(1, 4)
