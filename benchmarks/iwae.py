@@ -25,6 +25,7 @@ from minivae import checkpoint, importance, run
 
 TRAIN = 59_600  # the paper keeps 400 of the 60,000 for validation
 MODELS = {"vae": "elbo", "iwae": "iwae", "dreg": "dreg"}
+PUBLISHED = {("vae", 1): "86.76, 19 active", ("vae", 5): "86.47, 20 active", ("iwae", 5): "85.54, 22 active"}  # table 1
 
 
 def learning_rate(batches):
@@ -124,6 +125,27 @@ def describe(row):
     return text
 
 
+def table(results):
+    """The results as a table in Markdown, the seeds of each model side by side, beside what was published."""
+    lines = [
+        "| | -log p(x) | nats above the VAE of the same seed | -ELBO | active units | published, 3280 passes |",
+        "| --- | --: | --: | --: | --: | --: |",
+    ]
+    for kind, samples in dict.fromkeys((row["model"], row["samples"]) for row in results):
+        rows = [row for row in results if (row["model"], row["samples"]) == (kind, samples)]
+        gains = [f"{row['gain_over_vae']:.2f} +- {row['gain_error']:.2f}" for row in rows if "gain_over_vae" in row]
+        cells = [
+            f"{kind}, K = {samples}",
+            ", ".join(f"{row['nll']:.2f}" for row in rows),
+            ", ".join(gains),
+            ", ".join(f"{row['minus_elbo']:.2f}" for row in rows),
+            ", ".join(str(row["active_units"]) for row in rows),
+            PUBLISHED.get((kind, samples), ""),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def summarise(results):
     """One line for each objective, over the seeds."""
     for kind, samples in dict.fromkeys((row["model"], row["samples"]) for row in results):
@@ -146,7 +168,7 @@ def save(path, arguments, results):
         "what": "VAE and IWAE on dynamically binarised MNIST, nats per example",
         "machine": {"processor": platform.machine(), "python": platform.python_version(), "numpy": np.__version__},
         "backend": mv.VAE(1, 1, (), backend=arguments.backend).backend.name,
-        "arguments": {key: value for key, value in vars(arguments).items() if key not in ("out", "work")},
+        "arguments": {key: value for key, value in vars(arguments).items() if key not in ("out", "work", "table")},
         "results": results,
     }
     path = Path(path)
@@ -168,7 +190,10 @@ def main():
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--out", default="benchmarks/results/iwae.json")
     parser.add_argument("--work", default="runs/iwae", help="folder for checkpoints (runs/iwae)")
+    parser.add_argument("--table", action="store_true", help="train nothing; print what --out holds as a table")
     arguments = parser.parse_args()
+    if arguments.table:
+        return print(table(json.loads(Path(arguments.out).read_text())["results"]))
 
     Path(arguments.work).mkdir(parents=True, exist_ok=True)
     mnist = mv.load_dataset("mnist")
