@@ -238,7 +238,10 @@ def lab(args):
     from . import lab as laboratory
 
     folder = Path(args.out)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--out: cannot make {folder}: {error.strerror or error}, expected a folder") from error
     for name in laboratory.EXPERIMENTS if args.experiment == "all" else (args.experiment,):
         say(f"{name}: {laboratory.EXPERIMENTS[name]}")
         started = time.perf_counter()

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from .arguments import check_options
 from .conduct import observe, only_float32, recheck
 from .diagnosis import diagnose, locate
 from .judge import Judge, beside_kinks, resolve
@@ -58,12 +59,12 @@ def check_gradients(target, inputs, *, gradient=None, parameters=None, parameter
     this function raises ValueError.
     """
     started = time.perf_counter()
-    if method not in ("auto", "differences", "complex"):
-        raise ValueError(f"method is {method!r}: expected 'auto', 'differences' or 'complex'")
+    check_options(method, rtol, atol, full, coordinates, directions, seed)
     subject = Target(target, inputs, gradient=gradient, parameters=parameters, parameter_gradients=parameter_gradients,
                      fixed=fixed, generator=generator, cotangent=cotangent, accumulates=accumulates,
                      seed=seed)  # fmt: skip
     report = GradientReport(name or subject.name, allow_unresolved=allow_unresolved)
+    report.notes += [subject.unseen] if subject.unseen else []
     try:
         with np.errstate(all="ignore"):
             claimed = observe(subject, report)

@@ -197,7 +197,7 @@ def first_step(scale, eps):
     return 2.0 ** np.round(np.log2(2.0 * scale * eps**0.2))
 
 
-def differentiate(differences, scale, expected, rtol, floor, coarse=0.0, thorough=True):
+def differentiate(differences, scale, expected, rtol, floor, enough=0.0, thorough=True):
     """Derivative at 0, in six evaluations where the function is smooth, in up to 34 where it is not.
 
     Parameters
@@ -208,8 +208,8 @@ def differentiate(differences, scale, expected, rtol, floor, coarse=0.0, thoroug
         The derivative to be judged. It decides only how hard to try: agreement with a small error ends the search.
     rtol, floor : float
         Relative tolerance, and the absolute size below which differences do not matter.
-    coarse : float
-        Estimated error, times 10, that is good enough where rounding forbids rtol.
+    enough : float
+        Estimated error, times SAFETY, at which larger steps are no longer tried where rounding forbids rtol.
     thorough : bool
         False stops after the first three steps.
     """
@@ -217,17 +217,17 @@ def differentiate(differences, scale, expected, rtol, floor, coarse=0.0, thoroug
     for factor in (4.0, 2.0, 1.0):
         differences.add(factor * step)
 
-    def settled(enough=0.0):
+    def settled(bar=0.0):
         value, error, _ = differences.central()
         size = max(abs(value), abs(expected))
         agrees = abs(value - expected) <= rtol * size + SAFETY * error + floor
-        return agrees and SAFETY * error <= max(rtol * size + floor, enough)
+        return agrees and SAFETY * error <= max(rtol * size + floor, bar)
 
     if not thorough:
         return Derivative(*differences.central())
     if differences.smooth_at_the_end() and (settled() or differences.limited_by_rounding()):
         for k in range(3, UP + 3):  # larger steps round less, and a wrong claim is confirmed
-            if settled(coarse):
+            if settled(enough):
                 return Derivative(*differences.central())
             differences.add(step * 2.0**k)
         return _conclude(differences, step, rtol)

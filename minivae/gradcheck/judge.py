@@ -14,8 +14,7 @@ ANALYTIC_ROUNDING = 64.0  # roundings of the largest derivative that a hand-writ
 NUDGE = 1e-3  # how far to step off a kink, relative to the array's values
 BESIDE = 64  # coordinates on kinks that are judged again beside them
 GIVE_UP = 12  # wrong coordinates confirmed with all steps; the rest of the array gets the first three
-# Of the largest derivative: precision that is enough where rounding forbids rtol, in small and in sampled arrays.
-FINE, COARSE = 1e-8, 1e-5
+ENOUGH = 1e-8  # of the largest derivative: tolerance at which larger steps are no longer tried against rounding
 NEGLIGIBLE = 1e-6  # of the largest derivative of all arrays
 
 
@@ -49,7 +48,6 @@ class Judge:
     def run(self, full, coordinates, directions, rng):
         """Judge coordinates and, of a large array, directions."""
         size = self.array.size
-        self.enough = FINE if size <= full else COARSE
         signs = rng.choice([-1.0, 1.0], self.array.shape) * np.maximum(np.abs(self.array), self.typical)
         line = direction_line(self.subject, self.array, signs)
         self.amplification = noise_amplification(line, self.start, self.cotangent, self.eps, 1.0)
@@ -57,7 +55,7 @@ class Judge:
         if size <= full:
             chosen = np.arange(size)
         else:
-            chosen = np.sort(rng.choice(size, coordinates, replace=False))
+            chosen = np.sort(rng.choice(size, min(coordinates, size), replace=False))
             for _ in range(directions):
                 self.result.directions.append(self._along(rng.standard_normal(self.array.shape)))
             if any(c.wrong for c in self.result.directions):
@@ -87,14 +85,21 @@ class Judge:
 
     def _at(self, index, thorough=True):
         index = tuple(int(i) for i in index)
-        differences = Differences(coordinate_line(self.subject, self.array, index), self.start, self.cotangent,
-                                  self.eps, self.amplification)  # fmt: skip
-        scale = max(abs(float(self.array[index])), self.typical)
-        found = self._differentiate(differences, scale, float(self.claimed[index]), self.largest, thorough)
+        own = abs(float(self.array[index]))
+        differences, found = self._from(index, max(own, self.typical), thorough)
+        if found.kind in ("edge", "undefined") and 0.0 < own < self.typical:
+            # The function ends within the steps, as log does beside a small number: its own size is the better scale.
+            differences, found = self._from(index, own, thorough)
         reach = differences.reach()
         if self.probe is not None and found.kind == "smooth":
             found = self.probe.refine(found, self.name, index, self.cotangent, self.eps, self.rtol)
         return self._judged(index, float(self.claimed[index]), found, self.largest, reach)
+
+    def _from(self, index, scale, thorough):
+        differences = Differences(coordinate_line(self.subject, self.array, index), self.start, self.cotangent,
+                                  self.eps, self.amplification)  # fmt: skip
+        claimed = float(self.claimed[index])
+        return differences, self._differentiate(differences, scale, claimed, self.largest, thorough)
 
     def _along(self, direction):
         differences = Differences(direction_line(self.subject, self.array, direction), self.start, self.cotangent,
@@ -105,7 +110,7 @@ class Judge:
 
     def _differentiate(self, differences, scale, expected, size, thorough=True) -> Derivative:
         floor = self.atol + ANALYTIC_ROUNDING * self.eps * size
-        return differentiate(differences, scale, expected, self.rtol, floor, self.enough * size, thorough)
+        return differentiate(differences, scale, expected, self.rtol, floor, ENOUGH * size, thorough)
 
     def _judged(self, index, expected, found, size, reach=0.0):
         largest = max(abs(expected), abs(found.value)) if np.isfinite(found.value) else abs(expected)

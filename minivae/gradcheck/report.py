@@ -53,7 +53,7 @@ def _large_model(parts, dtype):
     x = (rng.random((4, 784)) * (rng.random((4, 784)) < 0.3)).astype(dtype)
     options = {"fixed": {"noise": rng.standard_normal((4, 20)).astype(dtype)}, "coordinates": 12, "directions": 2}
     report = Subject(model, {"x": x}, {**options, "name": "VAE 784-400-20-400-784"}).check()
-    return Outcome(report.passed, report.relative_error, 1e-6, str(report))
+    return Outcome(report.passed, report.relative_error, 1e-9, str(report))
 
 
 def all_checks(dtypes=("float64", "float32")):

@@ -16,6 +16,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from .arguments import what
+
 PAIRS = 48  # coordinates compared pairwise for shared noise
 
 
@@ -67,6 +69,9 @@ def check_sampler(sample, *, mean=None, std=None, kl=None, draws=4096, level=1e-
     """
     if mean is None and std is None and kl is None:
         raise ValueError("mean, std and kl are all None: expected at least one of them to compare the samples with")
+    _expect_callable("sample", sample)
+    if std is not None:
+        _expect_positive(std)
     report = SamplingReport(name)
     rng = np.random.default_rng(seed)
     z = np.stack([np.array(sample(rng), dtype=np.float64) for _ in range(draws)])
@@ -95,6 +100,16 @@ def check_sampler(sample, *, mean=None, std=None, kl=None, draws=4096, level=1e-
                 f"successive draws are correlated ({repeats[worst] / math.sqrt(draws):.2f} at "
                 f"{_name(worst, shape)}): noise is used again")  # fmt: skip
     return report
+
+
+def _expect_callable(name, value):
+    if not callable(value):
+        raise ValueError(f"{name} is {what(value)}: expected a function of a numpy Generator")
+
+
+def _expect_positive(std):
+    if not np.all(np.asarray(std) > 0):
+        raise ValueError("std: expected positive numbers")
 
 
 def _like(value, shape, name):
@@ -191,8 +206,9 @@ def check_kl(kl, mean, std, *, sample=None, draws=4096, level=1e-9, seed=0, name
     eps = float(np.finfo(kl.dtype).eps) if kl.dtype.kind == "f" else 2.0**-52
     if not kl.shape == mean.shape == std.shape:
         raise ValueError(f"shapes differ: kl {kl.shape}, mean {mean.shape}, std {std.shape}")
-    if np.any(~(std > 0)):
-        raise ValueError("std: expected positive numbers")
+    _expect_positive(std)
+    if sample is not None:
+        _expect_callable("sample", sample)
     report = SamplingReport(name)
     kl, mean, std = (a.astype(np.float64).ravel() for a in (kl, mean, std))
 
@@ -249,11 +265,15 @@ def check_same_draw(draw, mean, *, draws=32, tolerance=None, seed=0, name="sampl
     in every draw, whatever std is as a function of the parameter. With a fresh draw in backward it is not: the gradient
     is then unrelated to the sample, and zero on average.
     """
+    _expect_callable("draw", draw)
     rng = np.random.default_rng(seed)
     mean = np.asarray(mean, dtype=np.float64)
     left, right = [], []
     for _ in range(draws):
-        z, dz, dparameter = (np.array(a) for a in draw(rng))
+        drawn = draw(rng)
+        if not isinstance(drawn, (tuple, list)) or len(drawn) != 3:
+            raise ValueError(f"draw returned {what(drawn)}: expected (z, dz, dparameter)")
+        z, dz, dparameter = (np.array(a) for a in drawn)
         eps = float(np.finfo(z.dtype).eps)
         right.append(dz.astype(np.float64) * (z.astype(np.float64) - mean))
         left.append(dparameter.astype(np.float64))

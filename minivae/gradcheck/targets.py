@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-FLOATS = (np.dtype("float32"), np.dtype("float64"))
+from .arguments import expect_something, finite_copy, fixed_values, freezer, given_parameters, what
 
 
 class Finding(Exception):
@@ -40,16 +40,6 @@ def named_inputs(function, inputs):
     return names[: len(values)], values, False
 
 
-def _finite_copy(name, value):
-    value = np.array(value)
-    if value.dtype.kind == "f" and value.dtype not in FLOATS:
-        raise ValueError(f"{name} is {value.dtype}: expected float32 or float64")
-    if value.dtype.kind == "f" and not np.isfinite(value).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(value))[0])
-        raise ValueError(f"{name} is {value[where]} at {list(where)}: expected finite numbers")
-    return value
-
-
 class Target:
     """One form for everything that can be checked.
 
@@ -68,25 +58,17 @@ class Target:
         self.target, self.gradient = target, gradient
         self._identify(target, gradient)
         names, values, self.by_keyword = named_inputs(self._forward, inputs)
-        self.values = {n: _finite_copy(f"input '{n}'", v) for n, v in zip(names, values, strict=True)}
-        self.fixed_by_name = dict(fixed) if isinstance(fixed, Mapping) else {}
-        self.fixed_by_place = [] if isinstance(fixed, Mapping) else list(fixed)
+        self.values = {n: finite_copy(f"input '{n}'", v) for n, v in zip(names, values, strict=True)}
+        self.fixed_by_place, self.fixed_by_name = fixed_values(fixed)
         self.fixed = dict(self.fixed_by_name)
         self.fixed.update({f"fixed[{i}]": v for i, v in enumerate(self.fixed_by_place)})
-        if parameters is None and self.kind in ("layer", "model"):
-            parameters = getattr(target, "parameters", None)
-        self.parameters = dict(parameters) if isinstance(parameters, Mapping) else {}
-        for name, value in self.parameters.items():
-            if not isinstance(value, np.ndarray) or value.dtype not in FLOATS:
-                raise ValueError(f"parameter '{name}' is {_what(value)}: expected a float32 or float64 array")
-            _finite_copy(f"parameter '{name}'", value)
+        self.parameters, self.unseen = self._find_parameters(parameters)
         self.parameter_gradients = parameter_gradients
-        self._freeze, self.frozen = _freezer(generator), generator is not None
+        self._freeze, self.frozen = freezer(generator), generator is not None
         self.arrays = {n: v for n, v in self.values.items() if v.dtype.kind == "f"}
         self.arrays.update(self.parameters)
         self.differentiated = list(self.arrays)  # narrowed once backward has shown what it returns
-        if not self.arrays:
-            raise ValueError("nothing to differentiate: no float32 or float64 array among inputs and parameters")
+        expect_something(self.arrays, self.values)
         self.accumulates = accumulates
         self.evaluations, self.seed, self.given_cotangent = 0, seed, cotangent
         self.cotangents = None
@@ -106,8 +88,20 @@ class Target:
                 )
         else:
             raise ValueError(
-                f"target is {_what(target)}: expected a function, an object with forward and backward, or such a pair"
+                f"target is {what(target)}: expected a function, an object with forward and backward, or such a pair"
             )
+
+        if gradient is not None and self.kind != "function":
+            raise ValueError(f"gradient is {what(gradient)} for a {self.kind}: expected only with a scalar function")
+
+    def _find_parameters(self, given):
+        """The parameters by name, and a sentence where the target has some that cannot be told apart by name."""
+        if given is not None:
+            return given_parameters(given), ""
+        found = getattr(self.target, "parameters", None) if self.kind == "layer" else None
+        if found is None or isinstance(found, Mapping):
+            return given_parameters(found or {}), ""
+        return {}, f"`parameters` is {what(found)} and no mapping: none was checked; name them with parameters="
 
     def call(self, values=None):
         """Run forward on `values` (default: the current inputs); returns what it returned."""
@@ -130,7 +124,7 @@ class Target:
         """The arrays in what forward returned; keeps a pair's cache."""
         if self.kind == "pair":
             if not (isinstance(result, tuple) and len(result) == 2):
-                raise Finding("output", f"forward returned {_what(result)}: a pair's forward returns (y, cache)")
+                raise Finding("output", f"forward returned {what(result)}: a pair's forward returns (y, cache)")
             result, self.cache = result
         if self.kind in ("layer", "model") and hasattr(result, "loss"):
             self.kind, result = "model", result.loss
@@ -141,9 +135,9 @@ class Target:
             arrays = [np.asarray(None)]
         for y in arrays:
             if y.dtype.kind not in "fc":
-                raise Finding("output", f"forward returned {_what(result)}: expected float arrays")
+                raise Finding("output", f"forward returned {what(result)}: expected float arrays")
         if self.kind == "function" and (len(arrays) != 1 or arrays[0].size != 1):
-            raise Finding("output", f"the function returned {_what(result)}: expected a scalar")
+            raise Finding("output", f"the function returned {what(result)}: expected a scalar")
         return arrays
 
     def vector(self):
@@ -279,24 +273,3 @@ def flat(arrays):
     """One 1-D float64 (complex128 if any is complex) copy of several arrays."""
     kind = np.complex128 if any(np.iscomplexobj(y) for y in arrays) else np.float64
     return np.concatenate([np.asarray(y).astype(kind).ravel() for y in arrays])
-
-
-def _what(value):
-    if isinstance(value, np.ndarray):
-        return f"an array {value.shape} of {value.dtype}"
-    return "None" if value is None else f"a {type(value).__name__}"
-
-
-def _freezer(generator):
-    if generator is None:
-        return lambda: None
-    if isinstance(generator, np.random.Generator):
-        bits = generator.bit_generator
-        state = bits.state
-        return lambda: setattr(bits, "state", state)
-    if hasattr(generator, "get_state") and hasattr(generator, "set_state"):
-        state = generator.get_state()
-        return lambda: generator.set_state(state)
-    if callable(generator):
-        return generator
-    raise ValueError(f"generator is {_what(generator)}: expected a numpy Generator, a RandomState or a callable")

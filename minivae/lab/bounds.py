@@ -90,7 +90,7 @@ def measure(seed=0, progress=None, rows=ROWS):
 
 
 def curve_rows(seed=0, draws=1024, examples=500):
-    """The bound with K draws, its 99 % half-width from groups of draws, and exact log p(x), means over examples."""
+    """The bound with K draws and exact log p(x), nats per example, means over examples: a row for each K."""
     model, _ = setting()
     x = linear_gaussian.draw(model, examples, seed=2)
     noise = np.random.default_rng([seed, 9]).standard_normal((examples * draws, 1))

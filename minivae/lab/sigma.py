@@ -52,22 +52,22 @@ def run(folder, seed=0, progress=None):
     lines = []
     for scale in SCALES:
         chosen = [row for row in rows if row["scale"] == scale]
-        zero = max((row["rho"] for row in chosen if row["sigma_float32"] == 0), default=None)
+        zero = max(row["rho"] for row in chosen if row["sigma_float32"] == 0)
         infinite = min((row["rho"] for row in chosen if not np.isfinite(row["dkl_float32"])), default=None)
-        lines.append(
-            f"sigma.csv: {scale}, float32: sigma is 0 up to rho = {zero}; dKL/drho is infinite from {infinite}"
-        )
+        slope = "finite everywhere" if infinite is None else f"infinite from {infinite:g}"
+        lines.append(f"sigma.csv: {scale}, float32: sigma is 0 up to rho = {zero:g}; dKL/drho is {slope}")
     return lines
 
 
 def draw(rows, paths, path):
+    far = paths["exp", STARTS[1]][1]
     figure = style.new_figure(
         style.WIDTH,
         3.0,
         f"From \N{GREEK SMALL LETTER RHO} to {style.SIGMA}: alike below zero, and softplus is tame far out",
         f"float32, as the kernels compute it. Right: {STEPS} steps of gradient descent on the KL alone, rate {RATE}; "
         f"the optimum is {style.SIGMA} = 1. A line that ends has become infinite or 0; exp from {style.SIGMA} = "
-        f"{STARTS[1]:g} does so at once.",
+        f"{STARTS[1]:g} is at {far:.0e} after one step, below the panel.",
     )
     rho_letter = "\N{GREEK SMALL LETTER RHO}"
     values, slopes, kl, descent = figure.subplots(1, 4)

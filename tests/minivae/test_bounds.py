@@ -12,7 +12,6 @@ from minivae import checkpoint, kernels
 from minivae.bounds import GRADIENTS
 from minivae.cli import main
 from minivae.lab import linear_gaussian
-from minivae.training import TrainingStep
 
 from .differences import assert_gradient
 
@@ -174,18 +173,6 @@ def test_training_replays_a_recorded_step(objective, outer, backend):
     np.testing.assert_allclose(history["train_loss"], losses, rtol=1e-12)
     np.testing.assert_allclose(model.store.flat, again.store.flat, rtol=1e-12, atol=1e-14)
     assert history["validation_kl"][-1] == pytest.approx(history["kl_per_latent"][-1].sum(), rel=1e-9)
-
-
-def test_the_step_allocates_nothing_and_calls_no_kernel_per_draw():
-    counts = []
-    for samples in (1, 10):
-        model = mv.VAE(12, 2, (8,), backend="numpy", objective="dreg", samples=samples)
-        step = TrainingStep(model, np.zeros((20, 12), np.uint8), 20, mv.Adam(), "grey", 1)
-        step.optimizer.plan(3)
-        step.shuffle(0)
-        step(0)
-        counts.append(len(step._programs[20].calls))
-    assert counts[0] == counts[1]
 
 
 def test_the_command_line_trains_and_measures_a_bound(tmp_path, monkeypatch, capsys):

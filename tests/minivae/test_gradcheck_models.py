@@ -45,6 +45,7 @@ def test_large_model_by_directions_and_sampled_coordinates():
     report = check_gradients(model, inputs, **options)
     assert report, report
     assert report.evaluations < 2500
+    assert report.relative_error < 1e-9, "the loss is near 543 nats: only larger steps keep its rounding this small"
     weights = [array for array in report.arrays if array.size > 5000]
     assert len(weights) == 4
     assert all(array.miss_probability < 1e-6 for array in weights), report

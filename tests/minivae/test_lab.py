@@ -1,6 +1,7 @@
 """The laboratory: its slopes against theory, its mistakes against what they are said to do, its files."""
 
 import csv
+import json
 import math
 import re
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import iwae
 from minivae.cli import main
 from minivae.lab import bounds, collapse, exercises, linear_gaussian, sigma, variance
 
@@ -103,12 +105,17 @@ def test_the_command_writes_tables_and_figures(tmp_path, capsys, monkeypatch):
     with open(out / "sigma.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["scale"] for row in rows} == {"softplus", "exp"}
-    assert "dKL/drho is infinite from 45.0" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "exp, float32: sigma is 0 up to rho = -104; dKL/drho is infinite from 45" in printed
+    assert "softplus, float32: sigma is 0 up to rho = -104; dKL/drho is finite everywhere" in printed
     monkeypatch.setattr(exercises, "ANSWERS", exercises.ANSWERS[:2])
     assert main(["lab", "exercises", "--out", str(out)]) == 0
     assert "|mu - k| = 1.9131" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="2"):
         main(["lab", "alchemy"])
+    capsys.readouterr()
+    assert main(["lab", "sigma", "--out", str(out / "sigma.csv")]) == 2
+    assert "--out: cannot make" in capsys.readouterr().err
 
 
 LESSON = Path(__file__).parents[2] / "docs" / "backprop-through-sampling.md"
@@ -128,6 +135,11 @@ def test_the_lesson_gives_the_answers_that_the_laboratory_computes():
     text = LESSON.read_text()
     for answer in exercises.ANSWERS:
         assert answer() in text, answer.__name__
+
+
+def test_the_table_of_the_lesson_is_that_of_the_results():
+    results = json.loads((LESSON.parents[1] / "benchmarks" / "results" / "iwae.json").read_text())["results"]
+    assert iwae.table(results) in LESSON.read_text()
 
 
 def test_the_pictures_of_the_lesson_are_there():

@@ -1,9 +1,8 @@
-"""fit: the trajectory, batches, validation, stopping, divergence, allocation."""
+"""fit: the trajectory, batches, validation, stopping, divergence."""
 
 import _thread
 import signal
 import threading
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -145,37 +144,6 @@ def test_dynamic_pixels_are_drawn_afresh_and_keep_their_mean():
     probability = data[0] / 255
     error = 5 * np.sqrt(probability * (1 - probability) / 800)
     assert (np.abs(np.concatenate(draws).mean(axis=0) - probability) <= error).all()
-
-
-@pytest.mark.parametrize("pixel_mode", ["grey", "dynamic"])
-@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
-@pytest.mark.parametrize(
-    "optimizer",
-    [lambda: mv.SGD(1e-4, momentum=0.9, nesterov=True), lambda: mv.Adam(clip_norm=1.0)],
-    ids=["sgd", "adam"],
-)
-def test_a_step_allocates_no_arrays_after_the_first(optimizer, likelihood, pixel_mode):
-    """Every array of the step is larger than 160 kB here; NumPy's own iteration buffers are at most 8192 elements
-    each.
-    """
-    model = small(features=800, hidden=(60,), latent=21, likelihood=likelihood)
-    step = TrainingStep(model, pixels(2500, 800), 2000, optimizer(), pixel_mode, 1)
-    step.optimizer.plan(20)
-    step.shuffle(0)
-    for number in range(4):
-        step(number)
-    tracemalloc.start()
-    try:
-        step(4)
-        tracemalloc.reset_peak()
-        before = tracemalloc.get_traced_memory()[0]
-        step(5)
-        step(6)
-        current, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak - before < 140_000
-    assert current - before < 1000
 
 
 def test_divergence_stops_names_the_step_and_returns_to_the_last_good_epoch():

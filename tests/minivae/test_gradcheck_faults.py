@@ -1,0 +1,190 @@
+"""What is wrong with a target or with a call, in one message; and what rounding or an old cache would hide."""
+
+import numpy as np
+import pytest
+
+from minivae.gradcheck import assert_gradients, check_gradients, check_kl, check_same_draw, check_sampler
+
+from .foreign_layers import Linear, Tanh, data
+
+
+def broken(**methods):
+    return type("Broken", (Tanh,), methods)()
+
+
+def drifting(self, x):
+    self.calls = getattr(self, "calls", 0) + 1
+    return Tanh.forward(self, x) * (1 + 0.01 * self.calls)
+
+
+def raising(self, x):
+    raise ZeroDivisionError("no mean of nothing")
+
+
+def mutating(self, x):
+    x *= 0.5
+    return Tanh.forward(self, x)
+
+
+FAULTS = {
+    "raises": (broken(forward=raising), "forward raised ZeroDivisionError: no mean of nothing"),
+    "raises in backward": (broken(backward=raising), "backward raised ZeroDivisionError"),
+    "mutates": (broken(forward=mutating), "forward changed input 'x' in place"),
+    "mutates dy": (broken(backward=lambda self, dy: np.multiply(dy, 2, out=dy)), "changed its argument (dy 0)"),
+    "state": (broken(forward=drifting), "it changed state of its own"),
+    "shape": (
+        broken(backward=lambda self, dy: dy.T),
+        "gradient of 'x' has shape (4, 3), the array (3, 4) (transposed?)",
+    ),
+    "dtype": (broken(backward=lambda self, dy: dy.astype("float32")), "gradient of 'x' is float32, the array float64"),
+    "dtype of y": (broken(forward=lambda self, x: np.tanh(x).astype("float32")), "output 0 is float32 for float64"),
+    "float32 inside": (
+        broken(forward=lambda self, x: Tanh.forward(self, x).astype("float32").astype("float64")),
+        "part of forward runs in float32",
+    ),
+    "non-finite": (broken(forward=lambda self, x: x / (x * 0)), "output 0 is "),
+    "non-finite gradient": (broken(backward=lambda self, dy: dy * np.nan), "gradient of 'x' is nan at [0, 0]"),
+    "nothing": (broken(backward=lambda self, dy: None), "nothing to check"),
+    "output": (broken(forward=lambda self, x: None), "forward returned None: expected float arrays"),
+    "count": (broken(backward=lambda self, dy: (dy, dy, dy)), "backward returned 3 gradients for 1 inputs"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_are_named_in_one_message(name):
+    target, message = FAULTS[name]
+    report = check_gradients(target, data(3, 4))
+    assert not report
+    assert len(report.problems) == 1, report
+    assert message in report.problems[0][1]
+    assert "\n" not in report.problems[0][1]
+
+
+def test_what_forward_raised_is_the_cause():
+    with pytest.raises(AssertionError) as caught:
+        assert_gradients(FAULTS["raises"][0], data(3, 4))
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((np.sum, data(3)), "gradient is missing"),
+        ((3, data(3)), "target is a int: expected a function"),
+        ((Tanh(), np.array([1.0, np.inf])), r"input 'x' is inf at \[1\]: expected finite"),
+        ((Tanh(), data(3).astype("float16")), "input 'x' is float16"),
+        ((Tanh(), np.arange(3)), "nothing to differentiate"),
+    ],
+)
+def test_wrong_calls_raise_value_error(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        check_gradients(*arguments)
+
+
+def test_wrong_options_raise_value_error():
+    with pytest.raises(ValueError, match="method is 'exact'"):
+        check_gradients(Tanh(), data(3), method="exact")
+    with pytest.raises(ValueError, match="cotangent has shape"):
+        check_gradients(Tanh(), data(3), cotangent=np.ones(4))
+    with pytest.raises(ValueError, match="generator is a int"):
+        check_gradients(Tanh(), data(3), generator=7)
+    with pytest.raises(ValueError, match="does not take complex"):
+        check_gradients(lambda x: float(np.abs(x).sum()), data(3), gradient=np.sign, method="complex")
+    with pytest.raises(ValueError, match="parameter 'w' is a list"):
+        check_gradients(Tanh(), data(3), parameters={"w": [1.0]})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rtol": -1}, "rtol: got -1, expected a finite number, 0 or more"),
+        ({"rtol": "tight"}, "rtol: got 'tight'"),
+        ({"atol": np.nan}, "atol: got nan"),
+        ({"full": -1}, "full: got -1, expected a whole number of at least 0"),
+        ({"coordinates": 0}, "coordinates: got 0, expected a whole number of at least 1"),
+        ({"directions": 1.5}, "directions: got 1.5, expected a whole number"),
+        ({"seed": -1}, "seed: got -1"),
+        ({"fixed": np.ones(3)}, r"fixed is an array \(3,\) of float64: expected a mapping, or a tuple or list"),
+        ({"parameters": [np.ones(3)]}, "parameters is a list: expected a mapping of names to arrays"),
+        ({"parameters": {"w": np.broadcast_to(1.0, 3)}}, "parameter 'w' is read-only"),
+        ({"gradient": np.cos}, "gradient is a ufunc for a layer: expected only with a scalar function"),
+    ],
+)
+def test_options_with_which_nothing_would_be_shown_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        check_gradients(Tanh(), data(3), **options)
+
+
+@pytest.mark.parametrize("values", [np.zeros((0, 3)), data(3) * 1j, data(3) > 0, None])
+def test_inputs_without_a_number_to_differentiate_by(values):
+    with pytest.raises(ValueError, match=r"nothing to differentiate: .*'x' "):
+        check_gradients(Tanh(), values)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: check_sampler(np.ones(3), mean=0.0), r"sample is an array \(3,\) of float64: expected a function"),
+        (lambda: check_sampler(lambda rng: rng.standard_normal(3), std=-np.ones(3)), "std: expected positive numbers"),
+        (lambda: check_kl(np.ones(3), np.zeros(3), np.ones(3), sample=3), "sample is a int"),
+        (lambda: check_same_draw(3, np.zeros(3)), "draw is a int: expected a function"),
+        (lambda: check_same_draw(lambda rng: 3, np.zeros(3)), r"draw returned a int: expected \(z, dz, dparameter\)"),
+    ],
+)
+def test_wrong_calls_of_the_sampling_checks(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_unusual_arrays_are_taken_as_they_are():
+    """Zero dimensions, gaps between elements, inputs that must not be written to."""
+    x = data(4, 4)
+    x.flags.writeable = False
+    layer = Linear()
+    layer.W = data(8, 6)[::2, ::2]
+    assert_gradients(layer, x, parameters={"W": layer.W}, parameter_gradients=lambda: {"W": layer.dW})
+    assert_gradients(Tanh(), data(6, 4).T[::2])
+    assert_gradients(lambda x: x * x, np.array(2.0), gradient=lambda x: 2 * x)
+    assert len(assert_gradients(Tanh(), data(300), coordinates=1000)["x"].coordinates) == 300
+
+
+def test_parameters_that_cannot_be_told_apart_are_not_left_out_in_silence():
+    layer = Linear()
+    layer.parameters = [layer.W]
+    report = assert_gradients(layer, data(5, 4))
+    assert "`parameters` is a list and no mapping: none was checked" in str(report)
+
+
+def test_what_rounding_hides_is_not_passed():
+    def drowned(x):
+        return 1e9 + 1e-9 * np.sum(x)
+
+    def five_times(x):
+        return np.full_like(x, 5e-9)
+
+    report = check_gradients(drowned, data(3), gradient=five_times, method="differences")
+    assert not report
+    assert "NOT RESOLVED" in str(report)
+    assert check_gradients(drowned, data(3), gradient=five_times, method="differences", allow_unresolved=True)
+    report = check_gradients(drowned, data(3), gradient=five_times)
+    assert "constant factor 5" in str(report), "the complex step subtracts nothing, so it sees what differences cannot"
+
+
+def test_stale_cache_is_seen():
+    class KeepsFirst(Tanh):
+        def backward(self, dy):
+            self.first = getattr(self, "first", self.y)
+            return dy * (1 - self.first**2)
+
+    assert not check_gradients(KeepsFirst(), data(3, 4))
+
+
+def test_stale_state_that_shows_only_later():
+    class Ages(Tanh):
+        calls = 0
+
+        def backward(self, dy):
+            self.calls += 1
+            return dy * (1 - self.y**2) * (1.0 if self.calls < 4 else 1.1)
+
+    assert check_gradients(Ages(), data(3, 4)).problems[0][0] == "stale"
