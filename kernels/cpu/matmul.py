@@ -1,9 +1,9 @@
 """C = floor(init + A @ B) for matrices of any size and strides: the blocking around the micro-kernel.
 
 C is cut into panels of columns and each panel into tiles of rows whose heights differ by at most one. A part of the
-work is a stretch of tiles, panel after panel, of the same total cost as every other; if A is a transpose, it is a
-stretch of rows through all panels. An element of C is the same chain of multiply-adds whichever part and whichever tile
-it is in, so the result does not depend on the number of parts.
+work is a stretch of tiles, panel after panel, of the same total cost as every other; if A is a transpose or has many
+rows, it is a stretch of rows through all panels. An element of C is the same chain of multiply-adds whichever part and
+whichever tile it is in, so the result does not depend on the number of parts.
 
 A panel of B is copied into consecutive memory first if enough tiles will read it: in place its rows lie on different
 pages. If A is a transpose, its columns are gathered tile by tile for the same reason, once for all panels.
@@ -17,7 +17,17 @@ from .jit import inline, kernel
 from .memory import REAL_VECTORS, number, share, word
 from .micro import make_move, make_tile, make_transpose
 from .program import Arena, Plan
-from .target import DEPTH_BLOCK, PACK_FROM, ROW_BLOCK, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
+from .target import (
+    CUT_BY_ROWS_FROM,
+    DEPTH_BLOCK,
+    PACK_FROM,
+    PARTS_BY_ROWS,
+    PARTS_OF_THREAD,
+    ROW_BLOCK,
+    TILE_ROWS,
+    TILE_VECTORS,
+    VECTOR_BYTES,
+)
 
 _ROW_TILES_IN_BLOCK = ROW_BLOCK // TILE_ROWS
 PANEL_BYTES = TILE_VECTORS * VECTOR_BYTES
@@ -235,16 +245,18 @@ def plan_matmul(
     if a_strides[1] != itemsize:
         memory += depth * min(-(-m // TILE_ROWS), _ROW_TILES_IN_BLOCK) * TILE_ROWS * itemsize
     constants = CONSTANTS[real_name]
+    by_rows = a_strides[1] != itemsize or m >= CUT_BY_ROWS_FROM
     plan.add(
         matmul_kernel(real_name),
         [
             m, n, k, a, *a_strides, b, b.shape[1] * itemsize, b_transposed,
             bias, c, n * itemsize,
-            0.0 if relu else -np.inf, sums, constants, a_strides[1] != itemsize, gate,
+            0.0 if relu else -np.inf, sums, constants, by_rows, gate,
         ],
         work=m * n * k // 8,
         along=along,
         own_memory=memory,
+        most=PARTS_BY_ROWS if by_rows else PARTS_OF_THREAD,
     )  # fmt: skip
 
 

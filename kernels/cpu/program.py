@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from ..backend import Program
 from . import threads
 from .jit import cached, inline
-from .target import CACHE_LINE, PART_WORK, SERIAL_WORK
+from .target import CACHE_LINE, PART_WORK, PARTS_OF_THREAD, SERIAL_WORK
 
 # The columns of a table: address of the kernel, address of its arguments, how it is run, the number of parts, and how
 # many bytes behind one thread's arguments the next one's lie (0 if all have the same).
@@ -168,17 +168,18 @@ class Plan:
     def gate_of(self, gradient):
         return self._gates.get(_address(gradient))
 
-    def add(self, kernel, arguments, work, along=False, own_memory=0, parts=None):
+    def add(self, kernel, arguments, work, along=False, own_memory=0, most=PARTS_OF_THREAD):
         """Adds a kernel with its arguments: integers, floats, arrays (their address is passed) or None (0).
 
         work is the number of element operations; along lets the kernel run beside the one added before it. With
         own_memory a last argument is added: the address of so many bytes of scratch memory, other ones for each thread.
+        It is cut into at most `most` parts for each thread.
         """
         threads_at_most = config.NUMBA_NUM_THREADS
-        mode = WHOLE
+        mode, parts = WHOLE, 1
         if work >= SERIAL_WORK:
             mode = SPLIT_ALONG if along and self._entries[-1][2] != WHOLE else SPLIT
-            parts = parts or -(-work // (PART_WORK * threads_at_most)) * threads_at_most
+            parts = min(-(-work // (PART_WORK * threads_at_most)), most) * threads_at_most
         first, words, stride = len(self._words), list(map(_as_word, arguments)), 0
         if own_memory:
             stride = 8 * (len(words) + 1)
@@ -187,7 +188,7 @@ class Plan:
             memory = _address(self.scratch((own_memory * copies,)))
             words = [word for i in range(copies) for word in (*words, memory + i * own_memory)]
         self._words.extend(words)
-        self._entries.append((kernel.address, first, mode, parts or 1, stride))
+        self._entries.append((kernel.address, first, mode, parts, stride))
 
     def scratch(self, shape, dtype=np.uint8):
         """An uninitialised array that lasts until the end of the call."""

@@ -4,13 +4,14 @@ import functools
 import time
 
 import numpy as np
+from numba.core import config
 
 from . import program
 from .jit import kernel
 from .matmul import CONSTANTS, PANEL_BYTES
 from .memory import word
 from .micro import make_tile
-from .target import SERIAL_WORK, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
+from .target import PART_WORK, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 
 _DEPTH = 64
 
@@ -53,16 +54,16 @@ class Roof:
         self._build(max(1, int(seconds * fastest / self._tile_flops / self._parts)))
 
     def _build(self, repeats):
-        self._parts = 1 if self._threads == 1 else 16 * self._threads
+        self._parts = 1 if self._threads == 1 else 16 * config.NUMBA_NUM_THREADS
         self._plan = program.Plan(program.Arena())
         self._plan.scratch((1 << 20,))[:] = 0  # no denormal numbers in what the parts read
         self._plan.done()
         self._plan.add(
             _roof_kernel(self._real_name),
             [repeats, CONSTANTS[self._real_name]],
-            work=SERIAL_WORK,
+            work=16 * config.NUMBA_NUM_THREADS * PART_WORK,
             own_memory=self._memory,
-            parts=self._parts,
+            most=16,
         )
         self._table = self._plan.table()
         self._flops = self._parts * repeats * self._tile_flops

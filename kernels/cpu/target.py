@@ -53,5 +53,11 @@ PIECE = 8192
 
 # Work below this many element operations takes less time than waking a second thread (about 2 us).
 SERIAL_WORK = 60_000
-# Work that is split is cut into parts of about this much, a few for each thread.
+# Work that is split is cut into parts of about this much, but only a few for each thread: with every part of a product
+# panels are copied and operands read again.
 PART_WORK = 600_000
+PARTS_OF_THREAD = 4
+# A product of at least this many rows is cut by rows, so that a part keeps its rows of A in the second-level cache, and
+# into fewer parts, because each reads all of B.
+CUT_BY_ROWS_FROM = 512
+PARTS_BY_ROWS = 2
