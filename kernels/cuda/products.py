@@ -130,6 +130,26 @@ def _tile_product(form, activation, tile, aligned, dtype):
     add_bias, sum_columns = form == "forward", form == "tn"
 
     @device
+    def finish(results, bias, first_column, columns):
+        """results = activate(results + bias); this thread's columns start at first_column in every group.
+
+        The row at hand is always row 0, and moves to the end: with softplus the compiler keeps this loop, and registers
+        have no index.
+        """
+        biases, row = cuda.local.array(micro, real), cuda.local.array(micro, real)
+        for j in range(micro):
+            at = first_column + U(j // 4 * column_gap + j % 4)
+            biases[j] = bias[at] if at < columns else zero
+        for _ in range(micro):
+            for j in range(micro):
+                row[j] = activate(results[0, j] + biases[j])
+            for i in range(1, micro):
+                for j in range(micro):
+                    results[i - 1, j] = results[i, j]
+            for j in range(micro):
+                results[micro - 1, j] = row[j]
+
+    @device
     def tile_product(
         block, a, a_output, b, b_output, c, extra, depth, across, splits, part, partial, counters, a_tile, b_tile, flag
     ):
@@ -174,12 +194,7 @@ def _tile_product(form, activation, tile, aligned, dtype):
         if splits > 1 and not sum_parts(results, sums, tile_number, split, splits, partial, counters, flag):
             return
         if add_bias:
-            for g in range(groups):
-                for q in range(VECTOR):
-                    at = first_column + U(g * column_gap + q) + column
-                    bias = extra[at] if at < columns else zero
-                    for i in range(micro):
-                        results[i, 4 * g + q] = activate(results[i, 4 * g + q] + bias)
+            finish(results, extra, first_column + column, columns)
         for i in range(micro):
             for g in range(groups):
                 store(
