@@ -42,7 +42,7 @@ def shared_shapes(tile):
 def _multiply_step(tile, dtype):
     """results += a.T @ b for one half of shared memory; results are this thread's micro x micro."""
     real = element_type(dtype)
-    depth, micro = tile.depth, tile.micro
+    depth, micro, unrolled = tile.depth, tile.micro, tile.unrolled
     groups = micro // VECTOR
     row_gap, column_gap = tile.rows // groups, tile.columns // groups
 
@@ -50,16 +50,20 @@ def _multiply_step(tile, dtype):
     def multiply_step(results, a_tile, b_tile, half, row, column):
         a = cuda.local.array(micro, real)
         b = cuda.local.array(micro, real)
-        for step in range(depth):
-            for g in range(groups):
-                a[4 * g], a[4 * g + 1], a[4 * g + 2], a[4 * g + 3] = load4(a_tile, half + U(step), U(g * row_gap) + row)
-            for g in range(groups):
-                b[4 * g], b[4 * g + 1], b[4 * g + 2], b[4 * g + 3] = load4(
-                    b_tile, half + U(step), U(g * column_gap) + column
-                )
-            for i in range(micro):
-                for j in range(micro):
-                    results[i, j] += a[i] * b[j]
+        for first in range(0, depth, unrolled):
+            # the compiler unrolls this short loop, and not one over the whole depth
+            for step in range(first, first + unrolled):
+                for g in range(groups):
+                    a[4 * g], a[4 * g + 1], a[4 * g + 2], a[4 * g + 3] = load4(
+                        a_tile, half + U(step), U(g * row_gap) + row
+                    )
+                for g in range(groups):
+                    b[4 * g], b[4 * g + 1], b[4 * g + 2], b[4 * g + 3] = load4(
+                        b_tile, half + U(step), U(g * column_gap) + column
+                    )
+                for i in range(micro):
+                    for j in range(micro):
+                        results[i, j] += a[i] * b[j]
 
     return multiply_step
 
