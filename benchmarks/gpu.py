@@ -8,13 +8,14 @@ against the NumPy backend. Timings: matrix products beside cuBLAS (through PyTor
 kernel beside the memory bandwidth measured here, training steps eager and as a graph beside PyTorch's. Writes JSON and
 prints a table last; exit status 1 if a check failed.
 
---dry-run goes the whole way without a GPU, on tiny sizes in the simulator of tests/cuda, to prove that the command
-works; its times mean nothing and say so.
+--dry-run goes the whole way without a GPU, on tiny sizes in the simulator of tests/cuda, which needs greenlet, to
+prove that the command works; its times mean nothing and say so.
 """
 
 import argparse
 import contextlib
 import datetime
+import importlib.util
 import json
 import platform
 import sys
@@ -94,6 +95,9 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     np.seterr(all="ignore")
     if options.dry_run:
+        if missing := [name for name in ("numba_cuda", "greenlet") if importlib.util.find_spec(name) is None]:
+            print(f"no dry run without {' and '.join(missing)}: pip install 'minivae[cuda-proof]'", file=sys.stderr)
+            return 2
         from minivae.kernels.cuda import runtime
         from tests.cuda import host, simulator
 

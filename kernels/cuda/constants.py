@@ -23,19 +23,21 @@ VECTOR = 4
 
 class Tile(NamedTuple):
     """One block computes `rows` x `columns` results, `depth` steps of the inner sum at a time; each thread computes
-    `micro` x `micro` of them in registers, as groups of VECTOR x VECTOR.
+    `micro` x `micro` of them in registers, as groups of VECTOR x VECTOR. `unrolled` steps follow each other without a
+    branch: with few results for each thread, counting and addressing would else be half of what it does.
     """
 
     rows: int
     columns: int
     depth: int
     micro: int
+    unrolled: int
 
 
 # Each thread of a block moves one vector of each operand to shared memory for one step of `depth`.
 PRODUCT_THREADS = 256
-LARGE = Tile(128, 128, 8, 8)
-SMALL = Tile(64, 64, 16, 4)
+LARGE = Tile(128, 128, 8, 8, 1)
+SMALL = Tile(64, 64, 16, 4, 2)
 
 # Blocks that fill the machine; below it the inner sum is split, and its parts are added in a fixed order.
 TARGET_BLOCKS = 192

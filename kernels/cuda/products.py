@@ -42,7 +42,7 @@ def shared_shapes(tile):
 def _multiply_step(tile, dtype):
     """results += a.T @ b for one half of shared memory; results are this thread's micro x micro."""
     real = element_type(dtype)
-    depth, micro = tile.depth, tile.micro
+    depth, micro, unrolled = tile.depth, tile.micro, tile.unrolled
     groups = micro // VECTOR
     row_gap, column_gap = tile.rows // groups, tile.columns // groups
 
@@ -50,16 +50,20 @@ def _multiply_step(tile, dtype):
     def multiply_step(results, a_tile, b_tile, half, row, column):
         a = cuda.local.array(micro, real)
         b = cuda.local.array(micro, real)
-        for step in range(depth):
-            for g in range(groups):
-                a[4 * g], a[4 * g + 1], a[4 * g + 2], a[4 * g + 3] = load4(a_tile, half + U(step), U(g * row_gap) + row)
-            for g in range(groups):
-                b[4 * g], b[4 * g + 1], b[4 * g + 2], b[4 * g + 3] = load4(
-                    b_tile, half + U(step), U(g * column_gap) + column
-                )
-            for i in range(micro):
-                for j in range(micro):
-                    results[i, j] += a[i] * b[j]
+        for first in range(0, depth, unrolled):
+            # the compiler unrolls this short loop, and not one over the whole depth
+            for step in range(first, first + unrolled):
+                for g in range(groups):
+                    a[4 * g], a[4 * g + 1], a[4 * g + 2], a[4 * g + 3] = load4(
+                        a_tile, half + U(step), U(g * row_gap) + row
+                    )
+                for g in range(groups):
+                    b[4 * g], b[4 * g + 1], b[4 * g + 2], b[4 * g + 3] = load4(
+                        b_tile, half + U(step), U(g * column_gap) + column
+                    )
+                for i in range(micro):
+                    for j in range(micro):
+                        results[i, j] += a[i] * b[j]
 
     return multiply_step
 
@@ -130,6 +134,26 @@ def _tile_product(form, activation, tile, aligned, dtype):
     add_bias, sum_columns = form == "forward", form == "tn"
 
     @device
+    def finish(results, bias, first_column, columns):
+        """results = activate(results + bias); this thread's columns start at first_column in every group.
+
+        The row at hand is always row 0, and moves to the end: with softplus the compiler keeps this loop, and registers
+        have no index.
+        """
+        biases, row = cuda.local.array(micro, real), cuda.local.array(micro, real)
+        for j in range(micro):
+            at = first_column + U(j // 4 * column_gap + j % 4)
+            biases[j] = bias[at] if at < columns else zero
+        for _ in range(micro):
+            for j in range(micro):
+                row[j] = activate(results[0, j] + biases[j])
+            for i in range(1, micro):
+                for j in range(micro):
+                    results[i - 1, j] = results[i, j]
+            for j in range(micro):
+                results[micro - 1, j] = row[j]
+
+    @device
     def tile_product(
         block, a, a_output, b, b_output, c, extra, depth, across, splits, part, partial, counters, a_tile, b_tile, flag
     ):
@@ -174,12 +198,7 @@ def _tile_product(form, activation, tile, aligned, dtype):
         if splits > 1 and not sum_parts(results, sums, tile_number, split, splits, partial, counters, flag):
             return
         if add_bias:
-            for g in range(groups):
-                for q in range(VECTOR):
-                    at = first_column + U(g * column_gap + q) + column
-                    bias = extra[at] if at < columns else zero
-                    for i in range(micro):
-                        results[i, 4 * g + q] = activate(results[i, 4 * g + q] + bias)
+            finish(results, extra, first_column + column, columns)
         for i in range(micro):
             for g in range(groups):
                 store(

@@ -19,9 +19,10 @@ GCC = ("gcc", "-O1", "-std=gnu11", "-w", "-ffp-contract=off", "-frounding-math",
 
 
 class Built(NamedTuple):
-    """One specialisation of a kernel. `ptx` and `reports` by architecture."""
+    """One specialisation of a kernel. `label` as in the catalogue; `ptx` and `reports` by architecture."""
 
     name: str
+    label: str
     signature: str
     ptx: dict
     reports: dict
@@ -34,19 +35,19 @@ catalogue = functools.cache(launching.catalogue)
 
 def build(index, folder):
     """The kernel of this number in the catalogue."""
-    kernel, signature = catalogue()[index]
-    return build_kernel(kernel, signature, Path(folder) / str(index))
+    (kernel, signature), label = list(catalogue().items())[index]
+    return build_kernel(kernel, signature, Path(folder) / str(index), label)
 
 
-def build_kernel(kernel, signature, stem, architectures=offline.ARCHITECTURES):
-    ptx = {cc: offline.compile_ptx(kernel, signature, cc) for cc in architectures}
+def build_kernel(kernel, signature, stem, label="", architectures=offline.ARCHITECTURES):
+    ptx = offline.compile_ptx(kernel, signature, architectures)
     reports = {cc: machine_code.report(text, cc, stem, kernel in _disassembled()) for cc, text in ptx.items()}
     translation = Translation(ptx[EXECUTED])
     source, library = stem.with_suffix(".c"), stem.with_suffix(".so")
     source.write_text(translation.c)
     subprocess.run([*GCC, library, source], check=True, capture_output=True)
     name, words = kernel.py_func.__name__, len(translation.parameters)
-    return Built(name, str(signature), ptx, reports, library, words)
+    return Built(name, label, str(signature), ptx, reports, library, words)
 
 
 @functools.cache

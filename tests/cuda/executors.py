@@ -16,7 +16,7 @@ class PtxExecutor:
     approximations are off by `nudge` units in the last place.
 
     builds : from (kernel, signature) to what was built (see `build`)
-    ran : the (kernel, signature) of every launch so far
+    ran : (name, (kernel, signature)) of every launch so far
     """
 
     def __init__(self, builds):
@@ -41,9 +41,9 @@ class PtxExecutor:
             self.nudge,
             error,
         )
-        self.ran.add(key)
         if failed:
             raise PtxError(f"{launch}: {error.value.decode()}")
+        self.ran.add((launch.kernel.py_func.__name__, key))
 
 
 def parameter_words(arguments):

@@ -1,6 +1,7 @@
 """Everything the proofs launch: the contract's cases, aligned shapes for the large tile, and training steps."""
 
 import contextlib
+import functools
 from unittest import mock
 
 import numpy as np
@@ -17,6 +18,7 @@ from .host import HostRuntime, cuda_backend
 
 CONTRACT = kernels.CONTRACT
 DTYPES = "float32", "float64"
+DENSE = "dense_forward", "dense_backward"
 # rows, inputs, outputs: multiples of four, so that rows move as vectors; several tiles; a split inner sum
 ALIGNED_SHAPES = (4, 8, 4), (20, 100, 40), (132, 68, 136)
 
@@ -86,26 +88,29 @@ def products(aligned, dtype="float32"):
 
 
 def catalogue():
-    """(kernel, signature) of everything the proofs launch, in a fixed order. Nothing is computed."""
+    """{(kernel, signature): label} of everything the proofs launch, in a fixed order; labels, such as "norm float32",
+    stand for what shares a budget. Nothing is computed.
+    """
     backend, found = cuda_backend(), {}
 
-    def note(launch):
-        found[launch.kernel, offline.signature(launch.arguments)] = None
+    def launch_all(kernels, dtype, tile=""):
+        for kernel in kernels:
+            for arguments, _ in cases_of(kernel, dtype):
+                with runtime.use(HostRuntime(functools.partial(note, f"{dtype}{tile}"))):
+                    getattr(backend, kernel)(*arguments)
 
-    no_results = mock.patch.object(cases, "activated", lambda x, weight, bias, activation: x @ weight)
-    with no_results, runtime.use(HostRuntime(note)):
+    def note(what, launch):
+        key = launch.kernel, offline.signature(launch.arguments)
+        found.setdefault(key, f"{launch.kernel.py_func.__name__} {what}")
+
+    with mock.patch.object(cases, "activated", lambda x, weight, bias, activation: x @ weight):
         for dtype in DTYPES:
-            for kernel in CONTRACT:
-                for arguments, _ in cases_of(kernel, dtype):
-                    getattr(backend, kernel)(*arguments)
+            launch_all(CONTRACT, dtype)
             with aligned_shapes():
-                for kernel in ("dense_forward", "dense_backward"):
-                    for arguments, _ in cases_of(kernel, dtype):
-                        getattr(backend, kernel)(*arguments)
+                launch_all(DENSE, dtype)
         with aligned_shapes(), large_tiles():
-            for kernel in ("dense_forward", "dense_backward"):
-                for arguments, _ in cases_of(kernel, "float32"):
-                    getattr(backend, kernel)(*arguments)
+            launch_all(DENSE, "float32", ", large tile")
         for likelihood in ("bernoulli", "gaussian"):
-            train(Backend("cuda", backend.module), steps=4, likelihood=likelihood)
-    return list(found)
+            with runtime.use(HostRuntime(functools.partial(note, "float32"))):
+                train(Backend("cuda", backend.module), steps=4, likelihood=likelihood)
+    return found

@@ -7,8 +7,7 @@ in its place. The internals it replaces are those of the pinned version.
 import functools
 import types
 
-from numba import cuda
-from numba.cuda import codegen, dispatcher
+from numba.cuda import codegen, compiler, dispatcher
 from numba.cuda import types as cuda_types
 from numba.cuda.typing.typeof import typeof
 
@@ -27,7 +26,15 @@ def signature(arguments):
     return cuda_types.void(*(typeof(argument) for argument in arguments))
 
 
-def compile_ptx(kernel, kernel_signature, cc):
+def compile_ptx(kernel, kernel_signature, architectures=ARCHITECTURES):
+    """{architecture: PTX}. What Numba does is done once for all; what differs is NVVM's part."""
     enable()
-    options = {key: kernel.targetoptions[key] for key in ("launch_bounds",) if key in kernel.targetoptions}
-    return cuda.compile_ptx(kernel.py_func, kernel_signature, cc=cc, **options)[0]
+    library, _ = compiler._compile_pyfunc_with_fixup(
+        kernel.py_func,
+        kernel_signature,
+        device=False,
+        abi="numba",
+        cc=ARCHITECTURES[-1],
+        launch_bounds=kernel.targetoptions.get("launch_bounds"),
+    )
+    return {cc: library.get_asm_str(cc=cc) for cc in architectures}

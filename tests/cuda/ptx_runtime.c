@@ -81,7 +81,11 @@ static float nudged(float a) {
         a = nextafterf(a, approximation > 0 ? INFINITY : -INFINITY);
     return flushed(a);
 }
-static float exp2_approximate(float a) { return nudged(exp2f(flushed(a))); }
+/* Powers with whole exponents are exact: libdevice's tanh of a double, good to 1 ulp of a double, takes its 2^n here. */
+static float exp2_approximate(float a) {
+    float power = exp2f(flushed(a));
+    return rintf(a) == a ? flushed(power) : nudged(power);
+}
 static float reciprocal_approximate(float a) { return nudged(1.0f / flushed(a)); }
 /* documented as the upper 32 bits of the result */
 static double reciprocal64_approximate(double a) { return double_of(bits64_of(1.0 / a) & 0xFFFFFFFF00000000ull); }

@@ -32,10 +32,14 @@ class _Thread:
 
 
 class Simulator:
-    """Runs launches; `order` is "up", "down" or a seed for a new random order after each barrier."""
+    """Runs launches; `order` is "up", "down" or a seed for a new random order after each barrier.
+
+    ran : (name, kernel) of every launch so far
+    """
 
     def __init__(self, order="up"):
         self.order = order
+        self.ran = set()
         self._functions = {}
         self._stand_in = _Cuda(self)
         self.thread = None
@@ -47,6 +51,7 @@ class Simulator:
         with np.errstate(all="ignore"):
             for block in blocks:
                 self._run_block(function, launch, block, rng)
+        self.ran.add((launch.kernel.py_func.__name__, launch.kernel))
 
     def _run_block(self, function, launch, block, rng):
         self.shared, self.values = {}, {}
@@ -170,7 +175,6 @@ def _fresh(shape, dtype):
 
 
 def _load4(array, i, j):
-
     return array[i, j], array[i, j + 1], array[i, j + 2], array[i, j + 3]
 
 

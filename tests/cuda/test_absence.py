@@ -1,6 +1,7 @@
 """Without a device: what the package says, and that it stays light. And the benchmark's command, from end to end."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,8 @@ import pytest
 from minivae import kernels
 from minivae.kernels.cuda import plans, probe
 from minivae.kernels.cuda.constants import LARGE, SMALL
+
+from . import extra
 
 
 @pytest.fixture
@@ -40,11 +43,27 @@ def test_plans_cover_every_element_of_every_sum(shape):
         assert one.part * (one.splits - 1) < depth <= one.part * one.splits
 
 
-def test_benchmark_without_a_device(tmp_path):
-    pytest.importorskip("numba_cuda", reason="the benchmark needs: pip install 'minivae[cuda-proof]'")
-    pytest.importorskip("greenlet", reason="the dry run needs: pip install 'minivae[cuda-proof]'")
-    command = [sys.executable, "-m", "benchmarks.gpu", "--dry-run", "--out", tmp_path / "dry.json"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+def run_benchmark(*arguments):
+    command = [sys.executable, "-m", "benchmarks.gpu", *arguments]
+    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=hidden)
+
+
+def test_benchmark_without_a_device_says_so_in_a_line(tmp_path):
+    pytest.importorskip("numba_cuda", reason=extra.REASON)
+    done = run_benchmark("--out", tmp_path / "gpu.json")
+    assert done.returncode == 2
+    assert not done.stdout
+    assert done.stderr.count("\n") == 1
+    assert "no timing without a device: " in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_dry_run_of_the_benchmark(tmp_path):
+    pytest.importorskip("numba_cuda", reason=extra.REASON)
+    pytest.importorskip("greenlet", reason=extra.REASON)
+    done = run_benchmark("--dry-run", "--out", tmp_path / "dry.json")
+    assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "dry.json").read_text())
     assert result["dry_run"]
     assert all(check["passed"] for check in result["checks"])

@@ -1,17 +1,14 @@
 """Bugs of the kinds that GPU code has, planted in the kernels' source: each must be caught."""
 
 import inspect
-import shutil
+import sys
 import types
 
 import pytest
 
-REASON = "the proofs of the CUDA kernels need gcc and: pip install 'minivae[cuda-proof]'"
-pytest.importorskip("numba_cuda", reason=REASON)
-pytest.importorskip("nvidia.cu13", reason=REASON)
-pytest.importorskip("greenlet", reason=REASON)
-if not shutil.which("gcc"):
-    pytest.skip(REASON, allow_module_level=True)
+from . import extra
+
+extra.require("numba_cuda", "nvidia.cu13", "greenlet", gcc=True)
 
 import numpy as np  # noqa: E402
 
@@ -28,7 +25,8 @@ END_OF_LOOP = "put_b(b_tile, half, b_at, b_step, b0, b1, b2, b3)\n            "
 GUARDED = "if i < rows and j < columns:\n                store4("
 AFTER_SHUFFLES = "scratch[thread // WARP] = value\n        cuda.syncthreads()"
 
-# bug: (kernel that shows it, module it is planted in, what is replaced, by what)
+KERNEL_OF = {"dense_forward": "dense_forward", "accumulate": "accumulate_batch"}
+# bug: (call of the contract that shows it, module it is planted in, what is replaced, by what)
 BUGS = {
     "a barrier missing from the product's loop": (
         *("dense_forward", products),
@@ -71,45 +69,58 @@ class OwnBuilds(dict):
         self._folder = folder
 
     def __missing__(self, key):
-        self[key] = build.build_kernel(*key, self._folder / str(len(self)), [build.EXECUTED])
+        self[key] = build.build_kernel(*key, self._folder / str(len(self)), architectures=[build.EXECUTED])
         return self[key]
 
 
-@pytest.fixture
-def planted(request, monkeypatch):
-    """Puts the kernels of the changed source in the place of the right ones; gives the kernel that shows it."""
-    kernel, module, old, new = BUGS[request.param]
+def plant(monkeypatch, module, old, new):
+    """Puts the kernels of the changed source in the place of the right ones."""
     changed = mutant(module, old, new)
     if module is access:
         changed = mutant(products, "", "", access=changed.access, operand=changed.operand)
     name = "accumulate_batch" if module is totals else "forward_kernel"
     monkeypatch.setattr(launches, name, getattr(changed, name))
-    return kernel
 
 
-@pytest.mark.parametrize("executor", ["simulator", "ptx"])
-@pytest.mark.parametrize("planted", BUGS, indirect=True)
-def test_bug_is_caught(planted, executor, tmp_path, proven, request):
+def caught(kernel, executor, folder):
+    """Runs one case of the kernel in every order; the errors that were seen."""
     with launching.aligned_shapes(((20, 68, 8),)):
-        arguments, bounds = next(iter(launching.cases_of(planted, "float32")))
-    comparison = Comparison(planted, arguments, bounds)
+        arguments, bounds = next(iter(launching.cases_of(kernel, "float32")))
+    comparison = Comparison(kernel, arguments, bounds)
     if executor == "simulator":
         executors = [Simulator(order) for order in ("up", "down", 3)]
     else:
-        executors = [PtxExecutor(OwnBuilds(tmp_path)) for _ in range(2)]
+        executors = [PtxExecutor(OwnBuilds(folder)) for _ in range(2)]
         executors[1].backwards = True
-    caught = []
+    errors = []
     for execute in executors:
         try:
             comparison.check(execute, "planted")
         except CAUGHT as error:
-            caught.append(error)
-    assert caught
-    proven("planted bugs caught", [request.node.name])
+            errors.append(error)
+    return errors
+
+
+@pytest.mark.parametrize("executor", ["simulator", "ptx"])
+@pytest.mark.parametrize("bug", BUGS)
+def test_bug_is_caught(bug, executor, tmp_path, proven, monkeypatch):
+    kernel, *change = BUGS[bug]
+    plant(monkeypatch, *change)
+    assert caught(kernel, executor, tmp_path)
+    proven("bugs", [(KERNEL_OF[kernel], (bug, executor))])
+
+
+@pytest.mark.parametrize("executor", ["simulator", "ptx"])
+@pytest.mark.parametrize("kernel_and_module", sorted({(bug[0], bug[1].__name__) for bug in BUGS.values()}))
+def test_nothing_is_caught_where_nothing_is_planted(kernel_and_module, executor, tmp_path, monkeypatch):
+    """The bugs are caught, not the way in which they are planted."""
+    kernel, module = kernel_and_module
+    plant(monkeypatch, sys.modules[module], "", "")
+    assert not caught(kernel, executor, tmp_path)
 
 
 def ptx_of(kernel, *arguments):
-    return offline.compile_ptx(kernel, offline.signature(arguments), (9, 0))
+    return offline.compile_ptx(kernel, offline.signature(arguments), [(9, 0)])[9, 0]
 
 
 def test_contraction_of_the_noise_is_seen(proven):
@@ -120,7 +131,7 @@ def test_contraction_of_the_noise_is_seen(proven):
     arguments = np.uint64(1), np.uint64(2), np.uint64(3), np.zeros(1, np.int64), np.zeros(8, np.float32)
     assert "fma.rn.f32" not in ptx_of(data.normal_kernel("float32"), *arguments)
     assert "fma.rn.f32" in ptx_of(changed.normal_kernel("float32"), *arguments)
-    proven("planted bugs caught", ["contraction"])
+    proven("bugs", [("standard_normal", "contraction")])
 
 
 def test_float64_in_a_float32_kernel_is_seen(proven):
@@ -131,7 +142,7 @@ def test_float64_in_a_float32_kernel_is_seen(proven):
     kernel = optimizers.sgd_kernel("float32", True, False, False)
     assert "sub.f64" not in ptx_of(kernel, *arguments)
     assert "mul.f64" in ptx_of(changed.sgd_kernel("float32", True, False, False), *arguments)
-    proven("planted bugs caught", ["float64"])
+    proven("bugs", [("sgd_update", "float64")])
 
 
 def test_spilled_registers_are_seen(tmp_path, proven):
@@ -142,4 +153,4 @@ def test_spilled_registers_are_seen(tmp_path, proven):
     arguments = matrix, matrix, matrix[0], matrix, number, number, number, matrix, np.zeros(1, np.int32)
     report = machine_code.report(ptx_of(kernel, *arguments), (9, 0), tmp_path / "crowded")
     assert report.spills > 0
-    proven("planted bugs caught", ["spills"])
+    proven("bugs", [("dense_forward", "spills")])

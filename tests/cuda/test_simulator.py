@@ -5,9 +5,9 @@ import inspect
 import numpy as np
 import pytest
 
-REASON = "the proofs of the CUDA kernels need: pip install 'minivae[cuda-proof]'"
-pytest.importorskip("numba_cuda", reason=REASON)
-pytest.importorskip("greenlet", reason=REASON)
+from . import extra
+
+extra.require("numba_cuda", "greenlet")
 
 from minivae.kernels import CONTRACT, MEMORY, load_backend, naive  # noqa: E402
 from minivae.kernels.cuda import runtime  # noqa: E402
@@ -42,15 +42,17 @@ def test_kernel_agrees_with_the_specification_in_every_thread_order(kernel, dtyp
         comparison = Comparison(kernel, arguments, bounds)
         # of many cases each is run in one order, of few in all
         for order in ORDERS if number < 2 and not kernel.startswith("dense") else (ORDERS[number % 3],):
-            comparison.check(Simulator(order), f"{kernel} {dtype}, case {number}, order {order}")
-    proven("calls agree with the specification in the simulator, in three thread orders", [(kernel, dtype)])
+            simulator = Simulator(order)
+            comparison.check(simulator, f"{kernel} {dtype}, case {number}, order {order}")
+            proven("simulated", simulator.ran)
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_training_steps_agree_with_numpy(likelihood, proven):
     parameters, totals = launching.train(load_backend("numpy"), steps=3, likelihood=likelihood)
-    with runtime.use(HostRuntime(Simulator("down"))):
+    simulator = Simulator("down")
+    with runtime.use(HostRuntime(simulator)):
         got, got_totals = launching.train(cuda_backend(), steps=3, likelihood=likelihood)
     np.testing.assert_allclose(got_totals, totals, rtol=1e-5)
     np.testing.assert_allclose(got, parameters, atol=2e-5)
-    proven("models train as with numpy in the simulator", [likelihood])
+    proven("simulated", simulator.ran)
