@@ -26,7 +26,7 @@ def load(name):
 
 def rows_of(header, rows):
     yield "| " + " | ".join(header) + " |"
-    yield "| " + " | ".join("---" for _ in header) + " |"
+    yield "| --- |" + " --: |" * (len(header) - 1)
     for row in rows:
         yield "| " + " | ".join(row) + " |"
 
@@ -61,14 +61,19 @@ def step_table(result):
         f"Before timing, all libraries agreed on loss and gradients to {agreement:.0e}."
     )
     described = result["libraries"]
+    yield ""
     yield (
         f"{machine_line(result)}; "
         + "; ".join(
-            ", ".join(str(value) if key == "library" else f"{key} {value}" for key, value in described[name].items())
+            ", ".join(value if key == "library" else f"{key} {_plain(value)}" for key, value in described[name].items())
             for name in (*libraries, "control")
         )
         + "."
     )
+
+
+def _plain(value):
+    return ", ".join(value) if isinstance(value, list) else value
 
 
 def kernel_table(result):
