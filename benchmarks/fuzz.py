@@ -122,8 +122,9 @@ def main():
     corpus.mkdir()
     for number, content in enumerate(seeds()):
         (corpus / str(number)).write_bytes(content)
-    options = ["-max_len=8192", "-timeout=300", "-rss_limit_mb=1024", f"-seed={args.seed}", "-print_final_stats=0"]
-    atheris.Setup([sys.argv[0], str(corpus), *options, "-verbosity=0"], Target(folder, args.inputs))
+    options = ["-max_len=8192", "-timeout=300", "-report_slow_units=300", "-rss_limit_mb=1024", f"-seed={args.seed}"]
+    options += ["-print_final_stats=0", "-verbosity=0"]
+    atheris.Setup([sys.argv[0], str(corpus), *options], Target(folder, args.inputs))
     atheris.Fuzz()
 
 
