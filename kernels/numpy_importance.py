@@ -1,0 +1,86 @@
+"""Importance weights and the way of their gradient to z, in NumPy. The functions are stated in `naive.py`."""
+
+import math
+
+import numpy as np
+
+from .naive import LARGEST_LOG_RATIO
+from .numpy_tools import by_example, log_sigma_of, quiet, relative_slope, scratch
+
+
+@quiet
+def log_weights(nll, rho, sigma, noise, z, scale, log_weight):
+    n = len(rho)
+    log_sigma = scratch("log sigma", rho.shape, rho.dtype)
+    log_sigma_of(rho, sigma, scale, log_sigma)
+    # (noise^2 - z^2) / 2 = (noise - z) (noise + z) / 2
+    difference, total = scratch("difference", z.shape, z.dtype), scratch("sum", z.shape, z.dtype)
+    np.subtract(noise, z, out=difference)
+    np.add(noise, z, out=total)
+    np.einsum("ij,ij->i", difference, total, out=log_weight)
+    np.multiply(log_weight, 0.5, out=log_weight)
+    np.subtract(log_weight, nll, out=log_weight)
+    by_example = log_weight.reshape(n, -1)
+    np.add(by_example, np.sum(log_sigma, axis=1, out=scratch("rows", (n,), rho.dtype))[:, None], out=by_example)
+
+
+def _normalize(log_weight, name):
+    """(log u, log mean exp) over the last axis: u = the weights divided by their sum."""
+    shape, dtype = log_weight.shape, log_weight.dtype
+    log_u, u = scratch(f"{name} log u", shape, dtype), scratch("u", shape, dtype)
+    top = np.max(log_weight, axis=-1, out=scratch("top", shape[:-1], dtype))
+    total = scratch(f"{name} total", shape[:-1], dtype)
+    np.subtract(log_weight, top[..., None], out=log_u)
+    np.exp(log_u, out=u)
+    np.log(np.sum(u, axis=-1, out=total), out=total)
+    np.subtract(log_u, total[..., None], out=log_u)
+    np.add(total, top, out=total)
+    np.subtract(total, math.log(shape[-1]), out=total)
+    return log_u, total
+
+
+@quiet
+def importance_weights(log_weight, outer, pooled, squared, loss, weight, latent_weight, ratio):
+    n = len(loss)
+    shape = (n, outer, len(log_weight) // (n * outer))
+    log_latent, means = _normalize(log_weight.reshape(shape), "group")
+    np.mean(means, axis=1, out=loss)
+    log_all = scratch("log all", shape, loss.dtype)
+    if pooled:
+        log_pool, pool = _normalize(log_weight.reshape(n, -1), "pool")
+        np.copyto(loss, pool)
+        np.subtract(log_pool.reshape(shape), math.log(n), out=log_all)
+    else:
+        np.subtract(log_latent, math.log(n * outer), out=log_all)
+    np.negative(loss, out=loss)
+    if squared:
+        np.multiply(log_latent, 2, out=log_latent)
+    np.subtract(log_latent, math.log(n * outer), out=log_latent)
+    log_ratio = ratio.reshape(shape)
+    np.subtract(log_latent, log_all, out=log_ratio)
+    np.minimum(log_ratio, LARGEST_LOG_RATIO, out=log_ratio)
+    np.subtract(log_latent, log_ratio, out=log_all)
+    np.exp(log_all, out=weight.reshape(shape))
+    np.exp(log_latent, out=latent_weight.reshape(shape))
+    np.exp(ratio, out=ratio)
+
+
+@quiet
+def importance_gradient(z, noise, sigma, latent_weight, ratio, path, dz):
+    slope = scratch("slope by z", z.shape, z.dtype)
+    if path:
+        np.divide(by_example(noise, len(sigma)), sigma[:, None], out=by_example(slope, len(sigma)))
+        np.subtract(z, slope, out=slope)
+    else:
+        np.copyto(slope, z)
+    np.multiply(slope, latent_weight[:, None], out=slope)
+    np.multiply(dz, ratio[:, None], out=dz)
+    np.add(dz, slope, out=dz)
+
+
+@quiet
+def log_sigma_backward(rho, sigma, weight, scale, drho):
+    relative = scratch("relative slope", rho.shape, rho.dtype)
+    relative_slope(rho, sigma, scale, relative)
+    np.multiply(relative, weight[:, None], out=relative)
+    np.subtract(drho, relative, out=drho)
