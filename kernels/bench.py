@@ -6,6 +6,7 @@ the processes take turns, so that a machine that slows down slows all of them; f
 none of this package's code (`math.fsum` over a fixed list) tells a busy machine from a slow kernel.
 """
 
+import functools
 import json
 import math
 import os
@@ -101,10 +102,11 @@ def _passes(backend):
     The normals are compared bit for bit in float32: other dtypes use other bits.
     """
     loaded, reference = load_backend(backend), load_backend("numpy")
+    arrays, single, double = _arrays(np.float32), _arrays(np.float32), _arrays(np.float64)
     passes = {}
     for name, (call, written) in PASSES.items():
-        arrays, expected = _arrays(np.float32), _arrays(np.float32 if name == "standard normals" else np.float64)
-        program = loaded.record(lambda call=call, arrays=arrays: call(loaded, arrays))
+        expected = single if name == "standard normals" else double
+        program = loaded.record(lambda call=call: call(loaded, arrays))
         call(reference, expected)
         for output in written:
             got, exact = getattr(arrays, output), getattr(expected, output)
@@ -154,19 +156,26 @@ class Measurement:
             self.work[name] = (run, {"elements": elements})
 
     def describe(self):
-        """The library, and what `round` measures besides the seconds of each function."""
-        self._roofs = {}
+        """The library and what was verified."""
         about = {"backend": self.backend, "numpy": np.__version__}
         about["verified"] = [name for name in self.work if "Generator" not in name]
         if self.backend == "cpu":
             import numba
 
-            from .cpu.roof import Roof
-
-            threads = numba.get_num_threads()
-            self._roofs = {f"{name} on {t}": Roof(name, t) for name in ("float32", "float64") for t in {1, threads}}
-            about |= {"numba": numba.__version__, "threads": threads, "thread layer": numba.threading_layer()}
+            about |= {"numba": numba.__version__, "threads": numba.get_num_threads()}
+            about |= {"thread layer": numba.threading_layer()}
         return about
+
+    @functools.cached_property
+    def _roofs(self):
+        if self.backend != "cpu":
+            return {}
+        import numba
+
+        from .cpu.roof import Roof
+
+        counts = sorted({1, numba.get_num_threads()})
+        return {f"{name} on {count}": Roof(name, count) for name in ("float32", "float64") for count in counts}
 
     def round(self):
         """Seconds of one round, floating-point operations a second of the roofs, seconds of the control."""

@@ -81,13 +81,12 @@ class Epoch:
                 if interrupt.requested:
                     break
                 if number + 1 < self._end and self._due(number + 1):
-                    state = self.capture()
-                    self._check(state)
-                    self.good = state
-                    self._save(state)
+                    self._check()
+                    self.good = self.capture()
+                    self._save(self.good)
                     self._due.reset()
         self._elapsed = self._seconds()
-        self._check(self.capture())
+        self._check()
 
     def row(self):
         """The epoch's row of the history, without validation."""
@@ -105,11 +104,12 @@ class Epoch:
     def _seconds(self):
         return self._carried + time.perf_counter() - self._started
 
-    def _check(self, state):
+    def _check(self):
         step = self.step
         sums = step.tally.read()
         bad_step = sums.bad_step
-        if not bad_step and state.finite:
+        bad_parameter = None if bad_step else first_non_finite_parameter(step.model)
+        if not bad_step and not bad_parameter:
             return
         if bad_step:
             if not step.model.backend.on_host:
@@ -120,8 +120,8 @@ class Epoch:
             what = f"the loss became {'NaN' if math.isnan(sums.last) else 'infinite'} at step {bad_step}"
             where = first_non_finite(step.model) or "the sum of the loss"
         else:
-            what = f"a parameter became infinite or NaN by step {state.step}"
-            where = first_non_finite_parameter(step.model)
+            what = f"a parameter became infinite or NaN by step {step.optimizer.steps}"
+            where = bad_parameter
         self.good.restore(step)
         back = f"step {self.good.step}" if self._within_epoch else f"the end of epoch {self.number - 1}"
         raise TrainingDiverged(

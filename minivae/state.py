@@ -107,7 +107,3 @@ class TrainingState:
         if not losses or self.finished or not self.between_epochs:
             return False
         return losses[-1] < min(losses[:-1], default=float("inf"))
-
-    @property
-    def finite(self):
-        return bool(np.isfinite(self.parameters).all())

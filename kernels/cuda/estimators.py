@@ -102,10 +102,8 @@ def importance_gradient_kernel(dtype, path):
 @functools.cache
 def log_sigma_backward_kernel(scale, dtype):
     f = functions(dtype)
-    one, sigmoid, relative_slope_softplus, softplus_scale = (
-        *(f.one, f.sigmoid, f.relative_slope_softplus),
-        scale == "softplus",
-    )
+    one, sigmoid, relative_slope_softplus = f.one, f.sigmoid, f.relative_slope_softplus
+    softplus_scale = scale == "softplus"
 
     @cuda.jit
     def log_sigma_backward(rho, sigma, weight, drho):
