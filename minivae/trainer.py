@@ -50,7 +50,7 @@ def start(args, say, version):
         "model": model.config,
         "training": {key: getattr(args, key) for key in (*chosen, "validation_noise", "seed")},
     }
-    arguments = _arguments(config, data, model)
+    arguments, data = _arguments(config, data, model), data.held_out()
     stem = Path(args.data).name.split(".")[0] or "run"
     with run.claimed(args.out or run.free_folder(stem), args.overwrite) as folder:
         run.check_space(folder, model, args.keep)
@@ -77,7 +77,7 @@ def resume(args, say):
             if state and args.epochs < state.history.epochs:
                 raise ValueError(f"--epochs: got {args.epochs}, expected at least the {state.history.epochs} done")
             config["training"]["epochs"] = args.epochs
-        arguments = _arguments(config, data, model)
+        arguments, data = _arguments(config, data, model), data.held_out()
         run.remove_unfinished(folder, run.FILES)
         run.write_config(folder, config)
         if state and state.history:
@@ -119,8 +119,8 @@ def _arguments(config, data, model):
     choices = config["training"]
     keys = ("epochs", "batch_size", "pixels", "validation_noise", "early_stopping", "seed")
     try:
-        settings = {"validation": data.test} | {key: choices[key] for key in keys}
-        training.check_arguments(model, data.train, **settings)
+        settings = {"train": data.train, "validation": data.test} | {key: choices[key] for key in keys}
+        training.check_arguments(model, **settings)
         steps_per_epoch = -(-len(data.train) // min(choices["batch_size"], len(data.train)))
         optimizer = options.make_optimizer(Namespace(**choices), steps_per_epoch)
     except (TypeError, KeyError, AttributeError, OverflowError) as error:
@@ -135,7 +135,7 @@ def _train(args, say, folder, config, data, model, arguments, state):
         f"{'-'.join(map(str, layers))}, {spec['activation']}, {spec['likelihood']}, sigma = {spec['scale']}(rho), "
         f"{model.store.flat.size:,} parameters, {model.dtype}, {model.backend.name} backend"
     )
-    say(f"{len(data.train):,} training and {len(data.test):,} held-out examples, results in {folder}")
+    say(f"{len(arguments['train']):,} training and {len(data.test):,} held-out examples, results in {folder}")
     if state:
         say(f"going on after step {state.step:,}, {state.history.epochs} of {arguments['epochs']} epochs are done")
     say(f"nats per example, {pixels_phrase(data, pixels)}:")
@@ -164,7 +164,7 @@ def _train(args, say, folder, config, data, model, arguments, state):
         with Saver(folder, model, config, args.keep, state and state.step) as saver:
             stopped = training.fit(
                 model,
-                data.train,
+                arguments.pop("train"),  # nothing else holds it: its memory is free for the pictures
                 on_epoch=on_epoch,
                 start=state,
                 on_checkpoint=saver,

@@ -68,6 +68,10 @@ class Dataset:
         """Number of columns of `train` and `test`."""
         return self.train.shape[1]
 
+    def held_out(self):
+        """This data set with one training row only, so that the memory of the others can go back."""
+        return replace(self, train=self.train[:1].copy(), train_labels=None)
+
     def fingerprint(self):
         """SHA-256 (hexadecimal) over shape, dtype and bytes of `train` and `test`: the same data, the same string."""
         digest = hashlib.sha256()

@@ -223,6 +223,39 @@ def test_the_cache_says_when_it_compiles_survives_damage_and_knows_its_sources(t
     assert cold == warm == damaged
 
 
+def test_a_process_that_only_loads_kernels_does_without_the_compiler_and_one_that_misses_some_has_it(tmp_path):
+    code = """
+        import sys
+        import numpy as np
+        from minivae.kernels import load_backend
+        from minivae.kernels.cpu import jit
+        jit._LOADED_ALONE = {versions} or jit._LOADED_ALONE
+        backend = load_backend("cpu")
+        clock, noise, more = np.array([4]), np.empty(100_000, np.float32), np.ones(64, np.float32)
+        backend.standard_normal(1, 2, clock, noise)  # enough to be run by the thread pool
+        compiler = "numba.np.linalg" in sys.modules
+        if {more}:
+            backend.sgd_update(more, noise[:64], None, np.ones(1), clock, 0.0, False)
+        print(compiler, "numba.np.linalg" in sys.modules, noise.sum(), more.sum())
+    """
+
+    def run(more, versions=None):
+        out, _ = run_python(code.format(more=more, versions=versions), NUMBA_CACHE_DIR=str(tmp_path))
+        return out.split()
+
+    cold, warm, missing, later = (run(more) for more in (False, False, True, True))
+    assert [cold[:2], warm[:2], missing[:2], later[:2]] == [
+        ["True", "True"],
+        ["False", "False"],
+        ["False", "True"],
+        ["False", "False"],
+    ]
+    assert cold[2:] == warm[2:]
+    assert missing[2:] == later[2:]
+    unknown_version = run(True, ((99, 0), (99, 1)))
+    assert unknown_version == ["True", "True", *later[2:]]
+
+
 def test_arguments_that_do_not_fit_are_refused_before_anything_is_written():
     backend = load_backend("cpu")
     x, weight, bias = np.ones((4, 3), np.float32), np.ones((3, 5), np.float32), np.ones(5, np.float32)

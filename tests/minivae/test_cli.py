@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
 
 import minivae as mv
+from minivae import run, trainer, training
 from minivae.cli import main
 
 TINY = ["--data", "rings", "--size", "300", "--epochs", "2", "--hidden", "8", "--latent", "2", "--backend", "numpy"]
@@ -20,6 +22,31 @@ TINY = ["--data", "rings", "--size", "300", "--epochs", "2", "--hidden", "8", "-
 def inside(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_the_training_rows_are_let_go_before_the_pictures(inside, monkeypatch):
+    rows, held = [], []
+    load, fit = run.load, training.fit
+
+    def loading(choices):
+        data = load(choices)
+        rows.append(weakref.ref(data.train))
+        return data
+
+    def fitting(*given, **named):
+        held.append(rows[-1]() is not None)
+        return fit(*given, **named)
+
+    def drawing(*given):
+        held.append(rows[-1]() is not None)
+        return []
+
+    monkeypatch.setattr(run, "load", loading)
+    monkeypatch.setattr(training, "fit", fitting)
+    monkeypatch.setattr(trainer, "draw_all", drawing)
+    assert main(["train", *TINY]) == 0
+    assert main(["train", "--resume", "runs/rings-1", "--epochs", "3"]) == 0
+    assert held == [True, False, True, False]
 
 
 @pytest.fixture(scope="module")
