@@ -80,7 +80,9 @@ def draw_reconstructions(path, model, data, pixels, count, seed):
 
 
 def draw_latent(path, model, data, pixels, seed):
-    values = run.unit_values(data.test[:SCATTER], pixels, seed)
+    values = data.test[:SCATTER]
+    if pixels != "grey":  # the model reads grey ones as they are, in pages: this many as floats would be 16 MB
+        values = run.unit_values(values, pixels, seed)
     mu, sigma = model.encode(values)
     decoded = None
     if model.latent == 2 and (data.image_shape or data.features == 2):

@@ -15,6 +15,7 @@ import numpy as np
 
 from . import checkpoint, evaluation
 from .bounds import ImportanceWeighted, check_objective
+from .datasets.checks import check_data
 from .errors import expect, expect_array, expect_choice, expect_integer, expect_positive, expect_seed
 from .kernels import philox
 from .kernels.naive import ACTIVATIONS, SCALES
@@ -242,10 +243,12 @@ class VAE:
 
     def encode(self, x):
         """mu and sigma of q(z|x), each (n, latent), from x (n, features)."""
-        x = as_rows("x", x, self.features, self.dtype)
+        x = np.asarray(x)
+        check_data("x", x, features=self.features)
         mu, sigma = (np.empty((len(x), self.latent), self.dtype) for _ in range(2))
         for rows in _chunks(len(x)):
-            head = self.posterior.forward(self.encoder.forward(self._device(x[rows])))
+            page = self._device(as_rows("x", x[rows], self.features, self.dtype))
+            head = self.posterior.forward(self.encoder.forward(page))
             noise = self._buffers("no noise", head.shape[0], self.latent)
             self.sampler.forward(head[:, : self.latent], head[:, self.latent :], noise)
             mu[rows] = self.backend.to_host(head)[:, : self.latent]
