@@ -5,6 +5,8 @@ signal to terminate with 143, training only after its current step is made and s
 """
 
 import argparse
+import atexit
+import gc
 import json
 import os
 import sys
@@ -18,6 +20,9 @@ PROG = "minivae"
 
 def main(argv=None):
     """Runs one command and returns the exit status."""
+    if argv is None:
+        # At its end a program gives all memory back anyway: looking for garbage in it first takes 0.3 s.
+        atexit.register(gc.freeze)
     arguments = sys.argv[1:] if argv is None else list(argv)
     with Termination() as termination:
         status = _run(arguments)

@@ -49,6 +49,19 @@ def test_the_training_rows_are_let_go_before_the_pictures(inside, monkeypatch):
     assert held == [True, False, True, False]
 
 
+@pytest.mark.parametrize("arguments", [None, ["--help"]])
+def test_only_a_program_of_its_own_leaves_its_garbage_at_the_end(arguments):
+    code = f"""
+import atexit, gc, sys
+from minivae.cli import main
+atexit.register(lambda: print(gc.get_freeze_count() > 0, file=sys.stderr))  # runs after what main registers
+sys.argv = ["minivae", "--help"]
+main({arguments})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.split() == [str(arguments is None)]
+
+
 @pytest.fixture(scope="module")
 def image_run(tmp_path_factory):
     """A run on small images from a file, with all its pictures."""
