@@ -138,7 +138,8 @@ def finish(figure, path):
     if path is not None:
         try:
             with replacing(path) as file:
-                figure.savefig(file, format="png", dpi=DPI)
+                # half the time of the usual level, for a tenth more bytes
+                figure.savefig(file, format="png", dpi=DPI, pil_kwargs={"compress_level": 3})
         except OSError as error:
             raise OSError(f"path: {error}") from None
     return figure
