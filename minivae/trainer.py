@@ -156,7 +156,7 @@ def _train(args, say, folder, config, data, model, arguments, state):
 
     started = time.perf_counter()
     steps, seconds = args.checkpoint_every
-    optimizer = arguments["optimizer"]
+    optimizer = arguments.pop("optimizer")
     if state and state.finished and state.history.stopped == "early":
         model.backend.assign(model.store.flat, state.best[1])
         stopped = "early"
@@ -164,7 +164,8 @@ def _train(args, say, folder, config, data, model, arguments, state):
         with Saver(folder, model, config, args.keep, state and state.step) as saver:
             stopped = training.fit(
                 model,
-                arguments.pop("train"),  # nothing else holds it: its memory is free for the pictures
+                arguments.pop("train"),  # nothing else holds the rows: their memory is free for the pictures
+                optimizer=optimizer,
                 on_epoch=on_epoch,
                 start=state,
                 on_checkpoint=saver,
@@ -175,6 +176,7 @@ def _train(args, say, folder, config, data, model, arguments, state):
     if stopped == "interrupted":
         say(f"interrupted after step {optimizer.steps:,}; go on with: minivae train --resume {folder}")
         return 130
+    del optimizer  # and its moments
     ending = "stopped early, the best parameters kept" if stopped == "early" else "done"
     say(f"{ending} in {time.perf_counter() - started:.1f} s")
     if not args.no_pictures:
