@@ -6,7 +6,8 @@ rows, it is a stretch of rows through all panels. An element of C is the same ch
 whichever tile it is in, so the result does not depend on the number of parts.
 
 A panel of B is copied into consecutive memory first if enough tiles will read it: in place its rows lie on different
-pages. If A is a transpose, its columns are gathered tile by tile for the same reason, once for all panels.
+pages. If A is a transpose, or so large that a part of it is read for many panels, its tiles are copied for the same
+reason, once for all panels; and if a part has several blocks of rows, all of them use one copy of B.
 """
 
 import functools
@@ -18,6 +19,7 @@ from .memory import REAL_VECTORS, number, share, word
 from .micro import make_move, make_tile, make_transpose
 from .program import Arena, Plan
 from .target import (
+    CACHE_LINE,
     CUT_BY_ROWS_FROM,
     DEPTH_BLOCK,
     PACK_FROM,
@@ -42,6 +44,11 @@ def _constants(real_name):
 CONSTANTS = {name: _constants(name) for name in REAL_VECTORS}
 
 
+def _row_of_copy(depth, itemsize):
+    """Bytes from one row of a copied tile of A to the next: not a power of two, whose multiples share cache sets."""
+    return -(-depth * itemsize // CACHE_LINE) * CACHE_LINE + CACHE_LINE
+
+
 @functools.cache
 def matmul_kernel(real_name):
     real = np.dtype(real_name).type
@@ -54,6 +61,7 @@ def matmul_kernel(real_name):
     move_column = make_move(itemsize, TILE_ROWS, 1)
     lanes = VECTOR_BYTES // itemsize
     columns = TILE_VECTORS * lanes
+    row_of_copy = inline(_row_of_copy)
     minus_infinity = real(-np.inf)
     zero = real(0)
 
@@ -109,6 +117,19 @@ def matmul_kernel(real_name):
                 packed[i] = column[i]
 
     @inline
+    def copy_rows(source, source_row, depth, height, target, target_row):
+        """target (height, depth) = source (height, depth), whose rows lie further apart."""
+        step = TILE_VECTORS * lanes
+        whole = depth // step
+        for i in range(height):
+            row, copied = source + i * source_row, target + i * target_row
+            for v in range(whole):
+                move_row(row + v * PANEL_BYTES, copied + v * PANEL_BYTES)
+            rest, copy = vector(row, depth), vector(copied, depth)
+            for k in range(whole * step, depth):
+                copy[k] = rest[k]
+
+    @inline
     def close(gate, c, row_bytes, height, width):
         """c = 0 where the gate is not open, for a tile that was just computed and is still in the nearest cache."""
         for i in range(height):
@@ -156,7 +177,6 @@ def matmul_kernel(real_name):
         last_floor = real(number(arguments, 12))
         sums, constants = word(arguments, 13), word(arguments, 14)
         by_rows, gate, panel_memory = word(arguments, 15), word(arguments, 16), word(arguments, 17)
-        a_memory = panel_memory + min(k, DEPTH_BLOCK) * PANEL_BYTES
         one = constants + PANEL_BYTES
 
         row_tiles, panels, all_vectors = -(-m // TILE_ROWS), -(-n // columns), -(-n // lanes)
@@ -166,19 +186,26 @@ def matmul_kernel(real_name):
         else:
             first = first_tile(part, parts, row_tiles, panels, all_vectors)
             last = first_tile(part + 1, parts, row_tiles, panels, all_vectors)
-        pack_a = a_col != itemsize and last - first > row_tiles
+        pack_a = last - first > row_tiles and (a_col != itemsize or by_rows)
+        keep = by_rows and last_row - first_row > _ROW_TILES_IN_BLOCK
         depth_blocks = -(-k // DEPTH_BLOCK)
         for block in range(depth_blocks):
             k0, k1 = share(k, block, depth_blocks)
             depth = k1 - k0
             floor = last_floor if block == depth_blocks - 1 else minus_infinity
+            panel_step = depth * PANEL_BYTES if keep else 0
+            a_memory = panel_memory + max(panels * panel_step, depth * PANEL_BYTES)
+            a_copy_row = row_of_copy(depth, itemsize)
             for block_tile in range(first_row, last_row, _ROW_TILES_IN_BLOCK):
                 block_end = min(block_tile + _ROW_TILES_IN_BLOCK, last_row)
                 if pack_a:
                     for t in range(block_tile, block_end):
                         i0, i1 = share(m, t, row_tiles)
-                        packed = a_memory + (t - block_tile) * depth * TILE_ROWS * itemsize
-                        pack_columns(a + i0 * a_row + k0 * a_col, a_col, depth, i1 - i0, packed)
+                        corner, copy = a + i0 * a_row + k0 * a_col, a_memory + (t - block_tile) * TILE_ROWS * a_copy_row
+                        if a_col == itemsize:
+                            copy_rows(corner, a_row, depth, i1 - i0, copy, a_copy_row)
+                        else:
+                            pack_columns(corner, a_col, depth, i1 - i0, copy)
                 for panel in range(first // row_tiles, -(-last // row_tiles)):
                     begin = max(first - panel * row_tiles, block_tile)
                     end = min(last - panel * row_tiles, block_end)
@@ -189,12 +216,16 @@ def matmul_kernel(real_name):
                     j = start_vector * lanes
                     width = min(n - j, vectors * lanes)
                     edge = width - (vectors - 1) * lanes
-                    if b_transposed:
-                        pack_transposed(b + j * b_row + k0 * itemsize, b_row, depth, width, panel_memory)
-                        b_panel, b_panel_row = panel_memory, PANEL_BYTES
+                    packed = panel_memory + panel * panel_step
+                    is_packed = keep and block_tile > first_row
+                    if is_packed:
+                        b_panel, b_panel_row = packed, PANEL_BYTES
+                    elif b_transposed:
+                        pack_transposed(b + j * b_row + k0 * itemsize, b_row, depth, width, packed)
+                        b_panel, b_panel_row = packed, PANEL_BYTES
                     elif end - begin >= PACK_FROM or edge < lanes:
-                        pack_rows(b + k0 * b_row + j * itemsize, b_row, depth, width, panel_memory)
-                        b_panel, b_panel_row = panel_memory, PANEL_BYTES
+                        pack_rows(b + k0 * b_row + j * itemsize, b_row, depth, width, packed)
+                        b_panel, b_panel_row = packed, PANEL_BYTES
                     else:
                         b_panel, b_panel_row = b + k0 * b_row + j * itemsize, b_row
                     if sums != 0 and begin == 0:
@@ -207,7 +238,9 @@ def matmul_kernel(real_name):
                     next_j = min(j + columns, n - 1)
                     for t in range(begin, end):
                         ahead, ahead_row = b_panel, 0
-                        if not b_transposed and t - begin < TILE_VECTORS:
+                        if is_packed and t - begin < TILE_VECTORS:
+                            ahead, ahead_row = packed + panel_step + (t - begin) * VECTOR_BYTES, PANEL_BYTES
+                        elif not b_transposed and t - begin < TILE_VECTORS:
                             ahead, ahead_row = b + k0 * b_row + next_j * itemsize + (t - begin) * VECTOR_BYTES, b_row
                         i0, i1 = share(m, t, row_tiles)
                         into = c + i0 * c_row + j * itemsize
@@ -216,8 +249,10 @@ def matmul_kernel(real_name):
                             start, start_row = bias + j * itemsize if bias != 0 else constants, 0
                         a_tile, a_tile_row, a_tile_col = a + i0 * a_row + k0 * a_col, a_row, a_col
                         if pack_a:
-                            a_tile = a_memory + (t - block_tile) * depth * TILE_ROWS * itemsize
+                            a_tile = a_memory + (t - block_tile) * TILE_ROWS * a_copy_row
                             a_tile_row, a_tile_col = itemsize, TILE_ROWS * itemsize
+                            if a_col == itemsize:
+                                a_tile_row, a_tile_col = a_copy_row, itemsize
                         tile(
                             i1 - i0, vectors, edge, a_tile, a_tile_row, a_tile_col, b_panel, b_panel_row,
                             ahead, ahead_row, start, start_row, into, c_row, depth, floor,
@@ -242,10 +277,13 @@ def plan_matmul(
     k = b.shape[1] if b_transposed else b.shape[0]
     depth = min(k, DEPTH_BLOCK)
     memory = depth * PANEL_BYTES
-    if a_strides[1] != itemsize:
-        memory += depth * min(-(-m // TILE_ROWS), _ROW_TILES_IN_BLOCK) * TILE_ROWS * itemsize
-    constants = CONSTANTS[real_name]
     by_rows = a_strides[1] != itemsize or m >= CUT_BY_ROWS_FROM
+    row_tiles = -(-m // TILE_ROWS)
+    if by_rows:
+        memory += _row_of_copy(depth, itemsize) * TILE_ROWS * min(row_tiles, _ROW_TILES_IN_BLOCK)
+        if row_tiles > _ROW_TILES_IN_BLOCK:
+            memory += depth * PANEL_BYTES * -(-n * itemsize // PANEL_BYTES)
+    constants = CONSTANTS[real_name]
     plan.add(
         matmul_kernel(real_name),
         [
