@@ -23,6 +23,7 @@ from .target import (
     CUT_BY_ROWS_FROM,
     DEPTH_BLOCK,
     PACK_FROM,
+    PAGE,
     PARTS_BY_ROWS,
     PARTS_OF_THREAD,
     ROW_BLOCK,
@@ -150,6 +151,25 @@ def matmul_kernel(real_name):
         return start
 
     @inline
+    def pack_all(source, source_row, depth, n, target):
+        """All panels of source (depth, n), one behind the other.
+
+        Row by row, for rows so long that those of one panel lie on different pages; the last panels may be narrower.
+        """
+        panels, vectors = -(-n // columns), -(-n // lanes)
+        whole = n // columns
+        while whole > 0 and panel_start(whole, panels, vectors) != whole * TILE_VECTORS:
+            whole -= 1
+        for k in range(depth):
+            row, packed = source + k * source_row, target + k * PANEL_BYTES
+            for panel in range(whole):
+                move_row(row + panel * PANEL_BYTES, packed + panel * depth * PANEL_BYTES)
+        for panel in range(whole, panels):
+            start, end = panel_start(panel, panels, vectors), panel_start(panel + 1, panels, vectors)
+            width = min(n, end * lanes) - start * lanes
+            pack_rows(source + start * VECTOR_BYTES, source_row, depth, width, target + panel * depth * PANEL_BYTES)
+
+    @inline
     def tile_cost(panel, panels, vectors):
         """What a tile of this panel costs: its products, and the broadcasts that do not get fewer with its vectors."""
         return 2 * (panel_start(panel + 1, panels, vectors) - panel_start(panel, panels, vectors)) + 1
@@ -187,14 +207,16 @@ def matmul_kernel(real_name):
             first = first_tile(part, parts, row_tiles, panels, all_vectors)
             last = first_tile(part + 1, parts, row_tiles, panels, all_vectors)
         pack_a = last - first > row_tiles and (a_col != itemsize or by_rows)
-        keep = by_rows and last_row - first_row > _ROW_TILES_IN_BLOCK
+        all_at_once = by_rows and not b_transposed and b_row >= PAGE
         depth_blocks = -(-k // DEPTH_BLOCK)
         for block in range(depth_blocks):
             k0, k1 = share(k, block, depth_blocks)
             depth = k1 - k0
             floor = last_floor if block == depth_blocks - 1 else minus_infinity
-            panel_step = depth * PANEL_BYTES if keep else 0
-            a_memory = panel_memory + max(panels * panel_step, depth * PANEL_BYTES)
+            panel_step = depth * PANEL_BYTES if by_rows else 0
+            a_memory = panel_memory + panels * panel_step
+            if all_at_once:
+                pack_all(b + k0 * b_row, b_row, depth, n, panel_memory)
             a_copy_row = row_of_copy(depth, itemsize)
             for block_tile in range(first_row, last_row, _ROW_TILES_IN_BLOCK):
                 block_end = min(block_tile + _ROW_TILES_IN_BLOCK, last_row)
@@ -217,7 +239,7 @@ def matmul_kernel(real_name):
                     width = min(n - j, vectors * lanes)
                     edge = width - (vectors - 1) * lanes
                     packed = panel_memory + panel * panel_step
-                    is_packed = keep and block_tile > first_row
+                    is_packed = all_at_once or (by_rows and block_tile > first_row)
                     if is_packed:
                         b_panel, b_panel_row = packed, PANEL_BYTES
                     elif b_transposed:
@@ -276,13 +298,11 @@ def plan_matmul(
     m, n = c.shape
     k = b.shape[1] if b_transposed else b.shape[0]
     depth = min(k, DEPTH_BLOCK)
-    memory = depth * PANEL_BYTES
     by_rows = a_strides[1] != itemsize or m >= CUT_BY_ROWS_FROM
-    row_tiles = -(-m // TILE_ROWS)
+    memory = depth * PANEL_BYTES
     if by_rows:
-        memory += _row_of_copy(depth, itemsize) * TILE_ROWS * min(row_tiles, _ROW_TILES_IN_BLOCK)
-        if row_tiles > _ROW_TILES_IN_BLOCK:
-            memory += depth * PANEL_BYTES * -(-n * itemsize // PANEL_BYTES)
+        memory *= -(-n * itemsize // PANEL_BYTES)
+        memory += _row_of_copy(depth, itemsize) * TILE_ROWS * min(-(-m // TILE_ROWS), _ROW_TILES_IN_BLOCK)
     constants = CONSTANTS[real_name]
     plan.add(
         matmul_kernel(real_name),

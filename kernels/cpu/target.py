@@ -11,6 +11,7 @@ FASTMATH = {"contract"}
 FASTMATH_SUMS = {"contract", "reassoc", "nsz"}
 
 CACHE_LINE = 64
+PAGE = 4096
 
 
 def _host_features():
