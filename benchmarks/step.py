@@ -91,8 +91,8 @@ def run(peer_python=None, quick=False, verify_only=False):
             print(f"{name}: the libraries agree to {error:.0e}", file=sys.stderr)
             if verify_only:
                 continue
-            steps = max(5, min(100, int(4e9 / flops(shape))))
-            timed = harness.rounds(workers, steps, 5)
+            steps = max(6, min(100, int(1e10 / flops(shape))))
+            timed = harness.rounds(workers, steps, 7)
             rows[name] = {
                 "shape": shape,
                 "flops": flops(shape),
