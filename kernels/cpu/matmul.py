@@ -1,8 +1,8 @@
 """C = floor(init + A @ B) for matrices of any size and strides: the blocking around the micro-kernel.
 
 C is cut into panels of columns and each panel into tiles of rows whose heights differ by at most one. A part of the
-work is a stretch of tiles, panel after panel, of the same total cost as every other; if A is a transpose or has many
-rows, it is a stretch of rows through all panels. An element of C is the same chain of multiply-adds whichever part and
+work is a stretch of tiles, panel after panel, of the same total cost as every other; if A has many rows, or is a
+transpose and not much wider than high, it is a stretch of rows through all panels. An element of C is the same chain of multiply-adds whichever part and
 whichever tile it is in, so the result does not depend on the number of parts.
 
 A panel of B is copied into consecutive memory first if enough tiles will read it: in place its rows lie on different
@@ -214,7 +214,7 @@ def matmul_kernel(real_name):
             depth = k1 - k0
             floor = last_floor if block == depth_blocks - 1 else minus_infinity
             panel_step = depth * PANEL_BYTES if by_rows else 0
-            a_memory = panel_memory + panels * panel_step
+            a_memory = panel_memory + max(panels * panel_step, depth * PANEL_BYTES)
             if all_at_once:
                 pack_all(b + k0 * b_row, b_row, depth, n, panel_memory)
             a_copy_row = row_of_copy(depth, itemsize)
@@ -298,10 +298,12 @@ def plan_matmul(
     m, n = c.shape
     k = b.shape[1] if b_transposed else b.shape[0]
     depth = min(k, DEPTH_BLOCK)
-    by_rows = a_strides[1] != itemsize or m >= CUT_BY_ROWS_FROM
+    a_transposed = a_strides[1] != itemsize
+    by_rows = 2 * m >= n if a_transposed else m >= CUT_BY_ROWS_FROM
     memory = depth * PANEL_BYTES
     if by_rows:
         memory *= -(-n * itemsize // PANEL_BYTES)
+    if by_rows or a_transposed:
         memory += _row_of_copy(depth, itemsize) * TILE_ROWS * min(-(-m // TILE_ROWS), _ROW_TILES_IN_BLOCK)
     constants = CONSTANTS[real_name]
     plan.add(
