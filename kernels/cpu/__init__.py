@@ -1,7 +1,7 @@
 """Numba on the CPU, parallel. The kernels are stated in `naive.py`; this page says how they are run here.
 
 - `target.py`: the vector unit this machine has, and all sizes chosen by measurement.
-- `micro.py`, `matmul.py`: the matrix product; `dense.py` the layers around it.
+- `micro.py`, `packing.py`, `matmul.py`: the matrix product; `dense.py` the layers around it.
 - `latents.py`, `importance.py`, `likelihoods.py`, `optimizers.py`, `data.py`, `random.py`, `scalar.py`: everything
   else.
 - `jit.py`: compiling and the cache on disk; `program.py`: running; `threads.py`: the thread pool; `contract.py`,

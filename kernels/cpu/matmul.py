@@ -2,12 +2,12 @@
 
 C is cut into panels of columns and each panel into tiles of rows whose heights differ by at most one. A part of the
 work is a stretch of tiles, panel after panel, of the same total cost as every other; if A has many rows, or is a
-transpose and not much wider than high, it is a stretch of rows through all panels. An element of C is the same chain of multiply-adds whichever part and
-whichever tile it is in, so the result does not depend on the number of parts.
+transpose and C not much wider than high, it is a stretch of rows through all panels. An element of C is the same chain
+of multiply-adds whichever part and whichever tile it is in, so the result does not depend on the number of parts.
 
 A panel of B is copied into consecutive memory first if enough tiles will read it: in place its rows lie on different
-pages. If A is a transpose, or so large that a part of it is read for many panels, its tiles are copied for the same
-reason, once for all panels; and if a part has several blocks of rows, all of them use one copy of B.
+pages. If A is a transpose, its columns are gathered tile by tile for the same reason, once for all panels, and so are
+rows that would push each other out of the cache. If a part has several blocks of rows, all of them use one copy of B.
 """
 
 import functools
@@ -16,10 +16,11 @@ import numpy as np
 
 from .jit import inline, kernel
 from .memory import REAL_VECTORS, number, share, word
-from .micro import make_move, make_tile, make_transpose
+from .micro import make_tile
+from .packing import PANEL_BYTES, packing_of, row_of_copy
 from .program import Arena, Plan
 from .target import (
-    CACHE_LINE,
+    COLLIDING,
     CUT_BY_ROWS_FROM,
     DEPTH_BLOCK,
     PACK_FROM,
@@ -33,7 +34,6 @@ from .target import (
 )
 
 _ROW_TILES_IN_BLOCK = ROW_BLOCK // TILE_ROWS
-PANEL_BYTES = TILE_VECTORS * VECTOR_BYTES
 
 
 def _constants(real_name):
@@ -45,90 +45,19 @@ def _constants(real_name):
 CONSTANTS = {name: _constants(name) for name in REAL_VECTORS}
 
 
-def _row_of_copy(depth, itemsize):
-    """Bytes from one row of a copied tile of A to the next: not a power of two, whose multiples share cache sets."""
-    return -(-depth * itemsize // CACHE_LINE) * CACHE_LINE + CACHE_LINE
-
-
 @functools.cache
 def matmul_kernel(real_name):
     real = np.dtype(real_name).type
     itemsize = np.dtype(real_name).itemsize
     vector = REAL_VECTORS[real_name]
     tile = make_tile(itemsize)
-    transpose = make_transpose(itemsize)
-    move_row = make_move(itemsize, VECTOR_BYTES // itemsize, TILE_VECTORS)
-    move_vector = make_move(itemsize, VECTOR_BYTES // itemsize, 1)
-    move_column = make_move(itemsize, TILE_ROWS, 1)
+    packing = packing_of(real_name)
+    pack_rows, pack_transposed, pack_columns = packing.pack_rows, packing.pack_transposed, packing.pack_columns
+    copy_rows, copied_row, move_row = packing.copy_rows, packing.row_of_copy, packing.move_row
     lanes = VECTOR_BYTES // itemsize
     columns = TILE_VECTORS * lanes
-    row_of_copy = inline(_row_of_copy)
     minus_infinity = real(-np.inf)
     zero = real(0)
-
-    @inline
-    def pack_rows(source, source_row, depth, width, target):
-        """target (depth, columns) = source (depth, width), and zeros up to a whole vector."""
-        if width == columns:
-            for k in range(depth):
-                move_row(source + k * source_row, target + k * PANEL_BYTES)
-            return
-        whole = width // lanes
-        for k in range(depth):
-            row, packed = source + k * source_row, target + k * PANEL_BYTES
-            for v in range(whole):
-                move_vector(row + v * VECTOR_BYTES, packed + v * VECTOR_BYTES)
-            if whole * lanes < width:
-                rest, edge = vector(row + whole * VECTOR_BYTES, lanes), vector(packed + whole * VECTOR_BYTES, lanes)
-                for j in range(lanes):
-                    edge[j] = rest[j] if j < width - whole * lanes else zero
-
-    @inline
-    def pack_transposed(source, source_row, depth, width, target):
-        """target (depth, columns) = source (width, depth) transposed, and zeros up to a whole vector."""
-        whole = depth // lanes * lanes
-        for j in range(0, width, lanes):
-            done = 0
-            if j + lanes <= width:
-                for k in range(0, whole, lanes):
-                    corner = target + k * PANEL_BYTES + j * itemsize
-                    transpose(source + j * source_row + k * itemsize, source_row, corner, PANEL_BYTES)
-                done = whole
-            for i in range(j, j + lanes):
-                packed = vector(target + i * itemsize, depth * columns)
-                if i < width:
-                    row = vector(source + i * source_row, depth)
-                    for k in range(done, depth):
-                        packed[k * columns] = row[k]
-                else:
-                    for k in range(done, depth):
-                        packed[k * columns] = zero
-
-    @inline
-    def pack_columns(source, source_column, depth, height, target):
-        """target (depth, TILE_ROWS) = source (height, depth) transposed, for a source whose columns are consecutive."""
-        if height == TILE_ROWS:
-            for k in range(depth):
-                move_column(source + k * source_column, target + k * TILE_ROWS * itemsize)
-            return
-        for k in range(depth):
-            column = vector(source + k * source_column, height)
-            packed = vector(target + k * TILE_ROWS * itemsize, height)
-            for i in range(height):
-                packed[i] = column[i]
-
-    @inline
-    def copy_rows(source, source_row, depth, height, target, target_row):
-        """target (height, depth) = source (height, depth), whose rows lie further apart."""
-        step = TILE_VECTORS * lanes
-        whole = depth // step
-        for i in range(height):
-            row, copied = source + i * source_row, target + i * target_row
-            for v in range(whole):
-                move_row(row + v * PANEL_BYTES, copied + v * PANEL_BYTES)
-            rest, copy = vector(row, depth), vector(copied, depth)
-            for k in range(whole * step, depth):
-                copy[k] = rest[k]
 
     @inline
     def close(gate, c, row_bytes, height, width):
@@ -206,7 +135,7 @@ def matmul_kernel(real_name):
         else:
             first = first_tile(part, parts, row_tiles, panels, all_vectors)
             last = first_tile(part + 1, parts, row_tiles, panels, all_vectors)
-        pack_a = last - first > row_tiles and (a_col != itemsize or by_rows)
+        pack_a = last - first > row_tiles and (a_col != itemsize or (by_rows and a_row % COLLIDING == 0))
         all_at_once = by_rows and not b_transposed and b_row >= PAGE
         depth_blocks = -(-k // DEPTH_BLOCK)
         for block in range(depth_blocks):
@@ -217,7 +146,7 @@ def matmul_kernel(real_name):
             a_memory = panel_memory + max(panels * panel_step, depth * PANEL_BYTES)
             if all_at_once:
                 pack_all(b + k0 * b_row, b_row, depth, n, panel_memory)
-            a_copy_row = row_of_copy(depth, itemsize)
+            a_copy_row = copied_row(depth, itemsize)
             for block_tile in range(first_row, last_row, _ROW_TILES_IN_BLOCK):
                 block_end = min(block_tile + _ROW_TILES_IN_BLOCK, last_row)
                 if pack_a:
@@ -304,7 +233,7 @@ def plan_matmul(
     if by_rows:
         memory *= -(-n * itemsize // PANEL_BYTES)
     if by_rows or a_transposed:
-        memory += _row_of_copy(depth, itemsize) * TILE_ROWS * min(-(-m // TILE_ROWS), _ROW_TILES_IN_BLOCK)
+        memory += row_of_copy(depth, itemsize) * TILE_ROWS * min(-(-m // TILE_ROWS), _ROW_TILES_IN_BLOCK)
     constants = CONSTANTS[real_name]
     plan.add(
         matmul_kernel(real_name),

@@ -8,9 +8,10 @@ from numba.core import config
 
 from . import program
 from .jit import kernel
-from .matmul import CONSTANTS, PANEL_BYTES
+from .matmul import CONSTANTS
 from .memory import word
 from .micro import make_tile
+from .packing import PANEL_BYTES
 from .target import PART_WORK, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 
 _DEPTH = 64

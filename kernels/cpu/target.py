@@ -12,6 +12,8 @@ FASTMATH_SUMS = {"contract", "reassoc", "nsz"}
 
 CACHE_LINE = 64
 PAGE = 4096
+# Rows a multiple of this many bytes apart fall into few sets of a cache and push each other out.
+COLLIDING = 1024
 
 
 def _host_features():

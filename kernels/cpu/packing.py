@@ -1,0 +1,106 @@
+"""Copies of what a matrix product reads many times: panels of B and tiles of A in consecutive memory."""
+
+import functools
+from types import SimpleNamespace
+
+import numpy as np
+
+from .jit import inline
+from .memory import REAL_VECTORS
+from .micro import make_move, make_transpose
+from .target import CACHE_LINE, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
+
+PANEL_BYTES = TILE_VECTORS * VECTOR_BYTES  # a row of a panel
+
+
+def row_of_copy(depth, itemsize):
+    """Bytes from one row of a copied tile of A to the next: not a power of two, whose multiples share cache sets."""
+    return -(-depth * itemsize // CACHE_LINE) * CACHE_LINE + CACHE_LINE
+
+
+@functools.cache
+def packing_of(real_name):
+    """The functions below for one dtype. Addresses and distances between rows are in bytes."""
+    real = np.dtype(real_name).type
+    itemsize = np.dtype(real_name).itemsize
+    vector = REAL_VECTORS[real_name]
+    transpose = make_transpose(itemsize)
+    move_row = make_move(itemsize, VECTOR_BYTES // itemsize, TILE_VECTORS)
+    move_vector = make_move(itemsize, VECTOR_BYTES // itemsize, 1)
+    move_column = make_move(itemsize, TILE_ROWS, 1)
+    lanes = VECTOR_BYTES // itemsize
+    columns = TILE_VECTORS * lanes
+    zero = real(0)
+
+    @inline
+    def pack_rows(source, source_row, depth, width, target):
+        """target (depth, columns) = source (depth, width), and zeros up to a whole vector."""
+        if width == columns:
+            for k in range(depth):
+                move_row(source + k * source_row, target + k * PANEL_BYTES)
+            return
+        whole = width // lanes
+        for k in range(depth):
+            row, packed = source + k * source_row, target + k * PANEL_BYTES
+            for v in range(whole):
+                move_vector(row + v * VECTOR_BYTES, packed + v * VECTOR_BYTES)
+            if whole * lanes < width:
+                rest, edge = vector(row + whole * VECTOR_BYTES, lanes), vector(packed + whole * VECTOR_BYTES, lanes)
+                for j in range(lanes):
+                    edge[j] = rest[j] if j < width - whole * lanes else zero
+
+    @inline
+    def pack_transposed(source, source_row, depth, width, target):
+        """target (depth, columns) = source (width, depth) transposed, and zeros up to a whole vector."""
+        whole = depth // lanes * lanes
+        for j in range(0, width, lanes):
+            done = 0
+            if j + lanes <= width:
+                for k in range(0, whole, lanes):
+                    corner = target + k * PANEL_BYTES + j * itemsize
+                    transpose(source + j * source_row + k * itemsize, source_row, corner, PANEL_BYTES)
+                done = whole
+            for i in range(j, j + lanes):
+                packed = vector(target + i * itemsize, depth * columns)
+                if i < width:
+                    row = vector(source + i * source_row, depth)
+                    for k in range(done, depth):
+                        packed[k * columns] = row[k]
+                else:
+                    for k in range(done, depth):
+                        packed[k * columns] = zero
+
+    @inline
+    def pack_columns(source, source_column, depth, height, target):
+        """target (depth, TILE_ROWS) = source (height, depth) transposed, for a source whose columns are consecutive."""
+        if height == TILE_ROWS:
+            for k in range(depth):
+                move_column(source + k * source_column, target + k * TILE_ROWS * itemsize)
+            return
+        for k in range(depth):
+            column = vector(source + k * source_column, height)
+            packed = vector(target + k * TILE_ROWS * itemsize, height)
+            for i in range(height):
+                packed[i] = column[i]
+
+    @inline
+    def copy_rows(source, source_row, depth, height, target, target_row):
+        """target (height, depth) = source (height, depth), whose rows lie further apart."""
+        step = TILE_VECTORS * lanes
+        whole = depth // step
+        for i in range(height):
+            row, copied = source + i * source_row, target + i * target_row
+            for v in range(whole):
+                move_row(row + v * PANEL_BYTES, copied + v * PANEL_BYTES)
+            rest, copy = vector(row, depth), vector(copied, depth)
+            for k in range(whole * step, depth):
+                copy[k] = rest[k]
+
+    return SimpleNamespace(
+        pack_rows=pack_rows,
+        pack_transposed=pack_transposed,
+        pack_columns=pack_columns,
+        copy_rows=copy_rows,
+        row_of_copy=inline(row_of_copy),
+        move_row=move_row,
+    )
