@@ -137,12 +137,13 @@ def matmul_kernel(real_name):
             last = first_tile(part + 1, parts, row_tiles, panels, all_vectors)
         pack_a = last - first > row_tiles and (a_col != itemsize or (by_rows and a_row % COLLIDING == 0))
         all_at_once = by_rows and not b_transposed and b_row >= PAGE
+        keep = all_at_once or (by_rows and last_row - first_row > _ROW_TILES_IN_BLOCK)
         depth_blocks = -(-k // DEPTH_BLOCK)
         for block in range(depth_blocks):
             k0, k1 = share(k, block, depth_blocks)
             depth = k1 - k0
             floor = last_floor if block == depth_blocks - 1 else minus_infinity
-            panel_step = depth * PANEL_BYTES if by_rows else 0
+            panel_step = depth * PANEL_BYTES if keep else 0
             a_memory = panel_memory + max(panels * panel_step, depth * PANEL_BYTES)
             if all_at_once:
                 pack_all(b + k0 * b_row, b_row, depth, n, panel_memory)
@@ -168,7 +169,7 @@ def matmul_kernel(real_name):
                     width = min(n - j, vectors * lanes)
                     edge = width - (vectors - 1) * lanes
                     packed = panel_memory + panel * panel_step
-                    is_packed = all_at_once or (by_rows and block_tile > first_row)
+                    is_packed = all_at_once or (keep and block_tile > first_row)
                     if is_packed:
                         b_panel, b_panel_row = packed, PANEL_BYTES
                     elif b_transposed:

@@ -45,8 +45,8 @@ def _tile():
 VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = _tile()
 
 # Matrix products are cut in depth so that a panel of B (depth x tile columns) stays in the second-level cache, and in
-# rows so that the block of A beside it does too. 400 leaves 784, the pixels of MNIST, in two blocks.
-DEPTH_BLOCK = 400
+# rows so that the block of A beside it does too.
+DEPTH_BLOCK = 512
 ROW_BLOCK = 256
 # A panel of B is copied if at least this many tiles of a thread use the copy.
 PACK_FROM = 3
