@@ -22,9 +22,10 @@ from . import threads
 from .jit import cached, inline
 from .target import CACHE_LINE, PART_WORK, PARTS_OF_THREAD, SERIAL_WORK
 
-# The columns of a table: address of the kernel, address of its arguments, how it is run, the number of parts, and how
-# many bytes behind one thread's arguments the next one's lie (0 if all have the same).
-KERNEL, ARGUMENTS, MODE, PARTS, STRIDE = range(5)
+# The columns of a table: address of the kernel, address of its arguments, how it is run, the number of parts, how many
+# of them make up a thread's stretch, and how many bytes behind one thread's arguments the next one's lie (0 if all have
+# the same).
+KERNEL, ARGUMENTS, MODE, PARTS, TURNS, STRIDE = range(6)
 # How an entry is run: on one thread; in parts; in parts, without waiting for the entry before it.
 WHOLE, SPLIT, SPLIT_ALONG = range(3)
 DX = 5  # the place of dx among the arguments of dense_backward
@@ -58,6 +59,18 @@ def _first_part(parts, thread, count):
 
 
 @inline
+def piece(part, parts, turns):
+    """(i, n): part is the i-th n-th of the kernel's work, where `turns` parts make up a thread's stretch.
+
+    Each is half of what is left of its stretch, so that threads end at nearly the same time, and the last is as large
+    as the one before it: two stretches of three parts are 0/4, 2/8, 3/8 and 2/4, 6/8, 7/8.
+    """
+    stretch, turn = part // turns, part % turns
+    pieces = 1 << min(turn + 1, turns - 1)
+    return stretch * pieces + pieces - (2 if turn < turns - 1 else 1), parts // turns * pieces
+
+
+@inline
 def _work(entry, counters, thread, count):
     """Computes parts of an entry until all are begun: first this thread's own, then those of the threads after it."""
     parts, arguments = entry[PARTS], entry[ARGUMENTS] + thread * entry[STRIDE]
@@ -66,7 +79,7 @@ def _work(entry, counters, thread, count):
         last = _first_part(parts, owner + 1, count)
         part = _next(counters + owner * CACHE_LINE)
         while part < last:
-            _call(entry[KERNEL], arguments, part, parts)
+            _call(entry[KERNEL], arguments, *piece(part, parts, entry[TURNS]))
             part = _next(counters + owner * CACHE_LINE)
 
 
@@ -126,7 +139,7 @@ class Table:
     """Entries ready to run, and the memory behind their addresses."""
 
     def __init__(self, rows, words):
-        self.rows = np.array(rows, np.int64).reshape(-1, 5)
+        self.rows = np.array(rows, np.int64).reshape(-1, 6)
         self._words = words
         self.is_split = bool(self.rows[:, MODE].any())
         if self.is_split:
@@ -173,13 +186,13 @@ class Plan:
 
         work is the number of element operations; along lets the kernel run beside the one added before it. With
         own_memory a last argument is added: the address of so many bytes of scratch memory, other ones for each thread.
-        It is cut into at most `most` parts for each thread.
+        It is cut into at most `most` parts for each thread, which get smaller: see `piece`.
         """
         threads_at_most = config.NUMBA_NUM_THREADS
-        mode, parts = WHOLE, 1
+        mode, turns, stretches = WHOLE, 1, 1
         if work >= SERIAL_WORK:
             mode = SPLIT_ALONG if along and self._entries[-1][2] != WHOLE else SPLIT
-            parts = min(-(-work // (PART_WORK * threads_at_most)), most) * threads_at_most
+            turns, stretches = min(-(-work // (PART_WORK * threads_at_most)), most), threads_at_most
         first, words, stride = len(self._words), list(map(_as_word, arguments)), 0
         if own_memory:
             stride = 8 * (len(words) + 1)
@@ -188,7 +201,7 @@ class Plan:
             memory = _address(self.scratch((own_memory * copies,)))
             words = [word for i in range(copies) for word in (*words, memory + i * own_memory)]
         self._words.extend(words)
-        self._entries.append((kernel.address, first, mode, parts, stride))
+        self._entries.append((kernel.address, first, mode, turns * stretches, turns, stride))
 
     def scratch(self, shape, dtype=np.uint8):
         """An uninitialised array that lasts until the end of the call."""

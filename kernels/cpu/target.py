@@ -63,4 +63,4 @@ PARTS_OF_THREAD = 4
 # A product of at least this many rows is cut by rows, so that a part keeps its rows of A in the second-level cache, and
 # into fewer parts, because each reads all of B.
 CUT_BY_ROWS_FROM = 512
-PARTS_BY_ROWS = 2
+PARTS_BY_ROWS = 3

@@ -1,11 +1,13 @@
 """The CPU backend as a whole: bits, threads, processes, the cache on disk, bad arguments."""
 
+import itertools
 import os
 import re
 import subprocess
 import sys
 import textwrap
 import threading
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,7 +15,11 @@ import pytest
 import minivae as mv
 from minivae.kernels import load_backend, philox
 
-numba = pytest.importorskip("numba")
+pytest.importorskip("numba")
+
+import numba
+
+from minivae.kernels.cpu import program
 
 
 def run_python(code, **environment):
@@ -116,6 +122,18 @@ def test_relu_between_two_layers_is_applied_where_its_gradient_is_computed(reads
     # what another call reads must be what it is without a program
     np.testing.assert_array_equal(dy, before if reads_dx else np.where(y > 0, before, 0))
     assert not np.array_equal(before, np.where(y > 0, before, 0))
+
+
+def test_parts_get_smaller_and_make_up_the_whole():
+    for stretches, turns in itertools.product(range(1, 6), range(1, 7)):
+        pieces = [program.piece.py_func(part, stretches * turns, turns) for part in range(stretches * turns)]
+        ends = [(Fraction(i, n), Fraction(i + 1, n)) for i, n in pieces]
+        assert [first for first, _ in ends] == [0, *(last for _, last in ends[:-1])]
+        assert ends[-1][1] == 1
+        sizes = [last - first for first, last in ends]
+        for start in range(0, len(sizes), turns):
+            assert sum(sizes[start : start + turns]) == Fraction(1, stretches)
+            assert sizes[start : start + turns] == sorted(sizes[start : start + turns], reverse=True)
 
 
 def test_two_python_threads_train_two_models_at_once():

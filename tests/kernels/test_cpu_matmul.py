@@ -55,7 +55,7 @@ def check_product(m, n, k, form, dtype, rng, parts=4, threads=None):
         b_transposed=form == "transposed b", bias=bias, relu=True, sums=sums,
     )  # fmt: skip
     table = plan.table()
-    table.rows[:, program.PARTS] = parts
+    table.rows[:, program.PARTS], table.rows[:, program.TURNS] = parts, 1
     table.run(threads)
     eps = np.finfo(dtype).eps
     exact = np.maximum(a.astype(np.float64) @ b + bias, 0)
