@@ -13,7 +13,7 @@ BACKENDS = {
 }
 
 # Modules with a function why_not(): what a backend misses that is no package, or None.
-PROBES = {"cuda": "cuda.probe"}
+PROBES = {"cuda": "cuda.probe", "cpu": "numba_probe"}
 
 # The kernels: the public functions of the specification that are defined there.
 CONTRACT = tuple(

@@ -213,6 +213,22 @@ def test_numba_is_imported_only_when_the_backend_is_used():
     assert out == "False False\n"
 
 
+def test_where_numba_may_not_compile_numpy_is_used_and_the_backend_says_why():
+    out, _ = run_python(
+        """
+        import minivae as mv
+        from minivae.kernels import load_backend
+        print(mv.VAE(features=4, latent=1, hidden=(3,)).backend)
+        try:
+            load_backend("cpu")
+        except ValueError as error:
+            print(error)
+        """,
+        NUMBA_DISABLE_JIT="1",
+    )
+    assert out.startswith("Backend('numpy')\nbackend 'cpu' cannot run here: NUMBA_DISABLE_JIT is set")
+
+
 def test_the_cache_says_when_it_compiles_survives_damage_and_knows_its_sources(tmp_path):
     code = """
         import sys
