@@ -2,14 +2,18 @@
 
 import numpy as np
 
-REALS = ("float32", "float64")
+# Eager calls spend most of their time here and in `program.py`: these tables spare NumPy's slow ways to a dtype's name
+# and from one.
+_DTYPES = {name: np.dtype(name) for name in ("float32", "float64", "int64", "uint8")}
+_REALS = {_DTYPES[name]: name for name in ("float32", "float64")}
 
 
 def real_of(name, array):
     """The name of the dtype that all float arrays of a call share."""
-    if array.dtype.name not in REALS:
+    real_name = _REALS.get(array.dtype)
+    if real_name is None:
         raise ValueError(f"{name}: got dtype {array.dtype}, expected float32 or float64")
-    return array.dtype.name
+    return real_name
 
 
 def one_of(name, value, allowed):
@@ -19,7 +23,7 @@ def one_of(name, value, allowed):
 
 def matches(name, array, shape, dtype, columns=False):
     """The array has this shape and dtype and is C-contiguous, or, if `columns`, a block of columns of such an array."""
-    if array.shape != shape or array.dtype != dtype:
+    if array.shape != shape or array.dtype != _DTYPES.get(dtype, dtype):
         raise ValueError(
             f"{name}: got shape {array.shape} of {array.dtype}, expected shape {shape} of {np.dtype(dtype)}"
         )

@@ -6,6 +6,7 @@ cache what it wrote there; a thread that has done its own takes those that anoth
 core may lose half its speed for a millisecond: this way none waits for it. Who computes a part changes no number.
 """
 
+import ctypes
 import itertools
 import math
 import struct
@@ -111,8 +112,15 @@ def _run_split(table, counters, counters_address, count):
         i = following
 
 
+_FLOAT, _INTEGER = struct.Struct("d"), struct.Struct("q")
+
+
 def _address(array):
-    return array.__array_interface__["data"][0]
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    except (TypeError, ValueError):
+        # what is read-only, empty or in pieces; this way takes any array, and six times as long
+        return array.__array_interface__["data"][0]
 
 
 class Arena:
@@ -120,19 +128,25 @@ class Arena:
 
     def __init__(self):
         self._blocks = []
-        self._used = 0
+        self._address = self._used = 0
 
     def take(self, size):
         """`size` bytes that begin on a cache line, valid until the next `reset`."""
+        first = self.take_address(size) - self._address
+        return self._blocks[-1][first : first + size]
+
+    def take_address(self, size):
+        """The address of what `take` would give."""
         size = -(-size // CACHE_LINE) * CACHE_LINE
         if not self._blocks or self._used + size > self._blocks[-1].size:
             self._blocks.append(np.empty(max(2 * size, 1 << 16) + CACHE_LINE, np.uint8))
-            self._used = -_address(self._blocks[-1]) % CACHE_LINE
+            self._address = _address(self._blocks[-1])
+            self.reset()
         start, self._used = self._used, self._used + size
-        return self._blocks[-1][start : self._used]
+        return self._address + start
 
     def reset(self):
-        self._used = -_address(self._blocks[-1]) % CACHE_LINE if self._blocks else 0
+        self._used = -self._address % CACHE_LINE
 
 
 class Table:
@@ -141,7 +155,7 @@ class Table:
     def __init__(self, rows, words):
         self.rows = np.array(rows, np.int64).reshape(-1, 6)
         self._words = words
-        self.is_split = bool(self.rows[:, MODE].any())
+        self.is_split = any(row[MODE] for row in rows)
         if self.is_split:
             room = np.zeros(len(rows) * config.NUMBA_NUM_THREADS * _COUNTERS + _COUNTERS, np.int64)
             start = -_address(room) % CACHE_LINE // 8
@@ -198,7 +212,7 @@ class Plan:
             stride = 8 * (len(words) + 1)
             own_memory = -(-own_memory // CACHE_LINE) * CACHE_LINE
             copies = threads_at_most if mode != WHOLE else 1
-            memory = _address(self.scratch((own_memory * copies,)))
+            memory = self.arena.take_address(own_memory * copies)
             words = [word for i in range(copies) for word in (*words, memory + i * own_memory)]
         self._words.extend(words)
         self._entries.append((kernel.address, first, mode, turns * stretches, turns, stride))
@@ -206,7 +220,7 @@ class Plan:
     def scratch(self, shape, dtype=np.uint8):
         """An uninitialised array that lasts until the end of the call."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        return self.arena.take(size)[:size].view(dtype).reshape(shape)
+        return self.arena.take(size).view(dtype).reshape(shape)
 
     def done(self):
         """The end of a call: what follows may use the same scratch memory."""
@@ -221,14 +235,16 @@ class Plan:
 
 def _as_word(argument):
     """An argument as the signed 64-bit integer that carries it."""
+    if type(argument) is int and argument < 1 << 63:
+        return argument  # most are
     if argument is None:
         return 0
     if isinstance(argument, np.ndarray):
         return _address(argument)
     if isinstance(argument, (float, np.floating)):
-        return struct.unpack("q", struct.pack("d", argument))[0]
+        return _INTEGER.unpack(_FLOAT.pack(argument))[0]
     argument = int(argument)
-    return argument - (1 << 64) if argument >= 1 << 63 else argument
+    return argument - (1 << 64) if argument >= 1 << 63 else argument  # a seed may have 64 bits
 
 
 _local = threading.local()
