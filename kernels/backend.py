@@ -28,7 +28,14 @@ CONTRACT = tuple(
 MEMORY = ("zeros", "from_host", "to_host", "assign")
 
 
+def _why_not(name):
+    """What a backend misses here that is no package, or None."""
+    return importlib.import_module(f".{PROBES[name]}", __package__).why_not() if name in PROBES else None
+
+
 def _load(name):
+    if missing := _why_not(name):
+        raise ImportError(missing)
     return importlib.import_module(f".{BACKENDS[name][0]}", __package__)
 
 
@@ -40,9 +47,7 @@ def available_backends():
 def _present(name):
     module, _, *packages = BACKENDS[name]
     names = [f"{__package__}.{module}", *packages]
-    if name in PROBES and importlib.import_module(f".{PROBES[name]}", __package__).why_not():
-        return False
-    return all(importlib.util.find_spec(name) is not None for name in names)
+    return not _why_not(name) and all(importlib.util.find_spec(name) is not None for name in names)
 
 
 def load_backend(name):

@@ -122,6 +122,11 @@ def as_rows(name, x, features, dtype):
     """
     x = np.asarray(x)
     check_data(name, x, features=features)
+    return as_reals(x, dtype)
+
+
+def as_reals(x, dtype):
+    """Data that were checked, in the form that `as_rows` gives."""
     if x.dtype == np.uint8:
         return np.divide(x, 255, dtype=dtype)
     return np.ascontiguousarray(x, dtype=dtype)

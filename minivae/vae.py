@@ -19,7 +19,7 @@ from .datasets.checks import check_data
 from .errors import expect, expect_array, expect_choice, expect_integer, expect_positive, expect_seed
 from .kernels import philox
 from .kernels.naive import ACTIVATIONS, SCALES
-from .layers import Chain, Dense, as_rows, resolve_backend
+from .layers import Chain, Dense, as_reals, as_rows, resolve_backend
 from .losses import Bernoulli, Gaussian, GaussianKL
 from .parameters import DTYPES, Parameters, RowBuffers
 from .reparam import Reparameterize
@@ -247,7 +247,7 @@ class VAE:
         check_data("x", x, features=self.features)
         mu, sigma = (np.empty((len(x), self.latent), self.dtype) for _ in range(2))
         for rows in _chunks(len(x)):
-            page = self._device(as_rows("x", x[rows], self.features, self.dtype))
+            page = self._device(as_reals(x[rows], self.dtype))
             head = self.posterior.forward(self.encoder.forward(page))
             noise = self._buffers("no noise", head.shape[0], self.latent)
             self.sampler.forward(head[:, : self.latent], head[:, self.latent :], noise)

@@ -23,11 +23,7 @@ from numba import njit, types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.ccallback import CFunc
 
-from .. import numba_probe
 from .target import FASTMATH
-
-if numba_probe.why_not():
-    raise ImportError(numba_probe.why_not())
 
 # Functions that become part of the kernel that calls them. `exact` ones are computed as they are written.
 # They are never called from Python or C, so nothing is compiled for that: it would be a fifth of all compiling.

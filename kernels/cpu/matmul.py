@@ -52,8 +52,9 @@ def matmul_kernel(real_name):
     vector = REAL_VECTORS[real_name]
     tile = make_tile(itemsize)
     packing = packing_of(real_name)
-    pack_rows, pack_transposed, pack_columns = packing.pack_rows, packing.pack_transposed, packing.pack_columns
-    copy_rows, copied_row, move_row = packing.copy_rows, packing.row_of_copy, packing.move_row
+    panel_start, pack_all, pack_rows = packing.panel_start, packing.pack_all, packing.pack_rows
+    pack_transposed, pack_columns = packing.pack_transposed, packing.pack_columns
+    copy_rows, copied_row = packing.copy_rows, packing.row_of_copy
     lanes = VECTOR_BYTES // itemsize
     columns = TILE_VECTORS * lanes
     minus_infinity = real(-np.inf)
@@ -66,37 +67,6 @@ def matmul_kernel(real_name):
             open_, values = vector(gate + i * row_bytes, width), vector(c + i * row_bytes, width)
             for j in range(width):
                 values[j] = values[j] if open_[j] > zero else zero
-
-    @inline
-    def panel_start(panel, panels, vectors):
-        """The first vector of a panel. All have TILE_VECTORS, but a last one of a single vector, whose tiles have too
-        few sums to keep the multipliers busy, takes one from its neighbour.
-        """
-        start = panel * TILE_VECTORS
-        if panel == panels:
-            return vectors
-        if panel == panels - 1 and panel > 0 and vectors - start == 1:
-            return start - 1
-        return start
-
-    @inline
-    def pack_all(source, source_row, depth, n, target):
-        """All panels of source (depth, n), one behind the other.
-
-        Row by row, for rows so long that those of one panel lie on different pages; the last panels may be narrower.
-        """
-        panels, vectors = -(-n // columns), -(-n // lanes)
-        whole = n // columns
-        while whole > 0 and panel_start(whole, panels, vectors) != whole * TILE_VECTORS:
-            whole -= 1
-        for k in range(depth):
-            row, packed = source + k * source_row, target + k * PANEL_BYTES
-            for panel in range(whole):
-                move_row(row + panel * PANEL_BYTES, packed + panel * depth * PANEL_BYTES)
-        for panel in range(whole, panels):
-            start, end = panel_start(panel, panels, vectors), panel_start(panel + 1, panels, vectors)
-            width = min(n, end * lanes) - start * lanes
-            pack_rows(source + start * VECTOR_BYTES, source_row, depth, width, target + panel * depth * PANEL_BYTES)
 
     @inline
     def tile_cost(panel, panels, vectors):
@@ -148,6 +118,11 @@ def matmul_kernel(real_name):
             if all_at_once:
                 pack_all(b + k0 * b_row, b_row, depth, n, panel_memory)
             a_copy_row = copied_row(depth, itemsize)
+            a_tile_row, a_tile_col = a_row, a_col
+            if pack_a and a_col == itemsize:
+                a_tile_row = a_copy_row
+            elif pack_a:
+                a_tile_row, a_tile_col = itemsize, TILE_ROWS * itemsize
             for block_tile in range(first_row, last_row, _ROW_TILES_IN_BLOCK):
                 block_end = min(block_tile + _ROW_TILES_IN_BLOCK, last_row)
                 if pack_a:
@@ -168,18 +143,15 @@ def matmul_kernel(real_name):
                     j = start_vector * lanes
                     width = min(n - j, vectors * lanes)
                     edge = width - (vectors - 1) * lanes
-                    packed = panel_memory + panel * panel_step
+                    b_panel, b_panel_row = panel_memory + panel * panel_step, PANEL_BYTES
                     is_packed = all_at_once or (keep and block_tile > first_row)
-                    if is_packed:
-                        b_panel, b_panel_row = packed, PANEL_BYTES
-                    elif b_transposed:
-                        pack_transposed(b + j * b_row + k0 * itemsize, b_row, depth, width, packed)
-                        b_panel, b_panel_row = packed, PANEL_BYTES
-                    elif end - begin >= PACK_FROM or edge < lanes:
-                        pack_rows(b + k0 * b_row + j * itemsize, b_row, depth, width, packed)
-                        b_panel, b_panel_row = packed, PANEL_BYTES
-                    else:
-                        b_panel, b_panel_row = b + k0 * b_row + j * itemsize, b_row
+                    if not is_packed:
+                        if b_transposed:
+                            pack_transposed(b + j * b_row + k0 * itemsize, b_row, depth, width, b_panel)
+                        elif end - begin >= PACK_FROM or edge < lanes:
+                            pack_rows(b + k0 * b_row + j * itemsize, b_row, depth, width, b_panel)
+                        else:
+                            b_panel, b_panel_row = b + k0 * b_row + j * itemsize, b_row
                     if sums != 0 and begin == 0:
                         into = sums + j * itemsize
                         start = constants if block == 0 else into
@@ -187,24 +159,24 @@ def matmul_kernel(real_name):
                             1, vectors, edge, one, 0, 0, b_panel, b_panel_row, b_panel, 0,
                             start, 0, into, 0, depth, minus_infinity,
                         )  # fmt: skip
-                    next_j = min(j + columns, n - 1)
+                    # the first tiles fetch the next panel, a vector of each of its rows each
+                    following, following_row = b_panel, 0
+                    if is_packed:
+                        following, following_row = b_panel + panel_step, PANEL_BYTES
+                    elif not b_transposed:
+                        following, following_row = b + k0 * b_row + min(j + columns, n - 1) * itemsize, b_row
                     for t in range(begin, end):
                         ahead, ahead_row = b_panel, 0
-                        if is_packed and t - begin < TILE_VECTORS:
-                            ahead, ahead_row = packed + panel_step + (t - begin) * VECTOR_BYTES, PANEL_BYTES
-                        elif not b_transposed and t - begin < TILE_VECTORS:
-                            ahead, ahead_row = b + k0 * b_row + next_j * itemsize + (t - begin) * VECTOR_BYTES, b_row
+                        if t - begin < TILE_VECTORS:
+                            ahead, ahead_row = following + (t - begin) * VECTOR_BYTES, following_row
                         i0, i1 = share(m, t, row_tiles)
                         into = c + i0 * c_row + j * itemsize
                         start, start_row = into, c_row
                         if block == 0:
                             start, start_row = bias + j * itemsize if bias != 0 else constants, 0
-                        a_tile, a_tile_row, a_tile_col = a + i0 * a_row + k0 * a_col, a_row, a_col
+                        a_tile = a + i0 * a_row + k0 * a_col
                         if pack_a:
                             a_tile = a_memory + (t - block_tile) * TILE_ROWS * a_copy_row
-                            a_tile_row, a_tile_col = itemsize, TILE_ROWS * itemsize
-                            if a_col == itemsize:
-                                a_tile_row, a_tile_col = a_copy_row, itemsize
                         tile(
                             i1 - i0, vectors, edge, a_tile, a_tile_row, a_tile_col, b_panel, b_panel_row,
                             ahead, ahead_row, start, start_row, into, c_row, depth, floor,

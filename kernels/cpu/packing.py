@@ -50,6 +50,37 @@ def packing_of(real_name):
                     edge[j] = rest[j] if j < width - whole * lanes else zero
 
     @inline
+    def panel_start(panel, panels, vectors):
+        """The first vector of a panel. All have TILE_VECTORS, but a last one of a single vector, whose tiles have too
+        few sums to keep the multipliers busy, takes one from its neighbour.
+        """
+        start = panel * TILE_VECTORS
+        if panel == panels:
+            return vectors
+        if panel == panels - 1 and panel > 0 and vectors - start == 1:
+            return start - 1
+        return start
+
+    @inline
+    def pack_all(source, source_row, depth, n, target):
+        """All panels of source (depth, n), one behind the other.
+
+        Row by row, for rows so long that those of one panel lie on different pages; the last panels may be narrower.
+        """
+        panels, vectors = -(-n // columns), -(-n // lanes)
+        whole = n // columns
+        while whole > 0 and panel_start(whole, panels, vectors) != whole * TILE_VECTORS:
+            whole -= 1
+        for k in range(depth):
+            row, packed = source + k * source_row, target + k * PANEL_BYTES
+            for panel in range(whole):
+                move_row(row + panel * PANEL_BYTES, packed + panel * depth * PANEL_BYTES)
+        for panel in range(whole, panels):
+            start, end = panel_start(panel, panels, vectors), panel_start(panel + 1, panels, vectors)
+            width = min(n, end * lanes) - start * lanes
+            pack_rows(source + start * VECTOR_BYTES, source_row, depth, width, target + panel * depth * PANEL_BYTES)
+
+    @inline
     def pack_transposed(source, source_row, depth, width, target):
         """target (depth, columns) = source (width, depth) transposed, and zeros up to a whole vector."""
         whole = depth // lanes * lanes
@@ -97,10 +128,11 @@ def packing_of(real_name):
                 copy[k] = rest[k]
 
     return SimpleNamespace(
+        panel_start=panel_start,
+        pack_all=pack_all,
         pack_rows=pack_rows,
         pack_transposed=pack_transposed,
         pack_columns=pack_columns,
         copy_rows=copy_rows,
         row_of_copy=inline(row_of_copy),
-        move_row=move_row,
     )

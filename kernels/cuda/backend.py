@@ -3,13 +3,7 @@
 A recorded step becomes a `program.CudaProgram`, with fewer launches and, from its third run on, as one CUDA graph.
 """
 
-from . import probe
-
-_missing = probe.why_not()
-if _missing:
-    raise ImportError(_missing)
-
-from . import launches, program, runtime  # noqa: E402 (they import Numba, which is slow, and of no use without a device)
+from . import launches, program, runtime
 
 ON_HOST = False
 

@@ -83,6 +83,9 @@ def test_blocks_of_depth_and_rows(form, dtype):
     check_product(9, 53, 2 * target.DEPTH_BLOCK + 3, form, dtype, rng)
     check_product(2 * target.ROW_BLOCK + 11, 61, 17, form, dtype, rng)
     check_product(target.ROW_BLOCK + 3, 101, target.DEPTH_BLOCK + 1, form, dtype, rng)
+    # rows of B as long as a page, rows of A that collide, and several blocks of rows in a part
+    for n in (target.PAGE // 4, target.PAGE // 4 + LANES + 3):
+        check_product(2 * target.ROW_BLOCK + 11, n, target.COLLIDING // 4, form, dtype, rng, parts=1)
 
 
 @pytest.mark.parametrize("form", ["plain", "transposed a", "transposed b"])

@@ -17,10 +17,12 @@ REGISTER, ROWS, VECTORS = 16, 8, 3  # what target.py chooses for aarch64
 TRIPLE = "aarch64-unknown-linux-gnu"
 
 
-@pytest.fixture
-def tiles(monkeypatch):
-    """(machine, module) with a function for every shape of tile, float32 and float64."""
-    monkeypatch.setattr(micro, "VECTOR_BYTES", REGISTER)
+SHAPES = [(rows, vectors) for rows in range(1, ROWS + 1) for vectors in range(1, VECTORS + 1)]
+
+
+@pytest.fixture(scope="module")
+def tiles():
+    """(assembly, object file) with a function for every shape of tile, float32 and float64."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     try:
@@ -29,19 +31,20 @@ def tiles(monkeypatch):
         pytest.skip("this LLVM does not compile for ARM")
     module = ir.Module("tiles")
     module.triple = TRIPLE
-    for itemsize in (4, 8):
-        for rows in range(1, ROWS + 1):
-            for vectors in range(1, VECTORS + 1):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(micro, "VECTOR_BYTES", REGISTER)
+        for itemsize in (4, 8):
+            for rows, vectors in SHAPES:
                 micro._Variant(itemsize, rows, vectors).function(module).linkage = "external"
-    parsed = llvm.parse_assembly(str(module))
-    parsed.verify()
-    return target.create_target_machine(cpu="neoverse-n1", opt=3, reloc="pic"), parsed
+    machine = target.create_target_machine(cpu="neoverse-n1", opt=3, reloc="pic")
+    # generating code changes a module, so each form is made from one of its own
+    parsed = [llvm.parse_assembly(str(module)) for _ in range(2)]
+    return machine.emit_assembly(parsed[0]), machine.emit_object(parsed[1])
 
 
 @pytest.mark.parametrize("name", ["minivae_tile_f32_8x3", "minivae_tile_f64_8x3"])
 def test_the_inner_loop_lives_in_registers(tiles, name):
-    machine, module = tiles
-    assembly = machine.emit_assembly(module)
+    assembly, _ = tiles
     body = assembly[assembly.index(f"{name}:") :]
     blocks = re.split(r"\n(?=\.LBB)", body[: body.index(".Lfunc_end")])
     block = max(blocks, key=lambda text: text.count("fmla"))
@@ -91,10 +94,8 @@ def test_every_shape_gives_the_bits_of_a_chain_of_multiply_adds(tiles, tmp_path)
     compiler, emulator = shutil.which("aarch64-linux-gnu-gcc"), shutil.which("qemu-aarch64-static")
     if not compiler or not emulator:
         pytest.skip("needs aarch64-linux-gnu-gcc and qemu-aarch64-static")
-    machine, module = tiles
-    (tmp_path / "tiles.o").write_bytes(machine.emit_object(module))
-    shapes = [(rows, vectors) for rows in range(1, ROWS + 1) for vectors in range(1, VECTORS + 1)]
-    names = {bits: [f"minivae_tile_f{bits}_{rows}x{vectors}" for rows, vectors in shapes] for bits in (32, 64)}
+    (tmp_path / "tiles.o").write_bytes(tiles[1])
+    names = {bits: [f"minivae_tile_f{bits}_{rows}x{vectors}" for rows, vectors in SHAPES] for bits in (32, 64)}
     source = CHECK.replace("DECLARATIONS", "".join(f"void {name}();\n" for name in names[32] + names[64]))
     source = source.replace("SINGLES", ", ".join(names[32])).replace("DOUBLES", ", ".join(names[64]))
     (tmp_path / "check.c").write_text(source)
