@@ -68,9 +68,7 @@ def packing_of(real_name):
         Row by row, for rows so long that those of one panel lie on different pages; the last panels may be narrower.
         """
         panels, vectors = -(-n // columns), -(-n // lanes)
-        whole = n // columns
-        while whole > 0 and panel_start(whole, panels, vectors) != whole * TILE_VECTORS:
-            whole -= 1
+        whole = n // columns  # one of these may give its last vector to the last panel, and has it copied all the same
         for k in range(depth):
             row, packed = source + k * source_row, target + k * PANEL_BYTES
             for panel in range(whole):
