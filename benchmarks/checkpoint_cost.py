@@ -16,11 +16,11 @@ import time
 from pathlib import Path
 
 from minivae import VAE, Adam, load_dataset
-from minivae.epoch import Epoch
-from minivae.interrupt import Interrupt
-from minivae.saver import Saver
-from minivae.state import History, TrainingState
-from minivae.training import TrainingStep
+from minivae.runs.saver import Saver
+from minivae.training.epoch import Epoch
+from minivae.training.interrupts import Interrupt
+from minivae.training.state import History, TrainingState
+from minivae.training.step import TrainingStep
 
 BATCH, STRETCH, WARM_UP = 128, 50, 850
 

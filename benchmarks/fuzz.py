@@ -24,7 +24,10 @@ import atheris
 import numpy as np
 
 with atheris.instrument_imports(include=["minivae"]):
-    from minivae import VAE, archive, checkpoint, fit, load_dataset, run
+    from minivae import VAE, fit, load_dataset
+    from minivae.files import archive
+    from minivae.runs import checkpoint
+    from minivae.runs import folder as run
 
 KINDS = ("x.npy", "x.csv", "checkpoint.npz", "sealed.npz", "history.csv")
 

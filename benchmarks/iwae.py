@@ -21,7 +21,9 @@ from pathlib import Path
 import numpy as np
 
 import minivae as mv
-from minivae import checkpoint, importance, run
+from minivae.evaluation import importance
+from minivae.runs import checkpoint
+from minivae.runs import folder as run
 
 TRAIN = 59_600  # the paper keeps 400 of the 60,000 for validation
 MODELS = {"vae": "elbo", "iwae": "iwae", "dreg": "dreg"}

@@ -22,8 +22,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from minivae import checkpoint
-from minivae.cli import main
+from minivae.command.main import main
+from minivae.files import stored
+from minivae.runs import checkpoint
 
 # 60 steps, each followed by a checkpoint
 OPTIONS = ["--data", "rings", "--size", "640", "--batch-size", "32", "--hidden", "16", "--latent", "2", "--epochs", "3"]
@@ -31,7 +32,7 @@ OPTIONS += ["--backend", "numpy", "--no-pictures", "--checkpoint-every", "1"]
 
 # Each life is a fork of a process that has imported the package: without it, most of the time would go into imports.
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["minivae.trainer", "minivae.cli"])
+processes.set_forkserver_preload(["minivae.runs.train", "minivae.command.main"])
 
 
 def live(log, *arguments):
@@ -45,7 +46,7 @@ def live(log, *arguments):
 
 def contents(path):
     """All that a checkpoint holds, but for the times that were measured."""
-    description, arrays = checkpoint.read(path)
+    description, arrays = stored.read(path)
     numbers = {key: value for key, value in description["training"].items() if key != "seconds"}
     timed = "history/examples_per_second"
     return numbers | {name: array.tobytes() for name, array in arrays.items() if name != timed}

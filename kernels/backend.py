@@ -8,12 +8,12 @@ from . import naive
 # name: (module, what it needs, packages it imports). In order of preference: "auto" takes the first that is available.
 BACKENDS = {
     "cuda": ("cuda.backend", "an NVIDIA GPU with its driver, and numba-cuda: pip install 'minivae[cuda]'"),
-    "cpu": ("cpu", "Numba", "numba"),
+    "cpu": ("cpu.backend", "Numba", "numba"),
     "numpy": ("numpy_backend", "NumPy"),
 }
 
 # Modules with a function why_not(): what a backend misses that is no package, or None.
-PROBES = {"cuda": "cuda.probe", "cpu": "numba_probe"}
+PROBES = {"cuda": "cuda.probe", "cpu": "cpu.probe"}
 
 # The kernels: the public functions of the specification that are defined there.
 CONTRACT = tuple(

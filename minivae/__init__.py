@@ -2,18 +2,18 @@
 
 from .datasets import load_dataset
 from .errors import TrainingDiverged
-from .evaluation import Evaluation, Evaluator
+from .evaluation.held_out import Evaluation, Evaluator
+from .evaluation.importance import ImportanceEstimate
+from .evaluation.importance import estimate as importance_estimate
 from .gradcheck import assert_gradients, check_gradients
-from .importance import ImportanceEstimate
-from .importance import estimate as importance_estimate
 from .kernels import available_backends
 from .layers import Dense
 from .losses import Bernoulli, Gaussian, GaussianKL
 from .optim import SGD, Adam, AdamW
 from .reparam import Reparameterize
 from .schedules import Constant, Cosine, StepDecay
-from .state import TrainingState
-from .training import History, fit
+from .training.fit import fit
+from .training.state import History, TrainingState
 from .vae import VAE, Terms
 
 __version__ = "0.1.0"

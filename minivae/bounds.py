@@ -30,9 +30,15 @@ through the same backward pass with different row weights c_k:
 "elbo" with K draws is the mean of K single-draw losses with the KL in closed form; it needs nothing of this file.
 """
 
+import sys
 from typing import NamedTuple
 
+import numpy as np
+from tqdm import tqdm
+
 from .errors import expect, expect_choice, expect_integer
+from .kernels import philox
+from .layers import as_rows
 from .parameters import RowBuffers
 
 
@@ -112,3 +118,80 @@ class ImportanceWeighted:
         sampler.backward(dz, dmu, drho)
         if not path:
             self.backend.log_sigma_backward(sampler.rho, sampler.sigma, example_weight, self.scale, drho)
+
+
+# The value of the bound, from as many draws as one likes
+
+# Draws whose noise is one function of (seed, example, page), whatever is decoded at a time.
+PAGE = 1000
+
+# Rows decoded at a time: enough for fast matrix products, few enough to bound memory.
+CHUNK = 1000
+
+
+def drawn_log_weights(model, x, samples, seed=0, chunk=CHUNK, progress=None):
+    """Log weights of `samples` draws of z for each row of x (n, features): yields (slice of rows, (rows, samples)).
+
+    Nats, float64. The arguments are those of `evaluation.importance.estimate`, and are checked at once.
+    """
+    expect_integer("samples", samples, 1)
+    expect_integer("chunk", chunk, 1)
+    return _pages(model, as_rows("x", x, model.features, model.dtype), samples, seed, chunk, progress)
+
+
+def _pages(model, x, samples, seed, chunk, progress):
+    n, group = len(x), max(1, chunk // samples)
+    draw = _Weights(model, seed, samples)
+    show = sys.stderr.isatty() if progress is None else progress
+    with tqdm(total=n * samples, desc="log p(x)", unit="z", unit_scale=True, leave=False, disable=not show) as bar:
+        for start in range(0, n, group):
+            rows = slice(start, min(start + group, n))
+            weights = np.empty((rows.stop - start, samples))
+            for first in range(0, samples, chunk):
+                count = min(chunk, samples - first)
+                weights[:, first : first + count] = draw(x[rows], start, first, count)
+                bar.update((rows.stop - start) * count)
+            yield rows, weights
+
+
+def log_mean_exp(values):
+    """log (1/K) sum_k exp(value_k) over the last axis, whatever the values' size."""
+    top = values.max(axis=-1, keepdims=True)
+    return top[..., 0] + np.log(np.exp(values - top).mean(axis=-1))
+
+
+class _Weights:
+    """Log weights of any range of draws of some examples, from noise that is made page by page."""
+
+    def __init__(self, model, seed, samples):
+        self._model, self._seed, self._samples = model, seed, samples
+        self._buffers = RowBuffers(model.backend, model.dtype)
+        self._clock = model.backend.zeros((1,), "int64")
+        self._page = None
+
+    def __call__(self, x, first_example, first, count):
+        """Log weights (n, count) of draws first, first + 1, ... of the rows x (n, features)."""
+        model, backend, n = self._model, self._model.backend, len(x)
+        noise = np.empty((n, count, model.latent), model.dtype)
+        for i in range(n):
+            done = 0
+            while done < count:
+                page, offset = divmod(first + done, PAGE)
+                part = min(count - done, PAGE - offset)
+                noise[i, done : done + part] = self._normals(first_example + i, page)[offset : offset + part]
+                done += part
+        noise = backend.from_host(noise.reshape(n * count, model.latent))
+        nll, _ = model.elbo_terms(backend.from_host(x), noise)
+        weights, sampler = self._buffers("weights", n * count), model.sampler
+        backend.log_weights(nll, sampler.rho, sampler.sigma, noise, sampler.z, model.scale, weights)
+        return backend.to_host(weights).astype(np.float64).reshape(n, count)
+
+    def _normals(self, example, page):
+        step = example << 32 | page
+        if step != self._page:
+            backend, rows = self._model.backend, min(PAGE, self._samples - page * PAGE)
+            noise = self._buffers("page", rows, self._model.latent)
+            backend.assign(self._clock, step)
+            backend.standard_normal(self._seed, philox.EVALUATION, self._clock, noise)
+            self._page, self._values = step, backend.to_host(noise)
+        return self._values

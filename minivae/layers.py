@@ -5,11 +5,12 @@ A layer's `forward` keeps what its `backward` needs, in its own buffers, which t
 assigned, not added to.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from . import kernels
-from .datasets.checks import check_data
-from .errors import expect, expect_array, expect_choice, expect_integer
+from .errors import check_data, expect, expect_array, expect_choice, expect_integer
 from .kernels.naive import ACTIVATIONS
 from .parameters import DTYPES, Parameters, RowBuffers, initial_dense
 
@@ -113,6 +114,26 @@ class Chain:
         for layer in reversed(self.layers):
             dy = layer.backward(dy, input_gradient or layer is not self.layers[0])
         return dy
+
+
+def layer_plan(features, latent, hidden, decoder_hidden, activation):
+    """(inputs, outputs, activation) of each dense layer by its name."""
+    widths, decoder_widths = (features, *hidden), (latent, *decoder_hidden)
+    plan = {f"encoder.{i}": (*pair, activation) for i, pair in enumerate(pairwise(widths))}
+    plan["posterior"] = (widths[-1], 2 * latent, "identity")
+    plan |= {f"decoder.{i}": (*pair, activation) for i, pair in enumerate(pairwise(decoder_widths))}
+    plan["likelihood"] = (decoder_widths[-1], features, "identity")
+    return plan
+
+
+def parameter_shapes(features, latent, hidden, decoder_hidden, learn_sigma=False, **others):
+    """The shape of each parameter of a model with these arguments, by its name; nothing is allocated."""
+    shapes = {
+        f"{layer}.{name}": shape
+        for layer, (inputs, outputs, _) in layer_plan(features, latent, hidden, decoder_hidden, None).items()
+        for name, shape in Dense.shapes(inputs, outputs).items()
+    }
+    return shapes | ({"likelihood.log_sigma": (1,)} if learn_sigma else {})
 
 
 def as_rows(name, x, features, dtype):

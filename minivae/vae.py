@@ -8,22 +8,19 @@ Source: Kingma and Welling, "Auto-Encoding Variational Bayes" (arXiv:1312.6114);
 (ICLR 2017).
 """
 
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from . import checkpoint, evaluation
-from .bounds import ImportanceWeighted, check_objective
-from .datasets.checks import check_data
-from .errors import expect, expect_array, expect_choice, expect_integer, expect_positive, expect_seed
+from .bounds import CHUNK, ImportanceWeighted, check_objective, drawn_log_weights, log_mean_exp
+from .errors import check_data, expect, expect_array, expect_choice, expect_integer, expect_positive, expect_seed
+from .files import stored
 from .kernels import philox
 from .kernels.naive import ACTIVATIONS, SCALES
-from .layers import Chain, Dense, as_reals, as_rows, resolve_backend
-from .losses import Bernoulli, Gaussian, GaussianKL
+from .layers import Chain, Dense, as_reals, as_rows, layer_plan, parameter_shapes, resolve_backend
+from .losses import Bernoulli, Gaussian, GaussianKL, Tally
 from .parameters import DTYPES, Parameters, RowBuffers
 from .reparam import Reparameterize
-from .tally import Tally
 
 LIKELIHOODS = ("bernoulli", "gaussian")
 
@@ -278,24 +275,63 @@ class VAE:
         philox.fill_normals(seed, philox.SAMPLE, 0, z)
         return self.decode(z)
 
-    def elbo(self, x, seed=0):
-        """The ELBO of each example with one sample, in nats, (n,): -(nll + kl), whatever beta is."""
-        return evaluation.elbo(self, x, seed)
+    def terms_of_each(self, x, seed=0):
+        """nll and KL of each example with one z from q, in nats, each (n,)."""
+        x = np.asarray(x)
+        clock = self.backend.zeros((1,), "int64")
+        nll, kl = np.empty(len(x)), np.empty(len(x))
+        for rows in _chunks(len(x)):
+            page = self._device(as_rows("x", x[rows], self.features, self.dtype))
+            noise = self._buffers("page's noise", page.shape[0], self.latent)
+            self.backend.standard_normal(seed, philox.EVALUATION, clock, noise)
+            self.backend.tick(clock)
+            nll_of_page, kl_of_page = map(self.backend.to_host, self.elbo_terms(page, noise))
+            nll[rows], kl[rows] = nll_of_page, kl_of_page.sum(axis=1, dtype=np.float64)
+        return nll, kl
 
-    def log_likelihood(self, x, samples=5000, seed=0, **options):
-        """An importance-sampled lower bound of log p(x) for each example, in nats, (n,). See
-        `importance.estimate` for its standard error and for the options.
+    def elbo(self, x, seed=0):
+        """The ELBO of each example, log p(x|z) - KL(q(z|x) || p(z)) with one z from q, in nats, (n,), whatever beta is.
+
+        On average over z a lower bound of log p(x) (Kingma and Welling, arXiv:1312.6114, equation 10).
         """
-        return evaluation.log_likelihood(self, x, samples, seed, **options)
+        nll, kl = self.terms_of_each(x, seed)
+        return -(nll + kl)
+
+    def log_likelihood(self, x, samples=5000, seed=0, chunk=CHUNK, progress=None):
+        """log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x), z_k from q(z|x), for each example, in nats, (n,). K = `samples`.
+
+        On average a lower bound of log p(x) that rises with K. `importance_estimate`, which has the same arguments,
+        tells its standard error too.
+        """
+        pages = drawn_log_weights(self, x, samples, seed, chunk, progress)
+        value = np.empty(len(x))
+        for rows, log_weight in pages:
+            value[rows] = log_mean_exp(log_weight)
+        return value
 
     def save(self, path):
         """Writes the model to a `.npz` file, replacing it only when the new one is complete."""
-        checkpoint.save(path, self)
+        arrays = {f"parameter/{name}": self.backend.to_host(value) for name, value in self.parameters.items()}
+        stored.write(path, self.config, arrays, extra={})
 
     @classmethod
     def load(cls, path, backend="auto"):
-        """The model that `save` wrote, on any backend."""
-        return checkpoint.load(path, backend)[0]
+        """The model that `save` wrote, on any backend; ValueError as from `stored.read`."""
+        return cls.from_stored(path, *stored.read(path), backend)
+
+    @classmethod
+    def from_stored(cls, path, description, arrays, backend="auto"):
+        """The model in what `stored.read` gave for the file `path`; ValueError, naming it, where it holds none."""
+        backend = resolve_backend(backend)
+        with stored.damage_named(path, "the checkpoint describes no model that this version can build"):
+            config = description["model"]
+            # Before a model is made, so that its description cannot ask for more memory than the file has filled.
+            for name, shape in parameter_shapes(**config).items():
+                stored.expect_stored(arrays, f"parameter/{name}", shape, config["dtype"])
+            model = cls(**config, backend=backend)
+        for name, value in model.parameters.items():
+            backend.assign(value, arrays[f"parameter/{name}"])
+        return model
 
     def _device(self, array):
         return self.backend.from_host(array)
@@ -303,26 +339,6 @@ class VAE:
     def __repr__(self):
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.config.items())
         return f"VAE({arguments}, backend={self.backend.name!r})"
-
-
-def layer_plan(features, latent, hidden, decoder_hidden, activation):
-    """(inputs, outputs, activation) of each dense layer by its name."""
-    widths, decoder_widths = (features, *hidden), (latent, *decoder_hidden)
-    plan = {f"encoder.{i}": (*pair, activation) for i, pair in enumerate(pairwise(widths))}
-    plan["posterior"] = (widths[-1], 2 * latent, "identity")
-    plan |= {f"decoder.{i}": (*pair, activation) for i, pair in enumerate(pairwise(decoder_widths))}
-    plan["likelihood"] = (decoder_widths[-1], features, "identity")
-    return plan
-
-
-def parameter_shapes(features, latent, hidden, decoder_hidden, learn_sigma=False, **others):
-    """The shape of each parameter of a model with these arguments, by its name; nothing is allocated."""
-    shapes = {
-        f"{layer}.{name}": shape
-        for layer, (inputs, outputs, _) in layer_plan(features, latent, hidden, decoder_hidden, None).items()
-        for name, shape in Dense.shapes(inputs, outputs).items()
-    }
-    return shapes | ({"likelihood.log_sigma": (1,)} if learn_sigma else {})
 
 
 def _widths(name, widths):

@@ -11,7 +11,8 @@ import numpy as np
 from . import runtime
 from .constants import FLAT_BLOCKS, FLAT_THREADS, PRODUCT_THREADS, ROW_BLOCKS, ROW_THREADS, VECTOR
 from .data import batch_kernel, gather_kernel, normal_kernel
-from .estimators import (
+from .dense import backward_kernel, forward_kernel
+from .importance import (
     importance_gradient_kernel,
     importance_weights_kernel,
     log_sigma_backward_kernel,
@@ -22,7 +23,6 @@ from .optimizers import adam_kernel, sgd_kernel
 from .plans import plans
 from .posterior import backward_kernel as posterior_backward_kernel
 from .posterior import forward_kernel as posterior_forward_kernel
-from .products import backward_kernel, forward_kernel
 from .totals import accumulate_batch, norm_kernel, scale_kernel, tick_clock
 
 

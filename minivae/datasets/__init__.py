@@ -1,5 +1,5 @@
 """Data sets: MNIST as shipped, three two-dimensional toy sets, and a user's own file."""
 
-from minivae.datasets.dataset import Dataset, dataset_names, load_dataset
+from .dataset import Dataset, dataset_names, load_dataset
 
 __all__ = ["Dataset", "dataset_names", "load_dataset"]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from minivae.datasets.checks import check_data, first_where
-from minivae.datasets.files import read_file
-from minivae.datasets.mnist import IMAGE_SHAPE, SOURCE, load_mnist
-from minivae.datasets.toy import TOY_SETS, make_toy
+from ..errors import check_data, first_where
+from .files import read_file
+from .mnist import IMAGE_SHAPE, SOURCE, load_mnist
+from .toy import TOY_SETS, make_toy
 
 dataset_names = ("mnist", *TOY_SETS)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from minivae.errors import expect, expect_integer, expect_seed
+from ..errors import expect, expect_integer, expect_seed
 
 FLOATS = (np.dtype("float32"), np.dtype("float64"))
 

@@ -36,7 +36,7 @@ class Parts:
 
     def backend(self):
         """A new backend object, with the patched kernels in place."""
-        from minivae.kernels import load_backend
+        from ..kernels import load_backend
 
         backend = load_backend(self.backend_name)
         backend = backend if backend.on_host else HostedBackend(backend)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minivae.kernels import CONTRACT, Backend
+from ..kernels import CONTRACT, Backend
 
 
 class HostedBackend(Backend):

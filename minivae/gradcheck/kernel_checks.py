@@ -190,7 +190,7 @@ def _copy(arguments):
 
 
 def _against_twin(kernel, parts, dtype):
-    from minivae.kernels import naive
+    from ..kernels import naive
 
     backend = parts.backend()
     function, twin = getattr(backend, kernel), getattr(naive, kernel)
@@ -221,6 +221,6 @@ def _against_twin(kernel, parts, dtype):
 
 def kernel_checks():
     """One check for each kernel of the contract."""
-    from minivae.kernels import CONTRACT
+    from ..kernels import CONTRACT
 
     return [Check("kernels", name, "against naive loops", partial(_against_twin, name)) for name in CONTRACT]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minivae.plotting.style import (
+from ..plotting.style import (
     INK,
     MUTED,
     SMALL,
@@ -17,7 +17,6 @@ from minivae.plotting.style import (
     new_figure,
     style_axes,
 )
-
 from .differences import Differences, differentiate
 from .probe import coordinate_line
 from .targets import Target, flat
@@ -28,7 +27,7 @@ TINY = 1e-17  # errors of exactly zero are drawn here
 
 def _layer(dtype, activation, kink=None):
     """A dense layer, its input, and the derivative by one weight; with `kink`, a unit that far from its kink."""
-    from minivae import Dense
+    from .. import Dense
 
     layer = Dense(6, 4, activation, dtype=dtype, seed=2)
     x = np.random.default_rng(3).standard_normal((3, 6)).astype(dtype)

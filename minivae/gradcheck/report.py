@@ -78,7 +78,7 @@ def run_all(backends=None, out=None, dtypes=("float64", "float32"), say=print):
     -------
     list of Row. The run passed if all row.outcome.passed.
     """
-    from minivae.kernels import available_backends
+    from ..kernels import available_backends
 
     backends = list(backends or available_backends())
     columns = [(name, dtype) for name in backends for dtype in dtypes]
@@ -127,7 +127,7 @@ def _run(check, parts, dtype):
 
 def add_arguments(parser):
     """The options of `minivae gradcheck`."""
-    from minivae.kernels import BACKENDS
+    from ..kernels import BACKENDS
 
     parser.add_argument("--backend", action="append", choices=tuple(BACKENDS), help="only this one (all present)")
     parser.add_argument("--dtype", action="append", choices=("float64", "float32"), help="only this one (both)")

@@ -17,4 +17,5 @@ EXPERIMENTS = {
 
 def run(name, folder, seed=0, progress=None):
     """Runs one experiment; returns its lines of results."""
-    return importlib.import_module(f".{name}", __package__).run(folder, seed, progress)
+    module = {"bounds": "signal_to_noise"}.get(name, name)
+    return importlib.import_module(f".{module}", __package__).run(folder, seed, progress)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..datasets import load_dataset
-from ..evaluation import ACTIVE, terms
+from ..evaluation.held_out import ACTIVE
 from ..optim import Adam
 from ..plotting import style
 from ..reparam import Reparameterize
@@ -66,7 +66,7 @@ def build(variant, seed):
 
 def measure(model, test):
     """The negative ELBO and its parts, active units, median sigma: by the right loss, nats per example."""
-    nll, kl = terms(model, test)
+    nll, kl = model.terms_of_each(test)
     mu, sigma = model.encode(test)
     return {
         "minus_elbo": float((nll + kl).mean()),

@@ -6,7 +6,8 @@ import numpy as np
 
 from .. import estimators as est
 from ..estimators.functions import Quadratic
-from . import bounds, linear_gaussian, report
+from . import linear_gaussian, report
+from . import signal_to_noise as bounds
 
 
 def crossing():

@@ -4,7 +4,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from ..evaluation import ACTIVE
+from ..evaluation.held_out import ACTIVE
 from . import checks
 from .colouring import class_colours, classes_of, inset_bar, name_classes, scatter
 from .images import gray_levels, value_limits

@@ -4,7 +4,7 @@ import math
 import textwrap
 from pathlib import Path
 
-from ..atomic import replacing
+from ..files.atomic import replacing
 
 DPI = 150
 WIDTH = 10.0  # inches, of a picture with several panels

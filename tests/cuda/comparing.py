@@ -4,8 +4,8 @@ import numpy as np
 
 from minivae.kernels import naive
 from minivae.kernels.cuda import runtime
-from tests.kernels.test_contract import in_float64, run_case
 
+from ..kernels.test_contract import in_float64, run_case
 from .host import HostRuntime, cuda_backend
 
 

@@ -13,7 +13,8 @@ extra.require("numba_cuda", "nvidia.cu13", "greenlet", gcc=True)
 import numpy as np  # noqa: E402
 
 from minivae.kernels import philox  # noqa: E402
-from minivae.kernels.cuda import access, data, launches, optimizers, products, scalars, totals  # noqa: E402
+from minivae.kernels.cuda import access, data, launches, optimizers, scalars, totals  # noqa: E402
+from minivae.kernels.cuda import dense as products  # noqa: E402
 
 from . import build, launching, machine_code, offline  # noqa: E402
 from .comparing import Comparison  # noqa: E402

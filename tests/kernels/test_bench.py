@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from minivae.cli import main
+from minivae.command.main import main
 from minivae.kernels import bench, numpy_backend
 
 

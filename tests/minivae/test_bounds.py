@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import minivae as mv
-from minivae import checkpoint, kernels
+from minivae import kernels
 from minivae.bounds import GRADIENTS
-from minivae.cli import main
+from minivae.command.main import main
 from minivae.lab import linear_gaussian
+from minivae.runs import checkpoint
 
 from .differences import assert_gradient
 

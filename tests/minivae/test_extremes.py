@@ -6,7 +6,7 @@ import pytest
 
 import minivae as mv
 from minivae import kernels
-from minivae.diagnose import first_non_finite, first_non_finite_parameter
+from minivae.training.non_finite import first_non_finite, first_non_finite_parameter
 
 BACKENDS = kernels.available_backends()
 DTYPES = ("float32", "float64")

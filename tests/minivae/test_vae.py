@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import minivae as mv
-from minivae import checkpoint, kernels
+from minivae import kernels
+from minivae.files import stored
 
 from .differences import assert_gradient
 
@@ -162,7 +163,7 @@ def test_damaged_checkpoints_are_refused(tmp_path):
         mv.VAE.load(path)
     model = mv.VAE(**SMALL, backend="numpy")
     model.save(path)
-    description, arrays = checkpoint.read(path)
+    description, arrays = stored.read(path)
     arrays["parameter/posterior.bias"][0] += 1
     np.savez(path, description=np.array(json.dumps(description)), **arrays)
     with pytest.raises(ValueError, match="checksum does not match"):

@@ -1,0 +1,93 @@
+"""Held-out evaluation: the ELBO and its parts, active units, and importance-sampled log-likelihood."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..kernels import philox
+from ..losses import Tally
+from ..parameters import RowBuffers
+
+# Rows in one evaluation batch or group: enough for fast matrix products, small enough to bound memory.
+BATCH = 500
+
+# A latent is active if its posterior mean varies: Cov_x(E[u]) above this, Burda et al. (arXiv:1509.00519), section 5.2.
+ACTIVE = 0.01
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Averages over a data set, in nats per example. `loss` is the model's objective, nll + beta * kl for "elbo"; the
+    ELBO is -(nll + kl).
+
+    kl_per_latent (latent,) adds up to kl; mean_variance (latent,) is the variance over the data of each posterior mean.
+    """
+
+    loss: float
+    nll: float
+    kl: float
+    kl_per_latent: np.ndarray
+    mean_variance: np.ndarray
+
+    @property
+    def active(self):
+        """Which latents are active, (latent,) bool."""
+        return self.mean_variance > ACTIVE
+
+    @property
+    def active_units(self):
+        return int(self.active.sum())
+
+
+class Evaluator:
+    """Evaluates a model on one data set again and again, with buffers and recorded kernel calls kept in between.
+
+    Parameters
+    ----------
+    data : (n, features), uint8 or float; stays as it is and is turned into floats batch by batch
+    pixels : "grey", "threshold" or "dynamic", how a value becomes an input (see `kernels.naive.gather`)
+    """
+
+    def __init__(self, model, data, *, pixels="grey", seed=0):
+        backend = model.backend
+        self.model, self.n = model, len(data)
+        self._data = backend.from_host(data)
+        self._order = backend.from_host(np.arange(self.n))
+        self._clock = backend.zeros((1,), "int64")
+        self._tally = Tally(model, self._clock)
+        self._rows = max(1, BATCH // model.draws)
+        self._pixels, self._seed = pixels, seed
+        self._buffers = RowBuffers(backend, model.dtype)
+        self._passes = {}
+
+    def __call__(self, draw=0):
+        """The `Evaluation` on one noise draw per example; `draw` = 0, 1, ... chooses independent draws (and
+        binarisations).
+        """
+        model, backend = self.model, self.model.backend
+        batches = -(-self.n // self._rows)
+        backend.assign(self._clock, draw * batches)
+        self._tally.reset()
+        mu, kl_per_latent = np.empty((self.n, model.latent)), np.zeros(model.latent)
+        for start in range(0, self.n, self._rows):
+            rows = min(self._rows, self.n - start)
+            if rows in self._passes:
+                program, head, kl = self._passes[rows]
+                program()
+            else:
+                program = backend.record(lambda rows=rows: self._batch(rows))
+                head, kl = model.posterior.y, model.kl.kl
+                self._passes[rows] = program, head, kl
+            mu[start : start + rows] = backend.to_host(head)[:, : model.latent]
+            kl_per_latent += backend.to_host(kl).sum(axis=0, dtype=np.float64)
+        sums = self._tally.read()
+        return Evaluation(sums.loss, sums.nll, sums.kl, kl_per_latent / self.n, mu.var(axis=0))
+
+    def _batch(self, rows):
+        model, backend = self.model, self.model.backend
+        x, noise = self._buffers("x", rows, model.features), self._buffers("noise", rows * model.draws, model.latent)
+        backend.gather(self._data, self._order, self._clock, self._rows, self._pixels, self._seed, x)
+        backend.standard_normal(self._seed, philox.EVALUATION, self._clock, noise)
+        nll, kl = model.pass_down(x, noise)
+        self._tally.add(nll, kl)
+        backend.tick(self._clock)

@@ -1,0 +1,1 @@
+"""Reading and writing bytes safely: atomic replacement, bounded streams, NPY arrays, archives."""

@@ -1,0 +1,214 @@
+"""Run folders: what a training run leaves, and opening one again.
+
+config.json            every choice that was made, enough to repeat the run
+checkpoint.npz         the model and the state of its training; checkpoint-STEP.npz are those before it
+best.npz               the model with the lowest validation loss so far
+history.csv            one line for each epoch
+*.png                  pictures
+"""
+
+import contextlib
+import csv
+import errno
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from ..datasets import load_dataset
+from ..files.atomic import remove_unfinished, replacing
+from ..files.opening import regular_file
+from . import checkpoint
+
+try:
+    import fcntl
+except ImportError:  # Windows: no locks
+    fcntl = None
+
+CONFIG, CHECKPOINT, HISTORY, BEST = "config.json", "checkpoint.npz", "history.csv", "best.npz"
+FILES = (CONFIG, CHECKPOINT, HISTORY, BEST)
+EARLIER = "checkpoint-*.npz"
+LONGEST_CONFIG = 1 << 20
+LONGEST_HISTORY = 1 << 28
+
+
+def write_text(path, text):
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def free_folder(stem):
+    """runs/stem-1, or the first number not yet taken."""
+    number = 1
+    while (path := Path("runs") / f"{stem}-{number}").exists():
+        number += 1
+    return path
+
+
+@contextlib.contextmanager
+def claimed(path, overwrite):
+    """Makes the folder and holds it for this process; ValueError if it holds anything and `overwrite` is not given.
+
+    Overwriting removes only what a run writes, and only from a folder that holds a run.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--out: cannot make {path}: {error.strerror or error}, expected a new folder") from error
+    with locked(path):
+        remove_unfinished(path, FILES)
+        occupied, holds_run = any(path.iterdir()), (path / CONFIG).is_file()
+        if occupied and not (overwrite and holds_run):
+            hint = "a new folder, or --overwrite to replace the run in it" if holds_run else "a new folder"
+            raise ValueError(f"--out: {path} exists and is not empty, expected {hint}")
+        try:
+            with open(path / f".{CONFIG}.probe.tmp", "xb"):
+                pass
+            remove_unfinished(path, (CONFIG,))
+            if occupied:
+                for old in (*FILES, "evaluation.json"):
+                    (path / old).unlink(missing_ok=True)
+                for old in (*path.glob("*.png"), *path.glob(EARLIER)):
+                    old.unlink()
+        except OSError as error:
+            raise ValueError(f"--out: cannot write in {path}: {error.strerror or error}") from error
+        yield path
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Holds the folder for one process; ValueError if another has it. The lock ends with the process, however it ends.
+
+    On a file system without locks it does nothing.
+    """
+    handle = None
+    try:
+        if fcntl:
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
+                    raise ValueError(f"{path}: another process is training in this folder") from None
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def check_space(path, model, keep):
+    """Raises ValueError if the disk has no room for the checkpoints (one more than are kept) and the pictures."""
+    needed = (3 * keep + 5) * model.store.flat.nbytes + 4_000_000
+    free = shutil.disk_usage(path).free
+    if free < needed:
+        raise ValueError(f"--out: {path} has {free:,} bytes free, expected at least {needed:,} for this run")
+
+
+def earlier_checkpoints(path):
+    """The checkpoints before the newest, latest first."""
+    return sorted(Path(path).glob(EARLIER), reverse=True)
+
+
+def write_config(path, config):
+    write_text(path / CONFIG, json.dumps(config, indent=2) + "\n")
+
+
+def write_history(path, history):
+    """One column for each scalar, and kl_0, kl_1, ... for the KL of each latent."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = [column for column in history if column != "kl_per_latent"]
+    latents = len(history["kl_per_latent"][0]) if "kl_per_latent" in history else 0
+    writer.writerow(columns + [f"kl_{j}" for j in range(latents)])
+    for row in range(len(history["epoch"])):
+        per_latent = history["kl_per_latent"][row] if latents else ()
+        writer.writerow([_number(history[column][row]) for column in columns] + [_number(kl) for kl in per_latent])
+    write_text(path / HISTORY, text.getvalue())
+
+
+def _number(value):
+    return value if isinstance(value, int) else f"{float(value):.6g}"
+
+
+def read_config(path):
+    """config.json of a run folder as a dict that has all the parts of a configuration; ValueError where it has not."""
+    path = Path(path)
+    if not (path / CONFIG).exists():
+        raise ValueError(f"run: {path} holds no {CONFIG}, expected a folder that minivae train made")
+    try:
+        config = json.loads(_read_text(path / CONFIG, LONGEST_CONFIG))
+        check_config(config)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"run: {path / CONFIG} is not the configuration of a run ({error})") from error
+    return config
+
+
+def check_config(config):
+    """Raises ValueError, KeyError or TypeError unless every entry that is used later is there and of its type."""
+    model, training, data = config["model"], config["training"], config["data"]
+    if not (isinstance(model, dict) and isinstance(config["backend"], str)):
+        raise TypeError("model or backend of another type")
+    for entry, key, kind in (
+        (data, "name", str),
+        (data, "size", (int, type(None))),
+        (data, "test_fraction", float),
+        (data, "seed", int),
+        (data, "fingerprint", str),
+        (training, "pixels", str),
+        (training, "seed", int),
+        (training, "epochs", int),
+    ):
+        if not isinstance(entry[key], kind):
+            raise TypeError(f"{key}: got {entry[key]!r:.80}")
+
+
+def _read_text(path, longest):
+    with regular_file(path) as (name, file, length):
+        if length > longest:
+            raise ValueError(f"{name}: {length} bytes, expected at most {longest}")
+        return file.read(longest).decode()
+
+
+def open_run(path, backend="auto", best=False):
+    """(config, model, dataset) of a run folder. The data are loaded again from where the run found them."""
+    path = Path(path)
+    config = read_config(path)
+    model = checkpoint.load(path / (BEST if best else CHECKPOINT), backend)[0]
+    data = load(config["data"])
+    if data.features != model.features:
+        raise ValueError(f"data: {data.name} has {data.features} features, expected the run's {model.features}")
+    return config, model, data
+
+
+def load(choices):
+    """The data set of a configuration's "data" entry."""
+    return load_dataset(
+        choices["name"], size=choices["size"], test_fraction=choices["test_fraction"], seed=choices["seed"]
+    )
+
+
+def as_history(path):
+    """history.csv as a dict of lists, for plotting; ValueError where it is not what a run writes."""
+    path = Path(path) / HISTORY
+    try:
+        rows = list(csv.reader(io.StringIO(_read_text(path, LONGEST_HISTORY))))
+        header, numbers = rows[0], [[float(value) for value in row] for row in rows[1:]]
+        if header[0] != "epoch" or not numbers or any(len(row) != len(header) for row in numbers):
+            raise ValueError("its lines differ in length, or are none of a run's")
+    except (ValueError, IndexError, csv.Error) as error:
+        raise ValueError(f"run: {path} is not the history of a run ({error})") from error
+    return {column: list(values) for column, values in zip(header, zip(*numbers, strict=True), strict=True)}
+
+
+def unit_values(data, pixels, seed=0):
+    """The values of data that a model sees, as float32: for pictures and reconstructions."""
+    values = np.divide(data, 255, dtype=np.float32) if data.dtype == np.uint8 else data.astype(np.float32)
+    if pixels == "threshold":
+        return (values > 0.5).astype(np.float32)
+    if pixels == "dynamic":
+        return (np.random.default_rng(seed).random(values.shape, np.float32) < values).astype(np.float32)
+    return values

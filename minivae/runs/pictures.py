@@ -1,0 +1,105 @@
+"""The pictures of a run: a model and its data on one side, `plotting` on the other."""
+
+import numpy as np
+
+from .. import plotting
+from ..evaluation.held_out import ACTIVE
+from . import folder as run
+
+EXAMPLES = 30  # reconstructed originals in the picture
+SAMPLES = 64
+SCATTER = 5000  # held-out examples in the latent space
+MANIFOLD = 20
+
+
+def pixels_phrase(data, pixels):
+    """Which pixels a number was measured on, for titles and printed lines."""
+    words = {"grey": "grey pixels", "threshold": "thresholded pixels", "dynamic": "dynamically binarised pixels"}
+    return words[pixels] if data.image_shape or pixels != "grey" else "values as they are"
+
+
+def objective_phrase(model):
+    """What the loss of this model is where it is not the negative ELBO; None where it is."""
+    config = model.config
+    groups = f", M = {config['outer']}" if config["outer"] > 1 else ""
+    return None if model.bound is None else f"Loss: minus {config['objective']} bound, K = {config['samples']}{groups}"
+
+
+def draw_all(folder, config, model, data, history):
+    """samples.png, reconstructions.png, latent.png and curves.png; returns their paths.
+
+    Data of two features have points.png in place of the first two.
+    """
+    pixels, seed = config["training"]["pixels"], config["training"]["seed"]
+    phrase = pixels_phrase(data, pixels)
+    paths = [folder / name for name in ("curves.png", "latent.png")]
+    title, loss = f"Training on {data.name}, {phrase}", objective_phrase(model)
+    plotting.plot_history(history, paths[0], beta=model.beta, loss=loss, title=title)
+    draw_latent(paths[1], model, data, pixels, seed)
+    if data.image_shape:
+        paths += [folder / "samples.png", folder / "reconstructions.png"]
+        draw_samples(paths[2], model, data, SAMPLES, seed)
+        draw_reconstructions(paths[3], model, data, pixels, EXAMPLES, seed)
+    else:
+        paths.append(folder / ("points.png" if data.features == 2 else "reconstructions.png"))
+        draw_reconstructions(paths[2], model, data, pixels, SCATTER if data.features == 2 else EXAMPLES, seed)
+    return paths
+
+
+def draw_samples(path, model, data, count, seed):
+    samples = model.sample(count, seed=seed)
+    if data.image_shape:
+        plotting.plot_samples(
+            samples,
+            data.image_shape,
+            path,
+            title="Samples: decoder means for latents drawn from the prior",
+            subtitle=f"{data.name}, {model.latent} latents, seed {seed}",
+        )
+    elif data.features == 2:
+        values = run.unit_values(data.test[:SCATTER], "grey")
+        plotting.plot_points(values, samples=samples, labels=_first(data.test_labels, SCATTER), path=path)
+    else:
+        raise ValueError(f"data: samples of {data.features} features cannot be drawn; use an --out that ends in .npy")
+    return samples
+
+
+def draw_reconstructions(path, model, data, pixels, count, seed):
+    values = run.unit_values(data.test[:count], pixels, seed)
+    means = model.reconstruct(values)
+    if data.features == 2:
+        samples, labels = model.sample(len(values), seed=seed), _first(data.test_labels, count)
+        plotting.plot_points(values, means, samples, labels, path)
+        return means
+    nll, kl = model.terms_of_each(values, seed)
+    subtitle = f"held-out {data.name}, {pixels_phrase(data, pixels)}; nll and KL in nats"
+    if data.image_shape:
+        plotting.plot_reconstructions(values, means, data.image_shape, path, nll=nll, kl=kl, subtitle=subtitle)
+    else:
+        plotting.plot_profiles(values, means, path, nll=nll, subtitle=subtitle)
+    return means
+
+
+def draw_latent(path, model, data, pixels, seed):
+    values = data.test[:SCATTER]
+    if pixels != "grey":  # the model reads grey ones as they are, in pages: this many as floats would be 16 MB
+        values = run.unit_values(values, pixels, seed)
+    mu, sigma = model.encode(values)
+    decoded = None
+    if model.latent == 2 and (data.image_shape or data.features == 2):
+        decoded = model.decode(plotting.manifold_grid(MANIFOLD))
+    plotting.plot_latent(
+        mu,
+        _first(data.test_labels, SCATTER),
+        path,
+        sigma=sigma,
+        active=mu.var(axis=0) > ACTIVE,
+        decoded=decoded,
+        image_shape=data.image_shape,
+        data=values if data.features == 2 else None,
+        title=f"Latent space of held-out {data.name}, {pixels_phrase(data, pixels)}",
+    )
+
+
+def _first(labels, count):
+    return None if labels is None else np.asarray(labels[:count])

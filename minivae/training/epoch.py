@@ -1,0 +1,134 @@
+"""The steps of one epoch, from its beginning or from a state within it, with checkpoints and a watch on the numbers."""
+
+import math
+import sys
+import time
+
+from tqdm import tqdm
+
+from ..errors import TrainingDiverged
+from .non_finite import first_non_finite, first_non_finite_parameter
+from .state import TrainingState
+
+
+class Due:
+    """Says when the next checkpoint is due: after so many steps or so many seconds, each None for never."""
+
+    def __init__(self, steps, seconds):
+        self._steps, self._seconds = steps, seconds
+        self.reset()
+
+    def reset(self):
+        self._last = time.monotonic()
+
+    def __call__(self, step):
+        by_steps = self._steps is not None and step % self._steps == 0
+        return by_steps or (self._seconds is not None and time.monotonic() - self._last >= self._seconds)
+
+
+class Epoch:
+    """One epoch of a training.
+
+    Parameters
+    ----------
+    step : TrainingStep
+    number : of the epoch, from 1
+    good : the `TrainingState` to begin with and to return to if the numbers go bad
+    history : of the epochs before; best : as in `TrainingState`
+    due, save : when to make a checkpoint, and what takes it
+    """
+
+    def __init__(self, step, number, good, history, best, due, save):
+        self.step, self.number, self.good = step, number, good
+        self._history, self._best, self._due, self._save = history, best, due, save
+        begin = good.first + (number - 1) * step.batches
+        self._end = begin + step.batches
+        self._within = good.step > begin
+        step.shuffle(begin // step.batches)
+        if self._within:
+            step.tally.restore(good.totals)
+        self._carried = good.seconds if self._within else 0.0
+        self._started = time.perf_counter()
+
+    def capture(self):
+        """The state now."""
+        return TrainingState.capture(self.step, self.good.first, self._history, self._seconds(), self._best)
+
+    def run(self, label, progress, interrupt):
+        """Makes the steps that are left, up to the end or to where an interrupt is requested.
+
+        Raises TrainingDiverged where the loss or a parameter is not finite, with model and optimizer in the state
+        `good`.
+        """
+        step, backend = self.step, self.step.model.backend
+        show = sys.stderr.isatty() if progress is None else progress
+        shown = time.monotonic()
+        rows = int(self.good.totals[0, 2]) if self._within else 0
+        bar = tqdm(total=step.rows, initial=rows, desc=label, unit="ex", unit_scale=True, leave=False, disable=not show)
+        with bar:
+            for number in range(self.good.step, self._end):
+                bar.update(step(number))
+                # on a device, reading the sums waits for it: only as often as a person looks
+                look = time.monotonic() - shown > 0.5
+                if backend.on_host or look:
+                    sums = step.tally.read()
+                    if sums.bad_step:
+                        break
+                    if look:
+                        shown = time.monotonic()
+                        phrase = f"{sums.loss:.1f} loss, {sums.nll:.1f} nll, {sums.kl:.1f} kl"
+                        bar.set_postfix_str(phrase, refresh=False)
+                if interrupt.requested:
+                    break
+                if number + 1 < self._end and self._due(number + 1):
+                    self._check()
+                    self.good = self.capture()
+                    self._save(self.good)
+                    self._due.reset()
+        self._elapsed = self._seconds()
+        self._check()
+
+    def row(self):
+        """The epoch's row of the history, without validation."""
+        step, optimizer = self.step, self.step.optimizer
+        sums = step.tally.read()
+        return {
+            "epoch": self.number,
+            "train_loss": sums.loss,
+            "train_nll": sums.nll,
+            "train_kl": sums.kl,
+            "learning_rate": float(optimizer.schedule(optimizer.steps - 1)),
+            "examples_per_second": sums.examples / self._elapsed,
+        }
+
+    def _seconds(self):
+        return self._carried + time.perf_counter() - self._started
+
+    def _check(self):
+        step = self.step
+        sums = step.tally.read()
+        bad_step = sums.bad_step
+        bad_parameter = None if bad_step else first_non_finite_parameter(step.model)
+        if not bad_step and not bad_parameter:
+            return
+        if bad_step:
+            if not step.model.backend.on_host:
+                # the steps since then have overwritten what the bad one computed
+                self.good.restore(step)
+                for number in range(self.good.step, bad_step):
+                    step(number)
+            what = f"the loss became {'NaN' if math.isnan(sums.last) else 'infinite'} at step {bad_step}"
+            where = first_non_finite(step.model) or "the sum of the loss"
+        else:
+            what = f"a parameter became infinite or NaN by step {step.optimizer.steps}"
+            where = bad_parameter
+        self.good.restore(step)
+        back = f"step {self.good.step}" if self._within_epoch else f"the end of epoch {self.number - 1}"
+        raise TrainingDiverged(
+            f"{what}, in epoch {self.number}; the model is back at {back}; the first value that was not finite is in "
+            f"{where}: try a lower learning rate, or clip_norm"
+        )
+
+    @property
+    def _within_epoch(self):
+        return not self.good.between_epochs

@@ -1,0 +1,218 @@
+"""Files that are damaged or lie: nothing but a Dataset or a ValueError may come of any bytes, at no cost in memory."""
+
+import gzip
+import struct
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minivae.datasets import Dataset, load_dataset
+
+from .file_bytes import archive, idx, npy, npy_claiming, npz, refuse
+
+PIXELS = np.arange(240, dtype=np.uint8).reshape(20, 4, 3)
+FLOATS = np.random.default_rng(0).random((20, 5), dtype=np.float32)
+
+
+GZIP_IDX = gzip.compress(idx(PIXELS))
+HUGE = 2**32 - 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\x93NUM", "expected an NPY, NPZ or IDX file"),
+        (b"1,2,3\n4,5,6\n", "expected an NPY, NPZ or IDX file"),
+        (b"PK\3\4 and then no zip", "damaged or unreadable"),
+        (b"\x1f\x8b and then no gzip", "damaged or unreadable"),
+        (gzip.compress(b"text"), "starts with b'text'"),
+        (gzip.compress(npz(False, FLOATS)), "expected an NPY, NPZ or IDX file"),
+        (npy(FLOATS)[:-1], "truncated"),
+        (npy(FLOATS) + b"\0", "1 unexpected bytes follow"),
+        (gzip.compress(npy(FLOATS)[:-1]), "truncated: 399 of 400 bytes"),
+        (gzip.compress(npy(FLOATS) + b"\0"), "unexpected bytes follow"),
+        (GZIP_IDX + b"junk", "damaged or unreadable"),
+        (GZIP_IDX[:-6] + b"\0\0\0\0\0\0", "damaged or unreadable"),
+        (idx(PIXELS)[:-1], "truncated"),
+        (idx(PIXELS) + b"\0", "unexpected bytes"),
+        (idx(PIXELS, code=0x0A), "unsupported IDX type code 0x0A, expected one of 0x08, 0x09"),
+        (b"\0\0\x08", "truncated inside its header"),
+        (struct.pack(">HBB", 0, 8, 0), "0-D array"),
+        (struct.pack(">HBB4I", 0, 8, 4, 1, 1, 1, 1) + b"\0", "4-D array"),
+        (struct.pack(">HBBI", 0, 8, 1, 2) + b"ab", r"is 1-D \(2,\), expected \(rows, features\)"),
+        (struct.pack(">HBB2I", 0, 8, 2, 0, 5), r"holds nothing: shape \(0, 5\)"),
+        (struct.pack(">HBB3I", 0, 14, 3, HUGE, HUGE, HUGE), "needs .* bytes, 0 follow"),
+        (gzip.compress(struct.pack(">HBB3I", 0, 14, 3, HUGE, HUGE, HUGE)), "needs .* bytes, at most"),
+        (npy(np.zeros((0, 3))), "holds nothing"),
+        (npy(np.zeros((1, 3))), "has one row, which cannot be split"),
+        (npy(np.array(1.0)), "0-D array"),
+        (npy(np.array([[0, 1], [2, np.nan]])), "train must be finite, got nan at row 1, column 1"),
+        (npy(np.array([[np.inf], [1]])), "train must be finite, got inf at row 0, column 0"),
+        (npy(np.array([[1, 1j]])), "got NPY type '<c16'"),
+        (npy(np.array([["a"]])), "got NPY type '<U1'"),
+        (npy(np.array([[1, None]])), r"got NPY type '\|O'"),
+        (npy(np.zeros((2, 2), [("a", "f4")])), r"got NPY type \[\('a', '<f4'\)\]"),
+        (npy(np.zeros((2, 2), "M8[s]")), "got NPY type"),
+        (npy(FLOATS).replace(b"NUMPY\x01", b"NUMPY\x07"), "unknown NPY version 7.0"),
+        (npy_claiming(b" " * 5000), "NPY header of 5000 bytes, expected at most 4096"),
+        (npy_claiming(b"(" * 4000), "damaged NPY header"),
+        (npy_claiming(b"-" * 4000 + b"1"), "damaged NPY header"),
+        (npy_claiming(b"{'descr': '<f4'}"), "expected the keys descr, fortran_order and shape"),
+        (npy_claiming(rb"{'descr': '\q', 'fortran_order': False, 'shape': (2, 2)}"), "got NPY type"),
+        (npy_claiming(b"{'descr': '<f4', 'fortran_order': 0, 'shape': (2, 2)}"), "fortran_order must be"),
+        (npy_claiming(b"{'descr': '<f4', 'fortran_order': False, 'shape': (-2, -2)}"), "shape must be a tuple"),
+        (npy_claiming(b"{'descr': '<f4', 'fortran_order': False, 'shape': (True, 2)}"), "shape must be a tuple"),
+        (npy_claiming(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1%s,)}" % (b"0" * 3900)), "shape must be"),
+        (npz(), "expected an array named 'train', or one array only; its arrays: none"),
+        (npz(False, FLOATS, FLOATS), "its arrays: 'arr_0', 'arr_1'"),
+        (npz(test=FLOATS), "its arrays: 'test'"),
+        (npz(train=FLOATS, test=FLOATS[:, 1:]), "test must have 5 features per row, got 4"),
+        (npz(train=FLOATS, test=FLOATS.astype("u1")), "both be uint8, float32 or float64, got float32 and uint8"),
+        (npz(train=FLOATS, train_labels=np.zeros(19, int)), "train_labels: has 19 labels for 20 rows"),
+        (npz(train=FLOATS, test=FLOATS, test_labels=np.zeros(21, int)), "test_labels: has 21 labels for 20 rows"),
+        (npz(train=FLOATS, train_labels=np.zeros(20)), "train_labels: must be a 1-D array of integers"),
+        (npz(train=FLOATS, test_labels=np.zeros(20, int)), "has test_labels and no test rows"),
+        (npz(train=np.array([[None]])), r"train: .*got NPY type '\|O'"),
+    ],
+)
+def test_refuses(content, message, tmp_path):
+    refuse(tmp_path, content, message)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (archive(npy(FLOATS) + b"\0"), "1 unexpected bytes follow"),
+        (archive(npy(FLOATS), file_size=10**6), "claims 1000000 bytes unpacked|unexpected bytes follow"),
+        (archive(npy(FLOATS), file_size=100), "truncated|damaged"),
+        (archive(npy(FLOATS), file_size=2**33 + 1), "claim 8589934593 bytes unpacked, expected at most 8589934592"),
+        (archive(npy(FLOATS), file_size=2**32, compress_size=2**32), "more than its packed bytes can hold"),
+        (archive(npy(FLOATS), flag_bits=1), "is encrypted"),
+        (archive(npy(FLOATS), CRC=1), "damaged or unreadable .*CRC"),
+        (archive(npy(FLOATS), zipfile.ZIP_BZIP2), "unsupported zip compression method 12"),
+        (archive(npy(FLOATS), zipfile.ZIP_LZMA), "unsupported zip compression method 14"),
+        (archive(npy(FLOATS), header_offset=7), "damaged or unreadable"),
+        (archive(b"no array"), "an NPY array starts with"),
+        (archive(idx(PIXELS)), "an NPY array starts with"),
+    ],
+)
+def test_refuses_archives_that_lie(content, message, tmp_path):
+    refuse(tmp_path, content, message)
+
+
+def test_a_lying_header_costs_no_memory(tmp_path):
+    lying = npy_claiming(b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000, 1000)}", bytes(1000))
+    zeros = bytes(64 << 20)
+    bomb = npy_claiming(b"{'descr': '<f8', 'fortran_order': False, 'shape': (2, 1)}", zeros)
+    contents = [lying, gzip.compress(lying), archive(lying), archive(lying, file_size=8 * 10**9)]
+    contents += [
+        gzip.compress(bomb, 1),
+        archive(bomb, zipfile.ZIP_DEFLATED),
+        gzip.compress(struct.pack(">HBB2I", 0, 8, 2, 2, 2) + zeros, 1),
+    ]
+    tracemalloc.start()
+    try:
+        for content in contents:
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            refuse(tmp_path, content, "truncated|unexpected bytes follow|more than its packed bytes can hold")
+            assert tracemalloc.get_traced_memory()[1] - before < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\n \n", "holds no numbers"),
+        (b"a,b\n", "holds no numbers"),
+        (b"1,2\n3\n", "line 2 has 1 fields, expected 2"),
+        (b"a,b\n1,2,3\n", "line 2 has 3 fields, expected 2"),
+        (b"1,two\n3,4\n", "line 1, field 2 is no number: b'two'"),
+        (b"a,b\nc,d\n", "line 2, field 1 is no number"),
+        (b"1,2\n3,\n", "line 2, field 2 is no number: b''"),
+        (b"1,1_0\n2,2\n", "field 2 is no number: b'1_0'"),
+        ("1,\u0663\n2,2\n".encode(), "field 2 is no number"),
+        (b"1;2\n3;4\n", "line 2, field 1 is no number"),
+        (b"1,2\n3,nan\n", "finite, got nan at row 1, column 1"),
+        (b"1,2\n3,1e999\n", "finite, got inf at row 1, column 1"),
+        (b"x,label\n1,2\n3,2.5\n", "the column label must hold integers"),
+        (b"\xff\xfe1\0", "holds no numbers"),
+        (b"1" * (1 << 22), "line 1 is longer than"),
+        (gzip.compress(b"1,2\n3,4\n")[:-4], "damaged or unreadable"),
+    ],
+)
+def test_refuses_tables(content, message, tmp_path):
+    refuse(tmp_path, content, message, "mine.csv")
+
+
+SMALL = np.array([[0.25, 0.5], [1, 2], [3, 4]], np.float32)
+SEEDS = {
+    "npy": npy(SMALL),
+    "npz": npz(False, SMALL),
+    "npz-deflated": npz(True, SMALL),
+    "idx": idx(SMALL, 0x0D),
+    "idx.gz": gzip.compress(idx(SMALL, 0x0D), mtime=0),
+    "csv": b"x,y\n0.25,0.5\n1,2\n3,4\n",
+    "csv.gz": gzip.compress(b"0.25,0.5\n1,2\n3,4\n", mtime=0),
+}
+# A table cut short can be a table: only what is packed, or says its length, must be refused.
+SEALED = [kind for kind in SEEDS if kind != "csv"]
+
+
+def survives(path, content):
+    """Whether the content was taken: it gives a Dataset, or a ValueError of one line that names the file."""
+    path.write_bytes(content)
+    message = None
+    try:
+        data = load_dataset(path)
+    except ValueError as error:
+        message = str(error)
+    if message is not None:
+        assert message.startswith(path.name)
+        assert "\n" not in message
+        return False
+    assert isinstance(data, Dataset)
+    assert np.isfinite(data.train).all()
+    return True
+
+
+@pytest.mark.parametrize("kind", SEALED)
+def test_every_truncation_is_refused(kind, tmp_path):
+    content = SEEDS[kind]
+    assert survives(tmp_path / "x.csv", content)
+    for length in range(len(content)):
+        assert not survives(tmp_path / "x.csv", content[:length]), length
+
+
+def test_a_truncated_table_is_survived(tmp_path):
+    for length in range(len(SEEDS["csv"])):
+        survives(tmp_path / "x.csv", SEEDS["csv"][:length])
+
+
+@pytest.mark.parametrize("kind", SEEDS)
+def test_every_flipped_bit_is_survived(kind, tmp_path):
+    content = SEEDS[kind]
+    for place in range(len(content)):
+        for bit in range(8):
+            survives(tmp_path / "x.csv", content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :])
+
+
+@given(
+    content=st.sampled_from(list(SEEDS.values())),
+    edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 4), st.binary(max_size=8)), min_size=1, max_size=4),
+    repack=st.booleans(),
+)
+@settings(deadline=None, max_examples=500, derandomize=True)
+def test_random_damage_is_survived(content, edits, repack, tmp_path_factory):
+    """Each edit replaces up to four bytes by up to eight; packed again, the damage gets past gzip's checksum."""
+    for place, removed, inserted in edits:
+        start = round(place * len(content))
+        content = content[:start] + inserted + content[start + removed :]
+    survives(tmp_path_factory.getbasetemp() / "damaged.csv", gzip.compress(content, 1) if repack else content)

@@ -1,0 +1,66 @@
+"""`check_data`: what may be trained on."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from minivae import errors as checks
+from minivae.errors import check_data
+
+
+@pytest.mark.parametrize("likelihood", [None, "gaussian", "bernoulli"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64, bool, np.int64, np.float16])
+def test_accepts(dtype, likelihood):
+    assert check_data("x", np.eye(3, 2).astype(dtype), features=2, likelihood=likelihood) is None
+
+
+def test_pixels_pass_the_bernoulli_check():
+    check_data("x", np.full((2, 3), 255, np.uint8), likelihood="bernoulli")
+
+
+@pytest.mark.parametrize(
+    ("array", "arguments", "message"),
+    [
+        ([[0.0]], {}, "x must be a NumPy array (rows, features), got list"),
+        (np.zeros(3), {}, "x must be 2-D (rows, features), got shape (3,)"),
+        (np.zeros((2, 3, 4)), {}, "got shape (2, 3, 4)"),
+        (np.zeros((0, 3)), {}, "x must have at least one row and one feature, got shape (0, 3)"),
+        (np.zeros((3, 0)), {}, "got shape (3, 0)"),
+        (np.zeros((2, 3), complex), {}, "x must hold real numbers, got dtype complex128"),
+        (np.zeros((2, 3), object), {}, "got dtype object"),
+        (np.zeros((2, 3), "U1"), {}, "got dtype <U1"),
+        (np.zeros((2, 3), "M8[s]"), {}, "got dtype datetime64[s]"),
+        (np.zeros((2, 3)), {"features": 4}, "x must have 4 features per row, got 3"),
+        (np.array([[0, 2]]), {"likelihood": "bernoulli"}, "got 2 at row 0, column 1: the largest is 2; divide"),
+        (np.array([[0, -1]]), {"likelihood": "bernoulli"}, "got -1 at row 0, column 1: use the Gaussian"),
+        (np.array([[0.5], [1.5], [255.0]]), {"likelihood": "bernoulli"}, "1.5 at row 1, column 0: the largest is 255"),
+    ],
+)
+def test_refuses(array, arguments, message):
+    with pytest.raises(ValueError, match=r"^x must") as caught:
+        check_data("x", array, **arguments)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [(0, 0), (3, 6), (4, 0), (9, 6)])
+@pytest.mark.parametrize("chunk", [1, 14, 15, 1 << 20])
+def test_names_the_first_value_that_is_not_finite(bad, place, chunk, monkeypatch):
+    """In every chunk, on both sides of a chunk's border, and whatever follows it."""
+    monkeypatch.setattr(checks, "CHUNK", chunk)
+    array = np.zeros((10, 7))
+    array[place] = array[9, 6] = bad
+    with pytest.raises(ValueError, match=f"got {bad} at row {place[0]}, column {place[1]}$"):
+        check_data("x", array)
+
+
+def test_memory_is_bounded():
+    array = np.zeros((50_000, 500), np.float32)
+    tracemalloc.start()
+    try:
+        check_data("x", array, likelihood="bernoulli")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < array.nbytes / 10
