@@ -9,8 +9,8 @@ from minivae import VAE, Adam, fit, load_dataset
 from minivae.kernels import CONTRACT, load_backend, naive, philox
 from minivae.kernels.backend import Backend
 from minivae.kernels.cuda import runtime
+from minivae.kernels.naive import posterior as cases
 from minivae.training.step import TrainingStep
-from tests.kernels import cases
 from tests.kernels.test_contract import in_float64, run_case
 
 

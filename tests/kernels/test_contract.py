@@ -9,8 +9,7 @@ import pytest
 from minivae import kernels
 from minivae.kernels import backend as registry
 from minivae.kernels import naive
-
-from . import cases
+from minivae.kernels.naive import posterior as cases
 
 HOST_BACKENDS = [name for name in kernels.available_backends() if kernels.load_backend(name).on_host]
 

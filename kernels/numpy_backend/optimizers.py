@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .numpy_tools import quiet, scratch
+from .tools import quiet, scratch
 
 
 @quiet

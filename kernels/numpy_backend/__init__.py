@@ -8,10 +8,10 @@ import math
 
 import numpy as np
 
-from . import philox
-from .numpy_importance import importance_gradient, importance_weights, log_sigma_backward, log_weights
-from .numpy_optimizers import adam_update, clip_norm, sgd_update
-from .numpy_tools import (
+from .. import philox
+from .importance import importance_gradient, importance_weights, log_sigma_backward, log_weights
+from .optimizers import adam_update, clip_norm, sgd_update
+from .tools import (
     activate,
     by_example,
     exp_minus_abs,

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-from .naive import SOFTPLUS_TAIL
+from ..naive import SOFTPLUS_TAIL
 
 _pool = threading.local()
 

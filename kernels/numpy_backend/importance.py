@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from .naive import LARGEST_LOG_RATIO
-from .numpy_tools import by_example, log_sigma_of, quiet, relative_slope, scratch
+from ..naive import LARGEST_LOG_RATIO
+from .tools import by_example, log_sigma_of, quiet, relative_slope, scratch
 
 
 @quiet

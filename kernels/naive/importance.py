@@ -17,7 +17,7 @@ Rules that hold for all of them:
 
 import math
 
-from . import philox
+from .. import philox
 
 ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid", "softplus")
 SCALES = ("softplus", "exp")
