@@ -3,9 +3,10 @@
 import importlib
 import importlib.util
 
-from . import naive
+from . import naive, numpy_backend
 
 # name: (module, what it needs, packages it imports). In order of preference: "auto" takes the first that is available.
+# The module has the functions of MEMORY; in its folder are the files of kernels, named as in `naive`.
 BACKENDS = {
     "cuda": ("cuda.backend", "an NVIDIA GPU with its driver, and numba-cuda: pip install 'minivae[cuda]'"),
     "cpu": ("cpu.backend", "Numba", "numba"),
@@ -14,18 +15,6 @@ BACKENDS = {
 
 # Modules with a function why_not(): what a backend misses that is no package, or None.
 PROBES = {"cuda": "cuda.probe", "cpu": "cpu.probe"}
-
-# The kernels: the public functions of the specification that are defined there.
-CONTRACT = tuple(
-    name
-    for name, value in vars(naive).items()
-    if callable(value) and not name.startswith("_") and value.__module__.startswith(naive.__name__)
-)
-
-# What a backend does with its arrays: zeros(shape, dtype); from_host(array) -> the backend's array; to_host(array) ->
-# a NumPy array, the same memory where the backend computes on the host; assign(destination, source) copies a NumPy
-# array or a number.
-MEMORY = ("zeros", "from_host", "to_host", "assign")
 
 
 def _why_not(name):
@@ -69,15 +58,28 @@ def load_backend(name):
     return Backend(name, module)
 
 
+class Memory:
+    """What a backend does with its arrays; here with those of NumPy.
+
+    zeros(shape, dtype); from_host(array) -> the backend's array; to_host(array) -> a NumPy array, the same memory where
+    the backend computes on the host; assign(destination, source) copies a NumPy array or a number.
+    """
+
+    zeros = staticmethod(numpy_backend.zeros)
+    from_host = staticmethod(numpy_backend.from_host)
+    to_host = staticmethod(numpy_backend.to_host)
+    assign = staticmethod(numpy_backend.assign)
+
+
 class Program:
     """A fixed sequence of kernel calls on fixed arrays: calling it makes them all again.
 
     `calls` lists them as (kernel name, arguments); printed, it shows them one a line with the arrays' shapes.
     """
 
-    def __init__(self, module, calls):
+    def __init__(self, kernels, calls):
         self.calls = tuple(calls)
-        self._bound = tuple((getattr(module, name), arguments) for name, arguments in self.calls)
+        self._bound = tuple((kernels[name], arguments) for name, arguments in self.calls)
 
     def __call__(self):
         for kernel, arguments in self._bound:
@@ -92,17 +94,20 @@ def _describe(argument):
     return repr(argument) if shape is None else "x".join(map(str, shape)) or "scalar"
 
 
-class Backend:
+class Backend(Memory, naive.Dense, naive.Posterior, naive.Likelihoods, naive.Importance, naive.Optimizers, naive.Data):
     """One model's access to the kernels: every function of CONTRACT and MEMORY as an attribute.
 
-    `record` turns a step into a `Program`. A backend module may offer `compile_program(calls)` to return something
-    better than a loop over the calls: a captured graph, or fused kernels.
+    A kernel is the function of its name in `module`, or else in the file of its family beside `module`; one that is in
+    neither says so when it is called. `record` turns a step into a `Program`. The module may offer
+    `compile_program(calls)` to return something better than a loop over the calls: a captured graph, or fused kernels.
     """
 
     def __init__(self, name, module):
         self.name = name
         self.module = module
-        for function in CONTRACT + MEMORY:
+        self._kernels = {kernel: _find(name, module, kernel) for kernel in CONTRACT}
+        vars(self).update(self._kernels)
+        for function in MEMORY:
             setattr(self, function, getattr(module, function))
 
     @property
@@ -114,9 +119,7 @@ class Backend:
         """Runs step(), which must only call kernels on arrays that stay where they are, and returns it as a Program."""
         calls = []
 
-        def recorder(name):
-            kernel = getattr(self.module, name)
-
+        def recorder(name, kernel):
             def call(*arguments):
                 kernel(*arguments)
                 calls.append((name, arguments))
@@ -124,14 +127,36 @@ class Backend:
             return call
 
         try:
-            for name in CONTRACT:
-                setattr(self, name, recorder(name))
+            vars(self).update({name: recorder(name, kernel) for name, kernel in self._kernels.items()})
             step()
         finally:
-            for name in CONTRACT:
-                setattr(self, name, getattr(self.module, name))
+            vars(self).update(self._kernels)
         compiler = getattr(self.module, "compile_program", None)
-        return compiler(calls) if compiler else Program(self.module, calls)
+        return compiler(calls) if compiler else Program(self._kernels, calls)
 
     def __repr__(self):
         return f"Backend({self.name!r})"
+
+
+def _methods(cls):
+    return tuple(name for name in vars(cls) if not name.startswith("_"))
+
+
+MEMORY = _methods(Memory)
+# The kernels, each with its family: the file of the specification, and of every backend, that it stands in.
+CONTRACT = {
+    kernel: family.__module__.rpartition(".")[2] for family in Backend.__bases__[1:] for kernel in _methods(family)
+}
+
+
+def _find(name, module, kernel):
+    """The backend's function for a kernel; where it has none, one that says so."""
+    file = f"{module.__package__}.{CONTRACT[kernel]}"
+    if not hasattr(module, kernel) and importlib.util.find_spec(file) is not None:
+        module = importlib.import_module(file)
+
+    def missing(*arguments):
+        path = file.partition(".")[2].replace(".", "/")
+        raise NotImplementedError(f"the {name} backend lacks {kernel}: expected in {path}.py")
+
+    return getattr(module, kernel, missing)

@@ -39,7 +39,7 @@ _lock = threading.RLock()
 def _digest():
     """A hash of everything that compiled code depends on besides the machine, which Numba puts into its keys."""
     here = pathlib.Path(__file__).parent
-    sources = sorted([*here.glob("*.py"), *here.parent.glob("*.py")])
+    sources = sorted([*here.glob("*.py"), *here.parent.glob("*.py"), *here.parent.glob("naive/*.py")])
     state = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
     for source in sources:
         state.update(source.name.encode() + source.read_bytes())

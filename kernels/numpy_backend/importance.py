@@ -1,4 +1,4 @@
-"""Importance weights and the way of their gradient to z, in NumPy. The functions are stated in `naive.py`."""
+"""Importance weights and the way of their gradient to z, in NumPy. Stated in `naive/importance.py`."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Optimizer steps and gradient clipping, in NumPy. The functions are stated in `naive.py`."""
+"""Optimizer steps and gradient clipping, in NumPy. The functions are stated in `naive/optimizers.py`."""
 
 import math
 

@@ -26,7 +26,7 @@ UNITS = {
     "buffers used again": "roundings",
     "backward called twice": "roundings",
     "against the textbook": "roundings",
-    "against naive loops": "roundings",
+    "against naive loops": "of the error allowed",
     "samples against q": "standard errors",
     "KL against Monte Carlo": "standard errors",
     "encode, elbo and own noise": "standard errors",

@@ -1,0 +1,38 @@
+"""What the files of the specification share: scalar functions, and what inputs with error bounds are made of."""
+
+import math
+
+import numpy as np
+
+ELEMENTARY = 8  # roundings that an elementary function may be off by
+
+
+def sigmoid(a):
+    return 1.0 / (1.0 + math.exp(-a)) if a >= 0 else math.exp(a) / (1.0 + math.exp(a))
+
+
+def softplus(a):
+    return max(a, 0.0) + math.log1p(math.exp(-abs(a)))
+
+
+def exp(a):
+    return math.exp(a) if a < 709.0 else math.inf
+
+
+def eps(dtype):
+    return np.finfo(dtype).eps
+
+
+def matrix(rng, shape, dtype, scale=1.0):
+    """Normal numbers."""
+    return (scale * rng.standard_normal(shape)).astype(dtype)
+
+
+def output(shape, dtype):
+    """Filled with NaN, so that an element the kernel forgets is seen."""
+    return np.full(shape, np.nan, dtype)
+
+
+def true_sigma(rho, scale):
+    rho = rho.astype(np.float64)
+    return np.logaddexp(0, rho) if scale == "softplus" else np.exp(rho)
