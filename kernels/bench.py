@@ -13,11 +13,12 @@ import os
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import numpy as np
 
+from . import naive
 from .backend import available_backends, load_backend
+from .cases import Case
 
 # What is multiplied in a step of 784-400-20-400-784 at batch 128, and a large square: (name, m, n, k, form).
 PRODUCTS = (
@@ -64,56 +65,25 @@ def _product(backend, m, n, k, form, dtype):
     return run, check
 
 
-# name: (call of a backend on `_arrays`, what it writes): the kernels that are passes over arrays, at the step's sizes.
-PASSES = {
-    "standard normals": (lambda b, a: b.standard_normal(1, 2, a.clock, a.noise), ["noise"]),
-    "Bernoulli nll and gradient": (
-        lambda b, a: b.bernoulli_nll(a.x, a.logits, a.weight, a.nll, a.dlogits),
-        ["dlogits", "nll"],
-    ),
-    "Adam": (
-        lambda b, a: b.adam_update(a.p, a.g, a.first, a.second, a.rates, a.clock, 0.9, 0.999, 1e-8, 0.0),
-        ["p", "first", "second"],
-    ),
-    "gather, bytes to floats": (lambda b, a: b.gather(a.data, a.order, a.clock, 128, "grey", 0, a.pixels), ["pixels"]),
-}
-
-
-def _arrays(real):
-    """The same numbers in any dtype."""
-    rng = np.random.default_rng(0)
-
-    def normals(*shape):
-        return rng.standard_normal(shape, np.float32).astype(real)
-
-    return SimpleNamespace(
-        clock=np.zeros(1, np.int64), rates=np.full(1, 1e-3), noise=np.empty(1 << 20, real),
-        x=rng.random((128, 784), np.float32).astype(real), logits=normals(128, 784), dlogits=np.empty((128, 784), real),
-        weight=np.full(128, 1 / 128, real), nll=np.empty(128, real),
-        p=normals(652_000), g=normals(652_000), first=normals(652_000), second=normals(652_000) ** 2,
-        data=rng.integers(0, 256, (1000, 784)).astype(np.uint8), order=rng.permutation(1000),
-        pixels=np.empty((128, 784), real),
-    )  # fmt: skip
-
-
 def _passes(backend):
-    """name: (function, elements) for each of PASSES in float32, after a comparison with NumPy in float64.
+    """name: (function, elements) of kernels that are passes over arrays, at the step's sizes in float32.
 
-    The normals are compared bit for bit in float32: other dtypes use other bits.
+    Each is first compared with NumPy in float64.
     """
-    loaded, reference = load_backend(backend), load_backend("numpy")
-    arrays, single, double = _arrays(np.float32), _arrays(np.float32), _arrays(np.float64)
-    passes = {}
-    for name, (call, written) in PASSES.items():
-        expected = single if name == "standard normals" else double
-        program = loaded.record(lambda call=call: call(loaded, arrays))
-        call(reference, expected)
-        for output in written:
-            got, exact = getattr(arrays, output), getattr(expected, output)
-            bound = 0 if got.dtype == exact.dtype else 1e-5 * np.abs(exact).max()
-            if not (np.abs(got - exact) <= bound).all():
-                raise RuntimeError(f"{backend}: {name} is wrong in {output}")
-        passes[name] = (program, getattr(arrays, written[0]).size)
+    loaded, reference, rng = load_backend(backend), load_backend("numpy"), np.random.default_rng(0)
+    passes, results = {}, {}
+    for name, kernel, arguments, bounds in (
+        ("standard normals", "standard_normal", *naive.standard_normal_case("float32", 1, 2, 0, (1 << 20,))),
+        ("Bernoulli nll and gradient", "bernoulli_nll", *naive.bernoulli_nll_case("float32", rng, 128, 784, 1)),
+        ("Adam", "adam_update", *naive.adam_update_case("float32", rng, 652_000)),
+        ("gather, bytes to floats", "gather", *naive.gather_case("float32", rng, "uint8", 1000, 784, 128, 0, "grey")),
+    ):
+        case = Case(kernel, arguments, bounds, reference)
+        program = loaded.record(lambda case=case: results.update(case.run(getattr(loaded, case.kernel))))
+        share, text = case.judge(results)
+        if not share <= 1:
+            raise RuntimeError(f"{backend}: {name} is wrong in {text}")
+        passes[name] = (program, max(results[written].size for written in bounds))
     if backend == "numpy":
         generator, noise = np.random.default_rng(0), np.empty(1 << 20, np.float32)
         passes["standard normals, NumPy's Generator"] = (

@@ -12,7 +12,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from minivae.kernels import Backend, numpy_backend
+from minivae.kernels import Backend, load_backend, numpy_backend
+
+RIGHT = load_backend("numpy")
 
 
 def _softplus(rho):
@@ -25,13 +27,13 @@ def _sigmoid(rho):
 
 def _sample_exp(mu, rho, noise, scale, sigma, z):
     """sigma stays softplus(rho), which KL reads; z is drawn with exp(sigma)."""
-    numpy_backend.reparameterize_forward(mu, rho, noise, scale, sigma, z)
+    RIGHT.reparameterize_forward(mu, rho, noise, scale, sigma, z)
     z[...] = mu + np.exp(sigma) * noise
 
 
 def _sample_exp_backward(rho, sigma, noise, dz, scale, dmu, drho):
     """dsigma'/drho = exp(softplus(rho)) sigmoid(rho): exp(softplus(rho)) times the right one."""
-    numpy_backend.reparameterize_backward(rho, sigma, noise, dz, scale, dmu, drho)
+    RIGHT.reparameterize_backward(rho, sigma, noise, dz, scale, dmu, drho)
     drho *= np.exp(_softplus(rho))
 
 
@@ -56,28 +58,28 @@ def _no_kl_backward(mu, rho, sigma, weight, scale, dmu, drho):
 
 
 def _nll_only(nll, kl, beta, totals, clock):
-    numpy_backend.accumulate(nll, kl, 0.0, totals, clock)
+    RIGHT.accumulate(nll, kl, 0.0, totals, clock)
 
 
 def _negated_nll(x, mean, log_sigma, weight, nll, dmean, dlog_sigma):
-    numpy_backend.gaussian_nll(x, mean, log_sigma, weight, nll, dmean, dlog_sigma)
+    RIGHT.gaussian_nll(x, mean, log_sigma, weight, nll, dmean, dlog_sigma)
     for array in (nll, dmean):
         if array is not None:
             np.negative(array, out=array)
 
 
 def _negated_kl(mu, rho, sigma, scale, kl):
-    numpy_backend.gaussian_kl_forward(mu, rho, sigma, scale, kl)
+    RIGHT.gaussian_kl_forward(mu, rho, sigma, scale, kl)
     np.negative(kl, out=kl)
 
 
 def _negated_kl_backward(mu, rho, sigma, weight, scale, dmu, drho):
-    numpy_backend.gaussian_kl_backward(mu, rho, sigma, -weight, scale, dmu, drho)
+    RIGHT.gaussian_kl_backward(mu, rho, sigma, -weight, scale, dmu, drho)
 
 
 def _log_density(x, mean, log_sigma, weight, nll, dmean, dlog_sigma):
     """The value of the loss as it should be, the gradient with the other sign."""
-    numpy_backend.gaussian_nll(x, mean, log_sigma, weight, nll, dmean, dlog_sigma)
+    RIGHT.gaussian_nll(x, mean, log_sigma, weight, nll, dmean, dlog_sigma)
     if dmean is not None:
         np.negative(dmean, out=dmean)
 

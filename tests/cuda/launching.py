@@ -8,9 +8,10 @@ import numpy as np
 
 from minivae import VAE, Adam, kernels
 from minivae.kernels import Backend
+from minivae.kernels.cases import cases_of
 from minivae.kernels.cuda import constants, runtime
 from minivae.kernels.cuda.dense import backward_kernel, forward_kernel
-from minivae.kernels.naive import posterior as cases
+from minivae.kernels.naive import dense
 from minivae.training.step import TrainingStep
 
 from . import offline
@@ -23,16 +24,12 @@ DENSE = "dense_forward", "dense_backward"
 ALIGNED_SHAPES = (4, 8, 4), (20, 100, 40), (132, 68, 136)
 
 
-def cases_of(kernel, dtype):
-    return getattr(cases, kernel)(dtype, np.random.default_rng(CONTRACT.index(kernel)))
-
-
 @contextlib.contextmanager
 def aligned_shapes(shapes=ALIGNED_SHAPES, activations=("relu", "softplus")):
     """Within this context the cases of the dense kernels have these shapes, and few activations: how rows move and what
     is done to their elements are independent, and the other shapes go through all activations.
     """
-    with mock.patch.multiple(cases, dense_shapes=lambda rng: iter(shapes), ACTIVATIONS=activations):
+    with mock.patch.multiple(dense, _shapes=lambda rng: iter(shapes), ACTIVATIONS=activations):
         yield
 
 
@@ -95,15 +92,15 @@ def catalogue():
 
     def launch_all(kernels, dtype, tile=""):
         for kernel in kernels:
-            for arguments, _ in cases_of(kernel, dtype):
+            for case in cases_of(kernel, dtype):
                 with runtime.use(HostRuntime(functools.partial(note, f"{dtype}{tile}"))):
-                    getattr(backend, kernel)(*arguments)
+                    getattr(backend, kernel)(*case.arguments.values())
 
     def note(what, launch):
         key = launch.kernel, offline.signature(launch.arguments)
         found.setdefault(key, f"{launch.kernel.py_func.__name__} {what}")
 
-    with mock.patch.object(cases, "activated", lambda x, weight, bias, activation: x @ weight):
+    with mock.patch.object(dense, "_activated", lambda x, weight, bias, activation: x @ weight):
         for dtype in DTYPES:
             launch_all(CONTRACT, dtype)
             with aligned_shapes():

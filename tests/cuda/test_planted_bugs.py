@@ -17,7 +17,7 @@ from minivae.kernels.cuda import access, data, launches, optimizers, scalars, to
 from minivae.kernels.cuda import dense as products  # noqa: E402
 
 from . import build, launching, machine_code, offline  # noqa: E402
-from .comparing import Comparison  # noqa: E402
+from .comparing import check  # noqa: E402
 from .executors import PtxError, PtxExecutor  # noqa: E402
 from .simulator import Simulator, SimulatorError  # noqa: E402
 
@@ -86,8 +86,7 @@ def plant(monkeypatch, module, old, new):
 def caught(kernel, executor, folder):
     """Runs one case of the kernel in every order; the errors that were seen."""
     with launching.aligned_shapes(((20, 68, 8),)):
-        arguments, bounds = next(iter(launching.cases_of(kernel, "float32")))
-    comparison = Comparison(kernel, arguments, bounds)
+        case = next(launching.cases_of(kernel, "float32"))
     if executor == "simulator":
         executors = [Simulator(order) for order in ("up", "down", 3)]
     else:
@@ -96,7 +95,7 @@ def caught(kernel, executor, folder):
     errors = []
     for execute in executors:
         try:
-            comparison.check(execute, "planted")
+            check(case, execute, "planted")
         except CAUGHT as error:
             errors.append(error)
     return errors

@@ -13,7 +13,7 @@ from minivae.kernels import load_backend, philox  # noqa: E402
 from minivae.kernels.cuda import runtime  # noqa: E402
 
 from . import launching  # noqa: E402
-from .comparing import Comparison  # noqa: E402
+from .comparing import check  # noqa: E402
 from .executors import PtxExecutor  # noqa: E402
 from .host import HostRuntime, cuda_backend  # noqa: E402
 
@@ -28,10 +28,9 @@ def execute(builds):
 
 def check_cases(execute, kernel, dtype, proven, runs=RUNS):
     execute.ran.clear()
-    for number, (arguments, bounds) in enumerate(launching.cases_of(kernel, dtype)):
-        comparison = Comparison(kernel, arguments, bounds)
+    for number, case in enumerate(launching.cases_of(kernel, dtype)):
         for execute.backwards, execute.nudge in runs:
-            comparison.check(execute, f"{kernel} {dtype}, case {number}, backwards {execute.backwards}")
+            check(case, execute, f"{kernel} {dtype}, case {number}, backwards {execute.backwards}")
     proven("executed", execute.ran)
 
 
