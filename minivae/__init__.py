@@ -1,5 +1,6 @@
 """minivae: a variational autoencoder from scratch, every gradient written by hand and checked."""
 
+from . import optim
 from .datasets import load_dataset
 from .errors import TrainingDiverged
 from .evaluation.held_out import Evaluation, Evaluator
@@ -9,7 +10,7 @@ from .gradcheck import assert_gradients, check_gradients
 from .kernels import available_backends
 from .layers import Dense
 from .losses import Bernoulli, Gaussian, GaussianKL
-from .optim import SGD, Adam, AdamW
+from .optim import *  # noqa: F403
 from .reparam import Reparameterize
 from .schedules import Constant, Cosine, StepDecay
 from .training.fit import fit
@@ -19,10 +20,7 @@ from .vae import VAE, Terms
 __version__ = "0.1.0"
 
 __all__ = [
-    "SGD",
     "VAE",
-    "Adam",
-    "AdamW",
     "Bernoulli",
     "Constant",
     "Cosine",
@@ -45,3 +43,4 @@ __all__ = [
     "importance_estimate",
     "load_dataset",
 ]
+__all__ += optim.__all__

@@ -9,6 +9,8 @@ import numpy as np
 from .errors import expect, expect_fraction, expect_positive
 from .schedules import Constant
 
+__all__ = ["SGD", "Adam", "AdamW"]
+
 
 class Optimizer:
     """What all optimizers share: the learning rate, the clock, clipping, and buffers that belong to one model.
@@ -67,6 +69,18 @@ class Optimizer:
         self._apply(model.store.flat, model.store.flat_gradients)
         self._backend.tick(self.clock)
 
+    def _apply(self, parameters, gradients):
+        raise NotImplementedError
+
+    @staticmethod
+    def textbook(state, parameter, gradient, t, rate, options):
+        """The parameter after step t = 1, 2, ... by the formula of the source, for `minivae gradcheck`.
+
+        All in float64 NumPy, sharing no code with the kernels. `state` is a dict that keeps the moments, `options` has
+        arguments of the constructor; clipping is done already.
+        """
+        raise NotImplementedError("an optimizer states its update as `textbook`")
+
 
 class SGD(Optimizer):
     """velocity = momentum * velocity + g; parameter -= rate * velocity, or with Nesterov's rate * (g + momentum *
@@ -86,6 +100,12 @@ class SGD(Optimizer):
     def _apply(self, parameters, gradients):
         velocity = self.state.get("velocity")
         self._backend.sgd_update(parameters, gradients, velocity, self._rates, self.clock, self.momentum, self.nesterov)
+
+    @staticmethod
+    def textbook(state, parameter, gradient, t, rate, options):
+        momentum = options.get("momentum", 0.0)
+        velocity = state["velocity"] = momentum * state.get("velocity", 0.0) + gradient
+        return parameter - rate * (gradient + momentum * velocity if options.get("nesterov") else velocity)
 
 
 class Adam(Optimizer):
@@ -119,6 +139,13 @@ class Adam(Optimizer):
             self.weight_decay,
         )
 
+    @staticmethod
+    def textbook(state, parameter, gradient, t, rate, options):
+        beta1, beta2, eps = options.get("beta1", 0.9), options.get("beta2", 0.999), options.get("eps", 1e-8)
+        first = state["first"] = beta1 * state.get("first", 0.0) + (1.0 - beta1) * gradient
+        second = state["second"] = beta2 * state.get("second", 0.0) + (1.0 - beta2) * gradient**2
+        return parameter - rate * first / (1.0 - beta1**t) / (np.sqrt(second / (1.0 - beta2**t)) + eps)
+
 
 class AdamW(Adam):
     """Adam with decoupled weight decay: parameter -= rate * weight_decay * parameter besides Adam's step, biases
@@ -131,3 +158,16 @@ class AdamW(Adam):
         super().__init__(learning_rate, beta1, beta2, eps, clip_norm)
         expect(0 <= weight_decay < float("inf"), "weight_decay", weight_decay, "a finite number, 0 or more")
         self.weight_decay = weight_decay
+
+    @staticmethod
+    def textbook(state, parameter, gradient, t, rate, options):
+        decay = rate * options.get("weight_decay", 1e-2) * parameter
+        return Adam.textbook(state, parameter, gradient, t, rate, options) - decay
+
+
+# Every optimizer by the name that the command line gives it.
+OPTIMIZERS = {
+    name.lower(): value
+    for name, value in vars().items()
+    if isinstance(value, type) and issubclass(value, Optimizer) and value is not Optimizer
+}

@@ -49,7 +49,7 @@ def minivae_parts(backend_name="numpy"):
     """The parts as minivae ships them."""
     import minivae as mv
 
-    optimizers = {"SGD": mv.SGD, "Adam": mv.Adam, "AdamW": mv.AdamW}
+    optimizers = {optimizer.__name__: optimizer for optimizer in mv.optim.OPTIMIZERS.values()}
     return Parts(mv.Dense, mv.Reparameterize, mv.GaussianKL, mv.Bernoulli, mv.Gaussian, mv.VAE, optimizers,
                  backend_name)  # fmt: skip
 

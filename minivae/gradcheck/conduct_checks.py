@@ -6,12 +6,13 @@ from functools import partial
 
 import numpy as np
 
+from ..optim import OPTIMIZERS
 from .catalog import Check, Outcome, agreement, subjects
-from .reference import optimizer_step, reference_loss
+from .reference import reference_loss
 
 STEPS = 7
 # Gradients span ten orders of magnitude: eps inside or outside the root, and its size, then matter.
-OPTIMIZERS = {
+TRIALS = {
     "SGD": ("SGD", {"learning_rate": 0.1}),
     "SGD momentum": ("SGD", {"learning_rate": 0.1, "momentum": 0.9}),
     "SGD Nesterov": ("SGD", {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True}),
@@ -21,6 +22,11 @@ OPTIMIZERS = {
     "Adam, other constants": ("Adam", {"learning_rate": 0.01, "beta1": 0.7, "beta2": 0.8, "eps": 1e-4}),
     "AdamW": ("AdamW", {"learning_rate": 0.01, "weight_decay": 0.1}),
 }
+TRIALS |= {
+    optimizer.__name__: (optimizer.__name__, {"learning_rate": lambda step: 0.01 / (1 + step), "clip_norm": 0.5})
+    for optimizer in OPTIMIZERS.values()
+    if optimizer.__name__ not in TRIALS
+}
 
 
 def _tiny(parts, dtype):
@@ -29,7 +35,7 @@ def _tiny(parts, dtype):
 
 def _trajectory(title, parts, dtype):
     """Parameters after each of a few steps against the textbook recursion in float64."""
-    kind, options = OPTIMIZERS[title]
+    kind, options = TRIALS[title]
     model, optimizer = _tiny(parts, dtype), parts.optimizers[kind](**options)
     rng = np.random.default_rng(list(title.encode()))
     parameter = np.concatenate([p.ravel() for p in model.parameters.values()]).astype(np.float64)
@@ -42,7 +48,12 @@ def _trajectory(title, parts, dtype):
             g[...] = gradient[start : start + g.size].reshape(g.shape)
             start += g.size
         optimizer.update(model)
-        parameter = optimizer_step(kind, state, parameter, gradient.astype(np.float64), t, options)
+        gradient = gradient.astype(np.float64)
+        norm, limit = np.linalg.norm(gradient), options.get("clip_norm")
+        if limit is not None and norm > limit:
+            gradient *= limit / norm
+        rate = options["learning_rate"](t - 1) if callable(options["learning_rate"]) else options["learning_rate"]
+        parameter = OPTIMIZERS[kind.lower()].textbook(state, parameter, gradient, t, rate, options)
         got = np.concatenate([p.ravel() for p in model.parameters.values()])
         pairs.append((f"parameters after step {t}", got, parameter))
     return agreement(title, pairs, dtype)
@@ -118,7 +129,7 @@ def _repeated(parts, dtype):
 
 def conduct_checks():
     """The checks of behaviour."""
-    checks = [Check("optimizers", title, "against the textbook", partial(_trajectory, title)) for title in OPTIMIZERS]
+    checks = [Check("optimizers", title, "against the textbook", partial(_trajectory, title)) for title in TRIALS]
     for name, make in subjects()["model"]:
         checks.append(Check("model", name, "buffers used again", partial(_reuse, make, name)))
     checks.append(Check("model", "VAE methods", "encode, elbo and own noise", _public))

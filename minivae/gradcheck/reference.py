@@ -93,27 +93,3 @@ def reference_loss(model, x, noise):
         bound = -float(np.mean(np.logaddexp.reduce(log_weight, axis=1) - np.log(log_weight.shape[1])))
     nll, kl = float(np.mean(nll)), float(np.mean(np.sum(kl, axis=1)))
     return nll + model.config["beta"] * kl if bound is None else bound, nll, kl
-
-
-def optimizer_step(kind, state, parameter, gradient, t, options):
-    """One step of the textbook update, float64; `state` is a dict that keeps the moments. Returns the parameter.
-
-    Momentum: Sutskever et al., ICML 2013. Adam: Kingma and Ba, arXiv:1412.6980, algorithm 1. AdamW: Loshchilov and
-    Hutter, arXiv:1711.05101, algorithm 2.
-    """
-    rate = options["learning_rate"]
-    rate = rate(t - 1) if callable(rate) else rate
-    limit = options.get("clip_norm")
-    norm = np.sqrt(np.sum(gradient**2))
-    if limit is not None and norm > limit:
-        gradient = gradient * (limit / norm)
-    if kind == "SGD":
-        momentum = options.get("momentum", 0.0)
-        velocity = state["velocity"] = momentum * state.get("velocity", 0.0) + gradient
-        return parameter - rate * (gradient + momentum * velocity if options.get("nesterov") else velocity)
-    beta1, beta2, eps = options.get("beta1", 0.9), options.get("beta2", 0.999), options.get("eps", 1e-8)
-    first = state["first"] = beta1 * state.get("first", 0.0) + (1.0 - beta1) * gradient
-    second = state["second"] = beta2 * state.get("second", 0.0) + (1.0 - beta2) * gradient**2
-    step = first / (1.0 - beta1**t) / (np.sqrt(second / (1.0 - beta2**t)) + eps)
-    decay = options.get("weight_decay", 0.01) if kind == "AdamW" else 0.0
-    return parameter - rate * (step + decay * parameter)

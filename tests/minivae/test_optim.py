@@ -71,7 +71,7 @@ def test_adam_with_changing_gradients(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("optimizer", [mv.SGD, mv.Adam, mv.AdamW])
+@pytest.mark.parametrize("optimizer", mv.optim.OPTIMIZERS.values())
 def test_clipping_scales_the_whole_gradient(optimizer, backend):
     model = model_with(0.0, (3.0, 4.0), backend)
     clipped = optimizer(0.1, clip_norm=1.0)
@@ -168,3 +168,10 @@ def test_no_moment_stays_subnormal(optimizer, backend):
     for _ in range(10):
         optimizer.update(model)
     assert np.isnan(first).sum() == 2, "a moment that is not a number stays one"
+
+
+def test_optimizers_are_found_by_their_definitions():
+    assert {"sgd": mv.SGD, "adam": mv.Adam, "adamw": mv.AdamW}.items() <= mv.optim.OPTIMIZERS.items()
+    for cls in mv.optim.OPTIMIZERS.values():
+        assert getattr(mv, cls.__name__, None) is cls, f"minivae/optim.py: __all__ lacks {cls.__name__}"
+        assert "textbook" in vars(cls), f"minivae/optim.py: {cls.__name__} has no textbook"
