@@ -1,8 +1,8 @@
 """The arithmetic, once for each kind of machine. Imported as `minivae.kernels`.
 
-A backend is a module with one function for each kernel of the contract, stated in `naive.py`, and with the functions of
-MEMORY for its arrays. This package knows nothing of layers or models; `minivae` reaches arithmetic only through a
-`Backend`.
+The kernels are stated in `naive`, as loops. A backend has a function of the same name and arguments for each, in a file
+of the same name, and the functions of MEMORY for its arrays. This package knows nothing of layers or models; `minivae`
+reaches arithmetic only through a `Backend`.
 """
 
 from .backend import BACKENDS, CONTRACT, MEMORY, Backend, Program, available_backends, load_backend

@@ -52,10 +52,9 @@ def load_backend(name):
     if name not in BACKENDS:
         raise ValueError(f"backend: got {name!r}, expected 'auto' or one of {', '.join(map(repr, BACKENDS))}")
     try:
-        module = _load(name)
+        return Backend(name, _load(name))
     except ImportError as error:
         raise ValueError(f"backend {name!r} cannot run here: {error}; it needs {BACKENDS[name][1]}") from error
-    return Backend(name, module)
 
 
 class Memory:
@@ -99,7 +98,8 @@ class Backend(Memory, naive.Dense, naive.Posterior, naive.Likelihoods, naive.Imp
 
     A kernel is the function of its name in `module`, or else in the file of its family beside `module`; one that is in
     neither says so when it is called. `record` turns a step into a `Program`. The module may offer
-    `compile_program(calls)` to return something better than a loop over the calls: a captured graph, or fused kernels.
+    `compile_program(calls, kernels)`, with the backend's function for each name, to return something better than a loop
+    over the calls: a captured graph, or fused kernels.
     """
 
     def __init__(self, name, module):
@@ -132,7 +132,7 @@ class Backend(Memory, naive.Dense, naive.Posterior, naive.Likelihoods, naive.Imp
         finally:
             vars(self).update(self._kernels)
         compiler = getattr(self.module, "compile_program", None)
-        return compiler(calls) if compiler else Program(self._kernels, calls)
+        return compiler(calls, self._kernels) if compiler else Program(self._kernels, calls)
 
     def __repr__(self):
         return f"Backend({self.name!r})"

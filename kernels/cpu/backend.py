@@ -5,6 +5,6 @@ from .contract import PLANNERS
 from .program import CompiledProgram
 
 
-def compile_program(calls):
+def compile_program(calls, kernels):
     """Recorded calls as a program that runs in one call from Python."""
     return CompiledProgram(calls, PLANNERS)

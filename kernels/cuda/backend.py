@@ -100,5 +100,5 @@ def tick(clock):
     launches.tick(clock)
 
 
-def compile_program(calls):
+def compile_program(calls, kernels):
     return program.CudaProgram(calls)

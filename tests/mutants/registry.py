@@ -2,7 +2,7 @@
 
 A mutant is a kernel that is changed, or a class that is exchanged, and nothing else. Its docstring says what is wrong
 and, after "Seen:", where such a bug was found. `after`, `before` and `instead` hand the kernel's arguments over by the
-names that `kernels/naive.py` gives them.
+names that `kernels/naive` gives them.
 """
 
 import inspect
