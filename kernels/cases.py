@@ -80,10 +80,9 @@ def _copied(arguments):
     for name, a in arguments.items():
         if not isinstance(a, np.ndarray):
             copies[name] = a
-        elif a.flags.c_contiguous:
-            copies[name] = a.copy()
+        elif isinstance(a.base, np.ndarray) and not a.flags.c_contiguous:
+            base, first = a.base, (a.ctypes.data - a.base.ctypes.data) // a.itemsize
+            copies[name] = bases.setdefault(id(base), base.copy())[:, first : first + a.shape[1]]
         else:
-            base = bases.setdefault(id(a.base), a.base.copy())
-            first = (a.ctypes.data - a.base.ctypes.data) // a.itemsize
-            copies[name] = base[:, first : first + a.shape[1]]
+            copies[name] = a.copy()
     return copies

@@ -79,7 +79,7 @@ def bernoulli_nll_case(dtype, rng, *size, far=90.0):
     bounds = {}
     if nll is not None:
         bounds["nll"] = eps(dtype) * (x.shape[1] + ELEMENTARY) * (terms + 1)
-    if dlogits is not None:
+    if weight is not None:
         bounds["dlogits"] = eps(dtype) * ELEMENTARY * weight[:, None] * np.ones_like(logits)
     return [x, logits, weight, nll, dlogits], bounds
 
@@ -102,7 +102,7 @@ def gaussian_nll_cases(dtype, rng):
         if nll is not None:
             bounds["nll"] = eps(dtype) * (features + ELEMENTARY) * (squares + 2 * features)
         dlog_sigma = None
-        if dmean is not None:
+        if weight is not None:
             bounds["dmean"] = eps(dtype) * ELEMENTARY * weight[:, None] * precision * (difference + 1)
             if number % 2:
                 dlog_sigma = output(1, dtype)

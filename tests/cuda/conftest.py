@@ -4,8 +4,8 @@ import pytest
 
 # Each counts what was proven of a kernel: specialisations, and for machine code two architectures of each.
 PROPERTIES = {
-    "simulated": "the source agrees with kernels/naive in a simulator, in three thread orders, without a divergent barrier",
-    "executed": "the compiled code, run on the CPU, agrees with kernels/naive in two orders of threads and blocks, inside "
+    "simulated": "the source agrees with naive in a simulator, in three thread orders, without a divergent barrier",
+    "executed": "the compiled code, run on the CPU, agrees with naive in two orders of threads and blocks, inside "
     "its arrays, with hardware approximations off by 2 ulps either way",
     "trained": "models trained with it for three epochs end where numpy does; fused and eager with the same bits",
     "bits": "a million results have the bits of every other backend",
