@@ -6,19 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minivae import VAE, Adam, fit, load_dataset
-from minivae.kernels import CONTRACT, load_backend, naive, philox
-from minivae.kernels.backend import Backend
+from minivae.kernels import CONTRACT, load_backend, philox
 from minivae.kernels.cuda import runtime
 from minivae.training.step import TrainingStep
+from tests.cuda.comparing import Comparison
+from tests.cuda.host import cuda_backend as cuda
 from tests.kernels import cases
-from tests.kernels.test_contract import in_float64, run_case
-
-
-def cuda():
-    """The backend, on whatever runtime is in use."""
-    from minivae.kernels.cuda import backend
-
-    return Backend("cuda", backend)
 
 
 @dataclass(frozen=True)
@@ -86,35 +79,13 @@ def run(sizes):
     return checks
 
 
-def on_device(argument):
-    if not isinstance(argument, np.ndarray):
-        return argument
-    device = runtime.current()
-    if argument.ndim == 2 and not argument.flags.c_contiguous:
-        wide = np.zeros((argument.shape[0], 2 * argument.shape[1]), argument.dtype)
-        wide[:, : argument.shape[1]] = argument
-        return device.from_host(wide)[:, : argument.shape[1]]
-    return device.from_host(argument)
-
-
 def kernel_agrees(kernel, dtype):
     """Every case of the contract tests; the detail is the largest error in units of the bound."""
-    backend, worst, number = cuda(), 0.0, 0
-    for number, (arguments, bounds) in enumerate(getattr(cases, kernel)(dtype, np.random.default_rng(0)), 1):
-        exact = run_case(getattr(naive, kernel), [in_float64(argument) for argument in arguments])
-        placed = [on_device(argument) for argument in arguments]
-        getattr(backend, kernel)(*placed)
-        for index, bound in bounds.items():
-            got = runtime.current().to_host(placed[index])
-            finite = np.isfinite(exact[index])
-            if not np.array_equal(finite, np.isfinite(got)):
-                return False, f"case {number}, argument {index}: infinite where the specification is not"
-            error = np.abs(np.where(finite, got, 0) - np.where(finite, exact[index], 0))
-            room = bound + (np.finfo(dtype).tiny if got.dtype.kind == "f" else 0)
-            if (error > room).any():
-                return False, f"case {number}, argument {index}: off by {error.max():.3g}"
-            worst = max(worst, float(np.max(error / np.maximum(room, 1e-300))))
-    return True, f"{number} cases, at most {100 * worst:.0f} % of the bound"
+    errors = [
+        Comparison(kernel, arguments, bounds).check(runtime.current(), f"case {number}")
+        for number, (arguments, bounds) in enumerate(getattr(cases, kernel)(dtype, np.random.default_rng(0)), 1)
+    ]
+    return True, f"{len(errors)} cases, at most {100 * max(errors):.0f} % of the bound"
 
 
 def noise_bits(count):

@@ -10,7 +10,7 @@ from . import extra
 extra.require("numba_cuda", "greenlet")
 
 from minivae.kernels import CONTRACT, MEMORY, load_backend, naive  # noqa: E402
-from minivae.kernels.cuda import runtime  # noqa: E402
+from minivae.kernels.cuda import program, runtime  # noqa: E402
 
 from . import launching  # noqa: E402
 from .comparing import Comparison  # noqa: E402
@@ -28,11 +28,39 @@ def picked(kernel, dtype):
         return list(launching.cases_of(kernel, dtype))
 
 
+def parameters(kernel):
+    """The names of a kernel's arguments in the contract, in order."""
+    return inspect.signature(getattr(naive, kernel)).parameters.keys()
+
+
+def call(kernel, values):
+    return kernel, tuple(values[name] for name in parameters(kernel))
+
+
 def test_backend_has_the_whole_contract():
+    """Beyond the contract a kernel takes only calls that it can do besides, by name."""
     module = cuda_backend().module
     for name in CONTRACT:
-        assert inspect.signature(getattr(module, name)) == inspect.signature(getattr(naive, name)), name
+        kernel = getattr(module, name)
+        more = kernel.__kwdefaults__ or {}
+        assert set(more) <= set(CONTRACT), name
+        assert list(inspect.signature(kernel).parameters) == [*parameters(name), *more], name
     assert all(callable(getattr(module, name)) for name in MEMORY)
+
+
+def test_neighbours_share_a_launch_only_where_they_belong_together():
+    kernels = {name: getattr(cuda_backend().module, name) for name in CONTRACT}
+    pairs = [(one, other) for one in CONTRACT for other in kernels[one].__kwdefaults__ or ()]
+    assert len(pairs) == 7
+    for one, other in pairs:
+        values = {name: object() for name in parameters(one) | parameters(other)}
+        first, second = call(one, values), call(other, values)
+        (together,) = program.fuse(kernels, [first, second])
+        assert together.args == first[1]
+        assert vars(together.keywords[other]) == {name: values[name] for name in parameters(other)}
+        for name in parameters(one) & parameters(other) - {"seed"}:
+            apart = list(program.fuse(kernels, [first, call(other, {**values, name: object()})]))
+            assert [launch.func for launch in apart] == [kernels[one], kernels[other]], (one, other, name)
 
 
 @pytest.mark.parametrize("dtype", launching.DTYPES)
@@ -43,7 +71,7 @@ def test_kernel_agrees_with_the_specification_in_every_thread_order(kernel, dtyp
         # of many cases each is run in one order, of few in all
         for order in ORDERS if number < 2 and not kernel.startswith("dense") else (ORDERS[number % 3],):
             simulator = Simulator(order)
-            comparison.check(simulator, f"{kernel} {dtype}, case {number}, order {order}")
+            comparison.check(HostRuntime(simulator), f"{kernel} {dtype}, case {number}, order {order}")
             proven("simulated", simulator.ran)
 
 
