@@ -101,7 +101,6 @@ def main(arguments=None):
         from minivae.kernels.cuda import runtime
         from tests.cuda import host, simulator
 
-        host.cuda_backend()
         context = runtime.use(host.HostRuntime(simulator.Simulator()))
         sizes = gpu_checks.Sizes.dry()
     else:

@@ -7,17 +7,11 @@ import numpy as np
 
 from minivae import VAE, Adam, fit, load_dataset
 from minivae.kernels import CONTRACT, load_backend, philox
-from minivae.kernels.backend import Backend
 from minivae.kernels.cases import cases_of
 from minivae.kernels.cuda import runtime
 from minivae.training.step import TrainingStep
-
-
-def cuda():
-    """The backend, on whatever runtime is in use."""
-    from minivae.kernels.cuda import backend
-
-    return Backend("cuda", backend)
+from tests.cuda.comparing import check as check_case
+from tests.cuda.host import cuda_backend as cuda
 
 
 @dataclass(frozen=True)
@@ -85,34 +79,12 @@ def run(sizes):
     return checks
 
 
-def on_device(argument):
-    if not isinstance(argument, np.ndarray):
-        return argument
-    device = runtime.current()
-    if argument.ndim == 2 and not argument.flags.c_contiguous:
-        wide = np.zeros((argument.shape[0], 2 * argument.shape[1]), argument.dtype)
-        wide[:, : argument.shape[1]] = argument
-        return device.from_host(wide)[:, : argument.shape[1]]
-    return device.from_host(argument)
-
-
 def kernel_agrees(kernel, dtype):
-    """Every case of the kernel; the detail is the largest error in units of the bound."""
-    function, worst, number = getattr(cuda(), kernel), 0.0, 0
-
-    def call(*arguments):
-        placed = [on_device(argument) for argument in arguments]
-        function(*placed)
-        for argument, moved in zip(arguments, placed, strict=True):
-            if isinstance(argument, np.ndarray):
-                argument[...] = runtime.current().to_host(moved)
-
-    for number, case in enumerate(cases_of(kernel, dtype), 1):
-        share, text = case.judge(case.run(call))
-        if not share <= 1:
-            return False, f"case {number}: {text}"
-        worst = max(worst, share)
-    return True, f"{number} cases, at most {100 * worst:.0f} % of the bound"
+    """Every case of the kernel; the detail is the largest error as a share of the bound."""
+    shares = [
+        check_case(case, runtime.current(), f"case {number}") for number, case in enumerate(cases_of(kernel, dtype), 1)
+    ]
+    return True, f"{len(shares)} cases, at most {100 * max(shares):.0f} % of the bound"
 
 
 def noise_bits(count):

@@ -101,13 +101,12 @@ def kernels(sizes):
 
 def step(batch_size, sizes):
     """One training step: call by call, by fused launches, and as a graph."""
-    from minivae.kernels.cuda import launches
-
-    _, _, program = make_step(sizes, batch_size, cuda())
+    backend = cuda()
+    _, _, program = make_step(sizes, batch_size, backend)
 
     def eager():
         for name, arguments in program.calls:
-            getattr(launches, name)(*arguments)
+            getattr(backend, name)(*arguments)
 
     program()
     program()

@@ -7,13 +7,11 @@ matrix or wholly outside it and moves as one 128-bit access; otherwise ("ragged"
 import functools
 
 import numpy as np
-from numba import cuda
 
 from .constants import VECTOR
-from .intrinsics import load4, store4
+from .intrinsics import device, load4, store4
 from .scalars import activation_functions
 
-device = cuda.jit(device=True)
 U = np.uint32
 
 
@@ -23,23 +21,13 @@ def access(aligned, dtype):
     columns, a, b, c, d) writes what lies inside.
     """
     zero = np.dtype(dtype).type(0)
-    if aligned:
 
-        @device
-        def load(array, i, j, rows, columns):
+    @device
+    def load(array, i, j, rows, columns):
+        if aligned:
             if i < rows and j < columns:
                 return load4(array, i, j)
             return zero, zero, zero, zero
-
-        @device
-        def store(array, i, j, rows, columns, a, b, c, d):
-            if i < rows and j < columns:
-                store4(array, i, j, a, b, c, d)
-
-        return load, store
-
-    @device
-    def load_each(array, i, j, rows, columns):
         a = b = c = d = zero
         if i < rows:
             if j < columns:
@@ -53,8 +41,11 @@ def access(aligned, dtype):
         return a, b, c, d
 
     @device
-    def store_each(array, i, j, rows, columns, a, b, c, d):
-        if i < rows:
+    def store(array, i, j, rows, columns, a, b, c, d):
+        if aligned:
+            if i < rows and j < columns:
+                store4(array, i, j, a, b, c, d)
+        elif i < rows:
             if j < columns:
                 array[i, j] = a
             if j + U(1) < columns:
@@ -64,7 +55,7 @@ def access(aligned, dtype):
             if j + U(3) < columns:
                 array[i, j + U(3)] = d
 
-    return load_each, store_each
+    return load, store
 
 
 @functools.cache
@@ -84,42 +75,30 @@ def operand(width, depth, along_depth, activation, aligned, dtype):
     vectors = (depth if along_depth else width) // VECTOR
 
     @device
-    def load_operand(matrix, output, i, j, rows, columns):
+    def place(thread):
+        along, across = thread % U(vectors) * U(VECTOR), thread // U(vectors)
+        return (across, along) if along_depth else (along, across)
+
+    @device
+    def fetch(matrix, output, at, k, width_end, end):
+        if along_depth:
+            i, j, rows, columns = at, k, width_end, end
+        else:
+            i, j, rows, columns = k, at, end, width_end
         v = load(matrix, i, j, rows, columns)
         if masked:
             y = load(output, i, j, rows, columns)
             return v[0] * slope(y[0]), v[1] * slope(y[1]), v[2] * slope(y[2]), v[3] * slope(y[3])
         return v
 
-    if along_depth:
-
-        @device
-        def place(thread):
-            return thread // U(vectors), thread % U(vectors) * U(VECTOR)
-
-        @device
-        def fetch(matrix, output, at, k, width_end, end):
-            return load_operand(matrix, output, at, k, width_end, end)
-
-        @device
-        def put(tile, half, at, step, a, b, c, d):
+    @device
+    def put(tile, half, at, step, a, b, c, d):
+        if along_depth:
             tile[half + step, at] = a
             tile[half + step + U(1), at] = b
             tile[half + step + U(2), at] = c
             tile[half + step + U(3), at] = d
+        else:
+            store4(tile, half + step, at, a, b, c, d)
 
-        return place, fetch, put
-
-    @device
-    def place_across(thread):
-        return thread % U(vectors) * U(VECTOR), thread // U(vectors)
-
-    @device
-    def fetch_across(matrix, output, at, k, width_end, end):
-        return load_operand(matrix, output, k, at, end, width_end)
-
-    @device
-    def put_across(tile, half, at, step, a, b, c, d):
-        store4(tile, half + step, at, a, b, c, d)
-
-    return place_across, fetch_across, put_across
+    return place, fetch, put

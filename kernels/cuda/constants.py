@@ -13,9 +13,11 @@ WARP = 32
 FLAT_THREADS = 256
 FLAT_BLOCKS = 2048
 
-# Kernels that give each block whole rows. Their partial sums, one for each block, are combined by the last block.
+# Kernels that give each block whole rows.
 ROW_THREADS = 128
 ROW_BLOCKS = 1024
+# The sums that each block of a row kernel leaves for the last one: of nll, of kl, and of the slope of log sigma.
+PARTS = 3
 
 # Every global or shared access of the matrix products moves this many elements.
 VECTOR = 4

@@ -1,16 +1,19 @@
-"""Standard normals, and minibatches gathered from the data on the device. A thread makes the four numbers of one block
-of the Philox cipher; both can share a launch.
+"""Standard normals, and minibatches gathered from the data on the device: a thread makes the four numbers of one block
+of the Philox cipher, and both can share a launch. The totals and the clock of a step, where no other kernel sees to
+them.
 """
 
 import functools
 
 import numpy as np
-from numba import cuda
+from numba import cuda, float64, int32
 
 from .. import philox
+from .intrinsics import device
+from .runtime import current
 from .scalars import normals
+from .totals import WARPS, add_batch
 
-device = cuda.jit(device=True)
 _U = np.uint64
 LOW_HALF, HALF_BITS = philox.LOW_HALF, philox.HALF_BITS
 cipher, normal_pair = normals.philox, normals.normal_pair
@@ -105,6 +108,10 @@ def _gather_block(data_dtype, dtype, pixels):
     return gather_block
 
 
+def _seed_words(seed):
+    return _U(int(seed) & 0xFFFFFFFF), _U(int(seed) >> 32)
+
+
 @functools.cache
 def normal_kernel(dtype):
     fill_normals = _fill_normals(dtype)
@@ -116,6 +123,11 @@ def normal_kernel(dtype):
             fill_normals(block, seed_low, seed_high, stream, clock, noise)
 
     return standard_normal
+
+
+def standard_normal(seed, stream, clock, noise):
+    arguments = *_seed_words(seed), _U(stream), clock, noise.reshape(-1)
+    current().launch_flat(normal_kernel(noise.dtype.name), -(-noise.size // 4), *arguments)
 
 
 @functools.cache
@@ -149,3 +161,41 @@ def batch_kernel(data_dtype, dtype, pixels):
                 fill_normals(block - x_blocks, noise_seed_low, noise_seed_high, stream, clock, noise)
 
     return gather_and_normal
+
+
+def gather(data, order, clock, batch_size, pixels, seed, x, *, standard_normal=None):
+    arguments = data, order, clock, int(batch_size), *_seed_words(seed), x
+    variant, blocks = (data.dtype.name, x.dtype.name, pixels), -(-x.size // 4)
+    if standard_normal is None:
+        current().launch_flat(gather_kernel(*variant), blocks, *arguments)
+        return
+    noise = standard_normal.noise
+    arguments += *_seed_words(standard_normal.seed), _U(standard_normal.stream), noise.reshape(-1)
+    current().launch_flat(batch_kernel(*variant), blocks + -(-noise.size // 4), *arguments)
+
+
+@cuda.jit
+def accumulate_batch(nll, kl, n, samples, beta, totals, clock, partial, counters):
+    """nll (rows,) and kl (flat) into totals; the same sums in the same order as at the end of a likelihood kernel."""
+    scratch = cuda.shared.array(WARPS, float64)
+    flag = cuda.shared.array(1, int32)
+    nll_sum = 0.0
+    if cuda.threadIdx.x == 0:
+        for row in range(cuda.blockIdx.x, nll.shape[0], cuda.gridDim.x):
+            nll_sum += float64(nll[row])
+    add_batch(nll_sum, kl, n, samples, beta, totals, clock, partial, counters, scratch, flag)
+
+
+def accumulate(nll, kl, beta, totals, clock):
+    n = kl.shape[0]
+    arguments = nll, kl.reshape(-1), n, nll.shape[0] // n, float(beta), totals, clock
+    current().launch_rows(accumulate_batch, nll.shape[0], *arguments)
+
+
+@cuda.jit
+def tick_clock(clock):
+    clock[0] += 1
+
+
+def tick(clock):
+    current().launch(tick_clock, 1, 1, clock)

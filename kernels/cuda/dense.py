@@ -1,313 +1,78 @@
-"""Dense layers: one tiled matrix product, in the three forms that forward and backward take.
-
-A block computes one tile of the result. The inner sum runs in steps of `tile.depth`: while all threads multiply what
-lies in one half of shared memory, each fetches its vector of the next step into registers and then puts it into the
-other half, so one barrier for each step is enough. Both operands lie in shared memory as [step][result], whatever
-their layout in global memory, so that each thread reads its rows and columns as vectors.
-
-    forward   y  = activation(x @ weight + bias)   x is transposed on its way to shared memory
-    tn        dweight = x.T @ da                   neither is; the sums of the columns of da are dbias
-    nt        dx = da @ weight.T                   both are
-
-da = dy * activation'(a) is formed where it is loaded. Where there are too few tiles to fill the machine the inner sum
-is split (see `plans`); the last block of a tile adds the parts in order.
-"""
+"""Dense layers: what the tiled product of `products` is launched on, and as how many blocks."""
 
 import functools
 
-import numpy as np
-from numba import cuda, int32
+from numba import cuda
 
-from .access import access, operand
-from .constants import PADDING, PRODUCT_BLOCKS_PER_MULTIPROCESSOR, PRODUCT_THREADS, VECTOR, WARP
-from .intrinsics import load4, store4
-from .plans import rows_of_a_part
-from .scalars import activation_functions
-from .totals import element_type, is_last_block
+from .access import U
+from .constants import PRODUCT_BLOCKS_PER_MULTIPROCESSOR, PRODUCT_THREADS, VECTOR
+from .plans import plans
+from .products import shared_memory, tile_product
+from .runtime import current
 
-device = cuda.jit(device=True)
-U = np.uint32
 BOUNDS = (PRODUCT_THREADS, PRODUCT_BLOCKS_PER_MULTIPROCESSOR)
-ALIGNMENT = 16
-# The 32 threads of a warp share 4 row vectors and 8 column vectors: few enough to be read without bank conflicts.
-WARP_ROWS, WARP_COLUMNS = 4, 8
 
 
-def shared_shapes(tile):
-    """The shapes of both operands' shared arrays: two halves of `depth` steps."""
-    return (2 * tile.depth, tile.rows + PADDING), (2 * tile.depth, tile.columns + PADDING)
-
-
-@functools.cache
-def _multiply_step(tile, dtype):
-    """results += a.T @ b for one half of shared memory; results are this thread's micro x micro."""
-    real = element_type(dtype)
-    depth, micro, unrolled = tile.depth, tile.micro, tile.unrolled
-    groups = micro // VECTOR
-    row_gap, column_gap = tile.rows // groups, tile.columns // groups
-
-    @device
-    def multiply_step(results, a_tile, b_tile, half, row, column):
-        a = cuda.local.array(micro, real)
-        b = cuda.local.array(micro, real)
-        for first in range(0, depth, unrolled):
-            # the compiler unrolls this short loop, and not one over the whole depth
-            for step in range(first, first + unrolled):
-                for g in range(groups):
-                    a[4 * g], a[4 * g + 1], a[4 * g + 2], a[4 * g + 3] = load4(
-                        a_tile, half + U(step), U(g * row_gap) + row
-                    )
-                for g in range(groups):
-                    b[4 * g], b[4 * g + 1], b[4 * g + 2], b[4 * g + 3] = load4(
-                        b_tile, half + U(step), U(g * column_gap) + column
-                    )
-                for i in range(micro):
-                    for j in range(micro):
-                        results[i, j] += a[i] * b[j]
-
-    return multiply_step
-
-
-@functools.cache
-def _sum_parts(tile, dtype):
-    """Puts this block's results with those of the tile's other parts; True in the block that then holds the sum."""
-    micro, groups = tile.micro, tile.micro // VECTOR
-    part_rows = rows_of_a_part(tile)
-    zero = np.dtype(dtype).type(0)
-
-    @device
-    def sum_parts(results, sums, tile_number, split, splits, partial, counters, flag):
-        thread = U(cuda.threadIdx.x)
-        first = (tile_number * splits + split) * U(part_rows)
-        for i in range(micro):
-            for g in range(groups):
-                store4(
-                    partial,
-                    first + U(i * groups + g),
-                    thread * U(VECTOR),
-                    results[i, 4 * g],
-                    results[i, 4 * g + 1],
-                    results[i, 4 * g + 2],
-                    results[i, 4 * g + 3],
-                )
-        partial[first + U(micro * groups), thread] = sums[0]
-        if not is_last_block(counters, tile_number, splits, flag):
-            return False
-        for i in range(micro):
-            for j in range(micro):
-                results[i, j] = zero
-        sums[0] = zero
-        for part in range(splits):
-            first = (tile_number * splits + U(part)) * U(part_rows)
-            for i in range(micro):
-                for g in range(groups):
-                    v = load4(partial, first + U(i * groups + g), thread * U(VECTOR))
-                    results[i, 4 * g] += v[0]
-                    results[i, 4 * g + 1] += v[1]
-                    results[i, 4 * g + 2] += v[2]
-                    results[i, 4 * g + 3] += v[3]
-            sums[0] += partial[first + U(micro * groups), thread]
-        return True
-
-    return sum_parts
-
-
-@functools.cache
-def _tile_product(form, activation, tile, aligned, dtype):
-    """The whole work of one block, from its number to the stored tile.
-
-    c (rows, columns) = a @ b over `depth`. `extra` is the bias for "forward", dbias for "tn"; a_output and b_output are
-    the layer's output where that operand is dy.
-    """
-    real, zero = element_type(dtype), np.dtype(dtype).type(0)
-    activate, _ = activation_functions(activation if form == "forward" else "identity", dtype)
-    a_mask = activation if form == "nt" else "identity"
-    b_mask = activation if form == "tn" else "identity"
-    place_a, fetch_a, put_a = operand(tile.rows, tile.depth, form != "tn", a_mask, aligned, dtype)
-    place_b, fetch_b, put_b = operand(tile.columns, tile.depth, form == "nt", b_mask, aligned, dtype)
-    _, store = access(aligned, dtype)
-    multiply_step, sum_parts = _multiply_step(tile, dtype), _sum_parts(tile, dtype)
-    micro, groups = tile.micro, tile.micro // VECTOR
-    row_gap, column_gap = tile.rows // groups, tile.columns // groups
-    tile_rows, tile_columns, step_depth = tile.rows, tile.columns, tile.depth
-    warps_across = tile.columns // micro // WARP_COLUMNS
-    add_bias, sum_columns = form == "forward", form == "tn"
-
-    @device
-    def finish(results, bias, first_column, columns):
-        """results = activate(results + bias); this thread's columns start at first_column in every group.
-
-        The row at hand is always row 0, and moves to the end: with softplus the compiler keeps this loop, and registers
-        have no index.
-        """
-        biases, row = cuda.local.array(micro, real), cuda.local.array(micro, real)
-        for j in range(micro):
-            at = first_column + U(j // 4 * column_gap + j % 4)
-            biases[j] = bias[at] if at < columns else zero
-        for _ in range(micro):
-            for j in range(micro):
-                row[j] = activate(results[0, j] + biases[j])
-            for i in range(1, micro):
-                for j in range(micro):
-                    results[i - 1, j] = results[i, j]
-            for j in range(micro):
-                results[micro - 1, j] = row[j]
-
-    @device
-    def tile_product(
-        block, a, a_output, b, b_output, c, extra, depth, across, splits, part, partial, counters, a_tile, b_tile, flag
-    ):
-        thread = U(cuda.threadIdx.x)
-        rows, columns = U(c.shape[0]), U(c.shape[1])
-        tile_number, split = block // splits, block % splits
-        first_row = tile_number // across * U(tile_rows)
-        first_column = tile_number % across * U(tile_columns)
-        warp, lane = thread // U(WARP), thread % U(WARP)
-        row = (warp // U(warps_across) * U(WARP_ROWS) + lane // U(WARP_COLUMNS)) * U(VECTOR)
-        column = (warp % U(warps_across) * U(WARP_COLUMNS) + lane % U(WARP_COLUMNS)) * U(VECTOR)
-        a_at, a_step = place_a(thread)
-        b_at, b_step = place_b(thread)
-
-        results = cuda.local.array((micro, micro), real)
-        for i in range(micro):
-            for j in range(micro):
-                results[i, j] = zero
-        sums = cuda.local.array(1, real)
-        sums[0] = zero
-        k = split * part
-        end = min(depth, k + part)
-        half = U(0)
-        a0, a1, a2, a3 = fetch_a(a, a_output, first_row + a_at, k + a_step, rows, end)
-        b0, b1, b2, b3 = fetch_b(b, b_output, first_column + b_at, k + b_step, columns, end)
-        put_a(a_tile, half, a_at, a_step, a0, a1, a2, a3)
-        put_b(b_tile, half, b_at, b_step, b0, b1, b2, b3)
-        cuda.syncthreads()
-        while k < end:
-            k += U(step_depth)
-            a0, a1, a2, a3 = fetch_a(a, a_output, first_row + a_at, k + a_step, rows, end)
-            b0, b1, b2, b3 = fetch_b(b, b_output, first_column + b_at, k + b_step, columns, end)
-            multiply_step(results, a_tile, b_tile, half, row, column)
-            if sum_columns and first_row == 0 and thread < U(tile_columns):
-                for step in range(step_depth):
-                    sums[0] += b_tile[half + U(step), thread]
-            half = U(step_depth) - half
-            put_a(a_tile, half, a_at, a_step, a0, a1, a2, a3)
-            put_b(b_tile, half, b_at, b_step, b0, b1, b2, b3)
-            cuda.syncthreads()
-
-        if splits > 1 and not sum_parts(results, sums, tile_number, split, splits, partial, counters, flag):
-            return
-        if add_bias:
-            finish(results, extra, first_column + column, columns)
-        for i in range(micro):
-            for g in range(groups):
-                store(
-                    c,
-                    first_row + U(i // 4 * row_gap + i % 4) + row,
-                    first_column + U(g * column_gap) + column,
-                    rows,
-                    columns,
-                    results[i, 4 * g],
-                    results[i, 4 * g + 1],
-                    results[i, 4 * g + 2],
-                    results[i, 4 * g + 3],
-                )
-        if sum_columns and first_row == 0 and thread < U(tile_columns) and first_column + thread < columns:
-            extra[first_column + thread] = sums[0]
-
-    return tile_product
+def _aligned(*arrays):
+    """Whether every row of every array starts on 16 bytes and is a whole number of vectors long."""
+    address = current().address
+    return all(array.shape[1] % VECTOR == 0 and address(array) % 16 == 0 for array in arrays)
 
 
 @functools.cache
 def forward_kernel(activation, tile, aligned, dtype):
-    product = _tile_product("forward", activation, tile, aligned, dtype)
-    a_shape, b_shape = shared_shapes(tile)
-    real = element_type(dtype)
+    product = tile_product("forward", activation, tile, aligned, dtype)
+    shared = shared_memory(tile, dtype)
 
     @cuda.jit(launch_bounds=BOUNDS)
-    def dense_forward(x, weight, bias, y, across, splits, part, partial, counters):
-        a_tile = cuda.shared.array(a_shape, real, ALIGNMENT)
-        b_tile = cuda.shared.array(b_shape, real, ALIGNMENT)
-        flag = cuda.shared.array(1, int32)
-        block = U(cuda.blockIdx.x)
-        depth = U(x.shape[1])
-        product(
-            block, x, x, weight, weight, y, bias, depth, across, splits, part, partial, counters, a_tile, b_tile, flag
-        )
+    def dense_forward(x, weight, bias, y, cut, partial, counters):
+        parts = cut, partial, counters
+        product(U(cuda.blockIdx.x), x, x, weight, weight, y, bias, U(x.shape[1]), parts, shared())
 
     return dense_forward
 
 
+def dense_forward(x, weight, bias, activation, y):
+    device, dtype, aligned = current(), y.dtype.name, _aligned(x, weight, y)
+    (plan,) = plans([(*y.shape, x.shape[1])], dtype, aligned)
+    kernel = forward_kernel(activation, plan.tile, aligned, dtype)
+    arguments = x, weight, bias, y, *device.product_arguments("first", plan, dtype)
+    device.launch(kernel, plan.blocks, PRODUCT_THREADS, *arguments)
+
+
 @functools.cache
 def backward_kernel(activation, tile, aligned, dtype, input_gradient):
-    """dweight and dbias, and dx too if asked for: its blocks come after those of dweight, in the same launch."""
-    tn = _tile_product("tn", activation, tile, aligned, dtype)
-    nt = _tile_product("nt", activation, tile, aligned, dtype)
-    a_shape, b_shape = shared_shapes(tile)
-    real = element_type(dtype)
+    """dweight and dbias, and dx too if asked for: its blocks come after those of dweight, which end at tn_end."""
+    tn, nt = (tile_product(form, activation, tile, aligned, dtype) for form in ("tn", "nt"))
+    shared = shared_memory(tile, dtype)
 
     @cuda.jit(launch_bounds=BOUNDS)
     def dense_backward(
-        x,
-        weight,
-        y,
-        dy,
-        dx,
-        dweight,
-        dbias,
-        tn_across,
-        tn_splits,
-        tn_part,
-        tn_partial,
-        tn_counters,
-        tn_blocks,
-        nt_across,
-        nt_splits,
-        nt_part,
-        nt_partial,
-        nt_counters,
+        x, weight, y, dy, dx, dweight, dbias, tn_cut, tn_partial, tn_counters, tn_end, nt_cut, nt_partial, nt_counters
     ):
-        a_tile = cuda.shared.array(a_shape, real, ALIGNMENT)
-        b_tile = cuda.shared.array(b_shape, real, ALIGNMENT)
-        flag = cuda.shared.array(1, int32)
-        block = U(cuda.blockIdx.x)
-        if block < tn_blocks:
-            tn(
-                block,
-                x,
-                x,
-                dy,
-                y,
-                dweight,
-                dbias,
-                U(dy.shape[0]),
-                tn_across,
-                tn_splits,
-                tn_part,
-                tn_partial,
-                tn_counters,
-                a_tile,
-                b_tile,
-                flag,
-            )
+        tn_parts, nt_parts = (tn_cut, tn_partial, tn_counters), (nt_cut, nt_partial, nt_counters)
+        block, memory = U(cuda.blockIdx.x), shared()
+        if block < tn_end:
+            tn(block, x, x, dy, y, dweight, dbias, U(dy.shape[0]), tn_parts, memory)
         elif input_gradient:
-            nt(
-                block - tn_blocks,
-                dy,
-                y,
-                weight,
-                weight,
-                dx,
-                dbias,
-                U(dy.shape[1]),
-                nt_across,
-                nt_splits,
-                nt_part,
-                nt_partial,
-                nt_counters,
-                a_tile,
-                b_tile,
-                flag,
-            )
+            nt(block - tn_end, dy, y, weight, weight, dx, dbias, U(dy.shape[1]), nt_parts, memory)
 
     return dense_backward
+
+
+def dense_backward(x, weight, y, dy, activation, dx, dweight, dbias):
+    device, dtype, wanted = current(), dy.dtype.name, dx is not None
+    target = dx if wanted else x
+    aligned = _aligned(x, weight, y, dy, target, dweight)
+    rows, (inputs, outputs) = dy.shape[0], weight.shape
+    shapes = [(inputs, outputs, rows), (rows, inputs, outputs)]
+    chosen = plans(shapes if wanted else shapes[:1], dtype, aligned)
+    tn, nt = chosen[0], chosen[-1]
+    device.launch(
+        backward_kernel(activation, tn.tile, aligned, dtype, wanted),
+        sum(plan.blocks for plan in chosen),
+        PRODUCT_THREADS,
+        *(x, weight, y, dy, target, dweight, dbias),
+        *(*device.product_arguments("first", tn, dtype), U(tn.blocks)),
+        *device.product_arguments("second", nt, dtype),
+    )

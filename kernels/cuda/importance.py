@@ -6,15 +6,14 @@ import math
 from numba import cuda
 
 from ..naive import LARGEST_LOG_RATIO
-from .scalars import functions
-
-device = cuda.jit(device=True)
+from .intrinsics import device
+from .runtime import current
+from .scalars import functions, scale_functions
 
 
 @functools.cache
 def log_weights_kernel(scale, dtype):
-    f = functions(dtype)
-    half, log_sigma_softplus, softplus_scale = f.half, f.log_sigma_softplus, scale == "softplus"
+    half, log_sigma_of = functions(dtype).half, scale_functions(scale, dtype).log_sigma
 
     @cuda.jit
     def log_weights(nll, rho, sigma, noise, z, log_weight):
@@ -24,14 +23,17 @@ def log_weights_kernel(scale, dtype):
             i = row // (rows // n)
             total = -nll[row]
             for j in range(latent):
-                log_sigma = rho[i, j]
-                if softplus_scale:
-                    log_sigma = log_sigma_softplus(log_sigma, sigma[i, j])
+                log_sigma = log_sigma_of(rho[i, j], sigma[i, j])
                 a, b = noise[row, j], z[row, j]
                 total += half * (a - b) * (a + b) + log_sigma
             log_weight[row] = total
 
     return log_weights
+
+
+def log_weights(nll, rho, sigma, noise, z, scale, log_weight):
+    kernel = log_weights_kernel(scale, nll.dtype.name)
+    current().launch_flat(kernel, nll.shape[0], nll, rho, sigma, noise, z, log_weight)
 
 
 @functools.cache
@@ -83,6 +85,11 @@ def importance_weights_kernel(dtype, pooled, squared):
     return importance_weights
 
 
+def importance_weights(log_weight, outer, pooled, squared, loss, weight, latent_weight, ratio):
+    kernel = importance_weights_kernel(loss.dtype.name, bool(pooled), bool(squared))
+    current().launch_flat(kernel, loss.shape[0], log_weight, int(outer), loss, weight, latent_weight, ratio)
+
+
 @functools.cache
 def importance_gradient_kernel(dtype, path):
     @cuda.jit
@@ -99,20 +106,27 @@ def importance_gradient_kernel(dtype, path):
     return importance_gradient
 
 
+def importance_gradient(z, noise, sigma, latent_weight, ratio, path, dz):
+    kernel = importance_gradient_kernel(z.dtype.name, bool(path))
+    current().launch_flat(kernel, z.size, z, noise, sigma, latent_weight, ratio, dz)
+
+
 @functools.cache
 def log_sigma_backward_kernel(scale, dtype):
-    f = functions(dtype)
-    one, sigmoid, relative_slope_softplus = f.one, f.sigmoid, f.relative_slope_softplus
-    softplus_scale = scale == "softplus"
+    by_scale = scale_functions(scale, dtype)
+    slope, relative = by_scale.slope, by_scale.relative
 
     @cuda.jit
     def log_sigma_backward(rho, sigma, weight, drho):
         n, latent = rho.shape
         for e in range(cuda.grid(1), n * latent, cuda.gridsize(1)):
             i, j = e // latent, e % latent
-            relative = one
-            if softplus_scale:
-                relative = relative_slope_softplus(rho[i, j], sigma[i, j], sigmoid(rho[i, j]))
-            drho[i, j] -= weight[i] * relative
+            r, s = rho[i, j], sigma[i, j]
+            drho[i, j] -= weight[i] * relative(r, s, slope(r, s))
 
     return log_sigma_backward
+
+
+def log_sigma_backward(rho, sigma, weight, scale, drho):
+    kernel = log_sigma_backward_kernel(scale, sigma.dtype.name)
+    current().launch_flat(kernel, rho.size, rho, sigma, weight, drho)

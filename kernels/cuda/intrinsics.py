@@ -5,9 +5,10 @@ For a simulator each function here has a twin of the same name in plain Python (
 
 from llvmlite import ir
 from numba import cuda
-from numba.cuda import cgutils, types
+from numba.cuda import cgutils, libdevice, types
 from numba.cuda.extending import intrinsic
 
+device = cuda.jit(device=True)
 _BYTES = 16
 
 
@@ -65,27 +66,6 @@ def store4(typingctx, array, i, j, a, b, c, d):
     return signature, codegen
 
 
-@cuda.jit(device=True)
-def multiply32(a, b):
-    """a * b, rounded, whatever it is added to."""
-    return cuda.libdevice.fmul_rn(a, b)
-
-
-@cuda.jit(device=True)
-def add32(a, b):
-    return cuda.libdevice.fadd_rn(a, b)
-
-
-@cuda.jit(device=True)
-def multiply64(a, b):
-    return cuda.libdevice.dmul_rn(a, b)
-
-
-@cuda.jit(device=True)
-def add64(a, b):
-    return cuda.libdevice.dadd_rn(a, b)
-
-
-@cuda.jit(device=True)
-def sqrt32(a):
-    return cuda.libdevice.fsqrt_rn(a)
+# One operation, rounded, whatever it is added to.
+multiply32, add32, sqrt32 = libdevice.fmul_rn, libdevice.fadd_rn, libdevice.fsqrt_rn
+multiply64, add64 = libdevice.dmul_rn, libdevice.dadd_rn

@@ -1,6 +1,6 @@
 """Bernoulli and Gaussian nll with gradient: a block for each row, threads along the features.
 
-With `total` the kernel ends by adding the batch to the running totals, so that `accumulate` needs no launch of its own.
+With `total` the kernel ends by adding the batch to the running totals: the `accumulate` that follows needs no launch.
 """
 
 import functools
@@ -8,11 +8,10 @@ import math
 
 from numba import cuda, float64, int32
 
-from .constants import ROW_THREADS, WARP
+from .constants import PARTS, ROW_THREADS
+from .runtime import current
 from .scalars import functions
-from .totals import PARTS, add_batch, block_sum, element_type, is_last_block, sum64
-
-WARPS = ROW_THREADS // WARP
+from .totals import WARPS, add_batch, batch_arguments, block_sum, is_last_block
 
 
 @functools.cache
@@ -20,11 +19,10 @@ def bernoulli_kernel(dtype, value, gradient, total):
     """nll if `value`, dlogits if `gradient`."""
     f = functions(dtype)
     real, zero, one, positive = f.real, f.zero, f.one, f.positive
-    element, sum_row = element_type(dtype), block_sum(ROW_THREADS)
 
     @cuda.jit
-    def bernoulli_nll(x, logits, weight, nll, dlogits, samples, kl, examples, beta, totals, clock, partial, counters):
-        scratch = cuda.shared.array(WARPS, element)
+    def bernoulli_nll(x, logits, weight, nll, dlogits, samples, kl, n, beta, totals, clock, partial, counters):
+        scratch = cuda.shared.array(WARPS, real)
         wide_scratch = cuda.shared.array(WARPS, float64)
         flag = cuda.shared.array(1, int32)
         rows, features = logits.shape
@@ -41,14 +39,21 @@ def bernoulli_kernel(dtype, value, gradient, total):
                 if gradient:
                     dlogits[row, j] = row_weight * ((e if logit < zero else one) / (one + e) - pixel)
             if value:
-                row_sum = sum_row(row_sum, scratch)
+                row_sum = block_sum(row_sum, scratch)
                 if cuda.threadIdx.x == 0:
                     nll[row] = row_sum
                 nll_sum += float64(row_sum)
         if total:
-            add_batch(nll_sum, kl, examples, samples, beta, totals, clock, partial, counters, wide_scratch, flag)
+            add_batch(nll_sum, kl, n, samples, beta, totals, clock, partial, counters, wide_scratch, flag)
 
     return bernoulli_nll
+
+
+def bernoulli_nll(x, logits, weight, nll, dlogits, *, accumulate=None):
+    device, dtype, rows = current(), logits.dtype.name, logits.shape[0]
+    kernel = bernoulli_kernel(dtype, nll is not None, dlogits is not None, accumulate is not None)
+    arrays = x, logits, device.given(weight, dtype), device.given(nll, dtype), logits if dlogits is None else dlogits
+    device.launch_rows(kernel, rows, *arrays, rows // x.shape[0], *batch_arguments(accumulate, dtype))
 
 
 @functools.cache
@@ -56,28 +61,13 @@ def gaussian_kernel(dtype, value, gradient, slope, total):
     """nll if `value`, dmean if `gradient`, dlog_sigma if `slope`."""
     real, zero = functions(dtype).real, functions(dtype).zero
     half, constant = real(0.5), real(0.5 * math.log(2.0 * math.pi))
-    element, sum_row = element_type(dtype), block_sum(ROW_THREADS)
     weighted = gradient or slope
 
     @cuda.jit
     def gaussian_nll(
-        x,
-        mean,
-        log_sigma,
-        weight,
-        nll,
-        dmean,
-        dlog_sigma,
-        samples,
-        kl,
-        examples,
-        beta,
-        totals,
-        clock,
-        partial,
-        counters,
+        x, mean, log_sigma, weight, nll, dmean, dlog_sigma, samples, kl, n, beta, totals, clock, partial, counters
     ):
-        scratch = cuda.shared.array(WARPS, element)
+        scratch = cuda.shared.array(WARPS, real)
         wide_scratch = cuda.shared.array(WARPS, float64)
         flag = cuda.shared.array(1, int32)
         rows, features = mean.shape
@@ -95,7 +85,7 @@ def gaussian_kernel(dtype, value, gradient, slope, total):
                 if gradient:
                     dmean[row, j] = row_weight * scaled * inverse
             if value or slope:
-                squares = sum_row(squares, scratch)
+                squares = block_sum(squares, scratch)
             if value:
                 row_nll = half * squares + real(features) * (log_s + constant)
                 if thread == 0:
@@ -111,11 +101,20 @@ def gaussian_kernel(dtype, value, gradient, slope, total):
                 slope_sum = 0.0
                 for other in range(thread, blocks, ROW_THREADS):
                     slope_sum += partial[PARTS * other + 2]
-                slope_sum = sum64(slope_sum, wide_scratch)
+                slope_sum = block_sum(slope_sum, wide_scratch)
                 if thread == 0:
                     dlog_sigma[0] = real(slope_sum)
             cuda.syncthreads()
         if total:
-            add_batch(nll_sum, kl, examples, samples, beta, totals, clock, partial, counters, wide_scratch, flag)
+            add_batch(nll_sum, kl, n, samples, beta, totals, clock, partial, counters, wide_scratch, flag)
 
     return gaussian_nll
+
+
+def gaussian_nll(x, mean, log_sigma, weight, nll, dmean, dlog_sigma, *, accumulate=None):
+    device, dtype, rows = current(), mean.dtype.name, mean.shape[0]
+    wanted = (array is not None for array in (nll, dmean, dlog_sigma, accumulate))
+    gradients = mean if dmean is None else dmean, device.given(dlog_sigma, dtype)
+    arrays = x, mean, log_sigma, device.given(weight, dtype), device.given(nll, dtype), *gradients
+    samples, batch = rows // x.shape[0], batch_arguments(accumulate, dtype)
+    device.launch_rows(gaussian_kernel(dtype, *wanted), rows, *arrays, samples, *batch)

@@ -8,38 +8,16 @@ import functools
 
 from numba import cuda
 
-from .scalars import functions
-
-device = cuda.jit(device=True)
-
-
-@functools.cache
-def _forward_parts(scale, dtype):
-    f = functions(dtype)
-    softplus_scale = scale == "softplus"
-    softplus, exp, log_sigma_softplus, half, one = f.softplus, f.exp, f.log_sigma_softplus, f.half, f.one
-
-    @device
-    def sigma_of(rho):
-        if softplus_scale:
-            return softplus(rho)
-        return exp(rho)
-
-    @device
-    def divergence(mu, rho, sigma):
-        log_sigma = rho
-        if softplus_scale:
-            log_sigma = log_sigma_softplus(rho, sigma)
-        return half * (mu * mu + sigma * sigma - one) - log_sigma
-
-    return sigma_of, divergence
+from .runtime import current
+from .scalars import functions, scale_functions
 
 
 @functools.cache
 def forward_kernel(scale, dtype, sample, divergence):
     """sigma and z if `sample`, kl if `divergence`; a thread for each element of z (of kl without samples)."""
-    sigma_of, kl_of = _forward_parts(scale, dtype)
-    add, multiply = functions(dtype).add, functions(dtype).multiply
+    f, by_scale = functions(dtype), scale_functions(scale, dtype)
+    half, one, add, multiply = f.half, f.one, f.add, f.multiply
+    sigma_of, log_sigma_of = by_scale.sigma, by_scale.log_sigma
 
     @cuda.jit
     def posterior_forward(mu, rho, noise, sigma, z, kl):
@@ -59,18 +37,27 @@ def forward_kernel(scale, dtype, sample, divergence):
                 if sample:
                     sigma[i, j] = s
                 if divergence:
-                    kl[i, j] = kl_of(m, r, s)
+                    kl[i, j] = half * (m * m + s * s - one) - log_sigma_of(r, s)
 
     return posterior_forward
+
+
+def reparameterize_forward(mu, rho, noise, scale, sigma, z, *, gaussian_kl_forward=None):
+    kernel = forward_kernel(scale, z.dtype.name, True, gaussian_kl_forward is not None)
+    kl = gaussian_kl_forward.kl if gaussian_kl_forward else z
+    current().launch_flat(kernel, z.size, mu, rho, noise, sigma, z, kl)
+
+
+def gaussian_kl_forward(mu, rho, sigma, scale, kl):
+    kernel = forward_kernel(scale, kl.dtype.name, False, True)
+    current().launch_flat(kernel, kl.size, mu, rho, kl, sigma, kl, kl)
 
 
 @functools.cache
 def backward_kernel(scale, dtype, sample, divergence):
     """dmu and drho of the sampler if `sample`, with those of the KL added if `divergence`."""
-    f = functions(dtype)
-    softplus_scale = scale == "softplus"
-    zero, one, add, multiply = f.zero, f.one, f.add, f.multiply
-    sigmoid, relative_slope_softplus = f.sigmoid, f.relative_slope_softplus
+    f, by_scale = functions(dtype), scale_functions(scale, dtype)
+    zero, add, multiply, slope_of, relative_of = f.zero, f.add, f.multiply, by_scale.slope, by_scale.relative
 
     @cuda.jit
     def posterior_backward(mu, rho, sigma, noise, dz, weight, dmu, drho):
@@ -78,10 +65,8 @@ def backward_kernel(scale, dtype, sample, divergence):
         for e in range(cuda.grid(1), n * latent, cuda.gridsize(1)):
             i, j = e // latent, e % latent
             r, s = rho[i, j], sigma[i, j]
-            slope, relative = s, one
-            if softplus_scale:
-                slope = sigmoid(r)
-                relative = relative_slope_softplus(r, s, slope)
+            slope = slope_of(r, s)
+            relative = relative_of(r, s, slope)
             if sample:
                 samples = noise.shape[0] // n
                 by_mu, by_sigma = zero, zero
@@ -99,3 +84,15 @@ def backward_kernel(scale, dtype, sample, divergence):
             drho[i, j] = by_rho
 
     return posterior_backward
+
+
+def reparameterize_backward(rho, sigma, noise, dz, scale, dmu, drho, *, gaussian_kl_backward=None):
+    dtype, kl = sigma.dtype.name, gaussian_kl_backward
+    mu, weight = (kl.mu, kl.weight) if kl else (rho, current().given(None, dtype))
+    kernel = backward_kernel(scale, dtype, True, kl is not None)
+    current().launch_flat(kernel, sigma.size, mu, rho, sigma, noise, dz, weight, dmu, drho)
+
+
+def gaussian_kl_backward(mu, rho, sigma, weight, scale, dmu, drho):
+    kernel = backward_kernel(scale, sigma.dtype.name, False, True)
+    current().launch_flat(kernel, sigma.size, mu, rho, sigma, sigma, sigma, weight, dmu, drho)

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .constants import PRODUCT_THREADS, ROW_BLOCKS, VECTOR
-from .totals import PARTS
+from .constants import FLAT_BLOCKS, FLAT_THREADS, PARTS, PRODUCT_THREADS, ROW_BLOCKS, ROW_THREADS, VECTOR
 
 
 class Launch(NamedTuple):
@@ -40,6 +39,15 @@ class Runtime:
         else:
             self._collected.append(launch)
 
+    def launch_flat(self, kernel, elements, *arguments):
+        """Runs a grid-stride kernel with a thread for each element, up to a full device."""
+        self.launch(kernel, max(1, min(-(-elements // FLAT_THREADS), FLAT_BLOCKS)), FLAT_THREADS, *arguments)
+
+    def launch_rows(self, kernel, rows, *arguments):
+        """Runs a kernel that gives each block whole rows; partial sums and counters are its last arguments."""
+        workspaces = self.workspace("rows", PARTS * ROW_BLOCKS, "float64"), self.workspace("row counters", 2, "int32")
+        self.launch(kernel, min(rows, ROW_BLOCKS), ROW_THREADS, *arguments, *workspaces)
+
     @contextlib.contextmanager
     def collecting(self):
         """Within this context launches go into the list it gives, and nothing runs."""
@@ -59,16 +67,16 @@ class Runtime:
             array = self._workspaces[key] = self.zeros((size,), dtype)
         return array
 
-    def row_workspace(self):
-        """partial sums and counters of the row kernels."""
-        return self.workspace("rows", PARTS * ROW_BLOCKS, "float64"), self.workspace("row counters", 2, "int32")
+    def given(self, array, dtype):
+        """The array, or for None a vector that stands in for what a variant of a kernel does not look at."""
+        return self.workspace("unused", 8, dtype) if array is None else array
 
     def product_arguments(self, name, plan, dtype):
-        """across, splits, part, partial and counters of a planned product; products of one launch differ in name."""
+        """(across, splits, part), partial and counters of a planned product; products of one launch differ in name."""
         rows = max(1, plan.workspace_rows)
         partial = self.workspace(name, rows * VECTOR * PRODUCT_THREADS, dtype).reshape((-1, VECTOR * PRODUCT_THREADS))
         counters = self.workspace(name + " counters", plan.tiles, "int32")
-        return np.uint32(plan.across), np.uint32(plan.splits), np.uint32(plan.part), partial, counters
+        return tuple(map(np.uint32, (plan.across, plan.splits, plan.part))), partial, counters
 
 
 class Gpu(Runtime):

@@ -7,13 +7,10 @@ import math
 from types import SimpleNamespace
 
 import numpy as np
-from numba import cuda
 
 from .. import philox
 from ..naive import SOFTPLUS_TAIL
-from .intrinsics import add32, add64, multiply32, multiply64, sqrt32
-
-device = cuda.jit(device=True)
+from .intrinsics import add32, add64, device, multiply32, multiply64, sqrt32
 
 # The same bits as on every other backend: nothing in it may be contracted.
 normals = philox.build(device, multiply32, add32, sqrt32)
@@ -21,50 +18,43 @@ normals = philox.build(device, multiply32, add32, sqrt32)
 
 @functools.cache
 def functions(dtype):
-    """softplus, sigmoid, exp and the rest for "float32" or "float64"; `multiply` and `add` round each time."""
+    """positive(a) = max(a, 0), sigmoid(a) and softplus(a) for "float32" or "float64"; `multiply` and `add` round each
+    time.
+    """
     real = np.dtype(dtype).type
-    zero, one, half, tail = real(0), real(1), real(0.5), real(SOFTPLUS_TAIL)
+    zero, one = real(0), real(1)
     multiply, add = (multiply32, add32) if dtype == "float32" else (multiply64, add64)
-
-    @device
-    def positive(a):
-        return zero if a < zero else a  # NaN stays NaN
-
-    @device
-    def softplus(a):
-        return positive(a) + real(math.log1p(math.exp(-abs(a))))
+    positive = device(lambda a: zero if a < zero else a)  # NaN stays NaN
 
     @device
     def sigmoid(a):
         e = real(math.exp(-abs(a)))
         return (e if a < zero else one) / (one + e)
 
-    @device
-    def exp(a):
-        return real(math.exp(a))
+    softplus = device(lambda a: positive(a) + real(math.log1p(math.exp(-abs(a)))))
+    numbers = {"real": real, "zero": zero, "one": one, "half": real(0.5)}
+    return SimpleNamespace(**numbers, multiply=multiply, add=add, positive=positive, sigmoid=sigmoid, softplus=softplus)
 
-    @device
-    def log_sigma_softplus(rho, sigma):
-        return rho if rho < tail else real(math.log(sigma))
 
-    @device
-    def relative_slope_softplus(rho, sigma, slope):
-        """(dsigma/drho) / sigma"""
-        return one if rho < tail else slope / sigma
-
+@functools.cache
+def scale_functions(scale, dtype):
+    """sigma(rho), log_sigma(rho, sigma), slope(rho, sigma) = dsigma/drho and relative(rho, sigma, slope), the slope by
+    sigma, for one of SCALES.
+    """
+    f = functions(dtype)
+    real, one, tail, sigmoid = f.real, f.one, f.real(SOFTPLUS_TAIL), f.sigmoid
+    if scale == "exp":
+        return SimpleNamespace(
+            sigma=device(lambda rho: real(math.exp(rho))),
+            log_sigma=device(lambda rho, sigma: rho),
+            slope=device(lambda rho, sigma: sigma),
+            relative=device(lambda rho, sigma, slope: one),
+        )
     return SimpleNamespace(
-        real=real,
-        zero=zero,
-        one=one,
-        half=half,
-        multiply=multiply,
-        add=add,
-        positive=positive,
-        softplus=softplus,
-        sigmoid=sigmoid,
-        exp=exp,
-        log_sigma_softplus=log_sigma_softplus,
-        relative_slope_softplus=relative_slope_softplus,
+        sigma=f.softplus,
+        log_sigma=device(lambda rho, sigma: rho if rho < tail else real(math.log(sigma))),
+        slope=device(lambda rho, sigma: sigmoid(rho)),
+        relative=device(lambda rho, sigma, slope: one if rho < tail else slope / sigma),
     )
 
 
@@ -72,47 +62,11 @@ def functions(dtype):
 def activation_functions(activation, dtype):
     """activate(a) and slope(y), the derivative from the output."""
     f = functions(dtype)
-    real, zero, one, softplus, sigmoid, positive = f.real, f.zero, f.one, f.softplus, f.sigmoid, f.positive
-
-    if activation == "relu":
-
-        @device
-        def slope(y):
-            return one if y > zero else zero
-
-        return positive, slope
-    if activation == "tanh":
-
-        @device
-        def activate(a):
-            return real(math.tanh(a))
-
-        @device
-        def slope(y):
-            return one - y * y
-
-        return activate, slope
-    if activation == "sigmoid":
-
-        @device
-        def slope(y):
-            return y * (one - y)
-
-        return sigmoid, slope
-    if activation == "softplus":
-
-        @device
-        def slope(y):
-            return -real(math.expm1(-y))
-
-        return softplus, slope
-
-    @device
-    def same(a):
-        return a
-
-    @device
-    def unit(y):
-        return one
-
-    return same, unit
+    real, zero, one = f.real, f.zero, f.one
+    return {
+        "identity": (device(lambda a: a), device(lambda y: one)),
+        "relu": (f.positive, device(lambda y: one if y > zero else zero)),
+        "tanh": (device(lambda a: real(math.tanh(a))), device(lambda y: one - y * y)),
+        "sigmoid": (f.sigmoid, device(lambda y: y * (one - y))),
+        "softplus": (f.softplus, device(lambda y: -real(math.expm1(-y)))),
+    }[activation]

@@ -4,47 +4,35 @@ Float addition is not associative, so an order is fixed everywhere: threads in a
 another, blocks one after another, whichever of them happens to finish last. Results are the same in every run.
 """
 
-import functools
 import math
 
-import numpy as np
-from numba import cuda, float32, float64, int32
+from numba import cuda, float64
 
-from .constants import ROW_THREADS, WARP
+from .constants import PARTS, ROW_THREADS, WARP
+from .intrinsics import device
+from .runtime import current
 
-device = cuda.jit(device=True)
 FULL_WARP = 0xFFFFFFFF
-# The sums that each block of a row kernel leaves for the last one: of nll, of kl, and of the slope of log sigma.
-PARTS = 3
 WARPS = ROW_THREADS // WARP
 
 
-@functools.cache
-def block_sum(threads):
-    """block_sum(value, scratch): the sum of `value` over a block of this many threads, in every thread.
-
-    scratch is a shared array with room for one value for each warp.
-    """
-    warps = threads // WARP
-
-    @device
-    def sum_over_block(value, scratch):
-        value += cuda.shfl_down_sync(FULL_WARP, value, 16)
-        value += cuda.shfl_down_sync(FULL_WARP, value, 8)
-        value += cuda.shfl_down_sync(FULL_WARP, value, 4)
-        value += cuda.shfl_down_sync(FULL_WARP, value, 2)
-        value += cuda.shfl_down_sync(FULL_WARP, value, 1)
-        thread = cuda.threadIdx.x
-        if thread % WARP == 0:
-            scratch[thread // WARP] = value
-        cuda.syncthreads()
-        total = scratch[0]
-        for warp in range(1, warps):
-            total += scratch[warp]
-        cuda.syncthreads()
-        return total
-
-    return sum_over_block
+@device
+def block_sum(value, scratch):
+    """The sum of `value` over a block of ROW_THREADS, in every thread. scratch is a shared array (WARPS,)."""
+    value += cuda.shfl_down_sync(FULL_WARP, value, 16)
+    value += cuda.shfl_down_sync(FULL_WARP, value, 8)
+    value += cuda.shfl_down_sync(FULL_WARP, value, 4)
+    value += cuda.shfl_down_sync(FULL_WARP, value, 2)
+    value += cuda.shfl_down_sync(FULL_WARP, value, 1)
+    thread = cuda.threadIdx.x
+    if thread % WARP == 0:
+        scratch[thread // WARP] = value
+    cuda.syncthreads()
+    total = scratch[0]
+    for warp in range(1, WARPS):
+        total += scratch[warp]
+    cuda.syncthreads()
+    return total
 
 
 @device
@@ -67,11 +55,8 @@ def is_last_block(counters, index, blocks, flag):
     return last
 
 
-sum64 = block_sum(ROW_THREADS)
-
-
 @device
-def add_batch(nll_sum, kl, examples, samples, beta, totals, clock, partial, counters, scratch, flag):
+def add_batch(nll_sum, kl, n, samples, beta, totals, clock, partial, counters, scratch, flag):
     """Ends a kernel by adding the batch to the totals: nll_sum in thread 0 is over this block's rows, and its part of
     kl (flat) is summed here.
     """
@@ -79,7 +64,7 @@ def add_batch(nll_sum, kl, examples, samples, beta, totals, clock, partial, coun
     kl_sum = 0.0
     for e in range(block * ROW_THREADS + thread, kl.shape[0], blocks * ROW_THREADS):
         kl_sum += float64(kl[e])
-    kl_sum = sum64(kl_sum, scratch)
+    kl_sum = block_sum(kl_sum, scratch)
     if thread == 0:
         partial[PARTS * block] = nll_sum
         partial[PARTS * block + 1] = kl_sum
@@ -88,76 +73,21 @@ def add_batch(nll_sum, kl, examples, samples, beta, totals, clock, partial, coun
         for other in range(thread, blocks, ROW_THREADS):
             a += partial[PARTS * other]
             b += partial[PARTS * other + 1]
-        a = sum64(a, scratch) / samples
-        b = sum64(b, scratch)
+        a = block_sum(a, scratch) / samples
+        b = block_sum(b, scratch)
         if thread == 0:
             totals[0] += a
             totals[1] += b
-            totals[2] += examples
-            loss = (a + beta * b) / examples
+            totals[2] += n
+            loss = (a + beta * b) / n
             totals[3] = loss
             if not math.isfinite(loss) and totals[4] == 0:
                 totals[4] = clock[0] + 1
 
 
-@cuda.jit
-def accumulate_batch(nll, kl, examples, samples, beta, totals, clock, partial, counters):
-    """nll (rows,) and kl (flat) into totals; the same sums in the same order as at the end of a likelihood kernel."""
-    scratch = cuda.shared.array(WARPS, float64)
-    flag = cuda.shared.array(1, int32)
-    nll_sum = 0.0
-    if cuda.threadIdx.x == 0:
-        for row in range(cuda.blockIdx.x, nll.shape[0], cuda.gridDim.x):
-            nll_sum += float64(nll[row])
-    add_batch(nll_sum, kl, examples, samples, beta, totals, clock, partial, counters, scratch, flag)
-
-
-@cuda.jit
-def tick_clock(clock):
-    clock[0] += 1
-
-
-@functools.cache
-def norm_kernel(dtype):
-    @cuda.jit
-    def norm(gradient, result, partial, counters):
-        """result[0] = the Euclidean norm, summed in float64."""
-        scratch = cuda.shared.array(WARPS, float64)
-        flag = cuda.shared.array(1, int32)
-        thread, block, blocks = cuda.threadIdx.x, cuda.blockIdx.x, cuda.gridDim.x
-        total = 0.0
-        for e in range(block * ROW_THREADS + thread, gradient.shape[0], blocks * ROW_THREADS):
-            g = float64(gradient[e])
-            total += g * g
-        total = sum64(total, scratch)
-        if thread == 0:
-            partial[block] = total
-        if is_last_block(counters, 0, blocks, flag):
-            total = 0.0
-            for other in range(thread, blocks, ROW_THREADS):
-                total += partial[other]
-            total = sum64(total, scratch)
-            if thread == 0:
-                result[0] = math.sqrt(total)
-
-    return norm
-
-
-@functools.cache
-def scale_kernel(dtype):
-    real = np.dtype(dtype).type
-
-    @cuda.jit
-    def scale(gradient, limit, norm):
-        """gradient *= limit / norm where the norm exceeds the limit."""
-        if norm[0] > limit:
-            factor = real(limit / norm[0])
-            for e in range(cuda.grid(1), gradient.shape[0], cuda.gridsize(1)):
-                gradient[e] *= factor
-
-    return scale
-
-
-def element_type(dtype):
-    """The Numba type of a shared array's elements."""
-    return float32 if dtype == "float32" else float64
+def batch_arguments(call, dtype):
+    """kl, n, beta, totals and clock of a kernel that can end with `add_batch`; call: of accumulate, or None."""
+    if call is None:
+        given = current().given
+        return given(None, dtype), 1, 0.0, given(None, "float64"), given(None, "int64")
+    return call.kl.reshape(-1), call.kl.shape[0], float(call.beta), call.totals, call.clock

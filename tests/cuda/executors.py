@@ -1,6 +1,7 @@
 """What runs a launch where there is no device: its compiled PTX, on the CPU."""
 
 import ctypes
+import itertools
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def parameter_words(arguments):
     array.
     """
     values, ranges = [], []
-    for argument in arguments:
+    for argument in itertools.chain.from_iterable(a if isinstance(a, tuple) else (a,) for a in arguments):
         if isinstance(argument, np.ndarray):
             ranges += np.lib.array_utils.byte_bounds(argument)
             values += [0, 0, argument.size, argument.itemsize, argument.ctypes.data]

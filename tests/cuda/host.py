@@ -3,17 +3,13 @@
 import numpy as np
 
 from minivae.kernels import Backend
-from minivae.kernels.cuda import probe
 from minivae.kernels.cuda.runtime import Runtime
 
 
 def cuda_backend():
-    """The backend module, importable although there is no device."""
-    why_not, probe.why_not = probe.why_not, lambda: None
-    try:
-        from minivae.kernels.cuda import backend
-    finally:
-        probe.why_not = why_not
+    """The backend, on whatever device is in use."""
+    from minivae.kernels.cuda import backend
+
     return Backend("cuda", backend)
 
 

@@ -13,25 +13,26 @@ extra.require("numba_cuda", "nvidia.cu13", "greenlet", gcc=True)
 import numpy as np  # noqa: E402
 
 from minivae.kernels import philox  # noqa: E402
-from minivae.kernels.cuda import access, data, launches, optimizers, scalars, totals  # noqa: E402
-from minivae.kernels.cuda import dense as products  # noqa: E402
+from minivae.kernels.cuda import access, data, dense, optimizers, products, scalars, totals  # noqa: E402
 
 from . import build, launching, machine_code, offline  # noqa: E402
 from .comparing import check  # noqa: E402
 from .executors import PtxError, PtxExecutor  # noqa: E402
+from .host import HostRuntime  # noqa: E402
 from .simulator import Simulator, SimulatorError  # noqa: E402
 
 CAUGHT = AssertionError, IndexError, PtxError, SimulatorError
 END_OF_LOOP = "put_b(b_tile, half, b_at, b_step, b0, b1, b2, b3)\n            "
 GUARDED = "if i < rows and j < columns:\n                store4("
-AFTER_SHUFFLES = "scratch[thread // WARP] = value\n        cuda.syncthreads()"
+BARRIER = "cuda.syncthreads()"
+AFTER_SHUFFLES = f"scratch[thread // WARP] = value\n    {BARRIER}"
 
 KERNEL_OF = {"dense_forward": "dense_forward", "accumulate": "accumulate_batch"}
 # bug: (call of the contract that shows it, module it is planted in, what is replaced, by what)
 BUGS = {
     "a barrier missing from the product's loop": (
         *("dense_forward", products),
-        *(END_OF_LOOP + "cuda.syncthreads()", END_OF_LOOP + "pass"),
+        *(END_OF_LOOP + BARRIER, END_OF_LOOP + "pass"),
     ),
     "an inner sum that goes on into the next part": (
         *("dense_forward", products),
@@ -39,16 +40,10 @@ BUGS = {
     ),
     "an unguarded edge": ("dense_forward", access, GUARDED, GUARDED.replace("i < rows and ", "")),
     "a barrier that half of a block skips": (
-        *("accumulate", totals),
-        *(
-            AFTER_SHUFFLES,
-            AFTER_SHUFFLES.replace("cuda.syncthreads()", "if thread < 64:\n            cuda.syncthreads()"),
-        ),
+        *("accumulate", totals, AFTER_SHUFFLES),
+        AFTER_SHUFFLES.replace(BARRIER, f"if thread < 64:\n        {BARRIER}"),
     ),
-    "a sum read before it is complete": (
-        *("accumulate", totals),
-        *(AFTER_SHUFFLES, AFTER_SHUFFLES.replace("cuda.syncthreads()", "")),
-    ),
+    "a sum read before it is complete": ("accumulate", totals, AFTER_SHUFFLES, AFTER_SHUFFLES.replace(BARRIER, "")),
 }
 
 
@@ -74,13 +69,22 @@ class OwnBuilds(dict):
         return self[key]
 
 
+# module: (where it is used, what of it)
+USED = {
+    access: (products, ("access", "operand")),
+    products: (dense, ("tile_product",)),
+    totals: (data, ("add_batch",)),
+}
+
+
 def plant(monkeypatch, module, old, new):
     """Puts the kernels of the changed source in the place of the right ones."""
     changed = mutant(module, old, new)
-    if module is access:
-        changed = mutant(products, "", "", access=changed.access, operand=changed.operand)
-    name = "accumulate_batch" if module is totals else "forward_kernel"
-    monkeypatch.setattr(launches, name, getattr(changed, name))
+    while module in USED:
+        module, names = USED[module]
+        changed = mutant(module, "", "", **{name: getattr(changed, name) for name in names})
+    kernel = "forward_kernel" if module is dense else "accumulate_batch"
+    monkeypatch.setattr(module, kernel, getattr(changed, kernel))
 
 
 def caught(kernel, executor, folder):
@@ -95,7 +99,7 @@ def caught(kernel, executor, folder):
     errors = []
     for execute in executors:
         try:
-            check(case, execute, "planted")
+            check(case, HostRuntime(execute), "planted")
         except CAUGHT as error:
             errors.append(error)
     return errors
@@ -147,10 +151,10 @@ def test_float64_in_a_float32_kernel_is_seen(proven):
 
 def test_spilled_registers_are_seen(tmp_path, proven):
     """Four resident blocks leave a thread 64 registers, which the large tile does not fit into."""
-    crowded = mutant(products, "", "", BOUNDS=(256, 4))
+    crowded = mutant(dense, "", "", BOUNDS=(256, 4))
     kernel = crowded.forward_kernel("identity", launching.constants.LARGE, True, "float32")
     matrix, number = np.zeros((4, 4), np.float32), np.uint32(1)
-    arguments = matrix, matrix, matrix[0], matrix, number, number, number, matrix, np.zeros(1, np.int32)
+    arguments = matrix, matrix, matrix[0], matrix, (number,) * 3, matrix, np.zeros(1, np.int32)
     report = machine_code.report(ptx_of(kernel, *arguments), (9, 0), tmp_path / "crowded")
     assert report.spills > 0
     proven("bugs", [("dense_forward", "spills")])

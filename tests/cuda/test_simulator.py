@@ -1,5 +1,7 @@
 """The kernels' source against the specification, in a simulator that sees races and divergent barriers."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,8 @@ from . import extra
 
 extra.require("numba_cuda", "greenlet")
 
-from minivae.kernels import load_backend  # noqa: E402
-from minivae.kernels.cuda import runtime  # noqa: E402
+from minivae.kernels import CONTRACT, load_backend, naive  # noqa: E402
+from minivae.kernels.cuda import program, runtime  # noqa: E402
 
 from . import launching  # noqa: E402
 from .comparing import check  # noqa: E402
@@ -26,6 +28,31 @@ def picked(kernel, dtype):
         return list(launching.cases_of(kernel, dtype))
 
 
+def parameters(kernel):
+    """The arguments of a kernel in the contract, in order, by name."""
+    return inspect.signature(getattr(naive, kernel)).parameters
+
+
+def call(kernel, values):
+    return kernel, tuple(values[name] for name in parameters(kernel))
+
+
+def test_neighbours_share_a_launch_only_where_they_belong_together():
+    kernels = {name: getattr(cuda_backend(), name) for name in CONTRACT}
+    pairs = [(one, other) for one in CONTRACT for other in kernels[one].__kwdefaults__ or ()]
+    assert len(pairs) == 7
+    for one, other in pairs:
+        values = {name: object() for name in [*parameters(one), *parameters(other)]}
+        first, second = call(one, values), call(other, values)
+        (together,) = program.fuse(kernels, [first, second])
+        assert together.args == first[1]
+        assert vars(together.keywords[other]) == {name: values[name] for name in parameters(other)}
+        for name in parameters(one).keys() & parameters(other).keys():
+            launches = program.fuse(kernels, [first, call(other, {**values, name: object()})])
+            expected = [kernels[one]] if name == "seed" else [kernels[one], kernels[other]]
+            assert [launch.func for launch in launches] == expected, (one, other, name)
+
+
 @pytest.mark.parametrize("dtype", launching.DTYPES)
 @pytest.mark.parametrize("kernel", launching.CONTRACT)
 def test_kernel_agrees_with_the_specification_in_every_thread_order(kernel, dtype, proven):
@@ -33,7 +60,7 @@ def test_kernel_agrees_with_the_specification_in_every_thread_order(kernel, dtyp
         # of many cases each is run in one order, of few in all
         for order in ORDERS if number < 2 and not kernel.startswith("dense") else (ORDERS[number % 3],):
             simulator = Simulator(order)
-            check(case, simulator, f"{kernel} {dtype}, case {number}, order {order}")
+            check(case, HostRuntime(simulator), f"{kernel} {dtype}, case {number}, order {order}")
             proven("simulated", simulator.ran)
 
 
