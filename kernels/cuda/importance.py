@@ -114,15 +114,15 @@ def importance_gradient(z, noise, sigma, latent_weight, ratio, path, dz):
 @functools.cache
 def log_sigma_backward_kernel(scale, dtype):
     by_scale = scale_functions(scale, dtype)
-    slope, relative = by_scale.slope, by_scale.relative
+    slope_of, relative_of = by_scale.slope, by_scale.relative
 
     @cuda.jit
     def log_sigma_backward(rho, sigma, weight, drho):
         n, latent = rho.shape
         for e in range(cuda.grid(1), n * latent, cuda.gridsize(1)):
             i, j = e // latent, e % latent
-            r, s = rho[i, j], sigma[i, j]
-            drho[i, j] -= weight[i] * relative(r, s, slope(r, s))
+            relative = relative_of(rho[i, j], sigma[i, j], slope_of(rho[i, j], sigma[i, j]))
+            drho[i, j] -= weight[i] * relative
 
     return log_sigma_backward
 
