@@ -131,3 +131,6 @@ class AdamW(Adam):
         super().__init__(learning_rate, beta1, beta2, eps, clip_norm)
         expect(0 <= weight_decay < float("inf"), "weight_decay", weight_decay, "a finite number, 0 or more")
         self.weight_decay = weight_decay
+
+
+OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW}

@@ -47,11 +47,14 @@ class Parts:
 
 def minivae_parts(backend_name="numpy"):
     """The parts as minivae ships them."""
-    import minivae as mv
+    from ..layers import Dense
+    from ..losses import Bernoulli, Gaussian, GaussianKL
+    from ..optim import SGD, Adam, AdamW
+    from ..reparam import Reparameterize
+    from ..vae import VAE
 
-    optimizers = {"SGD": mv.SGD, "Adam": mv.Adam, "AdamW": mv.AdamW}
-    return Parts(mv.Dense, mv.Reparameterize, mv.GaussianKL, mv.Bernoulli, mv.Gaussian, mv.VAE, optimizers,
-                 backend_name)  # fmt: skip
+    optimizers = {"SGD": SGD, "Adam": Adam, "AdamW": AdamW}
+    return Parts(Dense, Reparameterize, GaussianKL, Bernoulli, Gaussian, VAE, optimizers, backend_name)
 
 
 @dataclass(frozen=True)
