@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from ..files.atomic import write_text
 from .options import say
 
 SUMMARY = "time the kernels of this machine's backends, each in a process of its own"
@@ -17,7 +18,6 @@ def add(parser):
 
 
 def run(args):
-    from ..files.atomic import write_text
     from ..kernels import bench
 
     if args.out and Path(args.out).suffix != ".json":

@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
+from ..files.atomic import write_text
 from ..kernels.naive import PIXELS
 from . import options
 from .options import say
@@ -19,11 +22,8 @@ def add(parser):
 
 
 def run(args):
-    import numpy as np
-
     from ..evaluation import importance
     from ..evaluation.held_out import Evaluator
-    from ..files.atomic import write_text
     from ..runs import folder
     from ..runs.pictures import pixels_phrase
 

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
+
+from ..files.atomic import replacing
 from ..kernels import BACKENDS
 
 
@@ -68,10 +71,6 @@ def result_path(args, name):
 
 
 def save_array(path, array):
-    import numpy as np
-
-    from ..files.atomic import replacing
-
     with replacing(path) as file:
         np.save(file, array)
 

@@ -5,7 +5,7 @@ A `Config` is made once, from the options of `minivae train` or from what a run 
 
 import inspect
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,17 @@ from ..schedules import Cosine, StepDecay
 from ..vae import VAE
 
 Part = TypeVar("Part")
+
+
+def part(kind: type[Part], entry: Mapping[str, Any]) -> Part:
+    """One part of a configuration from what `entry` has of it; what it lacks takes its default."""
+    return kind(**{field.name: entry[field.name] for field in fields(kind) if field.name in entry})
+
+
+def taken(function: Callable, choices: object) -> dict[str, Any]:
+    """Those of the choices that a function or class takes as arguments, by name."""
+    takes = inspect.signature(function).parameters
+    return {name: value for name, value in vars(choices).items() if name in takes}
 
 
 @dataclass(frozen=True)
@@ -76,14 +87,13 @@ class Training:
 
     def make_optimizer(self, steps_per_epoch: int) -> Optimizer:
         """The optimizer with its schedule and with every option that its class takes; by default the class's rate."""
-        takes = TAKES[self.optimizer]
-        rate = self.learning_rate or takes["learning_rate"].default
+        kind = OPTIMIZERS[self.optimizer]
+        rate = self.learning_rate or inspect.signature(kind).parameters["learning_rate"].default
         if self.schedule == "step":
             rate = StepDecay(rate, self.decay_epochs * steps_per_epoch)
         elif self.schedule == "cosine":
             rate = Cosine(rate, self.epochs * steps_per_epoch, round(self.warmup_epochs * steps_per_epoch))
-        options = {name: value for name, value in vars(self).items() if name in takes}
-        return OPTIMIZERS[self.optimizer](**options | {"learning_rate": rate})
+        return kind(**taken(kind, self) | {"learning_rate": rate})
 
 
 @dataclass(frozen=True)
@@ -100,17 +110,15 @@ class Results:
     no_pictures: bool = False
 
 
-TAKES = {name: inspect.signature(kind).parameters for name, kind in OPTIMIZERS.items()}
-
 # An option that does not always apply: the one it goes with, and the values of that one with which it does.
 NEEDS = {
     "decay_epochs": ("schedule", ["step"]),
     "warmup_epochs": ("schedule", ["cosine"]),
     "observation_sigma": ("likelihood", ["gaussian"]),
 } | {
-    option: ("optimizer", takers)
-    for option in vars(Training())
-    if (takers := [name for name, takes in TAKES.items() if option in takes])
+    option: ("optimizer", [name for name in OPTIMIZERS if option in taken(OPTIMIZERS[name], Training())])
+    for kind in OPTIMIZERS.values()
+    for option in taken(kind, Training())
 }
 
 # What is used of a config.json whatever is asked of the run; what else it lacks takes its default.
@@ -148,7 +156,7 @@ class Config:
             expect(applies, _flag(option), chosen[option], f"{_flag(other)} {' or '.join(values)} with it")
         named, fraction = self.data.name in dataset_names, self.data.test_fraction
         expect(not named or "test_fraction" not in self.given, "--test-fraction", fraction, "--data FILE with it")
-        expect(self.results.out or "overwrite" not in self.given, "--overwrite", True, "--out with it")
+        expect("overwrite" not in self.given or self.results.out is not None, "--overwrite", True, "--out with it")
 
     @classmethod
     def from_options(cls, given: Mapping[str, Any], preset: Mapping[str, Any], version: str) -> "Config":
@@ -199,11 +207,6 @@ class Config:
     def for_model(self, model: VAE) -> "Config":
         """With the model's arguments as it has them, none left open."""
         return replace(self, model=Model(**model.config))
-
-
-def part(kind: type[Part], entry: Mapping[str, Any]) -> Part:
-    """One part of a configuration from what `entry` has of it; what it lacks takes its default."""
-    return kind(**{field.name: entry[field.name] for field in fields(kind) if field.name in entry})
 
 
 def _flag(option):

@@ -9,7 +9,7 @@ from ..training.fit import check_arguments, fit
 from ..training.state import History
 from ..vae import VAE
 from . import checkpoint, folder
-from .config import Config, Results
+from .config import Config, Results, taken
 from .pictures import draw_all, objective_phrase, pixels_phrase
 from .saver import Saver
 
@@ -96,17 +96,8 @@ def _backend(path, backend):
 def _settings(config, data, model):
     """What `fit` is called with, checked."""
     training = config.training
+    settings = {"train": data.train, "validation": data.test, **taken(check_arguments, training)}
     try:
-        settings = {
-            "train": data.train,
-            "validation": data.test,
-            "epochs": training.epochs,
-            "batch_size": training.batch_size,
-            "pixels": training.pixels,
-            "validation_noise": training.validation_noise,
-            "early_stopping": training.early_stopping,
-            "seed": training.seed,
-        }
         check_arguments(model, **settings)
         steps_per_epoch = -(-len(data.train) // min(training.batch_size, len(data.train)))
         return settings | {"optimizer": training.make_optimizer(steps_per_epoch)}
