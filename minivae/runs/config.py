@@ -18,7 +18,7 @@ from ..optim import OPTIMIZERS, Optimizer
 from ..schedules import Cosine, StepDecay
 from ..vae import VAE
 
-Part = TypeVar("Part")
+Part = TypeVar("Part", "Data", "Model", "Training", "Results")
 
 
 def part(kind: type[Part], entry: Mapping[str, Any]) -> Part:
@@ -122,7 +122,7 @@ NEEDS = {
 }
 
 # What is used of a config.json whatever is asked of the run; what else it lacks takes its default.
-REQUIRED = {
+REQUIRED: dict[str, dict[str, Any]] = {
     "data": {"name": str, "size": (int, type(None)), "test_fraction": float, "seed": int, "fingerprint": str},
     "training": {"pixels": str, "seed": int, "epochs": int},
 }

@@ -27,7 +27,7 @@ from .config import Config, Data
 try:
     import fcntl
 except ImportError:  # Windows: no locks
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 CONFIG, CHECKPOINT, HISTORY, BEST = "config.json", "checkpoint.npz", "history.csv", "best.npz"
 FILES = (CONFIG, CHECKPOINT, HISTORY, BEST)

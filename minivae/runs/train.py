@@ -33,7 +33,7 @@ def start(config: Config, say: Say) -> int:
         return _train(path, config, model, data, settings, None, say)
 
 
-def resume(path: str, results: Results, say: Say, epochs: int | None = None, backend: str = "auto") -> int:
+def resume(path: str | Path, results: Results, say: Say, epochs: int | None = None, backend: str = "auto") -> int:
     """The run in the folder `path`, from its last good checkpoint; from its beginning if it has none yet.
 
     It keeps its choices, but for the number of epochs and the backend where these are given.
