@@ -63,7 +63,7 @@ def main():
         with Saver(folder, model, {}, 2) as saver:
             while len(stretches.times[True]) < args.rounds and not interrupt.requested:
                 state = TrainingState.capture(step, 0, history)
-                epoch = Epoch(step, history.epochs + 1, state, history, None, stretches, saver)
+                epoch = Epoch(step, history.epochs + 1, state, stretches, saver)
                 epoch.run("epoch", False, interrupt)
                 history.add(epoch.row())
         writes, processor = [], []

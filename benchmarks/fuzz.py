@@ -27,7 +27,7 @@ with atheris.instrument_imports(include=["minivae"]):
     from minivae import VAE, fit, load_dataset
     from minivae.files import archive
     from minivae.runs import checkpoint
-    from minivae.runs import folder as run
+    from minivae.runs.folder import as_history
 
 KINDS = ("x.npy", "x.csv", "checkpoint.npz", "sealed.npz", "history.csv")
 
@@ -96,7 +96,7 @@ class Target:
 
     def _read(self, name, path):
         if name == "history.csv":
-            run.as_history(self._folder)
+            as_history(self._folder)
         elif name in ("checkpoint.npz", "sealed.npz"):
             checkpoint.load_state(path, "numpy")
         else:

@@ -22,8 +22,8 @@ import numpy as np
 
 import minivae as mv
 from minivae.evaluation import importance
-from minivae.runs import checkpoint
-from minivae.runs import folder as run
+from minivae.files.atomic import write_text
+from minivae.runs import checkpoint, folder
 
 TRAIN = 59_600  # the paper keeps 400 of the 60,000 for validation
 MODELS = {"vae": "elbo", "iwae": "iwae", "dreg": "dreg"}
@@ -87,7 +87,7 @@ def measure(kind, samples, seed, arguments, data):
     examples, test = data
     name = f"{kind}-k{samples}-seed{seed}-{len(examples)}by{arguments.batch_size}"
     model, history = train(kind, samples, seed, arguments, examples, Path(arguments.work) / f"{name}.npz")
-    values = run.unit_values(test, "dynamic", seed=0)
+    values = folder.unit_values(test, "dynamic", seed=0)
     found = importance.estimate(model, values[: arguments.examples], arguments.draws, seed=0)
     evaluation = mv.Evaluator(model, test, pixels="dynamic", seed=0)()
     summary = found.summary()
@@ -175,7 +175,7 @@ def save(path, arguments, results):
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    run.write_text(path, json.dumps(document, indent=2) + "\n")
+    write_text(path, json.dumps(document, indent=2) + "\n")
 
 
 def main():

@@ -32,6 +32,11 @@ def replacing(path):
         raise
 
 
+def write_text(path, text):
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
 def flush_folder(path):
     """Makes renames in a folder durable, where the system can."""
     with contextlib.suppress(OSError):

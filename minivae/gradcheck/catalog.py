@@ -47,11 +47,14 @@ class Parts:
 
 def minivae_parts(backend_name="numpy"):
     """The parts as minivae ships them."""
-    import minivae as mv
+    from ..layers import Dense
+    from ..losses import Bernoulli, Gaussian, GaussianKL
+    from ..optim import OPTIMIZERS
+    from ..reparam import Reparameterize
+    from ..vae import VAE
 
-    optimizers = {optimizer.__name__: optimizer for optimizer in mv.optim.OPTIMIZERS.values()}
-    return Parts(mv.Dense, mv.Reparameterize, mv.GaussianKL, mv.Bernoulli, mv.Gaussian, mv.VAE, optimizers,
-                 backend_name)  # fmt: skip
+    optimizers = {optimizer.__name__: optimizer for optimizer in OPTIMIZERS.values()}
+    return Parts(Dense, Reparameterize, GaussianKL, Bernoulli, Gaussian, VAE, optimizers, backend_name)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ TINY = 1e-17  # errors of exactly zero are drawn here
 
 def _layer(dtype, activation, kink=None):
     """A dense layer, its input, and the derivative by one weight; with `kink`, a unit that far from its kink."""
-    from .. import Dense
+    from ..layers import Dense
 
     layer = Dense(6, 4, activation, dtype=dtype, seed=2)
     x = np.random.default_rng(3).standard_normal((3, 6)).astype(dtype)

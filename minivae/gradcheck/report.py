@@ -1,14 +1,9 @@
-"""`minivae gradcheck`: every check over every backend, as a table of errors and a picture.
-
-`run_all` is the whole of it; `add_arguments` and `main` are what the command line calls.
-"""
+"""`minivae gradcheck`: every check over every backend, as a table of errors and a picture."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -123,21 +118,3 @@ def _run(check, parts, dtype):
             return check.run(parts, dtype)
     except Exception as error:  # a broken part may raise anything; the table goes on
         return Outcome(False, np.inf, 1.0, f"{check.name}: {type(error).__name__}: {error}")
-
-
-def add_arguments(parser):
-    """The options of `minivae gradcheck`."""
-    from ..kernels import BACKENDS
-
-    parser.add_argument("--backend", action="append", choices=tuple(BACKENDS), help="only this one (all present)")
-    parser.add_argument("--dtype", action="append", choices=("float64", "float32"), help="only this one (both)")
-    parser.add_argument("--out", default="gradcheck.png", metavar="FILE", help="the picture (gradcheck.png)")
-
-
-def main(args):
-    """Run `minivae gradcheck`; exit status 0 if every check passed, 1 if not."""
-    out = Path(args.out)
-    if out.suffix != ".png" or not out.parent.is_dir():
-        raise ValueError(f"--out: got {args.out!r}, expected a name that ends in .png in a folder that exists")
-    rows = run_all(args.backend, out, tuple(args.dtype or ("float64", "float32")), say=partial(print, flush=True))
-    return 0 if all(row.outcome.passed for row in rows) else 1

@@ -6,8 +6,8 @@ import sys
 
 from tqdm import tqdm
 
+from ..files.atomic import write_text
 from ..plotting import style
-from ..runs.folder import write_text
 
 COLOURS = (style.CLASS_COLOURS[0], style.CLASS_COLOURS[1], style.CLASS_COLOURS[3], style.CLASS_COLOURS[4], style.INK)
 MEASURED = "points: measured; lines: exact"

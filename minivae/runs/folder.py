@@ -18,26 +18,22 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets import load_dataset
-from ..files.atomic import remove_unfinished, replacing
+from ..datasets import Dataset, load_dataset
+from ..files.atomic import remove_unfinished, write_text
 from ..files.opening import regular_file
 from . import checkpoint
+from .config import Config, Data
 
 try:
     import fcntl
 except ImportError:  # Windows: no locks
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 CONFIG, CHECKPOINT, HISTORY, BEST = "config.json", "checkpoint.npz", "history.csv", "best.npz"
 FILES = (CONFIG, CHECKPOINT, HISTORY, BEST)
 EARLIER = "checkpoint-*.npz"
 LONGEST_CONFIG = 1 << 20
 LONGEST_HISTORY = 1 << 28
-
-
-def write_text(path, text):
-    with replacing(path) as file:
-        file.write(text.encode())
 
 
 def free_folder(stem):
@@ -114,7 +110,7 @@ def earlier_checkpoints(path):
 
 
 def write_config(path, config):
-    write_text(path / CONFIG, json.dumps(config, indent=2) + "\n")
+    write_text(path / CONFIG, json.dumps(config.to_json(), indent=2) + "\n")
 
 
 def write_history(path, history):
@@ -134,36 +130,15 @@ def _number(value):
     return value if isinstance(value, int) else f"{float(value):.6g}"
 
 
-def read_config(path):
-    """config.json of a run folder as a dict that has all the parts of a configuration; ValueError where it has not."""
+def read_config(path) -> Config:
+    """The configuration in config.json of a run folder; ValueError where there is none."""
     path = Path(path)
     if not (path / CONFIG).exists():
         raise ValueError(f"run: {path} holds no {CONFIG}, expected a folder that minivae train made")
     try:
-        config = json.loads(_read_text(path / CONFIG, LONGEST_CONFIG))
-        check_config(config)
+        return Config.from_json(json.loads(_read_text(path / CONFIG, LONGEST_CONFIG)))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"run: {path / CONFIG} is not the configuration of a run ({error})") from error
-    return config
-
-
-def check_config(config):
-    """Raises ValueError, KeyError or TypeError unless every entry that is used later is there and of its type."""
-    model, training, data = config["model"], config["training"], config["data"]
-    if not (isinstance(model, dict) and isinstance(config["backend"], str)):
-        raise TypeError("model or backend of another type")
-    for entry, key, kind in (
-        (data, "name", str),
-        (data, "size", (int, type(None))),
-        (data, "test_fraction", float),
-        (data, "seed", int),
-        (data, "fingerprint", str),
-        (training, "pixels", str),
-        (training, "seed", int),
-        (training, "epochs", int),
-    ):
-        if not isinstance(entry[key], kind):
-            raise TypeError(f"{key}: got {entry[key]!r:.80}")
 
 
 def _read_text(path, longest):
@@ -178,17 +153,15 @@ def open_run(path, backend="auto", best=False):
     path = Path(path)
     config = read_config(path)
     model = checkpoint.load(path / (BEST if best else CHECKPOINT), backend)[0]
-    data = load(config["data"])
+    data = load(config.data)
     if data.features != model.features:
         raise ValueError(f"data: {data.name} has {data.features} features, expected the run's {model.features}")
     return config, model, data
 
 
-def load(choices):
-    """The data set of a configuration's "data" entry."""
-    return load_dataset(
-        choices["name"], size=choices["size"], test_fraction=choices["test_fraction"], seed=choices["seed"]
-    )
+def load(choices: Data) -> Dataset:
+    """The data set of a configuration."""
+    return load_dataset(choices.name, size=choices.size, test_fraction=choices.test_fraction, seed=choices.seed)
 
 
 def as_history(path):

@@ -4,7 +4,8 @@ import numpy as np
 
 from .. import plotting
 from ..evaluation.held_out import ACTIVE
-from . import folder as run
+from . import folder
+from .config import Config, Model
 
 EXAMPLES = 30  # reconstructed originals in the picture
 SAMPLES = 64
@@ -18,30 +19,29 @@ def pixels_phrase(data, pixels):
     return words[pixels] if data.image_shape or pixels != "grey" else "values as they are"
 
 
-def objective_phrase(model):
+def objective_phrase(model: Model) -> str | None:
     """What the loss of this model is where it is not the negative ELBO; None where it is."""
-    config = model.config
-    groups = f", M = {config['outer']}" if config["outer"] > 1 else ""
-    return None if model.bound is None else f"Loss: minus {config['objective']} bound, K = {config['samples']}{groups}"
+    groups = f", M = {model.outer}" if model.outer > 1 else ""
+    return None if model.objective == "elbo" else f"Loss: minus {model.objective} bound, K = {model.samples}{groups}"
 
 
-def draw_all(folder, config, model, data, history):
-    """samples.png, reconstructions.png, latent.png and curves.png; returns their paths.
+def draw_all(path, config: Config, model, data, history):
+    """samples.png, reconstructions.png, latent.png and curves.png in the folder `path`; returns their paths.
 
     Data of two features have points.png in place of the first two.
     """
-    pixels, seed = config["training"]["pixels"], config["training"]["seed"]
+    pixels, seed = config.training.pixels, config.training.seed
     phrase = pixels_phrase(data, pixels)
-    paths = [folder / name for name in ("curves.png", "latent.png")]
-    title, loss = f"Training on {data.name}, {phrase}", objective_phrase(model)
+    paths = [path / name for name in ("curves.png", "latent.png")]
+    title, loss = f"Training on {data.name}, {phrase}", objective_phrase(config.model)
     plotting.plot_history(history, paths[0], beta=model.beta, loss=loss, title=title)
     draw_latent(paths[1], model, data, pixels, seed)
     if data.image_shape:
-        paths += [folder / "samples.png", folder / "reconstructions.png"]
+        paths += [path / "samples.png", path / "reconstructions.png"]
         draw_samples(paths[2], model, data, SAMPLES, seed)
         draw_reconstructions(paths[3], model, data, pixels, EXAMPLES, seed)
     else:
-        paths.append(folder / ("points.png" if data.features == 2 else "reconstructions.png"))
+        paths.append(path / ("points.png" if data.features == 2 else "reconstructions.png"))
         draw_reconstructions(paths[2], model, data, pixels, SCATTER if data.features == 2 else EXAMPLES, seed)
     return paths
 
@@ -57,7 +57,7 @@ def draw_samples(path, model, data, count, seed):
             subtitle=f"{data.name}, {model.latent} latents, seed {seed}",
         )
     elif data.features == 2:
-        values = run.unit_values(data.test[:SCATTER], "grey")
+        values = folder.unit_values(data.test[:SCATTER], "grey")
         plotting.plot_points(values, samples=samples, labels=_first(data.test_labels, SCATTER), path=path)
     else:
         raise ValueError(f"data: samples of {data.features} features cannot be drawn; use an --out that ends in .npy")
@@ -65,7 +65,7 @@ def draw_samples(path, model, data, count, seed):
 
 
 def draw_reconstructions(path, model, data, pixels, count, seed):
-    values = run.unit_values(data.test[:count], pixels, seed)
+    values = folder.unit_values(data.test[:count], pixels, seed)
     means = model.reconstruct(values)
     if data.features == 2:
         samples, labels = model.sample(len(values), seed=seed), _first(data.test_labels, count)
@@ -83,7 +83,7 @@ def draw_reconstructions(path, model, data, pixels, count, seed):
 def draw_latent(path, model, data, pixels, seed):
     values = data.test[:SCATTER]
     if pixels != "grey":  # the model reads grey ones as they are, in pages: this many as floats would be 16 MB
-        values = run.unit_values(values, pixels, seed)
+        values = folder.unit_values(values, pixels, seed)
     mu, sigma = model.encode(values)
     decoded = None
     if model.latent == 2 and (data.image_shape or data.features == 2):

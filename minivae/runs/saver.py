@@ -6,8 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from ..files.atomic import replacing
-from . import checkpoint
-from . import folder as run
+from . import checkpoint, folder
 
 
 class Saver:
@@ -18,12 +17,13 @@ class Saver:
 
     Parameters
     ----------
-    config : kept in each checkpoint, so that a checkpoint alone is enough to go on
+    path : of the run folder
+    config : as JSON, kept in each checkpoint, so that a checkpoint alone is enough to go on
     step : of the checkpoint that is there already, or None
     """
 
-    def __init__(self, folder, model, config, keep, step=None):
-        self._folder, self._model, self._config, self._keep, self._step = folder, model, config, keep, step
+    def __init__(self, path, model, config, keep, step=None):
+        self._path, self._model, self._config, self._keep, self._step = path, model, config, keep, step
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._write = None
 
@@ -47,12 +47,12 @@ class Saver:
             write.result()
 
     def _save(self, state):
-        newest, extra = self._folder / run.CHECKPOINT, {"config": self._config}
+        newest, extra = self._path / folder.CHECKPOINT, {"config": self._config}
         if state.is_best:
             # before the checkpoint: a run that goes on from an older one comes past here again
-            checkpoint.save(self._folder / run.BEST, self._model, replace(state, moments={}, best=None), extra)
+            checkpoint.save(self._path / folder.BEST, self._model, replace(state, moments={}, best=None), extra)
         if self._keep > 1 and self._step not in (None, state.step) and newest.exists():
-            earlier = self._folder / f"checkpoint-{self._step:08d}.npz"
+            earlier = self._path / f"checkpoint-{self._step:08d}.npz"
             try:
                 earlier.unlink(missing_ok=True)
                 os.link(newest, earlier)
@@ -61,5 +61,5 @@ class Saver:
                     shutil.copyfileobj(file, copy)
         checkpoint.save(newest, self._model, state, extra)
         self._step = state.step
-        for path in run.earlier_checkpoints(self._folder)[self._keep - 1 :]:
+        for path in folder.earlier_checkpoints(self._path)[self._keep - 1 :]:
             path.unlink(missing_ok=True)

@@ -1,192 +1,171 @@
 """`minivae train`: a run from its options, or one that goes on from where it stopped."""
 
-import platform
 import time
-from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from ..command import options
-from ..training import fit as training
+from ..training.fit import check_arguments, fit
 from ..training.state import History
 from ..vae import VAE
-from . import checkpoint
-from . import folder as run
+from . import checkpoint, folder
+from .config import Config, Results, taken
 from .pictures import draw_all, objective_phrase, pixels_phrase
 from .saver import Saver
 
-
-def start(args, say, version):
-    """A new run. Nothing is written before every option and the data are known to be good."""
-    data_choices = {"name": args.data, "size": args.size, "test_fraction": args.test_fraction, "seed": args.seed}
-    if Path(args.data).exists():
-        data_choices["name"] = str(Path(args.data).resolve())
-    say(f"loading {args.data}")
-    data = run.load(data_choices)
-    model = VAE(
-        data.features,
-        args.latent,
-        tuple(args.hidden),
-        args.activation,
-        args.scale,
-        args.likelihood or ("bernoulli" if _in_unit_interval(data.train) else "gaussian"),
-        decoder_hidden=None if args.decoder_hidden is None else tuple(args.decoder_hidden),
-        observation_sigma=args.observation_sigma,
-        learn_sigma=args.learn_sigma,
-        beta=args.beta,
-        objective=args.objective,
-        samples=args.samples,
-        outer=args.outer,
-        dtype=args.dtype,
-        backend=args.backend,
-        seed=args.seed,
-    )
-    chosen = ("preset", "epochs", "batch_size", "pixels", "optimizer", "learning_rate", "schedule", "decay_epochs")
-    chosen += ("warmup_epochs", "momentum", "nesterov", "weight_decay", "clip_norm", "early_stopping")
-    config = {
-        "minivae": version,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "backend": model.backend.name,
-        "data": data_choices | {"fingerprint": data.fingerprint()},
-        "model": model.config,
-        "training": {key: getattr(args, key) for key in (*chosen, "validation_noise", "seed")},
-    }
-    arguments, data = _arguments(config, data, model), data.held_out()
-    stem = Path(args.data).name.split(".")[0] or "run"
-    with run.claimed(args.out or run.free_folder(stem), args.overwrite) as folder:
-        run.check_space(folder, model, args.keep)
-        run.write_config(folder, config)
-        return _train(args, say, folder, config, data, model, arguments, None)
+Say = Callable[[str], None]
 
 
-def resume(args, say):
-    """The run in the folder `args.resume`, from its last good checkpoint; from its beginning if it has none yet."""
-    folder = Path(args.resume)
-    if not folder.is_dir():
-        raise ValueError(f"--resume: {folder} is no folder, expected one that minivae train made")
-    with run.locked(folder):
-        model, state, config = _last_good(folder, args.backend, say)
-        say(f"loading {config['data']['name']}")
-        data = run.load(config["data"])
-        if data.fingerprint() != config["data"]["fingerprint"]:
-            raise ValueError(f"--resume: {config['data']['name']} is not the data this run was trained on")
-        if args.epochs not in (None, config["training"]["epochs"]):
-            if config["training"].get("schedule") == "cosine":
+def start(config: Config, say: Say) -> int:
+    """A new run; its exit status. Nothing is written before every choice and the data are known to be good."""
+    name = config.data.name
+    say(f"loading {name}")
+    config = config.with_full_path()
+    data = folder.load(config.data)
+    config = config.for_data(data)
+    model = VAE(**vars(config.model), backend=config.backend)
+    config = replace(config.for_model(model), backend=model.backend.name)
+    settings, data = _settings(config, data, model), data.held_out()
+    out = config.results.out or folder.free_folder(Path(name).name.split(".")[0] or "run")
+    with folder.claimed(out, config.results.overwrite) as path:
+        folder.check_space(path, model, config.results.keep)
+        folder.write_config(path, config)
+        return _train(path, config, model, data, settings, None, say)
+
+
+def resume(path: str | Path, results: Results, say: Say, epochs: int | None = None, backend: str = "auto") -> int:
+    """The run in the folder `path`, from its last good checkpoint; from its beginning if it has none yet.
+
+    It keeps its choices, but for the number of epochs and the backend where these are given.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise ValueError(f"--resume: {path} is no folder, expected one that minivae train made")
+    with folder.locked(path):
+        model, state, config = _last_good(path, backend, say)
+        say(f"loading {config.data.name}")
+        data = folder.load(config.data)
+        if data.fingerprint() != config.data.fingerprint:
+            raise ValueError(f"--resume: {config.data.name} is not the data this run was trained on")
+        training = config.training
+        if epochs not in (None, training.epochs):
+            if training.schedule == "cosine":
                 raise ValueError(
                     "--epochs: cannot be changed, since the cosine schedule was laid out for the run's own"
                 )
-            if state and args.epochs < state.history.epochs:
-                raise ValueError(f"--epochs: got {args.epochs}, expected at least the {state.history.epochs} done")
-            config["training"]["epochs"] = args.epochs
-        arguments, data = _arguments(config, data, model), data.held_out()
-        run.remove_unfinished(folder, run.FILES)
-        run.write_config(folder, config)
+            if state and epochs < state.history.epochs:
+                raise ValueError(f"--epochs: got {epochs}, expected at least the {state.history.epochs} done")
+            training = replace(training, epochs=epochs)
+        config = replace(config.for_model(model), training=training, results=results)
+        settings, data = _settings(config, data, model), data.held_out()
+        folder.remove_unfinished(path, folder.FILES)
+        folder.write_config(path, config)
         if state and state.history:
-            run.write_history(folder, state.history)
-        return _train(args, say, folder, config, data, model, arguments, state)
+            folder.write_history(path, state.history)
+        return _train(path, config, model, data, settings, state, say)
 
 
-def _last_good(folder, backend, say):
+def _last_good(path, backend, say):
     """(model, state or None, config) of the newest checkpoint of a run that can be read."""
-    paths = [path for path in (folder / run.CHECKPOINT, *run.earlier_checkpoints(folder)) if path.exists()]
     failure = None
-    for path in paths:
+    for file in (path / folder.CHECKPOINT, *folder.earlier_checkpoints(path)):
+        if not file.exists():
+            continue
         try:
-            model, state, extra = checkpoint.load_state(path, _backend(folder, backend))
-            config = extra.get("config")
-            run.check_config(config)
-            return model, state, config
+            model, state, extra = checkpoint.load_state(file, _backend(path, backend))
+            return model, state, Config.from_json(extra.get("config"))
         except (ValueError, TypeError, KeyError) as error:
             failure = failure or error
-            say(f"cannot go on from {path.name}: {error}")
+            say(f"cannot go on from {file.name}: {error}")
     if failure:
         raise ValueError(f"--resume: {failure}")
-    config = run.read_config(folder)
+    config = folder.read_config(path)
     try:
-        return VAE(**config["model"], backend=_backend(folder, backend)), None, config
+        return VAE(**vars(config.model), backend=_backend(path, backend)), None, config
     except (TypeError, AttributeError, OverflowError, MemoryError) as error:
-        raise ValueError(f"--resume: {folder / run.CONFIG} describes no model ({error})") from error
+        raise ValueError(f"--resume: {path / folder.CONFIG} describes no model ({error})") from error
 
 
-def _backend(folder, backend):
+def _backend(path, backend):
     """The run's own, since another would give other roundings; unless one is asked for."""
-    if backend == "auto" and (folder / run.CONFIG).exists():
-        return run.read_config(folder)["backend"]
+    if backend == "auto" and (path / folder.CONFIG).exists():
+        return folder.read_config(path).backend
     return backend
 
 
-def _arguments(config, data, model):
+def _settings(config, data, model):
     """What `fit` is called with, checked."""
-    choices = config["training"]
-    keys = ("epochs", "batch_size", "pixels", "validation_noise", "early_stopping", "seed")
+    training = config.training
+    settings = {"train": data.train, "validation": data.test, **taken(check_arguments, training)}
     try:
-        settings = {"train": data.train, "validation": data.test} | {key: choices[key] for key in keys}
-        training.check_arguments(model, **settings)
-        steps_per_epoch = -(-len(data.train) // min(choices["batch_size"], len(data.train)))
-        optimizer = options.make_optimizer(Namespace(**choices), steps_per_epoch)
-    except (TypeError, KeyError, AttributeError, OverflowError) as error:
+        check_arguments(model, **settings)
+        steps_per_epoch = -(-len(data.train) // min(training.batch_size, len(data.train)))
+        return settings | {"optimizer": training.make_optimizer(steps_per_epoch)}
+    except (TypeError, KeyError, OverflowError) as error:
         raise ValueError(f"run: the configuration describes no training ({error})") from error
-    return settings | {"optimizer": optimizer}
 
 
-def _train(args, say, folder, config, data, model, arguments, state):
-    spec, pixels = model.config, config["training"]["pixels"]
-    layers = (data.features, *spec["hidden"], model.latent, *spec["decoder_hidden"], data.features)
-    say(
-        f"{'-'.join(map(str, layers))}, {spec['activation']}, {spec['likelihood']}, sigma = {spec['scale']}(rho), "
-        f"{model.store.flat.size:,} parameters, {model.dtype}, {model.backend.name} backend"
-    )
-    say(f"{len(arguments['train']):,} training and {len(data.test):,} held-out examples, results in {folder}")
-    if state:
-        say(f"going on after step {state.step:,}, {state.history.epochs} of {arguments['epochs']} epochs are done")
-    say(f"nats per example, {pixels_phrase(data, pixels)}:")
-    if model.bound is not None:
-        say(f"{objective_phrase(model)}; nll and KL are those of the ELBO")
-    equals = "=" if model.bound is None else " "
-    say(f"epoch     train  held out  {equals}    nll  +     KL  active  examples/s")
+def _train(path, config, model, data, settings, state, say):
+    _announce(path, config, model, data, len(settings["train"]), state, say)
     history = state.history.copy() if state else History()
 
     def on_epoch(row):
         history.add(row)
         say(
-            f"{row['epoch']:5d} {row['train_loss']:9.2f} {row['validation_loss']:9.2f}  {equals} "
+            f"{row['epoch']:5d} {row['train_loss']:9.2f} {row['validation_loss']:9.2f}  {_equals(config)} "
             f"{row['validation_nll']:7.2f} + {row['validation_kl']:6.2f} {row['active_units']:7d} "
             f"{row['examples_per_second']:11,.0f}"
         )
-        run.write_history(folder, history)
+        folder.write_history(path, history)
 
-    started = time.perf_counter()
-    steps, seconds = args.checkpoint_every
-    optimizer = arguments.pop("optimizer")
+    started, results, optimizer = time.perf_counter(), config.results, settings.pop("optimizer")
     if state and state.finished and state.history.stopped == "early":
         model.backend.assign(model.store.flat, state.best[1])
         stopped = "early"
     else:
-        with Saver(folder, model, config, args.keep, state and state.step) as saver:
-            stopped = training.fit(
+        steps, seconds = results.checkpoint_every
+        with Saver(path, model, config.to_json(), results.keep, state and state.step) as saver:
+            stopped = fit(
                 model,
-                arguments.pop("train"),  # nothing else holds the rows: their memory is free for the pictures
+                settings.pop("train"),  # nothing else holds the rows: their memory is free for the pictures
                 optimizer=optimizer,
                 on_epoch=on_epoch,
                 start=state,
                 on_checkpoint=saver,
                 checkpoint_steps=steps,
                 checkpoint_seconds=seconds,
-                **arguments,
+                **settings,
             ).stopped
     if stopped == "interrupted":
-        say(f"interrupted after step {optimizer.steps:,}; go on with: minivae train --resume {folder}")
+        say(f"interrupted after step {optimizer.steps:,}; go on with: minivae train --resume {path}")
         return 130
     del optimizer  # and its moments
     ending = "stopped early, the best parameters kept" if stopped == "early" else "done"
     say(f"{ending} in {time.perf_counter() - started:.1f} s")
-    if not args.no_pictures:
-        paths = draw_all(folder, config, model, data, history)
+    if not results.no_pictures:
+        paths = draw_all(path, config, model, data, history)
         say(f"pictures: {', '.join(path.name for path in paths)}")
     return 0
 
 
-def _in_unit_interval(values):
-    return values.dtype == "uint8" or (values.min() >= 0 and values.max() <= 1)
+def _announce(path, config, model, data, rows, state, say):
+    """The model, the data, and the head of the table of epochs."""
+    spec = config.model
+    layers = (data.features, *spec.hidden, model.latent, *spec.decoder_hidden, data.features)
+    say(
+        f"{'-'.join(map(str, layers))}, {spec.activation}, {spec.likelihood}, sigma = {spec.scale}(rho), "
+        f"{model.store.flat.size:,} parameters, {model.dtype}, {model.backend.name} backend"
+    )
+    say(f"{rows:,} training and {len(data.test):,} held-out examples, results in {path}")
+    if state:
+        done, epochs = state.history.epochs, config.training.epochs
+        say(f"going on after step {state.step:,}, {done} of {epochs} epochs are done")
+    say(f"nats per example, {pixels_phrase(data, config.training.pixels)}:")
+    if phrase := objective_phrase(spec):
+        say(f"{phrase}; nll and KL are those of the ELBO")
+    say(f"epoch     train  held out  {_equals(config)}    nll  +     KL  active  examples/s")
+
+
+def _equals(config):
+    """The sign between the loss and its terms; none where the loss is another bound."""
+    return "=" if config.model.objective == "elbo" else " "

@@ -6,7 +6,7 @@ import time
 
 from tqdm import tqdm
 
-from ..errors import TrainingDiverged
+from ..errors import TrainingDiverged, expect_integer, expect_positive
 from .non_finite import first_non_finite, first_non_finite_parameter
 from .state import TrainingState
 
@@ -15,6 +15,10 @@ class Due:
     """Says when the next checkpoint is due: after so many steps or so many seconds, each None for never."""
 
     def __init__(self, steps, seconds):
+        if steps is not None:
+            expect_integer("checkpoint_steps", steps, 1)
+        if seconds is not None:
+            expect_positive("checkpoint_seconds", seconds)
         self._steps, self._seconds = steps, seconds
         self.reset()
 
@@ -34,13 +38,11 @@ class Epoch:
     step : TrainingStep
     number : of the epoch, from 1
     good : the `TrainingState` to begin with and to return to if the numbers go bad
-    history : of the epochs before; best : as in `TrainingState`
     due, save : when to make a checkpoint, and what takes it
     """
 
-    def __init__(self, step, number, good, history, best, due, save):
-        self.step, self.number, self.good = step, number, good
-        self._history, self._best, self._due, self._save = history, best, due, save
+    def __init__(self, step, number, good, due, save):
+        self.step, self.number, self.good, self._due, self._save = step, number, good, due, save
         begin = good.first + (number - 1) * step.batches
         self._end = begin + step.batches
         self._within = good.step > begin
@@ -52,7 +54,8 @@ class Epoch:
 
     def capture(self):
         """The state now."""
-        return TrainingState.capture(self.step, self.good.first, self._history, self._seconds(), self._best)
+        good = self.good
+        return TrainingState.capture(self.step, good.first, good.history, self._seconds(), good.best)
 
     def run(self, label, progress, interrupt):
         """Makes the steps that are left, up to the end or to where an interrupt is requested.

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..errors import check_data, expect, expect_choice, expect_integer, expect_positive, expect_seed
+from ..errors import check_data, expect, expect_choice, expect_integer, expect_seed
 from ..evaluation.held_out import Evaluator
 from ..kernels.naive import PIXELS
 from ..optim import Adam
@@ -76,52 +76,34 @@ def fit(
         early_stopping=early_stopping,
         seed=seed,
     )
-    if checkpoint_steps is not None:
-        expect_integer("checkpoint_steps", checkpoint_steps, 1)
-    if checkpoint_seconds is not None:
-        expect_positive("checkpoint_seconds", checkpoint_seconds)
+    due = Due(checkpoint_steps, checkpoint_seconds)
+    save, tell = on_checkpoint or _ignore, on_epoch or _ignore
     optimizer = Adam() if optimizer is None else optimizer
     step = TrainingStep(model, train, min(batch_size, len(train)), optimizer, pixels, seed)
-    if start:
-        start.check(step, epochs)
-    first = start.first if start else optimizer.steps
-    optimizer.plan(first + epochs * step.batches)
-    evaluator = None if validation is None else Evaluator(model, validation, pixels=pixels, seed=seed)
-    if start:
-        start.restore(step)
-
-    history = start.history.copy() if start else History()
-    history.stopped = "completed"
-    best = start.best if start else None
-    save, due = on_checkpoint or (lambda state: None), Due(checkpoint_steps, checkpoint_seconds)
-    good = TrainingState.capture(step, first, history, start.seconds if start else 0.0, best)
+    validate = Validation(model, validation, pixels, seed, validation_noise)
+    good = _begin(step, epochs, start)
+    history, stopping = good.history.copy(), EarlyStopping(early_stopping, good.best)
     with Interrupt() as interrupt:
         for number in range(history.epochs + 1, epochs + 1):
-            epoch = Epoch(step, number, good, history, best, due, save)
+            epoch = Epoch(step, number, good, due, save)
             epoch.run(f"epoch {number}/{epochs}", progress, interrupt)
             if interrupt.requested:
                 history.stopped = "interrupted"
-                save(epoch.capture())
-                break
-            row = epoch.row()
-            if evaluator:
-                held_out = evaluator(draw=0 if validation_noise == "fixed" else number)
-                row |= {f"validation_{term}": getattr(held_out, term) for term in ("loss", "nll", "kl")}
-                row |= {"active_units": held_out.active_units, "kl_per_latent": held_out.kl_per_latent}
+                save(replace(epoch.capture(), history=history.copy()))
+                return history
+            row = epoch.row() | validate(number)
             history.add(row)
-            if early_stopping and (best is None or row["validation_loss"] < history["validation_loss"][best[0] - 1]):
-                best = number, model.backend.to_host(model.store.flat).copy()
-            good = TrainingState.capture(step, first, history, best=best)
-            if on_epoch:
-                on_epoch(row)
+            over = stopping(model, history)
+            good = TrainingState.capture(step, good.first, history, best=stopping.best)
+            tell(row)
             save(good)
             due.reset()
-            if early_stopping and number - best[0] >= early_stopping:
+            if over:
                 history.stopped = "early"
                 break
-    if best and history.stopped != "interrupted":
+    if stopping.best:
         save(replace(good, history=history.copy(), finished=True))
-        model.backend.assign(model.store.flat, best[1])
+        model.backend.assign(model.store.flat, stopping.best[1])
     return history
 
 
@@ -138,6 +120,59 @@ def check_arguments(model, train, *, validation, epochs, batch_size, pixels, val
         expect(validation is not None, "early_stopping", early_stopping, "validation data with it")
     expect_seed(seed)
     return train, validation
+
+
+def _begin(step, epochs, start):
+    """The state that training begins with, its rates laid out; ValueError before anything changes."""
+    history, first = History(), step.optimizer.steps
+    if start:
+        start.check(step, epochs)
+        history, first = start.history.copy(), start.first
+        history.stopped = "completed"
+    step.optimizer.plan(first + epochs * step.batches)
+    if start:
+        start.restore(step)
+    return TrainingState.capture(step, first, history, start.seconds if start else 0.0, start and start.best)
+
+
+class Validation:
+    """An epoch's columns of the history from held-out data, if there are any: on the same draws each time, or with
+    "fresh" noise on its own.
+    """
+
+    def __init__(self, model, data, pixels, seed, noise):
+        self._evaluate = None if data is None else Evaluator(model, data, pixels=pixels, seed=seed)
+        self._fresh = noise == "fresh"
+
+    def __call__(self, epoch):
+        if self._evaluate is None:
+            return {}
+        held_out = self._evaluate(draw=epoch if self._fresh else 0)
+        row = {f"validation_{term}": getattr(held_out, term) for term in ("loss", "nll", "kl")}
+        return row | {"active_units": held_out.active_units, "kl_per_latent": held_out.kl_per_latent}
+
+
+class EarlyStopping:
+    """Keeps the best parameters; patience is how many epochs without a better validation loss end a training.
+
+    best : None, or the epoch with the lowest validation loss and its parameters
+    """
+
+    def __init__(self, patience, best):
+        self._patience, self.best = patience, best
+
+    def __call__(self, model, history):
+        """Looks at the epoch that has just ended; whether it is one too many."""
+        if self._patience is None:
+            return False
+        losses = history["validation_loss"]
+        if self.best is None or losses[-1] < losses[self.best[0] - 1]:
+            self.best = history.epochs, model.backend.to_host(model.store.flat).copy()
+        return history.epochs - self.best[0] >= self._patience
+
+
+def _ignore(_):
+    """Called where nobody asked to be."""
 
 
 def _checked(name, data, model, pixels):

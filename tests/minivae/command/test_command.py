@@ -13,9 +13,7 @@ import pytest
 
 import minivae as mv
 from minivae.command.main import main
-from minivae.runs import folder as run
-from minivae.runs import train as trainer
-from minivae.training import fit as training
+from minivae.runs import folder, train
 
 TINY = ["--data", "rings", "--size", "300", "--epochs", "2", "--hidden", "8", "--latent", "2", "--backend", "numpy"]
 
@@ -28,7 +26,7 @@ def inside(tmp_path, monkeypatch):
 
 def test_the_training_rows_are_let_go_before_the_pictures(inside, monkeypatch):
     rows, held = [], []
-    load, fit = run.load, training.fit
+    load, fit = folder.load, train.fit
 
     def loading(choices):
         data = load(choices)
@@ -43,9 +41,9 @@ def test_the_training_rows_are_let_go_before_the_pictures(inside, monkeypatch):
         held.append(rows[-1]() is not None)
         return []
 
-    monkeypatch.setattr(run, "load", loading)
-    monkeypatch.setattr(training, "fit", fitting)
-    monkeypatch.setattr(trainer, "draw_all", drawing)
+    monkeypatch.setattr(folder, "load", loading)
+    monkeypatch.setattr(train, "fit", fitting)
+    monkeypatch.setattr(train, "draw_all", drawing)
     assert main(["train", *TINY]) == 0
     assert main(["train", "--resume", "runs/rings-1", "--epochs", "3"]) == 0
     assert held == [True, False, True, False]
@@ -226,6 +224,15 @@ def make_files(folder):
         (["--out", "file/run"], ["file/run"]),
         (["--warmup-epochs", "2", "--schedule", "cosine"], ["warmup"]),
         (["--nonsense"], ["--nonsense"]),
+        (["--momentum", "0.9"], ["--momentum: got 0.9, expected --optimizer sgd with it"]),
+        (["--nesterov", "--optimizer", "adamw"], ["--nesterov: got True, expected --optimizer sgd with it"]),
+        (["--weight-decay", "0.01", "--optimizer", "sgd"], ["--weight-decay: got 0.01, expected --optimizer adamw"]),
+        (["--decay-epochs", "10"], ["--decay-epochs: got 10, expected --schedule step with it"]),
+        (["--warmup-epochs", "0", "--schedule", "step"], ["--warmup-epochs: got 0.0, expected --schedule cosine"]),
+        (["--observation-sigma", "1", "--likelihood", "bernoulli"], ["--observation-sigma: got 1.0, expected"]),
+        (["--observation-sigma", "2", "--data", "mnist", "--size", "50"], ["expected --likelihood gaussian with it"]),
+        (["--test-fraction", "0.1"], ["--test-fraction: got 0.1, expected --data FILE with it"]),
+        (["--overwrite"], ["--overwrite: got True, expected --out with it"]),
     ],
     ids=" ".join,
 )

@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from minivae.command import gradcheck
 from minivae.gradcheck import report
 from minivae.gradcheck.catalog import Check, Outcome, minivae_parts
 from minivae.gradcheck.differences import Derivative
@@ -42,17 +43,17 @@ def test_table_shows_errors_failures_and_what_does_not_apply(monkeypatch):
 
 def test_exit_status_and_bad_options(monkeypatch, tmp_path, capsys):
     parser = argparse.ArgumentParser()
-    report.add_arguments(parser)
+    gradcheck.add(parser)
     monkeypatch.setattr(report, "all_checks", few)
     args = parser.parse_args(["--backend", "numpy", "--dtype", "float32", "--out", str(tmp_path / "a.png")])
-    assert report.main(args) == 0
+    assert gradcheck.run(args) == 0
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
     args.dtype = ["float64"]
-    assert report.main(args) == 1
+    assert gradcheck.run(args) == 1
     capsys.readouterr()
     args.out = str(tmp_path / "a.jpg")
     with pytest.raises(ValueError, match="--out: got"):
-        report.main(args)
+        gradcheck.run(args)
 
 
 def test_every_kernel_and_every_unit_is_there():

@@ -19,10 +19,9 @@ import minivae as mv
 from benchmarks.kills import Killer
 from minivae.command.main import main
 from minivae.files import archive, atomic, stored
-from minivae.runs import checkpoint
-from minivae.runs import folder as run
+from minivae.runs import checkpoint, folder
 from minivae.runs.saver import Saver
-from minivae.training import fit as training
+from minivae.training.step import TrainingStep
 
 from .tiny import TINY, assert_same_run, command, start
 
@@ -65,7 +64,7 @@ def test_a_signal_finishes_the_step_and_saves(number, status, tmp_path, whole):
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path, monkeypatch, capsys):
     """Within a step: its checkpoint is not waited for, those before it stay, and the run goes on from them."""
-    step = training.TrainingStep.__call__
+    step = TrainingStep.__call__
 
     def interrupted(self, number):
         if number == 30:
@@ -73,7 +72,7 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path, monkeypatch, capsys):
             signal.raise_signal(signal.SIGINT)
         return step(self, number)
 
-    monkeypatch.setattr(training.TrainingStep, "__call__", interrupted)
+    monkeypatch.setattr(TrainingStep, "__call__", interrupted)
     arguments = [*SHORT, "--checkpoint-every", "8", "--out", str(tmp_path / "run")]
     assert main(["train", *arguments]) == 130
     assert "interrupted after step" not in capsys.readouterr().out
@@ -82,7 +81,7 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path, monkeypatch, capsys):
 
 def test_a_signal_before_training_writes_nothing(tmp_path, monkeypatch):
     """SIGTERM while the data are loaded, in a process whose Ctrl-C is ignored as a shell's background jobs have it."""
-    monkeypatch.setattr(run, "load", lambda choices: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(folder, "load", lambda choices: os.kill(os.getpid(), signal.SIGTERM))
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         assert main(["train", *SHORT, "--out", str(tmp_path / "run")]) == 143
@@ -162,7 +161,7 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path, monkeypatc
     def read_only(path, mode):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(run, "open", read_only, raising=False)
+    monkeypatch.setattr(folder, "open", read_only, raising=False)
     assert main(["train", *SHORT, "--out", str(tmp_path)]) == 2
     assert f"cannot write in {tmp_path}: Read-only file system" in capsys.readouterr().err
     assert main(["train", *SHORT, "--out", "/proc/run"]) == 2
@@ -207,12 +206,12 @@ def test_two_processes_never_share_a_folder(tmp_path, capsys):
 
 def test_what_a_kill_leaves_is_cleared_away(tmp_path, whole):
     """Unfinished files in a new folder, and in one that is resumed; files of others stay."""
-    for folder in (tmp_path / "new", tmp_path / "old"):
-        if folder.name == "old":
-            shutil.copytree(whole, folder)
-        folder.mkdir(exist_ok=True)
+    for path in (tmp_path / "new", tmp_path / "old"):
+        if path.name == "old":
+            shutil.copytree(whole, path)
+        path.mkdir(exist_ok=True)
         for name in (".config.json.0123abcd.tmp", ".checkpoint.npz.89ef4567.tmp"):
-            (folder / name).write_bytes(b"half")
+            (path / name).write_bytes(b"half")
     (tmp_path / "old" / ".mine.tmp").write_text("mine")
     assert main(["train", *SHORT, "--out", str(tmp_path / "new")]) == 0
     assert main(["train", "--resume", str(tmp_path / "old"), "--no-pictures"]) == 0
@@ -249,7 +248,7 @@ def test_the_last_checkpoints_and_the_best_are_kept(tmp_path, monkeypatch):
     assert names == ["checkpoint-00000040.npz", "checkpoint-00000050.npz", "checkpoint.npz"]
     for name, step in zip(names, (40, 50, 57), strict=True):
         assert checkpoint.load_state(tmp_path / "run" / name)[1].step == step
-    history = run.as_history(tmp_path / "run")
+    history = folder.as_history(tmp_path / "run")
     best = stored.read(tmp_path / "run" / "best.npz")[0]["training"]["step"]
     assert best == 19 * (1 + int(np.argmin(history["validation_loss"])))
 
@@ -326,7 +325,7 @@ def test_a_config_from_a_stranger(tmp_path, whole, capsys):
 def test_a_history_that_is_none(tmp_path, content):
     (tmp_path / "history.csv").write_bytes(content)
     with pytest.raises(ValueError, match=r"run: .*history\.csv is not the history of a run") as caught:
-        run.as_history(tmp_path)
+        folder.as_history(tmp_path)
     assert "\n" not in str(caught.value)
 
 

@@ -1,0 +1,65 @@
+"""`minivae evaluate`: the ELBO of a run's held-out data, its parts, and log p(x) by importance sampling."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ..files.atomic import write_text
+from ..kernels.naive import PIXELS
+from . import options
+from .options import say
+
+SUMMARY = "measure a trained model on its held-out data"
+
+
+def add(parser):
+    options.add_run(parser)
+    parser.add_argument("--pixels", choices=PIXELS, help="grey, threshold or dynamic (as in training)")
+    parser.add_argument("--draws", type=options.whole, default=1, metavar="N", help="average over N noise draws (1)")
+    parser.add_argument("--samples", type=options.whole, metavar="K", help="also log p(x) by K importance samples")
+    parser.add_argument("--examples", type=options.whole, metavar="N", help="log p(x) of the first N examples only")
+
+
+def run(args):
+    from ..evaluation import importance
+    from ..evaluation.held_out import Evaluator
+    from ..runs import folder
+    from ..runs.pictures import pixels_phrase
+
+    config, model, data = folder.open_run(args.run, args.backend, args.best)
+    pixels = args.pixels or config.training.pixels
+    evaluator = Evaluator(model, data.test, pixels=pixels, seed=args.seed)
+    draws = [evaluator(draw) for draw in range(args.draws)]
+    mean = {term: float(np.mean([getattr(draw, term) for draw in draws])) for term in ("nll", "kl")}
+    result = {
+        "data": data.name,
+        "examples": len(data.test),
+        "pixels": pixels,
+        "unit": "nats per example",
+        "draws": args.draws,
+        "elbo": -(mean["nll"] + mean["kl"]),
+        **mean,
+        "active_units": draws[0].active_units,
+        "kl_per_latent": [float(kl) for kl in draws[0].kl_per_latent],
+    }
+    say(f"{len(data.test):,} held-out examples of {data.name}, {pixels_phrase(data, pixels)}, nats per example:")
+    say(f"ELBO  {result['elbo']:10.3f}  = -(nll {mean['nll']:.3f} + KL {mean['kl']:.3f}), {args.draws} draw(s) of z")
+    say(f"active units {result['active_units']} of {model.latent} (variance of the posterior mean above 0.01)")
+    if args.samples:
+        values = folder.unit_values(data.test[: args.examples], pixels, args.seed)
+        summary = importance.estimate(model, values, args.samples, args.seed).summary()
+        result |= summary | {"samples": args.samples, "log_likelihood_examples": len(values)}
+        _say_importance(summary, args.samples, len(values))
+    path = Path(args.run) / "evaluation.json"
+    write_text(path, json.dumps(result, indent=2) + "\n")
+    say(f"written to {path}")
+
+
+def _say_importance(summary, samples, examples):
+    errors = {"draws": summary["sampling_error"], "data": summary["data_error"]}
+    errors = ", ".join(f"{error:.3f} from the {source}" for source, error in errors.items() if error is not None)
+    say(f"log p(x) {summary['log_likelihood']:7.3f}  by {samples:,} importance samples, {examples:,} examples")
+    say(f"standard error of that mean: {errors or 'unknown'}")
+    say(f"effective samples {summary['effective_samples']:.1f} of {samples:,} (median over examples)")
+    say("bound with K draws: " + ", ".join(f"{k}: {bound:.2f}" for k, bound in summary["bounds"].items()))

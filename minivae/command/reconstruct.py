@@ -1,0 +1,26 @@
+"""`minivae reconstruct`: held-out examples beside what a trained model makes of them."""
+
+from . import options
+
+SUMMARY = "encode and decode held-out examples"
+
+
+def add(parser):
+    options.add_run(parser)
+    parser.add_argument("--count", type=options.whole, default=30, metavar="N", help="how many (30)")
+    options.add_out(parser, "reconstructions.png")
+
+
+def run(args):
+    from ..runs import folder
+    from ..runs.pictures import draw_reconstructions
+
+    config, model, data = folder.open_run(args.run, args.backend, args.best)
+    pixels = config.training.pixels
+    path = options.result_path(args, "reconstructions.png")
+    count = min(args.count, len(data.test))
+    if path.suffix == ".npy":
+        options.save_array(path, model.reconstruct(folder.unit_values(data.test[:count], pixels, args.seed)))
+    else:
+        draw_reconstructions(path, model, data, pixels, count, args.seed)
+    options.say(f"{count} reconstructions in {path}")

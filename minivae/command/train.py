@@ -1,0 +1,115 @@
+"""`minivae train`: its options, the presets that set them together, and a run's configuration from both."""
+
+import argparse
+
+from ..bounds import OBJECTIVES
+from ..kernels import BACKENDS
+from ..kernels.naive import ACTIVATIONS, PIXELS, SCALES
+from ..optim import OPTIMIZERS
+from ..parameters import DTYPES
+from ..vae import LIKELIHOODS
+from .options import interval, not_negative, positive, say, seed, whole
+
+SUMMARY = "train a model and leave a run folder"
+AT_RESUME = ("resume", "epochs", "backend", "checkpoint_every", "keep", "no_pictures")
+
+# The defaults are PyTorch's basic VAE example on MNIST, 784-400-20-400-784.
+PRESETS = {
+    "mnist": {},
+    "article": {
+        "data": "pinwheel",
+        "hidden": [128, 64],
+        "decoder_hidden": [256, 128],
+        "latent": 2,
+        "likelihood": "gaussian",
+        "epochs": 100,
+    },
+}
+
+
+def add(parser):
+    """All options, in groups that read well in --help."""
+    parser.argument_default = argparse.SUPPRESS  # only what is given is in the namespace; `Config` has the defaults
+    add = parser.add_argument_group("data").add_argument
+    add("--data", metavar="NAME|FILE", help="mnist, rings, moons, pinwheel, or a .npy, .npz, .csv or IDX file")
+    add("--pixels", choices=PIXELS, help="values as they are, 1 above 1/2, or drawn afresh at each use")
+    add("--size", type=whole, metavar="N", help="use only N training examples")
+    add("--test-fraction", type=positive, metavar="F", help="held out where a file has no test set (0.1)")
+
+    add = parser.add_argument_group("model").add_argument
+    add("--preset", choices=PRESETS, help="defaults: PyTorch's MNIST example, or the seed article's model")
+    add("--hidden", type=whole, nargs="*", metavar="N", help="the encoder's hidden widths (400)")
+    add("--decoder-hidden", type=whole, nargs="*", metavar="N", help="the decoder's (the encoder's in reverse)")
+    add("--latent", type=whole, metavar="N", help="latents (20)")
+    add("--activation", choices=ACTIVATIONS, help="of the hidden layers (relu)")
+    add("--scale", choices=SCALES, help="what makes sigma positive (softplus)")
+    add("--likelihood", choices=LIKELIHOODS, help="bernoulli for bytes and for values in [0, 1], else gaussian")
+    add("--observation-sigma", type=positive, metavar="S", help="the gaussian likelihood's sigma (1)")
+    add("--learn-sigma", action="store_true", help="make that sigma a parameter")
+    add("--beta", type=not_negative, help="the weight of the KL term (1)")
+    add("--objective", choices=OBJECTIVES, help="the bound to train with (elbo)")
+    add("--samples", type=whole, metavar="K", help="draws of z in each bound (1)")
+    add("--outer", type=whole, metavar="M", help="bounds averaged: stl, dreg, miwae, piwae (1)")
+    add("--dtype", choices=DTYPES)
+
+    add = parser.add_argument_group("training").add_argument
+    add("--epochs", type=whole, metavar="N", help="passes over the data (10)")
+    add("--batch-size", type=whole, metavar="N", help="examples in a minibatch (128)")
+    add("--optimizer", choices=sorted(OPTIMIZERS))
+    add("--learning-rate", type=positive, metavar="R", help="0.001, for sgd 0.01")
+    add("--schedule", choices=("constant", "step", "cosine"), help="of the learning rate")
+    add("--decay-epochs", type=whole, metavar="N", help="step: multiply the rate by 0.1 every N epochs (10)")
+    add("--warmup-epochs", type=not_negative, metavar="N", help="cosine: rise linearly over N epochs first (0)")
+    add("--momentum", type=not_negative, help="sgd (0)")
+    add("--nesterov", action="store_true", help="sgd: Nesterov's momentum")
+    add("--weight-decay", type=not_negative, help="adamw (0.01)")
+    add("--clip-norm", type=positive, metavar="C", help="scale gradients down to this norm")
+    add("--early-stopping", type=whole, metavar="N", help="stop after N epochs without a better validation loss")
+    add("--validation-noise", choices=("fixed", "fresh"), help="the same draws after each epoch, or new ones")
+    add("--seed", type=seed, metavar="N", help="of parameters, shuffles and noise (0)")
+    add("--backend", choices=("auto", *BACKENDS), help="the kernels to compute with (auto: the best present)")
+
+    add = parser.add_argument_group("results").add_argument
+    add("--out", metavar="RUN", help="the run folder (runs/DATA-1, -2, ...)")
+    add(
+        "--resume",
+        metavar="RUN",
+        help="go on with the run in that folder; of the other options only --epochs, --backend,"
+        " --checkpoint-every, --keep and --no-pictures may be given",
+    )
+    add(
+        "--checkpoint-every",
+        type=interval,
+        metavar="N|Ns",
+        help="save after every N steps, or N seconds, besides after each epoch (30s)",
+    )
+    add("--keep", type=whole, metavar="K", help="how many checkpoints to keep, besides the best (2)")
+    add("--overwrite", action="store_true", help="replace the run in that folder")
+    add("--no-pictures", action="store_true", help="draw nothing at the end")
+
+
+def run(args):
+    from ..runs import train
+    from ..runs.config import Results, part
+
+    given = vars(args)
+    if not given.get("resume"):
+        return train.start(configuration(args), say)
+    refused = sorted(given.keys() - {"command", *AT_RESUME})
+    if refused:
+        option = "--" + refused[0].replace("_", "-")
+        raise ValueError(
+            f"{option}: a resumed run keeps its own, expected only --epochs, --backend, "
+            "--checkpoint-every, --keep or --no-pictures with --resume"
+        )
+    results, backend = part(Results, given), given.get("backend", "auto")
+    return train.resume(args.resume, results, say, given.get("epochs"), backend)
+
+
+def configuration(args):
+    """The `Config` of a new run: the options that were given, over those that the preset sets."""
+    from .. import __version__
+    from ..runs.config import Config
+
+    given = vars(args)
+    return Config.from_options(given, PRESETS[given.get("preset", "mnist")], __version__)

@@ -1,0 +1,213 @@
+"""The choices of a run: its data, its model, its training, and what becomes of its results.
+
+A `Config` is made once, from the options of `minivae train` or from what a run folder holds, and handed down whole.
+"""
+
+import inspect
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..datasets import Dataset, dataset_names
+from ..errors import expect
+from ..optim import OPTIMIZERS, Optimizer
+from ..schedules import Cosine, StepDecay
+from ..vae import VAE
+
+Part = TypeVar("Part", "Data", "Model", "Training", "Results")
+
+
+def part(kind: type[Part], entry: Mapping[str, Any]) -> Part:
+    """One part of a configuration from what `entry` has of it; what it lacks takes its default."""
+    return kind(**{field.name: entry[field.name] for field in fields(kind) if field.name in entry})
+
+
+def taken(function: Callable, choices: object) -> dict[str, Any]:
+    """Those of the choices that a function or class takes as arguments, by name."""
+    takes = inspect.signature(function).parameters
+    return {name: value for name, value in vars(choices).items() if name in takes}
+
+
+@dataclass(frozen=True)
+class Data:
+    """The arguments of `load_dataset`, a file by its full path; and the fingerprint of what it gave."""
+
+    name: str = "mnist"
+    size: int | None = None
+    test_fraction: float = 0.1
+    seed: int = 0
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """The arguments of `VAE`, which checks them. The data say what features and likelihood are where they are None."""
+
+    features: int | None = None
+    latent: int = 20
+    hidden: Sequence[int] = (400,)
+    activation: str = "relu"
+    scale: str = "softplus"
+    likelihood: str | None = None
+    decoder_hidden: Sequence[int] | None = None
+    observation_sigma: float = 1.0
+    learn_sigma: bool = False
+    beta: float = 1.0
+    objective: str = "elbo"
+    samples: int = 1
+    outer: int = 1
+    dtype: str = "float32"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Training:
+    """The arguments of `fit` and of the optimizer; epochs of the schedules count in steps of a run's own length."""
+
+    preset: str = "mnist"
+    epochs: int = 10
+    batch_size: int = 128
+    pixels: str = "grey"
+    optimizer: str = "adam"
+    learning_rate: float | None = None
+    schedule: str = "constant"
+    decay_epochs: int = 10
+    warmup_epochs: float = 0.0
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.01
+    clip_norm: float | None = None
+    early_stopping: int | None = None
+    validation_noise: str = "fixed"
+    seed: int = 0
+
+    def make_optimizer(self, steps_per_epoch: int) -> Optimizer:
+        """The optimizer with its schedule and with every option that its class takes; by default the class's rate."""
+        kind = OPTIMIZERS[self.optimizer]
+        rate = self.learning_rate or inspect.signature(kind).parameters["learning_rate"].default
+        if self.schedule == "step":
+            rate = StepDecay(rate, self.decay_epochs * steps_per_epoch)
+        elif self.schedule == "cosine":
+            rate = Cosine(rate, self.epochs * steps_per_epoch, round(self.warmup_epochs * steps_per_epoch))
+        return kind(**taken(kind, self) | {"learning_rate": rate})
+
+
+@dataclass(frozen=True)
+class Results:
+    """Where a run's files go and which are kept. No number depends on it, and config.json does not hold it.
+
+    checkpoint_every : (steps, None) or (None, seconds)
+    """
+
+    out: str | None = None
+    overwrite: bool = False
+    checkpoint_every: tuple[int | None, float | None] = (None, 30.0)
+    keep: int = 2
+    no_pictures: bool = False
+
+
+# An option that does not always apply: the one it goes with, and the values of that one with which it does.
+NEEDS = {
+    "decay_epochs": ("schedule", ["step"]),
+    "warmup_epochs": ("schedule", ["cosine"]),
+    "observation_sigma": ("likelihood", ["gaussian"]),
+} | {
+    option: ("optimizer", [name for name in OPTIMIZERS if option in taken(OPTIMIZERS[name], Training())])
+    for kind in OPTIMIZERS.values()
+    for option in taken(kind, Training())
+}
+
+# What is used of a config.json whatever is asked of the run; what else it lacks takes its default.
+REQUIRED: dict[str, dict[str, Any]] = {
+    "data": {"name": str, "size": (int, type(None)), "test_fraction": float, "seed": int, "fingerprint": str},
+    "training": {"pixels": str, "seed": int, "epochs": int},
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """All choices of a run.
+
+    Attributes
+    ----------
+    backend : the one asked for; once there is a model, the one the run began with
+    versions : of minivae, Python and NumPy, where the run began
+    given : the options that a user gave, by name; none for a run that goes on
+
+    Raises ValueError for an option that was given and does not apply.
+    """
+
+    data: Data
+    model: Model
+    training: Training
+    backend: str = "auto"
+    results: Results = Results()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    given: frozenset[str] = frozenset()
+
+    def __post_init__(self):
+        chosen = vars(self.model) | vars(self.training)
+        for option, (other, values) in NEEDS.items():
+            applies = option not in self.given or chosen[other] in (None, *values)
+            expect(applies, _flag(option), chosen[option], f"{_flag(other)} {' or '.join(values)} with it")
+        named, fraction = self.data.name in dataset_names, self.data.test_fraction
+        expect(not named or "test_fraction" not in self.given, "--test-fraction", fraction, "--data FILE with it")
+        expect("overwrite" not in self.given or self.results.out is not None, "--overwrite", True, "--out with it")
+
+    @classmethod
+    def from_options(cls, given: Mapping[str, Any], preset: Mapping[str, Any], version: str) -> "Config":
+        """From the options that were given, by name, over those that a preset sets."""
+        entry = {**preset, **given}
+        data = part(Data, entry)
+        return cls(
+            replace(data, name=entry.get("data", data.name)),
+            part(Model, entry),
+            part(Training, entry),
+            entry.get("backend", "auto"),
+            part(Results, entry),
+            {"minivae": version, "python": platform.python_version(), "numpy": np.__version__},
+            frozenset(given),
+        )
+
+    @classmethod
+    def from_json(cls, entry: dict) -> "Config":
+        """From what `to_json` made, here or in an earlier version; ValueError, KeyError or TypeError if it is none."""
+        if not (isinstance(entry["model"], dict) and isinstance(entry["backend"], str)):
+            raise TypeError("model or backend of another type")
+        for name, kinds in REQUIRED.items():
+            for key, kind in kinds.items():
+                if not isinstance(entry[name][key], kind):
+                    raise TypeError(f"{key}: got {entry[name][key]!r:.80}")
+        versions = {key: value for key, value in entry.items() if key not in ("backend", "data", "model", "training")}
+        data, training = part(Data, entry["data"]), part(Training, entry["training"])
+        return cls(data, Model(**entry["model"]), training, entry["backend"], versions=versions)
+
+    def to_json(self) -> dict:
+        """All but the results, as config.json and each checkpoint hold it."""
+        parts = {"data": asdict(self.data), "model": asdict(self.model), "training": asdict(self.training)}
+        return {**self.versions, "backend": self.backend, **parts}
+
+    def with_full_path(self) -> "Config":
+        """With the full path of the data, where they are a file, so that the run finds them from anywhere."""
+        path = Path(self.data.name)
+        return replace(self, data=replace(self.data, name=str(path.resolve()))) if path.exists() else self
+
+    def for_data(self, data: Dataset) -> "Config":
+        """With what follows from the data: their fingerprint, the features, the likelihood where none was chosen."""
+        rows = data.train
+        in_unit_interval = rows.dtype == "uint8" or (rows.min() >= 0 and rows.max() <= 1)
+        likelihood = self.model.likelihood or ("bernoulli" if in_unit_interval else "gaussian")
+        model = replace(self.model, features=data.features, likelihood=likelihood)
+        return replace(self, data=replace(self.data, fingerprint=data.fingerprint()), model=model)
+
+    def for_model(self, model: VAE) -> "Config":
+        """With the model's arguments as it has them, none left open."""
+        return replace(self, model=Model(**model.config))
+
+
+def _flag(option):
+    return "--" + option.replace("_", "-")
