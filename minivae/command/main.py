@@ -9,6 +9,7 @@ import atexit
 import gc
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -19,13 +20,18 @@ PROG = "minivae"
 
 
 def main(argv=None):
-    """Runs one command and returns the exit status."""
+    """Runs one command and returns the exit status.
+
+    Called with arguments, by a program that does more than this, it hands a signal to terminate on to it at the end.
+    """
     if argv is None:
         # At its end a program gives all memory back anyway: looking for garbage in it first takes 0.3 s.
         atexit.register(gc.freeze)
     arguments = sys.argv[1:] if argv is None else list(argv)
     with Termination() as termination:
         status = _run(arguments)
+    if termination.requested and argv is not None:
+        signal.raise_signal(signal.SIGTERM)
     return 143 if status == 130 and termination.requested else status
 
 
