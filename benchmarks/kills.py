@@ -69,7 +69,7 @@ def differences(one, two):
             bits = [np.frombuffer(array.tobytes(), f"V{array.itemsize}").reshape(array.shape) for array in (a, b)]
             places = np.argwhere(bits[0] != bits[1])
             index = tuple(places[0].tolist())
-            where = f"{name}[{', '.join(map(str, index))}]: {a[index]} and {b[index]}"
+            where = f"{name}[{', '.join(map(str, index))}]: {a[index]!s} and {b[index]!s}"
             lines.append(f"{where}, the first of {len(places)} in {a.size} entries")
     return lines
 

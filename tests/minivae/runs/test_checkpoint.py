@@ -128,7 +128,7 @@ def test_every_flipped_bit_under_a_new_checksum_is_survived(tmp_path):
     edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 4), st.binary(max_size=8)), min_size=1, max_size=4),
     seal=st.booleans(),
 )
-@settings(deadline=None, max_examples=300, derandomize=True)
+@settings(max_examples=300)
 def test_random_damage_is_survived(good, edits, seal, tmp_path_factory):
     content = good
     for place, removed, inserted in edits:
@@ -146,7 +146,7 @@ JSON = st.recursive(
 
 
 @given(entry=st.sampled_from(["model", "training"]), place=st.integers(0, 30), value=JSON, drop=st.booleans())
-@settings(deadline=None, max_examples=100, derandomize=True)
+@settings(max_examples=100)
 def test_any_description_is_survived(good, entry, place, value, drop, tmp_path_factory):
     members = unpacked(good)
     description = json.loads(members["description"])

@@ -22,9 +22,9 @@ from minivae.files import archive, atomic, stored
 from minivae.runs import checkpoint
 from minivae.runs import folder as run
 from minivae.runs.saver import Saver
-from minivae.training.step import TrainingStep
+from minivae.training import fit as training
 
-from .tiny import ENDLESS, HANGS, TINY, assert_same_run, command, training, wait_for_epoch, wait_for_file
+from .tiny import ENDLESS, HANGS, TINY, assert_same_run, command, started, wait_for_epoch, wait_for_file
 
 SHORT = [*TINY, "--epochs", "3"]
 
@@ -39,7 +39,6 @@ def whole(tmp_path_factory):
 
 def test_every_kill_resumes_to_the_same_weights(tmp_path, monkeypatch):
     """benchmarks/kills.py does 200; here 20, at random moments of a run that saves after each step."""
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))  # no life need import pytest
     report = Killer(tmp_path, seed=1).kill(20)
     assert report["kills"] == 20
@@ -50,7 +49,7 @@ def test_every_kill_resumes_to_the_same_weights(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_finishes_the_step_and_saves(number, status, tmp_path):
     """The state is that of a step within an epoch, and the run goes on from it."""
-    with training(*ENDLESS, "--out", tmp_path / "run", PYTHONWARNINGS="error") as process:
+    with started(*ENDLESS, "--out", tmp_path / "run", PYTHONWARNINGS="error") as process:
         wait_for_file(process, tmp_path / "run" / "checkpoint.npz")
         process.send_signal(number)
         out, error = process.communicate(timeout=HANGS)
@@ -63,7 +62,7 @@ def test_a_signal_finishes_the_step_and_saves(number, status, tmp_path):
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path, monkeypatch, capsys):
     """Within a step: its checkpoint is not waited for, those before it stay, and the run goes on from them."""
-    step = TrainingStep.__call__
+    step = training.TrainingStep.__call__
 
     def interrupted(self, number):
         if number == 30:
@@ -71,7 +70,7 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path, monkeypatch, capsys):
             signal.raise_signal(signal.SIGINT)
         return step(self, number)
 
-    monkeypatch.setattr(TrainingStep, "__call__", interrupted)
+    monkeypatch.setattr(training.TrainingStep, "__call__", interrupted)
     arguments = [*SHORT, "--checkpoint-every", "8", "--out", str(tmp_path / "run")]
     assert main(["train", *arguments]) == 130
     assert "interrupted after step" not in capsys.readouterr().out
@@ -181,7 +180,7 @@ def test_permissions(tmp_path, capsys):
 
 
 def test_a_folder_removed_under_the_run_ends_it_with_a_line(tmp_path):
-    with training(*TINY, "--epochs", "100000", "--out", tmp_path / "run") as process:
+    with started(*TINY, "--epochs", "100000", "--out", tmp_path / "run") as process:
         wait_for_epoch(process, 3)
         # halted, or it would write new files while the old ones are removed
         process.send_signal(signal.SIGSTOP)
@@ -195,7 +194,7 @@ def test_a_folder_removed_under_the_run_ends_it_with_a_line(tmp_path):
 
 
 def test_two_processes_never_share_a_folder(tmp_path, capsys):
-    with training(*TINY, "--epochs", "100000", "--out", tmp_path / "run") as process:
+    with started(*TINY, "--epochs", "100000", "--out", tmp_path / "run") as process:
         wait_for_epoch(process, 3)
         for arguments in (["--resume", tmp_path / "run"], [*SHORT, "--overwrite", "--out", tmp_path / "run"]):
             assert main(["train", *map(str, arguments)]) == 2
@@ -271,19 +270,23 @@ def test_a_failed_write_in_the_thread_is_raised(tmp_path, monkeypatch):
 
 
 def test_ten_thousand_steps_take_no_memory(tmp_path):
-    """Resident memory after 10,000 steps with 100 checkpoints, against that after 1,000: less than 2 MB more."""
+    """Memory of its own after 10,000 steps with 100 checkpoints, against that after 1,000: less than 2 MB more.
+
+    Pages of files are left out, and those in swap are not: how many there are is the system's choice.
+    """
     script = """
-import resource, sys, numpy as np, minivae as mv
+import sys, numpy as np, minivae as mv
 from pathlib import Path
 from minivae.runs.saver import Saver
-def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+def kilobytes():
+    fields = dict(line.split(":") for line in open("/proc/self/status"))
+    return sum(int(fields[name].split()[0]) for name in ("RssAnon", "VmSwap"))
 data = np.random.default_rng(0).integers(0, 256, (1600, 16), dtype=np.uint8)
 model = mv.VAE(16, 2, (8,), backend="numpy")
 seen = {}
 def save(state):
     saver(state)
-    seen[state.step] = resident()
+    seen[state.step] = kilobytes()
 with Saver(Path(sys.argv[1]), model, {}, 2) as saver:
     mv.fit(model, data, epochs=100, batch_size=16, on_checkpoint=save)
 print(seen[1000], seen[10000])
@@ -292,11 +295,11 @@ print(seen[1000], seen[10000])
         [sys.executable, "-c", script, str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=120,
-        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+        timeout=HANGS,
+        check=True,
     )
     early, late = map(int, done.stdout.split())
-    assert late - early < 2 << 20, (early, late)
+    assert late - early < 2048, (early, late)
 
 
 def test_a_config_from_a_stranger(tmp_path, whole, capsys):

@@ -19,7 +19,7 @@ def command(*arguments):
 
 
 @contextlib.contextmanager
-def training(*arguments, **variables):
+def started(*arguments, **variables):
     """A process that trains, with its output in pipes; it ends with the context."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command(*arguments), env=os.environ | variables, **pipes) as process:
@@ -45,19 +45,24 @@ def wait_for_file(process, path):
 
 def train(*arguments, **variables):
     """(exit status, output, error) of a training that is left alone."""
-    with training(*arguments, **variables) as process:
+    with started(*arguments, **variables) as process:
         out, error = process.communicate(timeout=HANGS)
     return process.returncode, out, error
 
 
 def assert_same_run(folder, other):
     """Bit for bit the same parameters, moments, totals and history."""
-    assert not differences(contents(folder / "checkpoint.npz"), contents(other / "checkpoint.npz"))
+    assert_same(*(contents(path / "checkpoint.npz") for path in (folder, other)))
 
 
 def assert_same_state(one, two, model):
     """Two `TrainingState`s of the model are the same, but for measured times."""
-    assert not differences(*(entries(state, model) for state in (one, two)))
+    assert_same(*(entries(state, model) for state in (one, two)))
+
+
+def assert_same(one, two):
+    lines = differences(one, two)
+    assert not lines, "\n".join(lines)
 
 
 def entries(state, model):
