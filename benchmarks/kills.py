@@ -33,7 +33,7 @@ OPTIONS += ["--backend", "numpy", "--no-pictures", "--checkpoint-every", "1"]
 
 # Each life is a fork of a process that has imported the package: without it, most of the time would go into imports.
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["minivae.runs.train", "minivae.command.main"])
+processes.set_forkserver_preload(["benchmarks.kills", "minivae.runs.train", "minivae.command.main"])
 
 
 def live(log, *arguments):
@@ -96,6 +96,7 @@ class Killer:
 
     def _alone(self):
         """Contents of a run left alone, and about how long it takes until its first checkpoint, and for a step."""
+        self._start("--help").join()  # what all of them share is imported by then
         alone, started = self._folder / "alone", time.monotonic()
         process, first = self._start(*OPTIONS, "--out", alone), 0.0
         while process.is_alive():
@@ -146,7 +147,7 @@ class Killer:
         if self._random.random() < 0.2:
             process.join(self._random.uniform(0, first))
         else:
-            last = self._random.randrange(saved(folder), STEPS)
+            last = self._random.randrange(saved(folder), STEPS) + 1
             while process.is_alive() and saved(folder) < last:
                 time.sleep(step / 10)
             process.join(self._random.uniform(0, step))
