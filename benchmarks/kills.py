@@ -2,11 +2,11 @@
 
     python -m benchmarks.kills [--kills 200] [--seed 0]
 
-One life of the run is: start it (`minivae train`, or `--resume` once there is something to resume), kill it after a
-random time, look whether the newest checkpoint can be read. Lives follow each other in one folder until the run ends
+One life of the run is: start it (`minivae train`, or `--resume` once there is something to resume), kill it at a
+random moment, look whether the newest checkpoint can be read. Lives follow each other in one folder until the run ends
 by itself; its parameters, moments, totals and history must then be, bit for bit, those of the run left alone. Moments
-are drawn so that they fall on every phase: the start of the process, loading, each step and each write. A final JSON
-line has the figures.
+are drawn so that they fall on every phase: the start of the process, loading, each step and each write. They are
+counted from a step that the run has saved, so that a busy machine changes nothing. A final JSON line has the figures.
 """
 
 import argparse
@@ -20,19 +20,20 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from minivae.command.main import main
 from minivae.files import stored
 from minivae.runs import checkpoint
 
-# 60 steps, each followed by a checkpoint
+STEPS = 60  # each followed by a checkpoint
 OPTIONS = ["--data", "rings", "--size", "640", "--batch-size", "32", "--hidden", "16", "--latent", "2", "--epochs", "3"]
 OPTIONS += ["--backend", "numpy", "--no-pictures", "--checkpoint-every", "1"]
 
 # Each life is a fork of a process that has imported the package: without it, most of the time would go into imports.
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["minivae.runs.train", "minivae.command.main"])
+processes.set_forkserver_preload(["benchmarks.kills", "minivae.runs.train", "minivae.command.main"])
 
 
 def live(log, *arguments):
@@ -44,12 +45,38 @@ def live(log, *arguments):
         raise SystemExit(main(["train", *map(str, arguments)]))
 
 
+MEASURED = ("seconds", "history/examples_per_second")
+
+
 def contents(path):
-    """All that a checkpoint holds, but for the times that were measured."""
+    """All that a checkpoint holds, but for the times that were measured: a dict of arrays and numbers."""
     description, arrays = stored.read(path)
-    numbers = {key: value for key, value in description["training"].items() if key != "seconds"}
-    timed = "history/examples_per_second"
-    return numbers | {name: array.tobytes() for name, array in arrays.items() if name != timed}
+    found = description["training"] | arrays
+    return {name: value for name, value in found.items() if name not in MEASURED}
+
+
+def differences(one, two):
+    """A line for each entry of two dicts of arrays and other values that is not the same in both, bit for bit."""
+    lines = [f"{name}: only in one of the two" for name in sorted(one.keys() ^ two.keys())]
+    for name in sorted(one.keys() & two.keys()):
+        a, b = one[name], two[name]
+        if not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray):
+            if repr(a) != repr(b):
+                lines.append(f"{name}: {a!r} and {b!r}")
+        elif (a.dtype, a.shape) != (b.dtype, b.shape):
+            lines.append(f"{name}: {a.dtype} {a.shape} and {b.dtype} {b.shape}")
+        elif a.tobytes() != b.tobytes():
+            bits = [np.frombuffer(array.tobytes(), f"V{array.itemsize}").reshape(array.shape) for array in (a, b)]
+            places = np.argwhere(bits[0] != bits[1])
+            index = tuple(places[0].tolist())
+            where = f"{name}[{', '.join(map(str, index))}]: {a[index]!s} and {b[index]!s}"
+            lines.append(f"{where}, the first of {len(places)} in {a.size} entries")
+    return lines
+
+
+def saved(folder):
+    """The step of the checkpoint before the newest, 0 if there is none."""
+    return max((int(path.stem[-8:]) for path in folder.glob("checkpoint-*.npz")), default=0)
 
 
 class Killer:
@@ -68,30 +95,31 @@ class Killer:
             raise RuntimeError(f"a run ended with {process.exitcode}: {(self._folder / 'log').read_text()}")
 
     def _alone(self):
-        """Contents of a run left alone, and how long it takes in all and until its first checkpoint."""
+        """Contents of a run left alone, and about how long it takes until its first checkpoint, and for a step."""
+        self._start("--help").join()  # what all of them share is imported by then
         alone, started = self._folder / "alone", time.monotonic()
-        process, first = self._start(*OPTIONS, "--out", alone), None
+        process, first = self._start(*OPTIONS, "--out", alone), 0.0
         while process.is_alive():
-            if first is None and (alone / "checkpoint.npz").exists():
+            if not first and (alone / "checkpoint.npz").exists():
                 first = time.monotonic() - started
             time.sleep(0.002)
         self._expect_success(process)
-        return contents(alone / "checkpoint.npz"), first, time.monotonic() - started
+        return contents(alone / "checkpoint.npz"), first, (time.monotonic() - started - first) / STEPS
 
     def kill(self, count):
-        expected, first, total = self._alone()
-        figures = {"kills": 0, "runs": 0, "different": 0, "unreadable": 0, "in_writes": 0, "before_first": 0}
+        expected, first, step = self._alone()
+        figures = {"kills": 0, "runs": 0, "different": [], "unreadable": 0, "in_writes": 0, "before_first": 0}
         figures["most_lives"] = 0
         while figures["kills"] < count:
             folder = self._folder / f"run-{figures['runs']}"
-            lives = self._live(folder, first, total, figures, count)
+            lives = self._live(folder, first, step, figures, count)
             figures["runs"] += 1
             figures["most_lives"] = max(figures["most_lives"], lives)
-            figures["different"] += contents(folder / "checkpoint.npz") != expected
+            figures["different"] += differences(contents(folder / "checkpoint.npz"), expected)
             shutil.rmtree(folder)
         return figures
 
-    def _live(self, folder, first, total, figures, count):
+    def _live(self, folder, first, step, figures, count):
         """Kills one run until `count` is reached or it ends by itself; then lets it end. Returns its lives."""
         lives = 0
         while True:
@@ -99,7 +127,7 @@ class Killer:
             begun = (folder / "config.json").exists()
             resume = ("--resume", folder, "--no-pictures", "--checkpoint-every", 1)
             process = self._start(*(resume if begun else (*OPTIONS, "--out", folder)))
-            if figures["kills"] == count or not self._killed(process, first, total):
+            if figures["kills"] == count or not self._killed(process, folder, first, step):
                 process.join()
                 self._expect_success(process)
                 return lives
@@ -113,11 +141,16 @@ class Killer:
             else:
                 figures["before_first"] += 1
 
-    def _killed(self, process, first, total):
+    def _killed(self, process, folder, first, step):
         """Kills the process at a random moment; False if it had ended by then."""
-        # one in five before the first checkpoint, the rest while it trains
-        early = self._random.random() < 0.2
-        process.join(self._random.uniform(0, first) if early else self._random.uniform(0.9 * first, total))
+        # one in five before the first checkpoint, the rest within a step that is drawn from those to be made
+        if self._random.random() < 0.2:
+            process.join(self._random.uniform(0, first))
+        else:
+            last = self._random.randrange(saved(folder), STEPS) + 1
+            while process.is_alive() and saved(folder) < last:
+                time.sleep(step / 10)
+            process.join(self._random.uniform(0, step))
         if not process.is_alive():
             return False
         process.kill()

@@ -8,6 +8,7 @@ import argparse
 import atexit
 import gc
 import os
+import signal
 import sys
 
 from ..training.interrupts import Termination
@@ -18,12 +19,17 @@ COMMANDS = (train, evaluate, sample, reconstruct, gradcheck, bench, lab)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command and returns the exit status."""
+    """Runs one command and returns the exit status.
+
+    Called with arguments, by a program that does more than this, it hands a signal to terminate on to it at the end.
+    """
     if argv is None:
         # At its end a program gives all memory back anyway: looking for garbage in it first takes 0.3 s.
         atexit.register(gc.freeze)
     with Termination() as termination:
         status = _run(argv)
+    if termination.requested and argv is not None:
+        signal.raise_signal(signal.SIGTERM)
     return 143 if status == 130 and termination.requested else status
 
 

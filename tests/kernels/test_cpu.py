@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import textwrap
-import threading
 from fractions import Fraction
 
 import numpy as np
@@ -20,6 +19,8 @@ pytest.importorskip("numba")
 import numba
 
 from minivae.kernels.cpu import program
+
+from ..together import together
 
 
 def run_python(code, **environment):
@@ -137,17 +138,8 @@ def test_parts_get_smaller_and_make_up_the_whole():
 
 
 def test_two_python_threads_train_two_models_at_once():
-    expected, results = trained(), [None, None]
-
-    def train(index):
-        results[index] = trained()
-
-    threads = [threading.Thread(target=train, args=(index,)) for index in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for result in results:
+    expected = trained()
+    for result in together(lambda _: trained()):
         np.testing.assert_array_equal(result, expected)
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,8 @@ import pytest
 import minivae as mv
 from minivae.command.main import main
 from minivae.runs import folder, train
+
+from ..runs.tiny import HANGS, started, wait_for_epoch
 
 TINY = ["--data", "rings", "--size", "300", "--epochs", "2", "--hidden", "8", "--latent", "2", "--backend", "numpy"]
 
@@ -291,19 +292,11 @@ def test_help_reads_well(capsys):
 
 def test_module_form_and_ctrl_c(inside):
     """python -m minivae, interrupted by the signal that Ctrl-C sends: saves, and exits with 130."""
-    arguments = ["train", *TINY, "--epochs", "100000", "--no-pictures", "--out", "run"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "minivae", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONWARNINGS": "error"},
-    )
-    for line in process.stdout:
-        if line.strip().startswith("3 "):
-            process.send_signal(signal.SIGINT)
-            break
-    out, error = process.communicate(timeout=60)
+    arguments = [*TINY, "--epochs", "100000", "--no-pictures", "--out", "run"]
+    with started(*arguments, PYTHONWARNINGS="error") as process:
+        wait_for_epoch(process, 3)
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=HANGS)
     assert process.returncode == 130
     assert error == ""
     assert "interrupted after step" in out

@@ -41,10 +41,16 @@ def archive(content, method=zipfile.ZIP_STORED, **claims):
     return buffer.getvalue()
 
 
+def rewrite(path, content):
+    """A new file, in place of one that may be there: for one that is written over, ext4 waits for the disk."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
+
+
 def refuse(tmp_path, content, message, name="mine.dat"):
     """Assert that a file of that content ends in a ValueError of one line that names the file and says `message`."""
     path = tmp_path / name
-    path.write_bytes(content)
+    rewrite(path, content)
     with pytest.raises(ValueError, match=message) as caught:
         load_dataset(path)
     text = str(caught.value)

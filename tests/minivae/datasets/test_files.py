@@ -107,7 +107,7 @@ def test_size_and_image_shape(tmp_path):
     ),
     fortran=st.booleans(),
 )
-@settings(deadline=None, max_examples=60, derandomize=True)
+@settings(max_examples=60)
 def test_dtypes_keep_their_values(array, fortran, tmp_path_factory):
     kept = {"u1": "u1", "f4": "f4", "f8": "f8"}.get(array.dtype.str[1:], "f4")
     data = load(tmp_path_factory.mktemp("d"), npy(np.asfortranarray(array) if fortran else array))

@@ -4,7 +4,6 @@ import os
 import struct
 import subprocess
 import sys
-import threading
 import tracemalloc
 import zlib
 from statistics import NormalDist
@@ -14,6 +13,8 @@ import pytest
 
 from minivae import plotting
 from minivae.plotting import colouring, history, images, points, style
+
+from ...together import together
 
 
 def rng():
@@ -121,24 +122,11 @@ assert "matplotlib" not in sys.modules
 minivae.plotting.plot_samples([[0.0]], (1, 1))
 assert "matplotlib" in sys.modules and "matplotlib.pyplot" not in sys.modules
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=300)
 
 
 def test_pictures_can_be_drawn_in_threads(tmp_path):
-    errors = []
-
-    def draw(index):
-        try:
-            plotting.plot_history(make_history(5), tmp_path / "same.png", title=f"run {index}")
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=draw, args=(index,)) for index in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
+    together(lambda index: plotting.plot_history(make_history(5), tmp_path / "same.png", title=f"run {index}"))
     assert decode_png(tmp_path / "same.png")
     assert os.listdir(tmp_path) == ["same.png"]
 

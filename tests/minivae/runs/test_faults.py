@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from minivae.runs import checkpoint, folder
 from minivae.runs.saver import Saver
 from minivae.training.step import TrainingStep
 
-from .tiny import TINY, assert_same_run, command, start
+from .tiny import ENDLESS, HANGS, TINY, assert_same_run, command, started, wait_for_epoch, wait_for_file
 
 SHORT = [*TINY, "--epochs", "3"]
 
@@ -38,27 +38,24 @@ def whole(tmp_path_factory):
 
 def test_every_kill_resumes_to_the_same_weights(tmp_path, monkeypatch):
     """benchmarks/kills.py does 200; here 20, at random moments of a run that saves after each step."""
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))  # no life need import pytest
     report = Killer(tmp_path, seed=1).kill(20)
     assert report["kills"] == 20
-    assert report["different"] == 0
+    assert not report["different"]
     assert report["unreadable"] == 0
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_finishes_the_step_and_saves(number, status, tmp_path, whole):
+def test_a_signal_finishes_the_step_and_saves(number, status, tmp_path):
     """The state is that of a step within an epoch, and the run goes on from it."""
-    long = [*TINY, "--size", "60000", "--batch-size", "16"]  # an epoch of seconds
-    process = start(*long, "--epochs", "1", "--out", tmp_path / "run", PYTHONWARNINGS="error")
-    while not process.stdout.readline().startswith("epoch"):
-        pass
-    time.sleep(0.5)
-    process.send_signal(number)
-    out, error = process.communicate(timeout=60)
+    with started(*ENDLESS, "--out", tmp_path / "run", PYTHONWARNINGS="error") as process:
+        wait_for_file(process, tmp_path / "run" / "checkpoint.npz")
+        process.send_signal(number)
+        out, error = process.communicate(timeout=HANGS)
     assert (process.returncode, error) == (status, "")
-    assert "interrupted after step" in out
     state = checkpoint.load_state(tmp_path / "run" / "checkpoint.npz")[1]
-    assert 0 < state.step < 3750
+    assert f"interrupted after step {state.step:,};" in out
+    assert 100 <= state.step < 540_000
     assert state.history.epochs == 0
 
 
@@ -80,13 +77,19 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path, monkeypatch, capsys):
 
 
 def test_a_signal_before_training_writes_nothing(tmp_path, monkeypatch):
-    """SIGTERM while the data are loaded, in a process whose Ctrl-C is ignored as a shell's background jobs have it."""
+    """SIGTERM while the data are loaded, in a process whose Ctrl-C is ignored as a shell's background jobs have it.
+
+    The program that called for the training has the signal afterwards.
+    """
     monkeypatch.setattr(folder, "load", lambda choices: os.kill(os.getpid(), signal.SIGTERM))
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    handed_on = []
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, lambda *_: handed_on.append(1))
     try:
         assert main(["train", *SHORT, "--out", str(tmp_path / "run")]) == 143
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+    assert handed_on == [1]
     assert not (tmp_path / "run").exists()
 
 
@@ -147,7 +150,7 @@ def test_a_file_size_limit_is_met_by_the_system_itself(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
     done = subprocess.run(
-        command(*SHORT, "--out", tmp_path / "run"), capture_output=True, text=True, timeout=60, preexec_fn=limit
+        command(*SHORT, "--out", tmp_path / "run"), capture_output=True, text=True, timeout=HANGS, preexec_fn=limit
     )
     assert done.returncode == 2
     assert done.stderr.startswith(f"minivae: error: cannot write {tmp_path / 'run'}/")
@@ -176,29 +179,26 @@ def test_permissions(tmp_path, capsys):
 
 
 def test_a_folder_removed_under_the_run_ends_it_with_a_line(tmp_path):
-    process = start(*TINY, "--epochs", "100000", "--out", tmp_path / "run")
-    while not process.stdout.readline().lstrip().startswith("3 "):
-        pass
-    shutil.rmtree(tmp_path / "run", ignore_errors=True)
-    shutil.rmtree(tmp_path / "run", ignore_errors=True)
-    error = process.communicate(timeout=60)[1]
+    with started(*TINY, "--epochs", "100000", "--out", tmp_path / "run") as process:
+        wait_for_epoch(process, 3)
+        # halted, or it would write new files while the old ones are removed
+        process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        shutil.rmtree(tmp_path / "run")
+        process.send_signal(signal.SIGCONT)
+        error = process.communicate(timeout=HANGS)[1]
     assert process.returncode == 2
     assert error.startswith(f"minivae: error: cannot write {tmp_path / 'run'}/")
     assert error.count("\n") == 1
 
 
 def test_two_processes_never_share_a_folder(tmp_path, capsys):
-    process = start(*TINY, "--epochs", "100000", "--out", tmp_path / "run")
-    # the checkpoint of epoch 1 may still be under way when epoch 2 is announced, but not when epoch 3 is
-    while not process.stdout.readline().lstrip().startswith("3 "):
-        pass
-    try:
+    with started(*TINY, "--epochs", "100000", "--out", tmp_path / "run") as process:
+        wait_for_epoch(process, 3)
         for arguments in (["--resume", tmp_path / "run"], [*SHORT, "--overwrite", "--out", tmp_path / "run"]):
             assert main(["train", *map(str, arguments)]) == 2
             assert "another process is training in this folder" in capsys.readouterr().err
-    finally:
-        process.kill()
-        process.communicate()
+        assert process.poll() is None
     # the lock ended with the process
     epochs = checkpoint.load_state(tmp_path / "run" / "checkpoint.npz")[1].history.epochs
     assert main(["train", "--resume", str(tmp_path / "run"), "--epochs", str(epochs + 1), "--no-pictures"]) == 0
@@ -269,19 +269,23 @@ def test_a_failed_write_in_the_thread_is_raised(tmp_path, monkeypatch):
 
 
 def test_ten_thousand_steps_take_no_memory(tmp_path):
-    """Resident memory after 10,000 steps with 100 checkpoints, against that after 1,000: less than 2 MB more."""
+    """Memory of its own after 10,000 steps with 100 checkpoints, against that after 1,000: less than 2 MB more.
+
+    Pages of files are left out, and those in swap are not: how many there are is the system's choice.
+    """
     script = """
-import resource, sys, numpy as np, minivae as mv
+import sys, numpy as np, minivae as mv
 from pathlib import Path
 from minivae.runs.saver import Saver
-def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+def kilobytes():
+    fields = dict(line.split(":") for line in open("/proc/self/status"))
+    return sum(int(fields[name].split()[0]) for name in ("RssAnon", "VmSwap"))
 data = np.random.default_rng(0).integers(0, 256, (1600, 16), dtype=np.uint8)
 model = mv.VAE(16, 2, (8,), backend="numpy")
 seen = {}
 def save(state):
     saver(state)
-    seen[state.step] = resident()
+    seen[state.step] = kilobytes()
 with Saver(Path(sys.argv[1]), model, {}, 2) as saver:
     mv.fit(model, data, epochs=100, batch_size=16, on_checkpoint=save)
 print(seen[1000], seen[10000])
@@ -290,11 +294,11 @@ print(seen[1000], seen[10000])
         [sys.executable, "-c", script, str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=120,
-        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+        timeout=HANGS,
+        check=True,
     )
     early, late = map(int, done.stdout.split())
-    assert late - early < 2 << 20, (early, late)
+    assert late - early < 2048, (early, late)
 
 
 def test_a_config_from_a_stranger(tmp_path, whole, capsys):

@@ -2,7 +2,6 @@
 
 import _thread
 import signal
-import threading
 
 import numpy as np
 import pytest
@@ -11,6 +10,8 @@ import minivae as mv
 from minivae import kernels
 from minivae.kernels import philox
 from minivae.training.step import TrainingStep
+
+from ...together import together
 
 BACKENDS = [name for name in kernels.available_backends() if kernels.load_backend(name).on_host]
 
@@ -202,22 +203,15 @@ def test_ctrl_c_stops_after_the_step():
 
 
 def test_fit_works_outside_the_main_thread():
-    results = []
-    thread = threading.Thread(target=lambda: results.append(mv.fit(small(), pixels(), epochs=1)))
-    thread.start()
-    thread.join()
-    assert results[0].stopped == "completed"
+    (history,) = together(lambda _: mv.fit(small(), pixels(), epochs=1), 1)
+    assert history.stopped == "completed"
 
 
 def test_two_threads_train_two_models_at_once():
     alone = small()
     mv.fit(alone, pixels(), epochs=3)
     models = [small(), small()]
-    threads = [threading.Thread(target=mv.fit, args=(model, pixels()), kwargs={"epochs": 3}) for model in models]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(lambda index: mv.fit(models[index], pixels(), epochs=3))
     for model in models:
         np.testing.assert_array_equal(model.store.flat, alone.store.flat)
 
