@@ -2,6 +2,11 @@
 
 import importlib
 import importlib.util
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from . import naive
 
@@ -39,7 +44,7 @@ def _load(name):
     return importlib.import_module(f".{BACKENDS[name][0]}", __package__)
 
 
-def available_backends():
+def available_backends() -> tuple[str, ...]:
     """The names of the backends that can be loaded here, best first. No package is imported to find out."""
     return tuple(name for name in BACKENDS if _present(name))
 
@@ -50,7 +55,7 @@ def _present(name):
     return not _why_not(name) and all(importlib.util.find_spec(name) is not None for name in names)
 
 
-def load_backend(name):
+def load_backend(name: str) -> "Backend":
     """The backend called `name`, or for "auto" the best one present, as a new `Backend`.
 
     Raises
@@ -75,15 +80,15 @@ class Program:
     `calls` lists them as (kernel name, arguments); printed, it shows them one a line with the arrays' shapes.
     """
 
-    def __init__(self, module, calls):
+    def __init__(self, module: ModuleType, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
         self.calls = tuple(calls)
         self._bound = tuple((getattr(module, name), arguments) for name, arguments in self.calls)
 
-    def __call__(self):
+    def __call__(self) -> None:
         for kernel, arguments in self._bound:
             kernel(*arguments)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "\n".join(f"{name}({', '.join(map(_describe, arguments))})" for name, arguments in self.calls)
 
 
@@ -99,18 +104,27 @@ class Backend:
     better than a loop over the calls: a captured graph, or fused kernels.
     """
 
-    def __init__(self, name, module):
+    zeros: Callable[[tuple[int, ...], str], np.ndarray]
+    from_host: Callable[[np.ndarray], np.ndarray]
+    to_host: Callable[[np.ndarray], np.ndarray]
+    assign: Callable[[np.ndarray, np.ndarray | float], None]
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, kernel: str) -> Callable[..., None]: ...
+
+    def __init__(self, name: str, module: ModuleType) -> None:
         self.name = name
         self.module = module
         for function in CONTRACT + MEMORY:
             setattr(self, function, getattr(module, function))
 
     @property
-    def on_host(self):
+    def on_host(self) -> bool:
         """Whether the backend's arrays are NumPy arrays, so that reading one costs nothing."""
         return getattr(self.module, "ON_HOST", True)
 
-    def record(self, step):
+    def record(self, step: Callable[[], object]) -> Program:
         """Runs step(), which must only call kernels on arrays that stay where they are, and returns it as a Program."""
         calls = []
 
@@ -133,5 +147,5 @@ class Backend:
         compiler = getattr(self.module, "compile_program", None)
         return compiler(calls) if compiler else Program(self.module, calls)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Backend({self.name!r})"

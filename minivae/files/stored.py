@@ -10,6 +10,7 @@ parameter/NAME     the parameters
 import contextlib
 import hashlib
 import json
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def write(path, model, arrays, **more):
     archive.write(path, {"description": json.dumps(description, indent=1)} | arrays)
 
 
-def read(path):
+def read(path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The description (a dict) and the arrays (a dict) of a file that `write` wrote, its checksum verified.
 
     ValueError if there is no such file, it is no stored model, is of a newer version, or does not match its checksum.
