@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -103,10 +104,10 @@ def _passes(backend):
     """
     loaded, reference = load_backend(backend), load_backend("numpy")
     arrays, single, double = _arrays(np.float32), _arrays(np.float32), _arrays(np.float64)
-    passes = {}
+    passes: dict[str, tuple[Callable[[], object], int]] = {}
     for name, (call, written) in PASSES.items():
         expected = single if name == "standard normals" else double
-        program = loaded.record(lambda call=call: call(loaded, arrays))
+        program = loaded.record(functools.partial(call, loaded, arrays))
         call(reference, expected)
         for output in written:
             got, exact = getattr(arrays, output), getattr(expected, output)
@@ -207,6 +208,8 @@ class _Process:
 
     def ask(self, question):
         """The answer; RuntimeError if the process has ended, as it does when a result is wrong."""
+        assert self._process.stdin
+        assert self._process.stdout
         try:
             self._process.stdin.write(f"{question}\n")
             self._process.stdin.flush()
@@ -242,7 +245,7 @@ def run(backends=None, verify_only=False, say=print):
         if verify_only:
             return results
         say(f"{ROUNDS} rounds ...")
-        rounds = {name: [] for name in processes}
+        rounds: dict[str, list] = {name: [] for name in processes}
         for _ in range(ROUNDS):
             for name, process in processes.items():
                 time.sleep(PAUSE)

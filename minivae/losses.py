@@ -100,7 +100,7 @@ class _Likelihood:
         self._kernel(nll, weight, doutput)
         return doutput
 
-    def _kernel(self, nll, weight, doutput):
+    def _kernel(self, nll, weight, doutput, /):
         raise NotImplementedError
 
 

@@ -26,7 +26,7 @@ from . import checkpoint
 try:
     import fcntl
 except ImportError:  # Windows: no locks
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 CONFIG, CHECKPOINT, HISTORY, BEST = "config.json", "checkpoint.npz", "history.csv", "best.npz"
 FILES = (CONFIG, CHECKPOINT, HISTORY, BEST)
