@@ -30,5 +30,5 @@ assert_type(check_sampler(lambda rng: rng.standard_normal(5), mean=0.0, std=1.0)
 mv.VAE("784")  # type: ignore[arg-type]
 mv.Adam(learning_rate="fast")  # type: ignore[arg-type]
 mv.load_dataset("mnist", fraction=0.1)  # type: ignore[call-arg]
-terms.accuracy  # type: ignore[attr-defined]
+print(terms.accuracy)  # type: ignore[attr-defined]
 mv.Dense(3, 2).forward([1.0, 2.0])  # type: ignore[arg-type]
