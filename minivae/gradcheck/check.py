@@ -25,7 +25,7 @@ def check_gradients(
     parameters: Mapping[str, np.ndarray] | None = None,
     parameter_gradients: Mapping[str, np.ndarray] | Callable[[], Mapping[str, np.ndarray]] | None = None,
     fixed: Mapping[str, Any] | Sequence[Any] = (),
-    generator: np.random.Generator | np.random.RandomState | Callable[[], object] | None = None,
+    generator: "np.random.Generator | np.random.RandomState | Callable[[], object] | None" = None,
     cotangent: np.ndarray | Sequence[np.ndarray] | None = None,
     method: str = "auto",
     rtol: float | None = None,

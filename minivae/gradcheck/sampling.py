@@ -53,7 +53,7 @@ class SamplingReport:
 
 
 def check_sampler(
-    sample: Callable[[np.random.Generator], "ArrayLike"],
+    sample: "Callable[[np.random.Generator], ArrayLike]",
     *,
     mean: "ArrayLike | None" = None,
     std: "ArrayLike | None" = None,
@@ -213,7 +213,7 @@ def check_kl(
     mean: "ArrayLike",
     std: "ArrayLike",
     *,
-    sample: Callable[[np.random.Generator], "ArrayLike"] | None = None,
+    sample: "Callable[[np.random.Generator], ArrayLike] | None" = None,
     draws: int = 4096,
     level: float = 1e-9,
     seed: int = 0,
@@ -275,7 +275,7 @@ def _guess_kl(kl, exact):
 
 
 def check_same_draw(
-    draw: Callable[[np.random.Generator], Sequence["ArrayLike"]],
+    draw: "Callable[[np.random.Generator], Sequence[ArrayLike]]",
     mean: "ArrayLike",
     *,
     draws: int = 32,

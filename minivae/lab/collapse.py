@@ -42,7 +42,7 @@ class SoftplusHead:
 class FreshNoise(Reparameterize):
     """A sampler whose way back uses another draw than its way down."""
 
-    rng: np.random.Generator
+    rng: "np.random.Generator"
 
     def backward(self, dz, dmu=None, drho=None):
         kept, self.noise = self.noise, self.rng.standard_normal(self.noise.shape).astype(self.dtype)
