@@ -9,7 +9,7 @@ TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: 
 
 
 def read_idx(stream: Stream) -> np.ndarray:
-    """Read one IDX array from a `Stream`; ValueError where it is not well formed."""
+    """Read one IDX array from a `minivae.datasets.stream.Stream`; ValueError where it is not well formed."""
     zeros, code, ndim = stream.unpack(">HBB")
     if zeros != 0:
         raise ValueError(f"{stream.name}: an IDX file starts with two zero bytes, got 0x{zeros:04X}")

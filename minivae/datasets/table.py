@@ -17,7 +17,7 @@ def read_csv(stream: Stream) -> dict[str, np.ndarray]:
     """{"train": (rows, columns) float64}, and "train_labels" (int64) from a column that is named `label`.
 
     The first line is one of names where no field of it is a number. Lines that hold nothing are skipped. stream is a
-    `Stream`; ValueError, naming the line, where the rest is not numbers, or lines differ in
+    `minivae.datasets.stream.Stream`; ValueError, naming the line, where the rest is not numbers, or lines differ in
     length.
     """
     values, names, columns = array("d"), None, 0

@@ -17,7 +17,7 @@ SUPPORTED = re.compile(r"[<>|=]?(b1|[ui][1248]|f[248])")
 
 
 def read_npy(stream):
-    """Read one NPY array from a `Stream`; ValueError where it is not well formed.
+    """Read one NPY array from a `minivae.datasets.stream.Stream`; ValueError where it is not well formed.
 
     Booleans, integers and floats of 16 to 64 bits are read. Objects would need unpickling, which can run code, and are
     refused, as are text, dates, complex and structured values.
