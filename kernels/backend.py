@@ -2,6 +2,9 @@
 
 import importlib
 import importlib.util
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
+from typing import Any
 
 from . import naive, numpy_backend
 
@@ -28,7 +31,7 @@ def _load(name):
     return importlib.import_module(f".{BACKENDS[name][0]}", __package__)
 
 
-def available_backends():
+def available_backends() -> tuple[str, ...]:
     """The names of the backends that can be loaded here, best first. No package is imported to find out."""
     return tuple(name for name in BACKENDS if _present(name))
 
@@ -39,7 +42,7 @@ def _present(name):
     return not _why_not(name) and all(importlib.util.find_spec(name) is not None for name in names)
 
 
-def load_backend(name):
+def load_backend(name: str) -> "Backend":
     """The backend called `name`, or for "auto" the best one present, as a new `Backend`.
 
     Raises
@@ -76,15 +79,17 @@ class Program:
     `calls` lists them as (kernel name, arguments); printed, it shows them one a line with the arrays' shapes.
     """
 
-    def __init__(self, kernels, calls):
+    def __init__(
+        self, kernels: Mapping[str, Callable[..., None]], calls: Iterable[tuple[str, tuple[Any, ...]]]
+    ) -> None:
         self.calls = tuple(calls)
         self._bound = tuple((kernels[name], arguments) for name, arguments in self.calls)
 
-    def __call__(self):
+    def __call__(self) -> None:
         for kernel, arguments in self._bound:
             kernel(*arguments)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "\n".join(f"{name}({', '.join(map(_describe, arguments))})" for name, arguments in self.calls)
 
 
@@ -102,7 +107,7 @@ class Backend(Memory, naive.Dense, naive.Posterior, naive.Likelihoods, naive.Imp
     over the calls: a captured graph, or fused kernels.
     """
 
-    def __init__(self, name, module):
+    def __init__(self, name: str, module: ModuleType) -> None:
         self.name = name
         self.module = module
         self._kernels = {kernel: _find(name, module, kernel) for kernel in CONTRACT}
@@ -111,11 +116,11 @@ class Backend(Memory, naive.Dense, naive.Posterior, naive.Likelihoods, naive.Imp
             setattr(self, function, getattr(module, function))
 
     @property
-    def on_host(self):
+    def on_host(self) -> bool:
         """Whether the backend's arrays are NumPy arrays, so that reading one costs nothing."""
         return getattr(self.module, "ON_HOST", True)
 
-    def record(self, step):
+    def record(self, step: Callable[[], object]) -> Program:
         """Runs step(), which must only call kernels on arrays that stay where they are, and returns it as a Program."""
         calls = []
 
@@ -134,7 +139,7 @@ class Backend(Memory, naive.Dense, naive.Posterior, naive.Likelihoods, naive.Imp
         compiler = getattr(self.module, "compile_program", None)
         return compiler(calls, self._kernels) if compiler else Program(self._kernels, calls)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Backend({self.name!r})"
 
 

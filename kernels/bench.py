@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -71,7 +72,8 @@ def _passes(backend):
     Each is first compared with NumPy in float64.
     """
     loaded, reference, rng = load_backend(backend), load_backend("numpy"), np.random.default_rng(0)
-    passes, results = {}, {}
+    passes: dict[str, tuple[Callable[[], object], int]] = {}
+    results: dict[str, np.ndarray] = {}
     for name, kernel, arguments, bounds in (
         ("standard normals", "standard_normal", *naive.standard_normal_case("float32", 1, 2, 0, (1 << 20,))),
         ("Bernoulli nll and gradient", "bernoulli_nll", *naive.bernoulli_nll_case("float32", rng, 128, 784, 1)),
@@ -79,7 +81,11 @@ def _passes(backend):
         ("gather, bytes to floats", "gather", *naive.gather_case("float32", rng, "uint8", 1000, 784, 128, 0, "grey")),
     ):
         case = Case(kernel, arguments, bounds, reference)
-        program = loaded.record(lambda case=case: results.update(case.run(getattr(loaded, case.kernel))))
+
+        def call(case=case):
+            results.update(case.run(getattr(loaded, case.kernel)))
+
+        program = loaded.record(call)
         share, text = case.judge(results)
         if not share <= 1:
             raise RuntimeError(f"{backend}: {name} is wrong in {text}")
@@ -177,6 +183,8 @@ class _Process:
 
     def ask(self, question):
         """The answer; RuntimeError if the process has ended, as it does when a result is wrong."""
+        assert self._process.stdin
+        assert self._process.stdout
         try:
             self._process.stdin.write(f"{question}\n")
             self._process.stdin.flush()
@@ -212,7 +220,7 @@ def run(backends=None, verify_only=False, say=print):
         if verify_only:
             return results
         say(f"{ROUNDS} rounds ...")
-        rounds = {name: [] for name in processes}
+        rounds: dict[str, list] = {name: [] for name in processes}
         for _ in range(ROUNDS):
             for name, process in processes.items():
                 time.sleep(PAUSE)

@@ -76,7 +76,8 @@ def _is_float(argument):
 
 def _copied(arguments):
     """Copies; two column blocks of one array stay two column blocks of one array."""
-    bases, copies = {}, {}
+    bases: dict[int, np.ndarray] = {}
+    copies: dict[str, object] = {}
     for name, a in arguments.items():
         if not isinstance(a, np.ndarray):
             copies[name] = a

@@ -31,15 +31,17 @@ through the same backward pass with different row weights c_k:
 """
 
 import sys
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from .errors import expect, expect_choice, expect_integer
-from .kernels import philox
-from .layers import as_rows
+from .kernels import Backend, philox
+from .layers import NO_ARRAY, as_rows
 from .parameters import RowBuffers
+from .reparam import Reparameterize
 
 
 class Gradient(NamedTuple):
@@ -61,7 +63,7 @@ OBJECTIVES = ("elbo", *GRADIENTS)
 ONE_GROUP = ("elbo", "iwae")
 
 
-def check_objective(objective, samples, outer, beta):
+def check_objective(objective: str, samples: int, outer: int, beta: float) -> None:
     """Raises ValueError for an objective, or counts, that make no bound."""
     expect_choice("objective", objective, OBJECTIVES)
     expect_integer("samples", samples, 1)
@@ -86,12 +88,12 @@ class ImportanceWeighted:
     weight : (n * M * K,), what each row's nll counts for in the decoder's gradient
     """
 
-    def __init__(self, objective, outer, scale, *, dtype, backend):
+    def __init__(self, objective: str, outer: int, scale: str, *, dtype: str, backend: Backend) -> None:
         self.gradient, self.outer, self.scale, self.backend = GRADIENTS[objective], outer, scale, backend
         self._buffers = RowBuffers(backend, dtype)
-        self.loss = self.weight = None
+        self.loss = self.weight = NO_ARRAY
 
-    def forward(self, nll, sampler):
+    def forward(self, nll: np.ndarray, sampler: Reparameterize) -> np.ndarray:
         """loss (n,) from nll (n * M * K,) and the sampler that drew z."""
         rows, n = nll.shape[0], sampler.sigma.shape[0]
         expect(rows % (n * self.outer) == 0, "noise", f"{rows} rows", f"a multiple of {n} x {self.outer} (outer) rows")
@@ -106,7 +108,7 @@ class ImportanceWeighted:
         )
         return self.loss
 
-    def backward(self, dz, example_weight, dmu, drho):
+    def backward(self, dz: np.ndarray, example_weight: np.ndarray, dmu: np.ndarray, drho: np.ndarray) -> None:
         """dmu and drho (n, latent), assigned, from dz (n * M * K, latent) as the decoder's backward pass gives it.
 
         dz is overwritten. example_weight (n,) is 1/n for each example: what the c of its draws add up to.
@@ -129,7 +131,9 @@ PAGE = 1000
 CHUNK = 1000
 
 
-def drawn_log_weights(model, x, samples, seed=0, chunk=CHUNK, progress=None):
+def drawn_log_weights(
+    model: Any, x: np.ndarray, samples: int, seed: int = 0, chunk: int = CHUNK, progress: bool | None = None
+) -> Iterator[tuple[slice, np.ndarray]]:
     """Log weights of `samples` draws of z for each row of x (n, features): yields (slice of rows, (rows, samples)).
 
     Nats, float64. The arguments are those of `evaluation.importance.estimate`, and are checked at once.
@@ -154,7 +158,7 @@ def _pages(model, x, samples, seed, chunk, progress):
             yield rows, weights
 
 
-def log_mean_exp(values):
+def log_mean_exp(values: np.ndarray) -> np.ndarray:
     """log (1/K) sum_k exp(value_k) over the last axis, whatever the values' size."""
     top = values.max(axis=-1, keepdims=True)
     return top[..., 0] + np.log(np.exp(values - top).mean(axis=-1))

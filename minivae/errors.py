@@ -1,6 +1,8 @@
 """Checks of arguments, each with one message form: the argument, what came, what was expected."""
 
 import math
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -9,39 +11,39 @@ class TrainingDiverged(ArithmeticError):
     """The loss became infinite or NaN. The model holds the parameters of the last epoch that ended well."""
 
 
-def expect(condition, name, got, expected):
+def expect(condition: object, name: str, got: object, expected: str) -> None:
     """Raises ValueError("name: got ..., expected ...") unless the condition holds."""
     if not condition:
         raise ValueError(f"{name}: got {got!r}, expected {expected}")
 
 
-def expect_choice(name, got, choices):
+def expect_choice(name: str, got: object, choices: Collection[object]) -> None:
     expect(got in choices, name, got, "one of " + ", ".join(map(repr, choices)))
 
 
-def expect_integer(name, got, minimum):
+def expect_integer(name: str, got: Any, minimum: int) -> None:
     whole = isinstance(got, int) and not isinstance(got, bool)
     expect(whole and got >= minimum, name, got, f"a whole number of at least {minimum}")
 
 
-def expect_seed(seed):
+def expect_seed(seed: Any) -> None:
     whole = isinstance(seed, int) and not isinstance(seed, bool)
     expect(whole and 0 <= seed < 2**64, "seed", seed, "a whole number from 0 to 2^64 - 1")
 
 
-def expect_positive(name, got):
+def expect_positive(name: str, got: Any) -> None:
     number = isinstance(got, (int, float)) and not isinstance(got, bool)
     expect(number and 0 < got < math.inf, name, got, "a finite number above 0")
 
 
-def expect_fraction(name, got):
+def expect_fraction(name: str, got: Any) -> None:
     number = isinstance(got, (int, float)) and not isinstance(got, bool)
     expect(number and 0 <= got < 1, name, got, "a number in [0, 1)")
 
 
-def expect_array(name, array, shape, dtype):
+def expect_array(name: str, array: Any, shape: Sequence[int | None], dtype: str) -> None:
     """Raises ValueError unless the array has this dtype and shape; None in `shape` matches any length of at least 1."""
-    got = getattr(array, "shape", None)
+    got: Any = getattr(array, "shape", None)
     fits = got is not None and len(got) == len(shape)
     fits = fits and all(g == s if s is not None else g >= 1 for g, s in zip(got, shape, strict=True))
     if not fits or array.dtype != dtype:
@@ -53,7 +55,7 @@ def expect_array(name, array, shape, dtype):
 CHUNK = 1 << 20  # values looked at in one go: bounds the memory of a check, and a chunk of float32 stays in cache
 
 
-def check_data(name, array, *, features=None, likelihood=None):
+def check_data(name: str, array: Any, *, features: int | None = None, likelihood: str | None = None) -> None:
     """Raise ValueError unless `array` can be used as examples, one per row.
 
     It must be a NumPy array (rows, features) with at least one row and one feature, of booleans, integers or real
@@ -94,7 +96,7 @@ def check_data(name, array, *, features=None, likelihood=None):
             )
 
 
-def first_where(array, condition):
+def first_where(array: np.ndarray, condition: Callable[[np.ndarray], np.ndarray]) -> tuple[int, int] | None:
     """The first (row, column) of a 2-D array whose value meets `condition` (chunk -> bools), or None; in chunks."""
     rows = max(1, CHUNK // array.shape[1])
     for start in range(0, len(array), rows):

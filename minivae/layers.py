@@ -5,7 +5,9 @@ A layer's `forward` keeps what its `backward` needs, in its own buffers, which t
 assigned, not added to.
 """
 
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +16,12 @@ from .errors import check_data, expect, expect_array, expect_choice, expect_inte
 from .kernels.naive import ACTIVATIONS
 from .parameters import DTYPES, Parameters, RowBuffers, initial_dense
 
+# What stands for an array before the first forward pass, and for a gradient that is not asked for. Its type is that of
+# the arrays, so that whoever uses them need not rule out None each time.
+NO_ARRAY: np.ndarray = None  # type: ignore[assignment]
 
-def resolve_backend(backend):
+
+def resolve_backend(backend: str | kernels.Backend) -> kernels.Backend:
     """A backend by name, or a Backend as it is."""
     return backend if isinstance(backend, kernels.Backend) else kernels.load_backend(backend)
 
@@ -40,24 +46,24 @@ class Dense:
 
     def __init__(
         self,
-        inputs,
-        outputs,
-        activation="identity",
+        inputs: int,
+        outputs: int,
+        activation: str = "identity",
         *,
-        dtype="float32",
-        backend="numpy",
-        seed=0,
-        index=0,
-        parameters=None,
-        gradients=None,
-    ):
+        dtype: str = "float32",
+        backend: str | kernels.Backend = "numpy",
+        seed: int = 0,
+        index: int = 0,
+        parameters: dict[str, np.ndarray] | None = None,
+        gradients: dict[str, np.ndarray] | None = None,
+    ) -> None:
         expect_integer("inputs", inputs, 1)
         expect_integer("outputs", outputs, 1)
         expect_choice("activation", activation, ACTIVATIONS)
         expect_choice("dtype", dtype, DTYPES)
         self.inputs, self.outputs, self.activation, self.dtype = inputs, outputs, activation, dtype
         self.backend = resolve_backend(backend)
-        if parameters is None:
+        if parameters is None or gradients is None:
             own = Parameters(self.shapes(inputs, outputs), self.backend, dtype)
             parameters, gradients = own.values, own.gradients
         self.parameters, self.gradients = parameters, gradients
@@ -65,27 +71,27 @@ class Dense:
         self.backend.assign(parameters["weight"], weight.astype(dtype))
         self.backend.assign(parameters["bias"], bias.astype(dtype))
         self._buffers = RowBuffers(self.backend, dtype)
-        self.x = self.y = None
+        self.x = self.y = NO_ARRAY
 
     @staticmethod
-    def shapes(inputs, outputs):
+    def shapes(inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
         return {"weight": (inputs, outputs), "bias": (outputs,)}
 
-    def forward(self, x):
+    def forward(self, x: np.ndarray) -> np.ndarray:
         """y (rows, outputs) from x (rows, inputs)."""
         expect_array("x", x, (None, self.inputs), self.dtype)
         self.x, self.y = x, self._buffers("y", x.shape[0], self.outputs)
         self.backend.dense_forward(x, self.parameters["weight"], self.parameters["bias"], self.activation, self.y)
         return self.y
 
-    def backward(self, dy, input_gradient=True):
+    def backward(self, dy: np.ndarray, input_gradient: bool = True) -> np.ndarray:
         """With da = dy * activation'(a): dweight = x.T @ da, dbias = sum of da over rows; returns dx = da @ weight.T.
 
         `input_gradient=False` skips dx, which a first layer does not need, and returns None.
         """
         expect(self.x is not None, "backward", "no forward pass", "a forward pass before it")
         expect_array("dy", dy, self.y.shape, self.dtype)
-        dx = self._buffers("dx", self.x.shape[0], self.inputs) if input_gradient else None
+        dx = self._buffers("dx", self.x.shape[0], self.inputs) if input_gradient else NO_ARRAY
         self.backend.dense_backward(
             self.x,
             self.parameters["weight"],
@@ -102,21 +108,23 @@ class Dense:
 class Chain:
     """Layers one after another: forward in order, backward in reverse. An empty chain passes its input on."""
 
-    def __init__(self, layers):
+    def __init__(self, layers: Iterable[Any]) -> None:
         self.layers = list(layers)
 
-    def forward(self, x):
+    def forward(self, x: np.ndarray) -> np.ndarray:
         for layer in self.layers:
             x = layer.forward(x)
         return x
 
-    def backward(self, dy, input_gradient=True):
+    def backward(self, dy: np.ndarray, input_gradient: bool = True) -> np.ndarray:
         for layer in reversed(self.layers):
             dy = layer.backward(dy, input_gradient or layer is not self.layers[0])
         return dy
 
 
-def layer_plan(features, latent, hidden, decoder_hidden, activation):
+def layer_plan(
+    features: int, latent: int, hidden: Sequence[int], decoder_hidden: Sequence[int], activation: str
+) -> dict[str, tuple[int, int, str]]:
     """(inputs, outputs, activation) of each dense layer by its name."""
     widths, decoder_widths = (features, *hidden), (latent, *decoder_hidden)
     plan = {f"encoder.{i}": (*pair, activation) for i, pair in enumerate(pairwise(widths))}
@@ -126,17 +134,24 @@ def layer_plan(features, latent, hidden, decoder_hidden, activation):
     return plan
 
 
-def parameter_shapes(features, latent, hidden, decoder_hidden, learn_sigma=False, **others):
+def parameter_shapes(
+    features: int,
+    latent: int,
+    hidden: Sequence[int],
+    decoder_hidden: Sequence[int],
+    learn_sigma: bool = False,
+    **others: object,
+) -> dict[str, tuple[int, ...]]:
     """The shape of each parameter of a model with these arguments, by its name; nothing is allocated."""
     shapes = {
         f"{layer}.{name}": shape
-        for layer, (inputs, outputs, _) in layer_plan(features, latent, hidden, decoder_hidden, None).items()
+        for layer, (inputs, outputs, _) in layer_plan(features, latent, hidden, decoder_hidden, "").items()
         for name, shape in Dense.shapes(inputs, outputs).items()
     }
     return shapes | ({"likelihood.log_sigma": (1,)} if learn_sigma else {})
 
 
-def as_rows(name, x, features, dtype):
+def as_rows(name: str, x: np.ndarray, features: int, dtype: str) -> np.ndarray:
     """Data as a C-contiguous (rows, features) array of `dtype`: bytes are divided by 255, other numbers are kept.
 
     Raises ValueError for another shape, no rows, values that are not numbers, NaN or infinity.
@@ -146,7 +161,7 @@ def as_rows(name, x, features, dtype):
     return as_reals(x, dtype)
 
 
-def as_reals(x, dtype):
+def as_reals(x: np.ndarray, dtype: str) -> np.ndarray:
     """Data that were checked, in the form that `as_rows` gives."""
     if x.dtype == np.uint8:
         return np.divide(x, 255, dtype=dtype)

@@ -5,13 +5,14 @@
 The mean over the batch is in the weights that `backward` takes: 1/n for each row gives the gradient of the loss above.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .errors import expect, expect_array, expect_choice
+from .kernels import Backend
 from .kernels.naive import SCALES
-from .layers import resolve_backend
+from .layers import NO_ARRAY, resolve_backend
 from .parameters import DTYPES, Parameters, RowBuffers
 
 
@@ -21,15 +22,15 @@ class GaussianKL:
     Source: Kingma and Welling (arXiv:1312.6114), appendix B, there with the opposite sign and summed over latents.
     """
 
-    def __init__(self, scale="softplus", *, dtype="float32", backend="numpy"):
+    def __init__(self, scale: str = "softplus", *, dtype: str = "float32", backend: str | Backend = "numpy") -> None:
         expect_choice("scale", scale, SCALES)
         expect_choice("dtype", dtype, DTYPES)
         self.scale, self.dtype = scale, dtype
         self.backend = resolve_backend(backend)
         self._buffers = RowBuffers(self.backend, dtype)
-        self.mu = self.rho = self.sigma = self.kl = None
+        self.mu = self.rho = self.sigma = self.kl = NO_ARRAY
 
-    def forward(self, mu, rho, sigma):
+    def forward(self, mu: np.ndarray, rho: np.ndarray, sigma: np.ndarray) -> np.ndarray:
         """kl (n, latent) from mu, rho and the sampler's sigma, each (n, latent).
 
         sigma is the very array z was drawn with; rho gives log sigma where sigma is too small for its own logarithm.
@@ -42,7 +43,7 @@ class GaussianKL:
         self.backend.gaussian_kl_forward(mu, rho, sigma, self.scale, self.kl)
         return self.kl
 
-    def backward(self, weight, dmu, drho):
+    def backward(self, weight: np.ndarray, dmu: np.ndarray, drho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """dmu += weight * mu; drho += weight * (sigma - 1 / sigma) * dsigma/drho. weight is (n,), one for each example.
 
         The one backward pass that adds: mu and rho also feed the sampler, whose gradients dmu and drho hold already.
@@ -58,14 +59,14 @@ class _Likelihood:
     pass.
     """
 
-    def __init__(self, *, dtype="float32", backend="numpy"):
+    def __init__(self, *, dtype: str = "float32", backend: str | Backend = "numpy") -> None:
         expect_choice("dtype", dtype, DTYPES)
         self.dtype = dtype
         self.backend = resolve_backend(backend)
         self._buffers = RowBuffers(self.backend, dtype)
-        self.x = self.output = self.gradient = None
+        self.x = self.output = self.gradient = NO_ARRAY
 
-    def forward(self, x, output, weight=None):
+    def forward(self, x: np.ndarray, output: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
         """nll (n * samples,), the negative log-likelihood in nats of each row of `output`, summed over features.
 
         x is (n, features), `output` (n * samples, features): sample s of example i is row i * samples + s. With
@@ -81,7 +82,7 @@ class _Likelihood:
         self.gradient = self._evaluate(nll, weight)
         return nll
 
-    def backward(self, weight=None):
+    def backward(self, weight: np.ndarray | None = None) -> np.ndarray:
         """The gradient of sum_r weight_r * nll_r by `output`; without `weight`, that of the weights given to
         `forward`.
         """
@@ -92,12 +93,15 @@ class _Likelihood:
         return self.gradient
 
     def _evaluate(self, nll, weight):
-        doutput = None
+        doutput = NO_ARRAY
         if weight is not None:
             expect_array("weight", weight, self.output.shape[:1], self.dtype)
             doutput = self._buffers("doutput", *self.output.shape)
         self._kernel(nll, weight, doutput)
         return doutput
+
+    def _kernel(self, nll, weight, doutput, /):
+        raise NotImplementedError
 
 
 class Bernoulli(_Likelihood):
@@ -125,7 +129,16 @@ class Gaussian(_Likelihood):
     dlog_sigma : backend array (1,) for its gradient, or None where s is fixed
     """
 
-    def __init__(self, sigma=1.0, *, learn=False, dtype="float32", backend="numpy", log_sigma=None, dlog_sigma=None):
+    def __init__(
+        self,
+        sigma: float = 1.0,
+        *,
+        learn: bool = False,
+        dtype: str = "float32",
+        backend: str | Backend = "numpy",
+        log_sigma: np.ndarray | None = None,
+        dlog_sigma: np.ndarray | None = None,
+    ) -> None:
         super().__init__(dtype=dtype, backend=backend)
         expect(isinstance(sigma, (int, float)) and 0 < sigma < float("inf"), "sigma", sigma, "a finite number above 0")
         if log_sigma is None:
@@ -162,17 +175,17 @@ class Tally:
     not add up to the loss.
     """
 
-    def __init__(self, model, clock):
+    def __init__(self, model: Any, clock: np.ndarray) -> None:
         self._model, self._clock = model, clock
         self.terms = model.backend.zeros((5,), "float64")
         self.losses = self.terms if model.bound is None else model.backend.zeros((5,), "float64")
-        self._none = {}
+        self._none: dict[int, np.ndarray] = {}
 
-    def reset(self):
+    def reset(self) -> None:
         for totals in (self.terms, self.losses):
             self._model.backend.assign(totals, 0.0)
 
-    def add(self, nll, kl):
+    def add(self, nll: np.ndarray, kl: np.ndarray) -> None:
         """Adds the last pass down of the model, which returned nll and kl."""
         model, backend = self._model, self._model.backend
         backend.accumulate(nll, kl, model.beta, self.terms, self._clock)
@@ -183,16 +196,16 @@ class Tally:
                 self._none[n] = backend.zeros((n, 1), model.dtype)
             backend.accumulate(loss, self._none[n], 0.0, self.losses, self._clock)
 
-    def capture(self):
+    def capture(self) -> np.ndarray:
         """The sums so far as (2, 5) float64 in host memory: of the terms, and of the losses."""
         return np.stack([self._model.backend.to_host(totals) for totals in (self.terms, self.losses)])
 
-    def restore(self, captured):
+    def restore(self, captured: np.ndarray) -> None:
         """Puts back what `capture` returned."""
         for totals, values in zip((self.terms, self.losses), captured, strict=True):
             self._model.backend.assign(totals, values)
 
-    def read(self):
+    def read(self) -> Sums:
         """The `Sums` so far; on a device, waits for it."""
         to_host, model = self._model.backend.to_host, self._model
         nll, kl, n, last, bad = to_host(self.terms).tolist()

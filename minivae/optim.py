@@ -4,12 +4,17 @@
 recorded training step can be replayed without the host taking part.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .errors import expect, expect_fraction, expect_positive
+from .parameters import Model
 from .schedules import Constant
 
 __all__ = ["SGD", "Adam", "AdamW"]
+
+LearningRate = float | Callable[[int], float]  # a number, or a schedule
 
 
 class Optimizer:
@@ -22,17 +27,17 @@ class Optimizer:
     for never
     """
 
-    moments = ()  # names of the buffers of the parameters' layout
+    moments: tuple[str, ...] = ()  # names of the buffers of the parameters' layout
 
-    def __init__(self, learning_rate, clip_norm=None):
+    def __init__(self, learning_rate: LearningRate, clip_norm: float | None = None) -> None:
         self.schedule = learning_rate if callable(learning_rate) else Constant(learning_rate)
         if clip_norm is not None:
             expect_positive("clip_norm", clip_norm)
         self.clip_norm = clip_norm
-        self._model = None
+        self._model: Model | None = None
         self._planned = False
 
-    def attach(self, model):
+    def attach(self, model: Model) -> None:
         """Makes the buffers for this model; an optimizer with the moments of one model cannot serve another."""
         if self._model is model:
             return
@@ -42,14 +47,16 @@ class Optimizer:
         self.clock = backend.zeros((1,), "int64")
         self._rates = backend.zeros((1,), "float64")
         self._norm = backend.zeros((1,), "float64")
-        self.state = {name: backend.zeros(store.flat.shape, model.dtype) for name in self.moments}
+        self.state: dict[str, np.ndarray] = {
+            name: backend.zeros(store.flat.shape, model.dtype) for name in self.moments
+        }
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         """The number of updates made."""
         return 0 if self._model is None else int(self._backend.to_host(self.clock)[0])
 
-    def plan(self, total):
+    def plan(self, total: int) -> None:
         """Puts the rates of steps 0 .. total - 1 where the kernels read them."""
         rates = np.array([self.schedule(step) for step in range(total)], np.float64)
         bad = np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))
@@ -59,7 +66,7 @@ class Optimizer:
         self._rates = self._backend.from_host(rates)
         self._planned = True
 
-    def update(self, model):
+    def update(self, model: Model) -> None:
         """One step: parameters and moments change in place; gradients change only by clipping."""
         self.attach(model)
         if not self._planned:
@@ -69,7 +76,7 @@ class Optimizer:
         self._apply(model.store.flat, model.store.flat_gradients)
         self._backend.tick(self.clock)
 
-    def _apply(self, parameters, gradients):
+    def _apply(self, parameters: np.ndarray, gradients: np.ndarray) -> None:
         raise NotImplementedError
 
     @staticmethod
@@ -90,7 +97,13 @@ class SGD(Optimizer):
     form that PyTorch uses: the rate multiplies the velocity, so it may change without rescaling the velocity.
     """
 
-    def __init__(self, learning_rate=1e-2, momentum=0.0, nesterov=False, clip_norm=None):
+    def __init__(
+        self,
+        learning_rate: LearningRate = 1e-2,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        clip_norm: float | None = None,
+    ) -> None:
         super().__init__(learning_rate, clip_norm)
         expect_fraction("momentum", momentum)
         expect(momentum > 0 or not nesterov, "nesterov", nesterov, "a momentum above 0 with it")
@@ -118,7 +131,14 @@ class Adam(Optimizer):
     moments = ("first", "second")
     weight_decay = 0.0
 
-    def __init__(self, learning_rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, clip_norm=None):
+    def __init__(
+        self,
+        learning_rate: LearningRate = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        clip_norm: float | None = None,
+    ) -> None:
         super().__init__(learning_rate, clip_norm)
         expect_fraction("beta1", beta1)
         expect_fraction("beta2", beta2)
@@ -154,7 +174,15 @@ class AdamW(Adam):
     Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (arXiv:1711.05101), algorithm 2.
     """
 
-    def __init__(self, learning_rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2, clip_norm=None):
+    def __init__(
+        self,
+        learning_rate: LearningRate = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        clip_norm: float | None = None,
+    ) -> None:
         super().__init__(learning_rate, beta1, beta2, eps, clip_norm)
         expect(0 <= weight_decay < float("inf"), "weight_decay", weight_decay, "a finite number, 0 or more")
         self.weight_decay = weight_decay

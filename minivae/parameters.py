@@ -1,10 +1,12 @@
 """Named parameters and gradients as views of flat buffers, and row buffers that layers reuse."""
 
 import math
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import numpy as np
 
-from .kernels import philox
+from .kernels import Backend, philox
 
 DTYPES = ("float32", "float64")
 
@@ -21,7 +23,7 @@ class Parameters:
     values, gradients : dicts from name to a shaped view
     """
 
-    def __init__(self, shapes, backend, dtype):
+    def __init__(self, shapes: Mapping[str, Iterable[int]], backend: Backend, dtype: str) -> None:
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
         line = 64 // np.dtype(dtype).itemsize
         self._slices, end = {}, 0
@@ -32,9 +34,17 @@ class Parameters:
         self.flat, self.flat_gradients = backend.zeros((end,), dtype), backend.zeros((end,), dtype)
         self.values, self.gradients = self.views(self.flat), self.views(self.flat_gradients)
 
-    def views(self, flat):
+    def views(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """Any buffer of this layout (a moment, a copy) as a dict from name to a shaped view."""
         return {name: flat[self._slices[name]].reshape(shape) for name, shape in self.shapes.items()}
+
+
+class Model(Protocol):
+    """What an optimizer needs of a model."""
+
+    backend: Backend
+    store: Parameters
+    dtype: str
 
 
 class RowBuffers:
@@ -43,11 +53,12 @@ class RowBuffers:
     A smaller number of rows gives the first rows of the largest array so far, so a last partial batch costs no memory.
     """
 
-    def __init__(self, backend, dtype):
+    def __init__(self, backend: Backend, dtype: str) -> None:
         self._backend, self._dtype = backend, dtype
-        self._arrays, self._views = {}, {}
+        self._arrays: dict[tuple[str, int | None], np.ndarray] = {}
+        self._views: dict[tuple[str, int, int | None], np.ndarray] = {}
 
-    def __call__(self, name, rows, width=None):
+    def __call__(self, name: str, rows: int, width: int | None = None) -> np.ndarray:
         key = (name, rows, width)
         if key not in self._views:
             self._views[key] = self._view(name, rows, width)
@@ -62,7 +73,7 @@ class RowBuffers:
         return array if array.shape[0] == rows else array[:rows]
 
 
-def initial_dense(seed, index, inputs, outputs):
+def initial_dense(seed: int, index: int, inputs: int, outputs: int) -> tuple[np.ndarray, np.ndarray]:
     """Initial weight (inputs, outputs) and bias (outputs,) of the model's dense layer number `index`, float32 values.
 
     Uniform in +-1/sqrt(inputs) for both, the default of PyTorch's `nn.Linear` (LeCun et al., "Efficient BackProp",

@@ -22,9 +22,12 @@ Wierstra, "Stochastic Backpropagation and Approximate Inference in Deep Generati
 3.
 """
 
+import numpy as np
+
 from .errors import expect, expect_array, expect_choice
+from .kernels import Backend
 from .kernels.naive import SCALES
-from .layers import resolve_backend
+from .layers import NO_ARRAY, resolve_backend
 from .parameters import DTYPES, RowBuffers
 
 
@@ -42,15 +45,15 @@ class Reparameterize:
     sigma, z : (n, latent) and (n * samples, latent), of the last forward pass
     """
 
-    def __init__(self, scale="softplus", *, dtype="float32", backend="numpy"):
+    def __init__(self, scale: str = "softplus", *, dtype: str = "float32", backend: str | Backend = "numpy") -> None:
         expect_choice("scale", scale, SCALES)
         expect_choice("dtype", dtype, DTYPES)
         self.scale, self.dtype = scale, dtype
         self.backend = resolve_backend(backend)
         self._buffers = RowBuffers(self.backend, dtype)
-        self.rho = self.sigma = self.z = self.noise = None
+        self.rho = self.sigma = self.z = self.noise = NO_ARRAY
 
-    def forward(self, mu, rho, noise):
+    def forward(self, mu: np.ndarray, rho: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """z (n * samples, latent) from mu and rho (n, latent) and noise (n * samples, latent).
 
         Sample s of example i is row i * samples + s. The noise is kept, not copied: it must stay as it is until
@@ -67,7 +70,9 @@ class Reparameterize:
         self.backend.reparameterize_forward(mu, rho, noise, self.scale, self.sigma, self.z)
         return self.z
 
-    def backward(self, dz, dmu=None, drho=None):
+    def backward(
+        self, dz: np.ndarray, dmu: np.ndarray | None = None, drho: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """dmu = dz, dsigma = dz * noise, drho = dsigma * dsigma/drho, summed over the samples of each example.
 
         Returns (dmu, drho), each (n, latent), in the arrays given or in the layer's own.

@@ -12,10 +12,10 @@ class Constant:
 
     rate: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         expect_positive("learning_rate", self.rate)
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         return self.rate
 
 
@@ -27,12 +27,12 @@ class StepDecay:
     every: int
     factor: float = 0.1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         expect_positive("learning_rate", self.rate)
         expect_integer("every", self.every, 1)
         expect_positive("factor", self.factor)
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         return self.rate * self.factor ** (step // self.every)
 
 
@@ -50,14 +50,14 @@ class Cosine:
     warmup: int = 0
     floor: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         expect_positive("learning_rate", self.rate)
         expect_integer("total", self.total, 1)
         expect_integer("warmup", self.warmup, 0)
         expect(self.warmup < self.total, "warmup", self.warmup, f"fewer steps than the total, {self.total}")
         expect(0 <= self.floor <= 1, "floor", self.floor, "a number in [0, 1]")
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         if step < self.warmup:
             return self.rate * (step + 1) / self.warmup
         progress = min((step - self.warmup) / (self.total - self.warmup), 1.0)

@@ -8,16 +8,18 @@ Source: Kingma and Welling, "Auto-Encoding Variational Bayes" (arXiv:1312.6114);
 (ICLR 2017).
 """
 
-from typing import NamedTuple
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .bounds import CHUNK, ImportanceWeighted, check_objective, drawn_log_weights, log_mean_exp
 from .errors import check_data, expect, expect_array, expect_choice, expect_integer, expect_positive, expect_seed
 from .files import stored
-from .kernels import philox
+from .kernels import Backend, philox
 from .kernels.naive import ACTIVATIONS, SCALES
-from .layers import Chain, Dense, as_reals, as_rows, layer_plan, parameter_shapes, resolve_backend
+from .layers import NO_ARRAY, Chain, Dense, as_reals, as_rows, layer_plan, parameter_shapes, resolve_backend
 from .losses import Bernoulli, Gaussian, GaussianKL, Tally
 from .parameters import DTYPES, Parameters, RowBuffers
 from .reparam import Reparameterize
@@ -75,24 +77,24 @@ class VAE:
 
     def __init__(
         self,
-        features,
-        latent=20,
-        hidden=(400,),
-        activation="relu",
-        scale="softplus",
-        likelihood="bernoulli",
+        features: int,
+        latent: int = 20,
+        hidden: Iterable[int] | int = (400,),
+        activation: str = "relu",
+        scale: str = "softplus",
+        likelihood: str = "bernoulli",
         *,
-        decoder_hidden=None,
-        observation_sigma=1.0,
-        learn_sigma=False,
-        beta=1.0,
-        objective="elbo",
-        samples=1,
-        outer=1,
-        dtype="float32",
-        backend="auto",
-        seed=0,
-    ):
+        decoder_hidden: Iterable[int] | int | None = None,
+        observation_sigma: float = 1.0,
+        learn_sigma: bool = False,
+        beta: float = 1.0,
+        objective: str = "elbo",
+        samples: int = 1,
+        outer: int = 1,
+        dtype: str = "float32",
+        backend: str | Backend = "auto",
+        seed: int = 0,
+    ) -> None:
         hidden = _widths("hidden", hidden)
         decoder_hidden = hidden[::-1] if decoder_hidden is None else _widths("decoder_hidden", decoder_hidden)
         expect_integer("features", features, 1)
@@ -110,7 +112,7 @@ class VAE:
         self.features, self.latent, self.scale, self.likelihood_name = features, latent, scale, likelihood
         self.beta, self.dtype, self.seed = float(beta), dtype, seed
         self.draws = samples * outer
-        self.config = {
+        self.config: dict[str, Any] = {
             "features": features,
             "latent": latent,
             "hidden": list(hidden),
@@ -133,7 +135,7 @@ class VAE:
         self.store = Parameters(shapes, self.backend, dtype)
         self.parameters, self.gradients = self.store.values, self.store.gradients
 
-        shared = {"dtype": dtype, "backend": self.backend}
+        shared: dict[str, Any] = {"dtype": dtype, "backend": self.backend}
         layers = {
             name: Dense(
                 *layer,
@@ -151,21 +153,21 @@ class VAE:
         self.kl = GaussianKL(scale, **shared)
         self.decoder = Chain([layers[f"decoder.{i}"] for i in range(len(decoder_hidden))] + [layers["likelihood"]])
         if likelihood == "bernoulli":
-            self.likelihood = Bernoulli(**shared)
+            self.likelihood: Bernoulli | Gaussian = Bernoulli(**shared)
         else:
             log_sigma = self.parameters.get("likelihood.log_sigma")
             dlog_sigma = self.gradients.get("likelihood.log_sigma")
             self.likelihood = Gaussian(observation_sigma, log_sigma=log_sigma, dlog_sigma=dlog_sigma, **shared)
         self.bound = None if objective == "elbo" else ImportanceWeighted(objective, outer, scale, **shared)
-        self.dhead = None
+        self.dhead = NO_ARRAY
         self._buffers = RowBuffers(self.backend, dtype)
-        self._weights = {}
+        self._weights: dict[tuple[int, float], np.ndarray] = {}
         self._draws = self.backend.zeros((1,), "int64")
         self._tally = Tally(self, self._draws)
 
     # One pass down, one pass up, on the backend's arrays
 
-    def pass_down(self, x, noise):
+    def pass_down(self, x: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """nll (n * samples,) and kl (n, latent) from x (n, features) and noise (n * samples, latent).
 
         What else the objective needs is kept for `pass_up`; its loss (n,) is then in `bound.loss`.
@@ -180,7 +182,9 @@ class VAE:
             self._kl_weight = self._weight(n, 1.0 / n)
         return nll, kl
 
-    def elbo_terms(self, x, noise, weight=None):
+    def elbo_terms(
+        self, x: np.ndarray, noise: np.ndarray, weight: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """nll and kl as `pass_down` returns them, whatever the objective; with weight (n * samples,) the likelihood
         makes its gradient on the way.
         """
@@ -190,9 +194,9 @@ class VAE:
         kl = self.kl.forward(mu, rho, self.sampler.sigma)
         return self.likelihood.forward(x, self.decoder.forward(z), weight), kl
 
-    def pass_up(self):
+    def pass_up(self) -> None:
         """Fills `gradients` with those of the loss of the last pass down."""
-        dz = self.decoder.backward(self.likelihood.backward(self.bound and self.bound.weight))
+        dz = self.decoder.backward(self.likelihood.backward(None if self.bound is None else self.bound.weight))
         dhead = self._buffers("dhead", self.kl.mu.shape[0], 2 * self.latent)
         dmu, drho = dhead[:, : self.latent], dhead[:, self.latent :]
         if self.bound is None:
@@ -212,7 +216,7 @@ class VAE:
 
     # The public passes
 
-    def forward(self, x, noise=None):
+    def forward(self, x: np.ndarray, noise: np.ndarray | None = None) -> Terms:
         """The loss of a batch, as `Terms` of floats in nats per example.
 
         x is (n, features): uint8 (divided by 255) or floats. noise is (n * samples, latent) standard normals of the
@@ -233,12 +237,12 @@ class VAE:
         sums = self._tally.read()
         return Terms(sums.last, sums.nll, sums.kl)
 
-    def backward(self):
+    def backward(self) -> None:
         """Fills `gradients` with those of the loss that the last `forward` returned: assigned, not added to."""
         expect(self.likelihood.x is not None, "backward", "no forward pass", "a forward pass before it")
         self.pass_up()
 
-    def encode(self, x):
+    def encode(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """mu and sigma of q(z|x), each (n, latent), from x (n, features)."""
         x = np.asarray(x)
         check_data("x", x, features=self.features)
@@ -252,7 +256,7 @@ class VAE:
             sigma[rows] = self.backend.to_host(self.sampler.sigma)
         return mu, sigma
 
-    def decode(self, z):
+    def decode(self, z: np.ndarray) -> np.ndarray:
         """The mean of p(x|z), (n, features), from z (n, latent): pixel probabilities for "bernoulli"."""
         z = as_rows("z", z, self.latent, self.dtype)
         mean = np.empty((len(z), self.features), self.dtype)
@@ -263,11 +267,11 @@ class VAE:
                 np.divide(1, 1 + np.exp(-mean), out=mean)
         return mean
 
-    def reconstruct(self, x):
+    def reconstruct(self, x: np.ndarray) -> np.ndarray:
         """decode(mu) for the posterior means of x: no sampling. (n, features)."""
         return self.decode(self.encode(x)[0])
 
-    def sample(self, count, seed=0):
+    def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Means of p(x|z) for `count` draws of z from the prior, (count, features): without the likelihood's noise."""
         expect_integer("count", count, 1)
         expect_seed(seed)
@@ -275,7 +279,7 @@ class VAE:
         philox.fill_normals(seed, philox.SAMPLE, 0, z)
         return self.decode(z)
 
-    def terms_of_each(self, x, seed=0):
+    def terms_of_each(self, x: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """nll and KL of each example with one z from q, in nats, each (n,)."""
         x = np.asarray(x)
         clock = self.backend.zeros((1,), "int64")
@@ -289,7 +293,7 @@ class VAE:
             nll[rows], kl[rows] = nll_of_page, kl_of_page.sum(axis=1, dtype=np.float64)
         return nll, kl
 
-    def elbo(self, x, seed=0):
+    def elbo(self, x: np.ndarray, seed: int = 0) -> np.ndarray:
         """The ELBO of each example, log p(x|z) - KL(q(z|x) || p(z)) with one z from q, in nats, (n,), whatever beta is.
 
         On average over z a lower bound of log p(x) (Kingma and Welling, arXiv:1312.6114, equation 10).
@@ -297,7 +301,14 @@ class VAE:
         nll, kl = self.terms_of_each(x, seed)
         return -(nll + kl)
 
-    def log_likelihood(self, x, samples=5000, seed=0, chunk=CHUNK, progress=None):
+    def log_likelihood(
+        self,
+        x: np.ndarray,
+        samples: int = 5000,
+        seed: int = 0,
+        chunk: int = CHUNK,
+        progress: bool | None = None,
+    ) -> np.ndarray:
         """log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x), z_k from q(z|x), for each example, in nats, (n,). K = `samples`.
 
         On average a lower bound of log p(x) that rises with K. `importance_estimate`, which has the same arguments,
@@ -309,18 +320,24 @@ class VAE:
             value[rows] = log_mean_exp(log_weight)
         return value
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model to a `.npz` file, replacing it only when the new one is complete."""
         arrays = {f"parameter/{name}": self.backend.to_host(value) for name, value in self.parameters.items()}
         stored.write(path, self.config, arrays, extra={})
 
     @classmethod
-    def load(cls, path, backend="auto"):
+    def load(cls, path: str | os.PathLike[str], backend: str | Backend = "auto") -> "VAE":
         """The model that `save` wrote, on any backend; ValueError as from `stored.read`."""
         return cls.from_stored(path, *stored.read(path), backend)
 
     @classmethod
-    def from_stored(cls, path, description, arrays, backend="auto"):
+    def from_stored(
+        cls,
+        path: str | os.PathLike[str],
+        description: Mapping[str, Any],
+        arrays: Mapping[str, np.ndarray],
+        backend: str | Backend = "auto",
+    ) -> "VAE":
         """The model in what `stored.read` gave for the file `path`; ValueError, naming it, where it holds none."""
         backend = resolve_backend(backend)
         with stored.damage_named(path, "the checkpoint describes no model that this version can build"):
@@ -336,12 +353,12 @@ class VAE:
     def _device(self, array):
         return self.backend.from_host(array)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.config.items())
         return f"VAE({arguments}, backend={self.backend.name!r})"
 
 
-def _widths(name, widths):
+def _widths(name: str, widths: Any) -> tuple[int, ...]:
     try:
         widths = tuple(widths)
     except TypeError:

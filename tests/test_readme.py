@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import minivae
+
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -33,3 +35,8 @@ def test_ci_installs_and_tests_as_readme_says():
     for command in ('pip install -e ".[test]"', "python -m pytest"):
         assert command in text
         assert command in script.replace("--quiet ", "")
+
+
+def test_the_version_is_the_same_everywhere():
+    assert f"\nversion: {minivae.__version__}\n" in (README.parent / "CITATION.cff").read_text()
+    assert f"\n## {minivae.__version__}\n" in (README.parent / "CHANGELOG.md").read_text()

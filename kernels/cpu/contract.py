@@ -6,7 +6,7 @@ import inspect
 from .program import run_now
 
 # name: the planner, a function (plan, *arguments of the contract).
-PLANNERS = {}
+PLANNERS: dict = {}
 
 
 def contract(planner):

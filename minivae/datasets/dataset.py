@@ -46,7 +46,7 @@ class Dataset:
     image_shape: tuple[int, int] | None = None
     source: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_data(f"{self.name}: train", self.train)
         check_data(f"{self.name}: test", self.test, features=self.features)
         if self.train.dtype not in DTYPES or self.train.dtype != self.test.dtype:
@@ -64,24 +64,26 @@ class Dataset:
                 object.__setattr__(self, f"{part}_labels", _read_only(labels))
 
     @property
-    def features(self):
+    def features(self) -> int:
         """Number of columns of `train` and `test`."""
         return self.train.shape[1]
 
-    def held_out(self):
+    def held_out(self) -> "Dataset":
         """This data set with one training row only, so that the memory of the others can go back."""
         return replace(self, train=self.train[:1].copy(), train_labels=None)
 
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """SHA-256 (hexadecimal) over shape, dtype and bytes of `train` and `test`: the same data, the same string."""
         digest = hashlib.sha256()
         for array in (self.train, self.test):
             digest.update(f"{array.dtype.str}{array.shape}".encode())
-            digest.update(array)
+            digest.update(array.data)
         return digest.hexdigest()
 
 
-def load_dataset(name_or_path, *, size=None, test_fraction=0.1, seed=0):
+def load_dataset(
+    name_or_path: str | os.PathLike[str], *, size: int | None = None, test_fraction: float = 0.1, seed: int = 0
+) -> Dataset:
     """Load a data set by its name, or a file.
 
     Names: "mnist" (shipped, uint8, 60000 + 10000 images) and the two-dimensional toy sets "rings", "moons" and
@@ -131,7 +133,7 @@ def load_dataset(name_or_path, *, size=None, test_fraction=0.1, seed=0):
     if isinstance(name_or_path, str) and name_or_path in TOY_SETS:
         size = 10_000 if size is None else size
         arrays = make_toy(name_or_path, size, seed)
-        return Dataset(name_or_path, *arrays, source=f"synthetic, {size} training rows, seed {seed}")
+        return Dataset(name_or_path, *arrays, None, f"synthetic, {size} training rows, seed {seed}")
     try:
         return _load_file(name_or_path, size, test_fraction, seed)
     except MemoryError as error:
@@ -159,6 +161,7 @@ def _load_file(path, size, test_fraction, seed):
     if train_labels is not None:
         train_labels = _check_labels(f"{name}: train_labels", train_labels, len(train))
     kept, held_out = _split(len(train), test_fraction, seed)
+    labels: tuple[np.ndarray | None, np.ndarray | None]
     labels = (None, None) if train_labels is None else (train_labels[kept], train_labels[held_out])
     return _build(name, train[kept], train[held_out], *labels, image_shape, f"file {name}", size)
 

@@ -5,6 +5,9 @@ more than a small multiple of what its packed length can hold.
 """
 
 import gzip
+import os
+
+import numpy as np
 
 from ..files.npy import MAGIC, read_npy
 from ..files.opening import EXPANSION, open_member, open_zip, regular_file
@@ -16,7 +19,7 @@ LARGEST_UNPACKED = 8 << 30  # bytes, over all arrays read from one packed file
 ROLES = ("train", "test", "train_labels", "test_labels")
 
 
-def read_file(path):
+def read_file(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Read a file; return a dict with the array "train" and, from NPZ, any of "test", "train_labels", "test_labels".
     A CSV file can give "train_labels" too.
 

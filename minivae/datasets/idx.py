@@ -3,10 +3,12 @@ big-endian 32-bit integer, then the values in C order, big-endian."""
 
 import numpy as np
 
+from ..files.stream import Stream
+
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
-def read_idx(stream):
+def read_idx(stream: Stream) -> np.ndarray:
     """Read one IDX array from a `minivae.datasets.stream.Stream`; ValueError where it is not well formed."""
     zeros, code, ndim = stream.unpack(">HBB")
     if zeros != 0:

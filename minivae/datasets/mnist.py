@@ -21,7 +21,7 @@ LABELS = {
 }
 
 
-def load_mnist():
+def load_mnist() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return ``train, test, train_labels, test_labels``: (60000, 784) and (10000, 784) uint8, (60000,) and (10000,).
 
     The checksum of every file is verified at every load. A file that is missing or differs raises ValueError.
@@ -38,7 +38,7 @@ def _read(name, facts):
     checksum, header, rows = facts
     length = header + rows * (784 if name in IMAGES else 1)
     try:
-        packed = (resources.files(__package__) / "mnist" / f"{name}.gz").read_bytes()
+        packed = (resources.files(str(__package__)) / "mnist" / f"{name}.gz").read_bytes()
         # Told the length, zlib fills one buffer, and the array is a view of it: no copy of the pixels is ever made.
         content = zlib.decompress(packed, wbits=31, bufsize=length)
     except (OSError, zlib.error) as error:

@@ -5,27 +5,29 @@ from array import array
 
 import numpy as np
 
+from ..files.stream import Stream
+
 LABEL = "label"
 # What float() takes beyond a plain number is refused: 1_000, and the digits of other scripts.
 NUMBER = re.compile(rb"[-+]?(\d+\.?\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|nan|inf(inity)?)", re.I)
 LONGEST_LINE = 1 << 20
 
 
-def read_csv(stream):
+def read_csv(stream: Stream) -> dict[str, np.ndarray]:
     """{"train": (rows, columns) float64}, and "train_labels" (int64) from a column that is named `label`.
 
     The first line is one of names where no field of it is a number. Lines that hold nothing are skipped. stream is a
     `minivae.datasets.stream.Stream`; ValueError, naming the line, where the rest is not numbers, or lines differ in
     length.
     """
-    values, names, columns = array("d"), None, None
+    values, names, columns = array("d"), None, 0
     for number, line in _lines(stream):
         fields = [field.strip().strip(b'"') for field in line.split(b",")]
         numbers = [NUMBER.fullmatch(field) is not None for field in fields]
-        if columns is None and not any(numbers) and names is None:
+        if not columns and not any(numbers):
             names, columns = fields, len(fields)
             continue
-        columns = len(fields) if columns is None else columns
+        columns = columns or len(fields)
         if len(fields) != columns:
             raise ValueError(f"{stream.name}: line {number} has {len(fields)} fields, expected {columns}")
         if not all(numbers):

@@ -6,7 +6,7 @@ LARGEST = 10_000_000  # rows
 SPREAD = 5.0  # standard deviation of a feature: wide enough that noise of unit variance leaves the shape to be seen
 
 
-def make_toy(name, size=10_000, seed=0):
+def make_toy(name: str, size: int = 10_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Draw a toy set; return ``train, test, train_labels, test_labels``.
 
     With k the label (uniform), t uniform and n, m standard normal, one row before standardisation is

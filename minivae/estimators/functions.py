@@ -103,7 +103,7 @@ def quadrature(f, q):
         "baseline": (value[:, None] - best) * score,
         "pathwise": np.stack([slope, slope * e], axis=1),
     }
-    result = {name: _moments(de, column) for name, column in columns.items()}
+    result: dict[str, tuple[np.ndarray, ...]] = {name: _moments(de, column) for name, column in columns.items()}
 
     w, u = 6 * (nodes + 1), 0.5 * (nodes + 1)
     dw, du = 6 * weights * w * np.exp(-0.5 * w**2), 0.5 * weights

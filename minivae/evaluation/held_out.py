@@ -1,12 +1,14 @@
 """Held-out evaluation: the ELBO and its parts, active units, and importance-sampled log-likelihood."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from ..kernels import philox
+from ..kernels import Program, philox
 from ..losses import Tally
 from ..parameters import RowBuffers
+from ..vae import VAE
 
 # Rows in one evaluation batch or group: enough for fast matrix products, small enough to bound memory.
 BATCH = 500
@@ -30,12 +32,12 @@ class Evaluation:
     mean_variance: np.ndarray
 
     @property
-    def active(self):
+    def active(self) -> np.ndarray:
         """Which latents are active, (latent,) bool."""
         return self.mean_variance > ACTIVE
 
     @property
-    def active_units(self):
+    def active_units(self) -> int:
         return int(self.active.sum())
 
 
@@ -48,7 +50,7 @@ class Evaluator:
     pixels : "grey", "threshold" or "dynamic", how a value becomes an input (see `kernels.naive.gather`)
     """
 
-    def __init__(self, model, data, *, pixels="grey", seed=0):
+    def __init__(self, model: VAE, data: np.ndarray, *, pixels: str = "grey", seed: int = 0) -> None:
         backend = model.backend
         self.model, self.n = model, len(data)
         self._data = backend.from_host(data)
@@ -58,9 +60,9 @@ class Evaluator:
         self._rows = max(1, BATCH // model.draws)
         self._pixels, self._seed = pixels, seed
         self._buffers = RowBuffers(backend, model.dtype)
-        self._passes = {}
+        self._passes: dict[int, tuple[Program, np.ndarray, np.ndarray]] = {}
 
-    def __call__(self, draw=0):
+    def __call__(self, draw: int = 0) -> Evaluation:
         """The `Evaluation` on one noise draw per example; `draw` = 0, 1, ... chooses independent draws (and
         binarisations).
         """
@@ -75,7 +77,7 @@ class Evaluator:
                 program, head, kl = self._passes[rows]
                 program()
             else:
-                program = backend.record(lambda rows=rows: self._batch(rows))
+                program = backend.record(partial(self._batch, rows))
                 head, kl = model.posterior.y, model.kl.kl
                 self._passes[rows] = program, head, kl
             mu[start : start + rows] = backend.to_host(head)[:, : model.latent]

@@ -1,10 +1,13 @@
 """log p(x) by importance sampling from q(z|x): the estimate, its standard error, and how it rises with K."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..bounds import CHUNK, drawn_log_weights, log_mean_exp
+from ..vae import VAE
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,10 @@ class ImportanceEstimate:
     log_likelihood: np.ndarray
     standard_error: np.ndarray
     effective_samples: np.ndarray
-    counts: tuple
+    counts: tuple[int, ...]
     bounds: np.ndarray
 
-    def summary(self):
+    def summary(self) -> dict[str, Any]:
         """Means over the examples as a dict of numbers; `sampling_error` is the standard error of the mean from the
         draws of z alone, `data_error` that from the choice of examples. Either is None where one draw, or one example,
         tells nothing of it.
@@ -42,7 +45,14 @@ class ImportanceEstimate:
         }
 
 
-def estimate(model, x, samples=5000, seed=0, chunk=CHUNK, progress=None):
+def estimate(
+    model: VAE,
+    x: np.ndarray,
+    samples: int = 5000,
+    seed: int = 0,
+    chunk: int = CHUNK,
+    progress: bool | None = None,
+) -> ImportanceEstimate:
     """The `ImportanceEstimate` of each row of x (n, features).
 
     samples : K, draws of z for each example
@@ -61,7 +71,7 @@ def estimate(model, x, samples=5000, seed=0, chunk=CHUNK, progress=None):
     return ImportanceEstimate(value, error, effective, counts, bounds)
 
 
-def moments(log_weight):
+def moments(log_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(log mean w, its standard error, effective samples), each (n,), from log weights (n, K)."""
     count = log_weight.shape[1]
     u = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
@@ -70,13 +80,13 @@ def moments(log_weight):
     return log_mean_exp(log_weight), spread / (u.mean(axis=1) * np.sqrt(count)), effective
 
 
-def bound_curve(log_weight, counts):
+def bound_curve(log_weight: np.ndarray, counts: Sequence[int]) -> np.ndarray:
     """(n, len(counts)): for each K of counts the mean of log mean w over the groups of K successive draws of (n, S)."""
     n = len(log_weight)
     return np.stack([log_mean_exp(log_weight.reshape(n, -1, k)).mean(axis=1) for k in counts], axis=1)
 
 
-def divisor_chain(count):
+def divisor_chain(count: int) -> tuple[int, ...]:
     """1, ..., count, each a divisor of the next with the largest prime factors first: (1, 5, 25, ..., 2500, 5000)."""
     chain = [count]
     while chain[-1] > 1:

@@ -46,7 +46,7 @@ def write(path, members):
     """
     with replacing(path) as file:
         hashing = _Hashing(file)
-        with zipfile.ZipFile(hashing, "w") as archive:
+        with zipfile.ZipFile(hashing, "w") as archive:  # type: ignore[call-overload]  # it never closes what it is given
             archive.comment = b"0" * TRAILER
             for name, content in members.items():
                 if isinstance(content, str):

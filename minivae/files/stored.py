@@ -10,6 +10,8 @@ parameter/NAME     the parameters
 import contextlib
 import hashlib
 import json
+import os
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +31,7 @@ def write(path, model, arrays, **more):
     archive.write(path, {"description": json.dumps(description, indent=1)} | arrays)
 
 
-def read(path):
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The description (a dict) and the arrays (a dict) of a file that `write` wrote, its checksum verified.
 
     ValueError if there is no such file, it is no stored model, is of a newer version, or does not match its checksum.
@@ -62,7 +64,7 @@ def _digest_1(arrays):
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(array)
+        digest.update(array.data)
     return digest.hexdigest()
 
 

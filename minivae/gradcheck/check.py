@@ -1,8 +1,8 @@
 """check_gradients and assert_gradients: a claimed gradient against the function's own values."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,27 @@ from .targets import Finding, Target, flat
 LEAK = 2e-10  # noise relative to the outputs beyond this, in float64, is float32 inside
 
 
-def check_gradients(target, inputs, *, gradient=None, parameters=None, parameter_gradients=None, fixed=(),
-                    generator=None, cotangent=None, method="auto", rtol=None, atol=0.0, full=256, coordinates=24,
-                    directions=3, accumulates=False, allow_unresolved=False, seed=0, name=None):  # fmt: skip
+def check_gradients(
+    target: Any,
+    inputs: np.ndarray | Sequence[Any] | Mapping[str, Any],
+    *,
+    gradient: Any = None,
+    parameters: Mapping[str, np.ndarray] | None = None,
+    parameter_gradients: Mapping[str, np.ndarray] | Callable[[], Mapping[str, np.ndarray]] | None = None,
+    fixed: Mapping[str, Any] | Sequence[Any] = (),
+    generator: "np.random.Generator | np.random.RandomState | Callable[[], object] | None" = None,
+    cotangent: np.ndarray | Sequence[np.ndarray] | None = None,
+    method: str = "auto",
+    rtol: float | None = None,
+    atol: float = 0.0,
+    full: int = 256,
+    coordinates: int = 24,
+    directions: int = 3,
+    accumulates: bool = False,
+    allow_unresolved: bool = False,
+    seed: int = 0,
+    name: str | None = None,
+) -> GradientReport:
     """Check the gradient of a function, a layer, a model or a pair of functions against differences.
 
     Parameters
@@ -78,7 +96,9 @@ def check_gradients(target, inputs, *, gradient=None, parameters=None, parameter
     return report
 
 
-def assert_gradients(target, inputs, **options):
+def assert_gradients(
+    target: Any, inputs: np.ndarray | Sequence[Any] | Mapping[str, Any], **options: Any
+) -> GradientReport:
     """check_gradients for tests: AssertionError with the report's text if the check fails, else the report."""
     report = check_gradients(target, inputs, **options)
     if not report.passed:
@@ -86,7 +106,7 @@ def assert_gradients(target, inputs, **options):
     return report
 
 
-def _compare(subject, claimed, report, method, rtol, atol, effort, seed):
+def _compare(subject, claimed, report, method, rtol, atol, effort: tuple[int, int, int], seed):
     arrays = {name: subject.arrays[name] for name in subject.differentiated}
     lowest = max((a.dtype for a in arrays.values()), key=lambda dtype: np.finfo(dtype).eps)
     eps = float(np.finfo(lowest).eps)

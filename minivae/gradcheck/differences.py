@@ -58,7 +58,8 @@ class Differences:
 
     def add(self, step):
         """Evaluate at +step and -step."""
-        sides, bend = [], np.zeros_like(self.start)
+        sides: list[float | None] = []
+        bend = np.zeros_like(self.start)
         for t in (step, -step):
             moved, y = self.line(t)
             if y is None or moved == 0.0:
@@ -93,7 +94,7 @@ class Differences:
 
     def _extrapolate(self, steps, quotients, power, gaps=None):
         best = (quotients[-1] if quotients else np.nan, np.inf, steps[-1] if steps else np.nan)
-        previous = []
+        previous: list[float] = []
         for k, quotient in enumerate(quotients):
             row = [quotient]
             rounding = (2.0 if power == 1 else 1.0) * self.noise / steps[k]

@@ -1,7 +1,5 @@
 """What a check found, and how it reads."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +9,7 @@ import numpy as np
 class Coordinate:
     """One derivative judged: by index, or along a random direction (index None)."""
 
-    index: tuple | None
+    index: tuple[int, ...] | None
     analytic: float
     numeric: float
     error: float  # estimated error of `numeric`
@@ -21,10 +19,10 @@ class Coordinate:
     right: float = np.nan
     bend: str = ""  # the output that bends, for a kink
     reach: float = 0.0  # what the derivative would be if the changes of the outputs did not cancel
-    beside: Coordinate | None = None  # the same derivative judged a little way off the kink
+    beside: "Coordinate | None" = None  # the same derivative judged a little way off the kink
 
     @property
-    def wrong(self):
+    def wrong(self) -> bool:
         """Whether the difference exceeds the tolerance; on a kink, where there is no derivative, beside it."""
         if self.kind in ("jump", "undefined"):
             return True
@@ -35,13 +33,13 @@ class Coordinate:
         return not abs(self.analytic - self.numeric) <= self.tolerance
 
     @property
-    def between(self):
+    def between(self) -> bool:
         """On a kink: whether the claim lies between the two slopes (several kinks in one place may put it outside)."""
         low, high = sorted((self.left, self.right))
         return low - self.tolerance <= self.analytic <= high + self.tolerance
 
     @property
-    def excess(self):
+    def excess(self) -> float:
         """The error in units of the tolerance."""
         if self.beside is not None and (self.kind == "kink" or self.beside.wrong):
             return self.beside.excess
@@ -56,10 +54,10 @@ class ArrayResult:
     """All that was judged of one array."""
 
     name: str
-    shape: tuple
+    shape: tuple[int, ...]
     dtype: str
-    coordinates: list = field(default_factory=list)
-    directions: list = field(default_factory=list)
+    coordinates: list[Coordinate] = field(default_factory=list)
+    directions: list[Coordinate] = field(default_factory=list)
     scale: float = 0.0  # the largest derivative seen, claimed or measured
     rms: float = 0.0  # root mean square of the claimed gradient
     unresolved: int = 0  # coordinates whose tolerance exceeds a tenth of `scale`
@@ -67,33 +65,33 @@ class ArrayResult:
     diagnosis: str = ""
 
     @property
-    def size(self):
+    def size(self) -> int:
         return int(np.prod(self.shape, dtype=int))
 
     @property
-    def judged(self):
+    def judged(self) -> list[Coordinate]:
         return self.coordinates + self.directions
 
     @property
-    def wrong(self):
+    def wrong(self) -> list[Coordinate]:
         return [c for c in self.judged if c.wrong]
 
     @property
-    def kinks(self):
+    def kinks(self) -> list[Coordinate]:
         return [c for c in self.judged if c.kind == "kink" and not c.wrong]
 
     @property
-    def near_kinks(self):
+    def near_kinks(self) -> list[Coordinate]:
         return [c for c in self.judged if c.kind == "near kink" and not c.wrong]
 
     @property
-    def worst(self):
+    def worst(self) -> Coordinate:
         """The wrong coordinate with the largest error against its tolerance; else the worst of all."""
         pool = [c for c in self.wrong if c.index is not None] or self.wrong or self.coordinates or self.judged
         return max(pool, key=lambda c: c.excess)
 
     @property
-    def relative_error(self):
+    def relative_error(self) -> float:
         """Largest |analytic - numeric| over coordinates off kinks, relative to the largest derivative of the array."""
         gaps = [abs(c.analytic - c.numeric) for c in self.coordinates if c.kind in ("smooth", "near kink")]
         if not gaps:
@@ -101,7 +99,7 @@ class ArrayResult:
         return float(max(gaps) / self.scale) if self.scale > 0 else 0.0
 
     @property
-    def miss_probability(self):
+    def miss_probability(self) -> float:
         """Probability that one coordinate wrong by the array's rms gradient goes unseen.
 
         Every coordinate judged: 0. Else each direction d has independent standard normal entries, so an error e shows
@@ -110,7 +108,7 @@ class ArrayResult:
         """
         return self.miss(self.rms)
 
-    def miss(self, error):
+    def miss(self, error: float) -> float:
         """The same for an error of any norm (one coordinate or many)."""
         from math import erf, sqrt
 
@@ -124,7 +122,7 @@ class ArrayResult:
         return probability
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         if self.wrong:
             return "wrong"
         if self.blind:
@@ -148,9 +146,9 @@ class GradientReport:
 
     name: str
     dtype: str = ""
-    arrays: list = field(default_factory=list)
-    problems: list = field(default_factory=list)
-    notes: list = field(default_factory=list)
+    arrays: list[ArrayResult] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     method: str = "differences"
     evaluations: int = 0
     seconds: float = 0.0
@@ -158,29 +156,29 @@ class GradientReport:
     cause: BaseException | None = None  # what the target raised
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
         bad = {"wrong"} if self.allow_unresolved else {"wrong", "unresolved"}
         return not self.problems and not any(a.verdict in bad for a in self.arrays)
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.passed
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> ArrayResult:
         return next(a for a in self.arrays if a.name == name)
 
     @property
-    def relative_error(self):
+    def relative_error(self) -> float:
         return max((a.relative_error for a in self.arrays), default=0.0)
 
     @property
-    def kinks(self):
+    def kinks(self) -> int:
         return sum(len(a.kinks) for a in self.arrays)
 
     @property
-    def near_kinks(self):
+    def near_kinks(self) -> int:
         return sum(len(a.near_kinks) for a in self.arrays)
 
-    def __str__(self):
+    def __str__(self) -> str:
         head = "gradients right" if self.passed else "gradient check failed"
         lines = [f"{head}: {self.name}" + (f" ({self.dtype}, {self.method})" if self.dtype else "")]
         lines += [f"  {sentence}" for _, sentence in self.problems]

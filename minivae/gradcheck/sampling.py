@@ -8,15 +8,18 @@ Every test here is a fixed computation from its seed. `level` is the probability
 for the whole report (the tests share it equally), if the seed were drawn anew.
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .arguments import what
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 PAIRS = 48  # coordinates compared pairwise for shared noise
 
@@ -26,30 +29,40 @@ class SamplingReport:
     """Result of the sampling checks: `findings` are sentences, `tests` rows (what, statistic, limit)."""
 
     name: str
-    tests: list = field(default_factory=list)
-    findings: list = field(default_factory=list)
+    tests: list[tuple[str, float, float]] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
         return not self.findings
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.passed
 
-    def __str__(self):
+    def __str__(self) -> str:
         head = "sampling right" if self.passed else "sampling check failed"
         lines = [f"{head}: {self.name}"] + [f"  {sentence}" for sentence in self.findings]
         lines += [f"  {what}: {value:.3g} (limit {limit:.3g})" for what, value, limit in self.tests]
         return "\n".join(lines)
 
-    def test(self, what, statistic, limit, sentence):
+    def test(self, what: str, statistic: float, limit: float, sentence: str) -> None:
         """Note a test; the sentence becomes a finding where the statistic exceeds its limit or is not a number."""
         self.tests.append((what, float(statistic), float(limit)))
         if not statistic <= limit:
             self.findings.append(sentence)
 
 
-def check_sampler(sample, *, mean=None, std=None, kl=None, draws=4096, level=1e-9, seed=0, name="sampler"):
+def check_sampler(
+    sample: "Callable[[np.random.Generator], ArrayLike]",
+    *,
+    mean: "ArrayLike | None" = None,
+    std: "ArrayLike | None" = None,
+    kl: "ArrayLike | None" = None,
+    draws: int = 4096,
+    level: float = 1e-9,
+    seed: int = 0,
+    name: str = "sampler",
+) -> SamplingReport:
     """Whether samples come from the q they should: N(mean, std^2), and the one that `kl` charges for.
 
     Parameters
@@ -195,7 +208,17 @@ def _test_shared(report, standard, level, shape):
                 f"(correlation {r[i, j]:.2f}): one draw is used for both")  # fmt: skip
 
 
-def check_kl(kl, mean, std, *, sample=None, draws=4096, level=1e-9, seed=0, name="KL"):
+def check_kl(
+    kl: "ArrayLike",
+    mean: "ArrayLike",
+    std: "ArrayLike",
+    *,
+    sample: "Callable[[np.random.Generator], ArrayLike] | None" = None,
+    draws: int = 4096,
+    level: float = 1e-9,
+    seed: int = 0,
+    name: str = "KL",
+) -> SamplingReport:
     """Whether `kl` is E_q[log q(z) - log p(z)] for q = N(mean, std^2), p = N(0, 1), in nats.
 
     kl, mean, std are arrays of one shape. Two tests: the expectation by three-point Gauss-Hermite quadrature, exact for
@@ -251,7 +274,15 @@ def _guess_kl(kl, exact):
     return f"; everywhere it is off by {gap[0]:.4g}" if np.allclose(gap, gap[0], rtol=1e-4) and gap.size > 2 else ""
 
 
-def check_same_draw(draw, mean, *, draws=32, tolerance=None, seed=0, name="sampler"):
+def check_same_draw(
+    draw: "Callable[[np.random.Generator], Sequence[ArrayLike]]",
+    mean: "ArrayLike",
+    *,
+    draws: int = 32,
+    tolerance: float | None = None,
+    seed: int = 0,
+    name: str = "sampler",
+) -> SamplingReport:
     """Whether backward used the noise that forward used, for a layer whose z = mean + std(parameter) * noise.
 
     Parameters
@@ -268,16 +299,15 @@ def check_same_draw(draw, mean, *, draws=32, tolerance=None, seed=0, name="sampl
     _expect_callable("draw", draw)
     rng = np.random.default_rng(seed)
     mean = np.asarray(mean, dtype=np.float64)
-    left, right = [], []
+    rows = []
     for _ in range(draws):
         drawn = draw(rng)
         if not isinstance(drawn, (tuple, list)) or len(drawn) != 3:
             raise ValueError(f"draw returned {what(drawn)}: expected (z, dz, dparameter)")
         z, dz, dparameter = (np.array(a) for a in drawn)
         eps = float(np.finfo(z.dtype).eps)
-        right.append(dz.astype(np.float64) * (z.astype(np.float64) - mean))
-        left.append(dparameter.astype(np.float64))
-    left, right = np.array(left), np.array(right)
+        rows.append((dparameter.astype(np.float64), dz.astype(np.float64) * (z.astype(np.float64) - mean)))
+    left, right = (np.array(side) for side in zip(*rows, strict=True))
     square = np.sum(right**2, axis=0)
     slope = np.sum(left * right, axis=0) / np.where(square > 0.0, square, 1.0)
     unexplained = math.sqrt(np.sum((left - slope * right) ** 2) / max(np.sum(left**2), np.finfo(float).tiny))

@@ -71,7 +71,7 @@ class Target:
         expect_something(self.arrays, self.values)
         self.accumulates = accumulates
         self.evaluations, self.seed, self.given_cotangent = 0, seed, cotangent
-        self.cotangents = None
+        self.cotangents: list[np.ndarray] = []  # until `draw_cotangents`
 
     def _identify(self, target, gradient):
         self.name = getattr(target, "__name__", type(target).__name__)

@@ -42,7 +42,7 @@ class SoftplusHead:
 class FreshNoise(Reparameterize):
     """A sampler whose way back uses another draw than its way down."""
 
-    rng = None
+    rng: "np.random.Generator"
 
     def backward(self, dz, dmu=None, drho=None):
         kept, self.noise = self.noise, self.rng.standard_normal(self.noise.shape).astype(self.dtype)
@@ -57,10 +57,10 @@ def build(variant, seed):
     scale = "exp" if variant == "softplus-exp" else "softplus"
     model = VAE(784, LATENT, (200,), scale=scale, beta=beta, backend="numpy", seed=seed)
     if variant == "softplus-exp":
-        model.posterior = SoftplusHead(model.posterior, LATENT)
+        model.posterior = SoftplusHead(model.posterior, LATENT)  # type: ignore[assignment]  # like one by its methods
     if variant == "fresh-noise":
-        model.sampler = FreshNoise(scale, dtype=model.dtype, backend=model.backend)
-        model.sampler.rng = np.random.default_rng([seed, 1])
+        sampler = FreshNoise(scale, dtype=model.dtype, backend=model.backend)
+        model.sampler, sampler.rng = sampler, np.random.default_rng([seed, 1])
     return model
 
 

@@ -1,5 +1,7 @@
 """The variance of each gradient estimator over mu, sigma and the number of draws, against what theory says."""
 
+from typing import Any
+
 import numpy as np
 
 from .. import estimators as est
@@ -75,6 +77,7 @@ def counted_rows(rng):
 
 def run(folder, seed=0, progress=None):
     rng = np.random.default_rng(seed)
+    plan: list[tuple[str, Any, est.Normal, float]]
     plan = [("k", Quadratic(k), est.Normal(1.0, 1.0), k) for k in KS]
     plan += [("sigma", Quadratic(0.0), est.Normal(1.0, s), s) for s in SIGMAS]
     plan += [("exponential", Exponential(k), est.Normal(1.0, 1.0), k) for k in (0.1, 0.3, 1.0, 3.0, 10.0)]

@@ -1,6 +1,9 @@
 """The curves of a training run."""
 
 import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +25,9 @@ from .style import (
     style_axes,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 TERMS = ("loss", "nll", "kl")
 EXTRAS = (
     ("active_units", "active latents"),
@@ -31,7 +37,15 @@ EXTRAS = (
 )
 
 
-def plot_history(history, path=None, *, beta=1.0, loss=None, title="Training", subtitle=None):
+def plot_history(
+    history: Mapping[str, Sequence[float | None]],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    beta: float = 1.0,
+    loss: str | None = None,
+    title: str = "Training",
+    subtitle: str | None = None,
+) -> "Figure":
     """Loss and its two terms against the epoch, in nats per example; below, what else varied.
 
     history : dict of equally long lists: "epoch", "train_loss", "train_nll", "train_kl", and where known

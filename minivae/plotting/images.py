@@ -1,11 +1,16 @@
 """Images in rows: samples of the model, and originals above their reconstructions."""
 
 import math
+import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import checks
 from .style import DPI, INK, MARGIN, MUTED, SMALL, TICK, axes_at, check_path, finish, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SEPARATOR = 205  # grey level of the lines between tiles
 EDGE = round(MARGIN * DPI)
@@ -13,7 +18,14 @@ STRIP = 64  # rows of pixels that are drawn at once
 BAR_HEIGHT = 46  # pixels below a sheet, for the scale of values that are not in [0, 1]
 
 
-def plot_samples(images, image_shape, path=None, *, title="Samples from the prior", subtitle=None):
+def plot_samples(
+    images: np.ndarray,
+    image_shape: tuple[int, int],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    title: str = "Samples from the prior",
+    subtitle: str | None = None,
+) -> "Figure":
     """Tiles of images in a near-square grid.
 
     images : (n, h*w), means in [0, 1], or real values: then on one common scale from the 0.5th to the 99.5th
@@ -35,8 +47,16 @@ def plot_samples(images, image_shape, path=None, *, title="Samples from the prio
 
 
 def plot_reconstructions(
-    originals, reconstructions, image_shape, path=None, *, nll=None, kl=None, title="Reconstructions", subtitle=None
-):
+    originals: np.ndarray,
+    reconstructions: np.ndarray,
+    image_shape: tuple[int, int],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    nll: np.ndarray | None = None,
+    kl: np.ndarray | None = None,
+    title: str = "Reconstructions",
+    subtitle: str | None = None,
+) -> "Figure":
     """Originals and, under each, its reconstruction (the mean of the decoder).
 
     originals, reconstructions : (n, h*w), on one common scale (see `plot_samples`)

@@ -1,6 +1,8 @@
 """The latent space: where the posterior means lie, which latents are used, and what the decoder makes of them."""
 
+import os
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,10 +33,13 @@ from .style import (
     style_axes,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 PANEL_SIDE = 640  # pixels
 
 
-def manifold_grid(size):
+def manifold_grid(size: int) -> np.ndarray:
     """Points of the plane that are spread as the prior is: (size * size, 2), to be decoded for `plot_latent`.
 
     Row ``k * size + i`` is ``(z_i, z_k)`` with ``z_i = Phi^-1((i + 0.5) / size)``, the inverse of the normal
@@ -48,19 +53,19 @@ def manifold_grid(size):
 
 
 def plot_latent(
-    mu,
-    labels=None,
-    path=None,
+    mu: np.ndarray,
+    labels: np.ndarray | None = None,
+    path: str | os.PathLike[str] | None = None,
     *,
-    sigma=None,
-    kl_per_latent=None,
-    active=None,
-    decoded=None,
-    image_shape=None,
-    data=None,
-    title="Latent space",
-    subtitle=None,
-):
+    sigma: np.ndarray | None = None,
+    kl_per_latent: np.ndarray | None = None,
+    active: np.ndarray | None = None,
+    decoded: np.ndarray | None = None,
+    image_shape: tuple[int, int] | None = None,
+    data: np.ndarray | None = None,
+    title: str = "Latent space",
+    subtitle: str | None = None,
+) -> "Figure":
     """Posterior means coloured by label, with the prior's circles; beside them what suits the number of latents.
 
     mu, sigma : (n, latent), mean and standard deviation of the posterior of each example
@@ -110,7 +115,7 @@ def plot_latent(
     return finish(figure, path)
 
 
-def _manifold(decoded, image_shape, latents):
+def _manifold(decoded, image_shape, latents) -> tuple[int, np.ndarray]:
     if latents != 2:
         raise ValueError(f"decoded: a manifold is drawn for 2 latents, got mu with {latents}")
     decoded = checks.matrix("decoded", decoded)

@@ -1,5 +1,8 @@
 """Data that is not an image: points of the plane, and rows of numbers as profiles."""
 
+import os
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from . import checks
@@ -20,17 +23,20 @@ from .style import (
     style_axes,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 def plot_points(
-    data,
-    reconstructions=None,
-    samples=None,
-    labels=None,
-    path=None,
+    data: np.ndarray,
+    reconstructions: np.ndarray | None = None,
+    samples: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    path: str | os.PathLike[str] | None = None,
     *,
-    title=None,
-    subtitle=None,
-):
+    title: str | None = None,
+    subtitle: str | None = None,
+) -> "Figure":
     """Points of the plane, side by side in panels of equal scale and the same limits.
 
     data : (n, 2); reconstructions : (n, 2), coloured as the data; samples : (m, 2), in one colour
@@ -70,14 +76,14 @@ def plot_points(
 
 
 def plot_profiles(
-    originals,
-    reconstructions,
-    path=None,
+    originals: np.ndarray,
+    reconstructions: np.ndarray,
+    path: str | os.PathLike[str] | None = None,
     *,
-    nll=None,
-    title="Reconstructions",
-    subtitle=None,
-):
+    nll: np.ndarray | None = None,
+    title: str = "Reconstructions",
+    subtitle: str | None = None,
+) -> "Figure":
     """Feature value against feature index for the first examples (six at most), original against reconstruction.
 
     originals, reconstructions : (n, features), all panels on one scale
