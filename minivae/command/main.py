@@ -125,6 +125,7 @@ def build_parser(preset=None, defaults=None):
 
     sub = command("bench", bench, "time the kernels of this machine's backends, each in a process of its own")
     sub.add_argument("--backend", choices=("cpu", "numpy"), help="only this one (all there are)")
+    sub.add_argument("--ladder", action="store_true", help="a matrix product instead, from three loops to the fast one")
     sub.add_argument("--verify-only", action="store_true", help="check the results against float64, and time nothing")
     sub.add_argument("--out", metavar="FILE", help="also write the figures to a .json file")
 
@@ -222,8 +223,10 @@ def gradcheck(args):
 
 
 def bench(args):
-    from ..kernels import bench as kernels
-
+    if args.ladder:
+        from ..kernels.ladder import measure as kernels
+    else:
+        from ..kernels import bench as kernels
     if args.out and Path(args.out).suffix != ".json":
         raise ValueError(f"--out: got {args.out!r}, expected a name that ends in .json")
     results = kernels.run(args.backend and [args.backend], args.verify_only, say)
