@@ -6,27 +6,29 @@ import argparse
 import sys
 
 from minivae.kernels import bench
+from minivae.kernels.ladder import measure as ladder
 
 from . import breakdown, harness, plots, report, runs, step
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("part", choices=["kernels", "step", "breakdown", "runs", "report"])
+    parser.add_argument("part", choices=["kernels", "ladder", "step", "breakdown", "runs", "report"])
     parser.add_argument(
         "--peer-python", help="a Python with torch and jax (the `bench` extra); without it they are left out"
     )
     parser.add_argument("--quick", action="store_true", help="step: only the reference and the tiny model")
     parser.add_argument("--epochs", type=int, default=10, help="runs: how long (default: %(default)s)")
     parser.add_argument(
-        "--verify-only", action="store_true", help="kernels, step: check that all agree, and time nothing"
+        "--verify-only", action="store_true", help="kernels, ladder, step: check that all agree, and time nothing"
     )
     arguments = parser.parse_args()
-    if arguments.part == "kernels":
-        results = bench.run(verify_only=arguments.verify_only)
+    if arguments.part in ("kernels", "ladder"):
+        part = bench if arguments.part == "kernels" else ladder
+        results = part.run(verify_only=arguments.verify_only)
         if not arguments.verify_only:
-            print("\n".join(bench.table(results)), file=sys.stderr)
-            harness.write("kernels", {"machine": harness.machine(), "backends": results})
+            print("\n".join(part.table(results)), file=sys.stderr)
+            harness.write(arguments.part, {"machine": harness.machine(), "backends": results})
     elif arguments.part == "step":
         step.run(arguments.peer_python, arguments.quick, arguments.verify_only)
     elif arguments.part == "breakdown":

@@ -83,6 +83,7 @@ def machine():
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "system": platform.system(),
         "python": platform.python_version(),
+        "date": time.strftime("%Y-%m-%d"),
         "numpy": np.__version__,
     }
 

@@ -1,9 +1,11 @@
-"""The tables of README and docs/performance.md from results/*.json: `python -m benchmarks report`.
+"""The tables of README and docs from results/*.json: `python -m benchmarks report`.
 
 Tables go between the lines `<!-- benchmarks -->` and `<!-- /benchmarks -->`. Every row is shown, the lost ones too.
 """
 
 import json
+
+from minivae.kernels.ladder import measure as ladder
 
 from . import breakdown, harness
 
@@ -111,8 +113,24 @@ def runs_table(result):
     )
 
 
-TABLES = {"step": step_table, "kernels": kernel_table, "runs": runs_table, "breakdown": breakdown.table}
-PAGES = {"README.md": ("step", "kernels", "runs"), "docs/performance.md": ("breakdown",)}
+def ladder_table(result):
+    yield from ladder.table(result["backends"])
+    yield ""
+    yield f"{machine_line(result)}, {result['machine']['date']}."
+
+
+TABLES = {
+    "step": step_table,
+    "kernels": kernel_table,
+    "ladder": ladder_table,
+    "runs": runs_table,
+    "breakdown": breakdown.table,
+}
+PAGES = {
+    "README.md": ("step", "kernels", "runs"),
+    "docs/performance.md": ("breakdown",),
+    "docs/ladder.md": ("ladder",),
+}
 
 
 def lines(names):

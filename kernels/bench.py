@@ -39,11 +39,24 @@ PAUSE = 0.2
 OPENBLAS_OVERRIDES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
-def _product(backend, m, n, k, form, dtype):
-    """(function that computes a product into c, check that c is right)."""
+def operands(m, n, k, dtype):
+    """(a, b, c, function that says whether the first rows of c are those of a @ b)."""
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
-    c = np.empty((m, n), dtype)
+    c = np.full((m, n), np.nan, dtype)
+
+    exact = a.astype(np.float64) @ b
+    bound = np.finfo(dtype).eps * k * (np.abs(a).astype(np.float64) @ np.abs(b))
+
+    def is_right(rows=m):
+        return (np.abs(c - exact) <= bound)[:rows].all()
+
+    return a, b, c, is_right
+
+
+def _product(backend, m, n, k, form, dtype):
+    """(function that computes a product into c, check that c is right)."""
+    a, b, c, is_right = operands(m, n, k, dtype)
     stored_a = np.ascontiguousarray(a.T) if form == "transposed a" else a
     stored_b = np.ascontiguousarray(b.T) if form == "transposed b" else b
     if backend == "cpu":
@@ -58,9 +71,7 @@ def _product(backend, m, n, k, form, dtype):
             np.matmul(left, right, out=c)
 
     def check():
-        exact = a.astype(np.float64) @ b
-        bound = np.finfo(dtype).eps * k * (np.abs(a).astype(np.float64) @ np.abs(b))
-        if not (np.abs(c - exact) <= bound).all():
+        if not is_right():
             raise RuntimeError(f"{backend}: {form} product {m}x{n}x{k} in {dtype} is wrong")
 
     return run, check
@@ -106,7 +117,7 @@ def _control():
     return time.perf_counter() - start
 
 
-def _seconds(function, repeats):
+def seconds(function, repeats):
     function()
     found = []
     for _ in range(repeats):
@@ -153,29 +164,34 @@ class Measurement:
         counts = sorted({1, numba.get_num_threads()})
         return {f"{name} on {count}": Roof(name, count) for name in ("float32", "float64") for count in counts}
 
+    def repeats(self, name):
+        """How often a round times this."""
+        return 2 if "1024" in name else 8
+
     def round(self):
         """Seconds of one round, floating-point operations a second of the roofs, seconds of the control."""
         return {
             "control": _control(),
             "roofs": {name: roof() for name, roof in self._roofs.items()},
-            "seconds": {name: _seconds(run, 2 if "1024" in name else 8) for name, (run, _) in self.work.items()},
+            "seconds": {name: seconds(run, self.repeats(name)) for name, (run, _) in self.work.items()},
         }
 
     def sizes(self):
         return {name: size for name, (_, size) in self.work.items()}
 
 
-def serve(backend):
+def serve(measurement):
     """Answers lines on standard input, `describe`, `sizes` or `round`, each with a line of JSON."""
-    measurement = Measurement(backend)
     for line in sys.stdin:
         print(json.dumps(getattr(measurement, line.strip())()), flush=True)
 
 
-class _Process:
-    def __init__(self, backend):
-        environment = {name: value for name, value in os.environ.items() if name not in OPENBLAS_OVERRIDES}
-        command = [sys.executable, "-m", __spec__.name, backend]
+class Process:
+    """A process that runs a module for a backend, and serves."""
+
+    def __init__(self, backend, module=__spec__.name, **more):
+        environment = {name: value for name, value in os.environ.items() if name not in OPENBLAS_OVERRIDES} | more
+        command = [sys.executable, "-m", module, backend]
         self._backend = backend
         self._process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -210,11 +226,16 @@ def run(backends=None, verify_only=False, say=print):
     for name in backends:
         if name not in available:
             raise ValueError(f"backend: got {name!r}, which is not available here; there are {', '.join(available)}")
+    return in_turns({name: functools.partial(Process, name) for name in backends}, verify_only, say)
+
+
+def in_turns(starts, verify_only, say):
+    """What `run` does, with the processes that these functions start."""
     processes = {}
     try:
-        for name in backends:
+        for name, start in starts.items():
             say(f"{name}: checking every result ...")
-            processes[name] = _Process(name)
+            processes[name] = start()
             processes[name].ask("sizes")
         results = {name: process.ask("describe") for name, process in processes.items()}
         if verify_only:
@@ -276,4 +297,4 @@ def table(results):
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(Measurement(sys.argv[1]))

@@ -36,10 +36,11 @@ _lock = threading.RLock()
 
 
 @functools.cache
-def _digest():
-    """A hash of everything that compiled code depends on besides the machine, which Numba puts into its keys."""
+def _digest(folder):
+    """A hash of all that code compiled from a folder depends on besides the machine, which Numba puts into its keys."""
     here = pathlib.Path(__file__).parent
-    sources = sorted([*here.glob("*.py"), *here.parent.glob("*.py"), *here.parent.glob("naive/*.py")])
+    folders = folder, here, here.parent, here.parent / "naive"
+    sources = sorted({source for one in folders for source in one.glob("*.py")})
     state = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
     for source in sources:
         state.update(source.name.encode() + source.read_bytes())
@@ -74,7 +75,8 @@ class _Cache(FunctionCache):
         super().__init__(function)
         python = f"py{sys.version_info.major}{sys.version_info.minor}{getattr(sys, 'abiflags', '')}"
         self._name = name
-        self._cache_file = IndexDataCacheFile(self.cache_path, f"{name}.{python}", _digest())
+        digest = _digest(pathlib.Path(function.__code__.co_filename).parent)
+        self._cache_file = IndexDataCacheFile(self.cache_path, f"{name}.{python}", digest)
 
     def _index_key(self, sig, codegen):
         return sig, codegen.magic_tuple(), self._name
@@ -115,9 +117,9 @@ def _cache_for(function, name):
         return None
 
 
-def cached(dispatcher):
-    """Gives a Numba function the cache of this module."""
-    cache = _cache_for(dispatcher.py_func, dispatcher.py_func.__name__)
+def cached(dispatcher, name=None):
+    """Gives a Numba function the cache of this module, under its own name or another."""
+    cache = _cache_for(dispatcher.py_func, name or dispatcher.py_func.__name__)
     if cache is not None:
         dispatcher._cache = cache
     return dispatcher

@@ -228,7 +228,7 @@ def test_the_cache_says_when_it_compiles_survives_damage_and_knows_its_sources(t
         from minivae.kernels import load_backend
         from minivae.kernels.cpu import jit
         if {changed}:
-            jit._digest = lambda: "other sources"
+            jit._digest = lambda folder: "other sources"
         clock = np.array([4])
         backend = load_backend("cpu")
         backend.tick(clock)

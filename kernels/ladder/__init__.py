@@ -1,0 +1,34 @@
+"""A matrix product from three loops to the one the library uses: one idea a file, each faster than the one before.
+
+The files `rung*.py` are read in their order. Each has a function `product(a, b, c)`, c = a @ b for C-contiguous float32
+matrices of any size above zero, on one thread but for the last, and says at its top what limited the rung before. In
+all of them an element of C is the same chain of multiply-adds, k = 0, 1, ...: what changes is when each is computed,
+and where its operands are. `minivae bench --ladder` measures them (`measure.py`); docs/ladder.md has the figures.
+"""
+
+import importlib
+import pkgutil
+
+
+def names():
+    """The rungs in their order: the files of this package that are called so."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name.startswith("rung"))
+
+
+def rungs():
+    """{name: module}, in their order."""
+    return {name: importlib.import_module(f"{__name__}.{name}") for name in names()}
+
+
+def rung(product):
+    """Decorator: compiles product(a, b, c) for C-contiguous float32 matrices, and for nothing else: TypeError."""
+    from numba import float32, njit, void
+
+    from ..cpu.jit import cached
+    from ..cpu.target import FASTMATH
+
+    matrix = float32[:, ::1]
+    compiled = cached(njit(fastmath=FASTMATH, error_model="numpy")(product), product.__module__.rpartition(".")[2])
+    compiled.compile(void(matrix, matrix, matrix))
+    compiled.disable_compile()
+    return compiled
