@@ -1,11 +1,10 @@
 """check_gradients and assert_gradients: a claimed gradient against the function's own values."""
 
-from __future__ import annotations
-
 import time
 
 import numpy as np
 
+from ..errors import expect
 from .arguments import check_options
 from .conduct import observe, only_float32, recheck
 from .diagnosis import diagnose, locate
@@ -17,9 +16,27 @@ from .targets import Finding, Target, flat
 LEAK = 2e-10  # noise relative to the outputs beyond this, in float64, is float32 inside
 
 
-def check_gradients(target, inputs, *, gradient=None, parameters=None, parameter_gradients=None, fixed=(),
-                    generator=None, cotangent=None, method="auto", rtol=None, atol=0.0, full=256, coordinates=24,
-                    directions=3, accumulates=False, allow_unresolved=False, seed=0, name=None):  # fmt: skip
+def check_gradients(
+    target,
+    inputs,
+    *,
+    gradient=None,
+    parameters=None,
+    parameter_gradients=None,
+    fixed=(),
+    generator=None,
+    cotangent=None,
+    method="auto",
+    rtol=None,
+    atol=0.0,
+    full=256,
+    coordinates=24,
+    directions=3,
+    accumulates=False,
+    allow_unresolved=False,
+    seed=0,
+    name=None,
+):
     """Check the gradient of a function, a layer, a model or a pair of functions against differences.
 
     Parameters
@@ -60,9 +77,9 @@ def check_gradients(target, inputs, *, gradient=None, parameters=None, parameter
     """
     started = time.perf_counter()
     check_options(method, rtol, atol, full, coordinates, directions, seed)
-    subject = Target(target, inputs, gradient=gradient, parameters=parameters, parameter_gradients=parameter_gradients,
-                     fixed=fixed, generator=generator, cotangent=cotangent, accumulates=accumulates,
-                     seed=seed)  # fmt: skip
+    given = {"gradient": gradient, "parameters": parameters, "parameter_gradients": parameter_gradients}
+    held = {"fixed": fixed, "generator": generator, "cotangent": cotangent, "seed": seed}
+    subject = Target(target, inputs, **given, **held, accumulates=accumulates)
     report = GradientReport(name or subject.name, allow_unresolved=allow_unresolved)
     report.notes += [subject.unseen] if subject.unseen else []
     try:
@@ -96,8 +113,8 @@ def _compare(subject, claimed, report, method, rtol, atol, effort, seed):
     cotangent = flat(subject.cotangents)
     rng = np.random.default_rng((seed, 2))
     probe = ComplexProbe.offered(subject, start) if _wants_complex(method, subject) else None
-    if method == "complex" and probe is None:
-        raise ValueError("method='complex': the target does not take complex inputs, or loses the imaginary part")
+    takes = "a target that takes complex inputs and keeps the imaginary part"
+    expect(method != "complex" or probe is not None, "method", method, takes)
     judges = {
         name: Judge(subject, name, array, claimed[name], start, cotangent, eps, rtol, atol, probe)
         for name, array in arrays.items()
@@ -109,17 +126,13 @@ def _compare(subject, claimed, report, method, rtol, atol, effort, seed):
     for name, judge in judges.items():
         result = judge.result
         if judge.noise > LEAK and eps < 1e-10:
-            report.problems.append((
-                "noise",
-                f"outputs move by {judge.noise:.0e} of their size at random when '{name}' moves by a few roundings: "
-                "part of forward runs in less than float64",
-            ))  # fmt: skip
+            text = f"outputs move by {judge.noise:.0e} of their size at random when '{name}' moves by a few roundings"
+            report.problems.append(("noise", f"{text}: part of forward runs in less than float64"))
         if result.wrong:
             result.diagnosis = diagnose(result, report.arrays, claimed, subject)
         elif only_float32(claimed[name]) and not only_float32(subject.arrays[name]):
-            report.problems.append(
-                ("dtype", f"every gradient of '{name}' is a float32 number: backward rounds to float32")
-            )
+            text = f"every gradient of '{name}' is a float32 number: backward rounds to float32"
+            report.problems.append(("dtype", text))
     where = locate(report, subject)
     if where:
         report.notes.append(where)

@@ -3,8 +3,6 @@
 `run_all` is the whole of it; `add_arguments` and `main` are what the command line calls.
 """
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 from functools import partial
