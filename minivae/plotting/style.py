@@ -23,7 +23,7 @@ _PALETTE = "bd1f01 3f90da b9ac70 832db6 ffa90e 94a4a2 a96b59 717581 e76300 92dad
 CLASS_COLOURS = tuple(f"#{code}" for code in _PALETTE.split())
 COLOUR_MAP = "viridis"  # perceptually uniform, for continuous labels and for densities
 
-SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
+MU, RHO, SIGMA = "\N{GREEK SMALL LETTER MU}", "\N{GREEK SMALL LETTER RHO}", "\N{GREEK SMALL LETTER SIGMA}"
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 

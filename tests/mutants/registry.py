@@ -69,7 +69,7 @@ def _register(mutant, target, plant):
 
 
 def _kernel(run):
-    """A decorator for functions of a kernel's arguments by name: run(function, original, arguments, state) is the mutant."""
+    """A decorator for functions of a kernel's named arguments; run(function, original, named, state) is the mutant."""
 
     def of(kernel):
         names = list(inspect.signature(getattr(naive, kernel)).parameters)
