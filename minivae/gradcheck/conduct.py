@@ -51,10 +51,8 @@ def recheck(subject, claimed, report):
     again = subject.claimed()
     for name, gradient in claimed.items():
         if _apart(gradient, again[name]) > SAME:
-            text = (
-                f"gradient of '{name}' changed by {_size(gradient, again[name])} after forward had run on other values"
-            )
-            text += " and was run on these again: backward uses something left from an earlier call"
+            text = f"gradient of '{name}' changed by {_size(gradient, again[name])} after forward had run on other "
+            text += "values and was run on these again: backward uses something left from an earlier call"
             raise Finding("stale", text)
 
 
@@ -122,14 +120,11 @@ def _same_gradient(first, subject):
         return
     name, third = changed[0], subject.claimed()
     if all(_apart(third[n] - second[n], second[n] - first[n]) < 1e3 * SAME for n in changed):
-        text = f"gradient of '{name}' grows by the same amount at each forward and backward on the same input: "
-        raise Finding(
-            "accumulates", f"{text}backward adds to it instead of assigning (accumulates=True if that is meant)"
-        )
-    text = (
-        f"gradient of '{name}' differs from call to call (by {_size(first[name], second[name])}) while forward does not"
-    )
-    text += ": backward draws fresh noise, or keeps state; it must use what forward used"
+        text = f"gradient of '{name}' grows by the same amount at each forward and backward on the same input"
+        text += ": backward adds to it instead of assigning (accumulates=True if that is meant)"
+        raise Finding("accumulates", text)
+    text = f"gradient of '{name}' differs from call to call (by {_size(first[name], second[name])}) while forward "
+    text += "does not: backward draws fresh noise, or keeps state; it must use what forward used"
     raise Finding("random backward", text)
 
 

@@ -44,10 +44,8 @@ def locate(report, subject):
         return ""
     last = max(i for i, bad in enumerate(wrong) if bad)
     if last + 1 < len(names) and sum(wrong) >= 2:
-        text = (
-            f"from '{names[last + 1]}' to the loss everything is right: the error arises in the backward of what lies "
-        )
-        return f"{text}between '{names[last]}' and there"
+        text = f"from '{names[last + 1]}' to the loss everything is right: the error arises in the backward of what "
+        return f"{text}lies between '{names[last]}' and there"
     return ""
 
 

@@ -76,9 +76,7 @@ def run(folder, seed=0, progress=None):
 
     checked = [row for row in rows if row["sweep"] in ("k", "sigma") and row["exact_variance"] > 1e-20]
     within = [abs(row["measured_variance"] - row["exact_variance"]) < 2.576 * row["standard_error"] for row in checked]
-    line = (
-        f"variance.csv: {sum(within)} of {len(checked)} measured variances within their 99 % intervals of the "
-    )
+    line = f"variance.csv: {sum(within)} of {len(checked)} measured variances within their 99 % intervals of the "
     return [f"{line}closed form ({DRAWS:,} draws each)"]
 
 

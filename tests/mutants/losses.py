@@ -48,12 +48,12 @@ def kl_without_inverse(a):
 
 @after("gaussian_kl_backward")
 def kl_gradient_doubled(a):
-    """The KL's gradient by mu lacks the half."""
+    """The KL's gradient with respect to mu lacks the half."""
     a.dmu += a.weight[:, None] * a.mu
 
 
 class AlteredKL(GaussianKL):
-    """Another function of mu and sigma with the derivative of exactly that: terms -> value, by mu, by sigma."""
+    """Another function of mu and sigma with the derivative of exactly that: terms -> value, d/dmu, d/dsigma."""
 
     def forward(self, mu, rho, sigma):
         kl = super().forward(mu, rho, sigma)
