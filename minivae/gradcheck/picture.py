@@ -13,7 +13,7 @@ TINY = 1e-17  # errors of exactly zero are drawn here
 
 
 def _layer(dtype, activation, kink=None):
-    """A dense layer, its input, and the derivative with respect to one weight; `kink`: a unit's distance from its kink."""
+    """A dense layer, its input, and its derivative with respect to one weight; `kink`: a unit's distance to it."""
     from .. import Dense
 
     layer = Dense(6, 4, activation, dtype=dtype, seed=2)
