@@ -14,14 +14,10 @@ from . import breakdown, harness, plots, report, runs, step
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("part", choices=["kernels", "ladder", "step", "breakdown", "runs", "report"])
-    parser.add_argument(
-        "--peer-python", help="a Python with torch and jax (the `bench` extra); without it they are left out"
-    )
+    parser.add_argument("--peer-python", help="a Python with torch and jax (the `bench` extra), to time them as well")
     parser.add_argument("--quick", action="store_true", help="step: only the reference and the tiny model")
     parser.add_argument("--epochs", type=int, default=10, help="runs: how long (default: %(default)s)")
-    parser.add_argument(
-        "--verify-only", action="store_true", help="kernels, ladder, step: check that all agree, and time nothing"
-    )
+    parser.add_argument("--verify-only", action="store_true", help="kernels, ladder, step: check that all agree only")
     arguments = parser.parse_args()
     if arguments.part in ("kernels", "ladder"):
         part = bench if arguments.part == "kernels" else ladder

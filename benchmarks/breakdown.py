@@ -40,12 +40,8 @@ def run():
         }
         for i, (text, (name, arguments)) in enumerate(zip(str(program).splitlines(), program.calls, strict=True))
     ]
-    result = {
-        "machine": harness.machine(),
-        "roof_gflops": measure_roof(),
-        "whole_us": 1e6 * float(np.median(whole)),
-        "rows": rows,
-    }
+    result = {"machine": harness.machine(), "roof_gflops": measure_roof(), "whole_us": 1e6 * float(np.median(whole))}
+    result["rows"] = rows
     harness.write("breakdown", result)
     return result
 
@@ -68,11 +64,8 @@ def flops(name, arguments):
 def table(result):
     counts = list(result["rows"][0]["median_us"])
     total = sum(row["median_us"][counts[-1]] for row in result["rows"])
-    yield (
-        "| call | "
-        + " | ".join(f"us, {count} thread{'s' * (count != '1')}" for count in counts)
-        + (" | ratio | GFLOP/s | share of the step |")
-    )
+    times = (f"us, {count} thread{'s' * (count != '1')}" for count in counts)
+    yield "| " + " | ".join(["call", *times, "ratio", "GFLOP/s", "share of the step"]) + " |"
     yield "| --- |" + " --: |" * (len(counts) + 3)
     for row in result["rows"]:
         times = [row["median_us"][count] for count in counts]

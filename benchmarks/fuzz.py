@@ -40,14 +40,8 @@ def seeds():
     np.savez_compressed(packed, train=values, train_labels=np.arange(3))
     np.savez(zipped, values)
     idx = b"\0\0\x0d\x02\0\0\0\3\0\0\0\2" + values.astype(">f4").tobytes()
-    data = [
-        plain.getvalue(),
-        packed.getvalue(),
-        zipped.getvalue(),
-        idx,
-        gzip.compress(idx),
-        gzip.compress(plain.getvalue()),
-    ]
+    data = [plain.getvalue(), packed.getvalue(), zipped.getvalue(), idx]
+    data += [gzip.compress(idx), gzip.compress(plain.getvalue())]
     yield from (b"\0" + content for content in data)
     table = b"x,label\n0.25,1\n-1e-3,2\n"
     yield from (b"\1" + content for content in (table, gzip.compress(table)))

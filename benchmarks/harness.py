@@ -47,12 +47,6 @@ class Worker:
         self._process.stdin.close()
         self._process.wait()
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self.close()
-
 
 def rounds(workers, repeats, count):
     """Seconds of each worker's step: `count` turns each, one after the other, `repeats` steps a turn, of which the

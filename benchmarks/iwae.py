@@ -91,15 +91,9 @@ def measure(kind, samples, seed, arguments, data):
     found = importance.estimate(model, values[: arguments.examples], arguments.draws, seed=0)
     evaluation = mv.Evaluator(model, test, pixels="dynamic", seed=0)()
     summary = found.summary()
-    return {
-        "model": kind,
-        "samples": samples,
-        "seed": seed,
-        "passes": history.epochs,
-        "nll": -summary["log_likelihood"],
-        "sampling_error": summary["sampling_error"],
-        "data_error": summary["data_error"],
-        "effective_samples": summary["effective_samples"],
+    row = {"model": kind, "samples": samples, "seed": seed, "passes": history.epochs, "nll": -summary["log_likelihood"]}
+    row |= {key: summary[key] for key in ("sampling_error", "data_error", "effective_samples")}
+    return row | {
         "minus_elbo": evaluation.nll + evaluation.kl,
         "active_units": evaluation.active_units,
         "train_loss": history["train_loss"][-1],
@@ -136,33 +130,11 @@ def table(results):
     for kind, samples in dict.fromkeys((row["model"], row["samples"]) for row in results):
         rows = [row for row in results if (row["model"], row["samples"]) == (kind, samples)]
         gains = [f"{row['gain_over_vae']:.2f} +- {row['gain_error']:.2f}" for row in rows if "gain_over_vae" in row]
-        cells = [
-            f"{kind}, K = {samples}",
-            ", ".join(f"{row['nll']:.2f}" for row in rows),
-            ", ".join(gains),
-            ", ".join(f"{row['minus_elbo']:.2f}" for row in rows),
-            ", ".join(str(row["active_units"]) for row in rows),
-            PUBLISHED.get((kind, samples), ""),
-        ]
+        nll, minus_elbo = ([f"{row[key]:.2f}" for row in rows] for key in ("nll", "minus_elbo"))
+        columns = (nll, gains, minus_elbo, [str(row["active_units"]) for row in rows])
+        cells = [f"{kind}, K = {samples}", *map(", ".join, columns), PUBLISHED.get((kind, samples), "")]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def summarise(results):
-    """One line for each objective, over the seeds."""
-    for kind, samples in dict.fromkeys((row["model"], row["samples"]) for row in results):
-        rows = [row for row in results if (row["model"], row["samples"]) == (kind, samples)]
-        columns = {key: np.array([row[key] for row in rows]) for key in ("nll", "active_units")}
-        line = f"{kind} K = {samples}: -log p {_mean(columns['nll'])}, active {columns['active_units'].mean():.1f}"
-        if all("gain_over_vae" in row for row in rows):
-            line += f", above the VAE of the same seed {_mean(np.array([row['gain_over_vae'] for row in rows]))}"
-        print(line)
-
-
-def _mean(values):
-    if len(values) == 1:
-        return f"{values[0]:.2f} (one seed)"
-    return f"{values.mean():.2f} +- {values.std(ddof=1) / np.sqrt(len(values)):.2f} ({len(values)} seeds)"
 
 
 def save(path, arguments, results):
@@ -218,7 +190,7 @@ def main():
         sys.exit("interrupted; the same command goes on from here")
     except ValueError as error:
         sys.exit(f"error: {error}; with other models in {arguments.work}, choose another --work")
-    summarise(results)
+    print(table(results))
 
 
 if __name__ == "__main__":

@@ -22,11 +22,8 @@ LABEL = {"textcoords": "offset points", "fontsize": 7.5}
 
 
 def step_against_batch(result, path):
-    by_batch = sorted(
-        (row["shape"]["batch"], row["times"])
-        for name, row in result["rows"].items()
-        if name == "reference" or name.startswith("batch ")
-    )
+    rows = [row for name, row in result["rows"].items() if name == "reference" or name.startswith("batch ")]
+    by_batch = sorted((row["shape"]["batch"], row["times"]) for row in rows)
     figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
     batches = [batch for batch, _ in by_batch]
     for library, (colour, marker) in STYLES.items():
@@ -37,12 +34,7 @@ def step_against_batch(result, path):
     axes.set_xticks(batches, [str(batch) for batch in batches])
     ticks = [tick for tick in (0.5, 1, 2, 5, 10, 20, 50, 100, 200) if axes.get_ylim()[0] < tick < axes.get_ylim()[1]]
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.minorticks_off()
-    axes.set_title("784-400-20-400-784, float32, Adam: medians", fontsize=10)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    _finish(figure, axes, "784-400-20-400-784, float32, Adam: medians", path)
 
 
 def roofline(result, path):
@@ -75,10 +67,14 @@ def roofline(result, path):
     axes.set(xlim=(0.8, 500), ylim=(15, 1.5 * roof))
     axes.set_xticks([1, 2, 5, 10, 20, 50, 100, 200], ["1", "2", "5", "10", "20", "50", "100", "200"])
     axes.set_yticks([20, 50, 100, 200], ["20", "50", "100", "200"])
+    _finish(figure, axes, f"Matrix products of the step, float32, {threads} threads", path, loc="lower right")
+
+
+def _finish(figure, axes, title, path, **legend):
     axes.minorticks_off()
-    axes.set_title(f"Matrix products of the step, float32, {threads} threads", fontsize=10)
+    axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, **legend)
     figure.savefig(path, dpi=150)
     plt.close(figure)
 

@@ -10,15 +10,8 @@ from minivae.kernels.ladder import measure as ladder
 from . import breakdown, harness
 
 START, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
-LIBRARIES = (
-    "minivae cpu",
-    "minivae cpu, 1 thread",
-    "minivae numpy",
-    "NumPy",
-    "PyTorch eager",
-    "torch.compile",
-    "JAX jit",
-)
+LIBRARIES = ("minivae cpu", "minivae cpu, 1 thread", "minivae numpy")
+LIBRARIES += ("NumPy", "PyTorch eager", "torch.compile", "JAX jit")
 
 
 def load(name):
@@ -62,20 +55,14 @@ def step_table(result):
         f"{roof:.0f} GFLOP/s that the micro-kernel reaches on {threads} threads with data in the first-level cache. "
         f"Before timing, all libraries agreed on loss and gradients to {agreement:.0e}."
     )
-    described = result["libraries"]
+    described = (_described(result["libraries"][name]) for name in (*libraries, "control"))
     yield ""
-    yield (
-        f"{machine_line(result)}; "
-        + "; ".join(
-            ", ".join(value if key == "library" else f"{key} {_plain(value)}" for key, value in described[name].items())
-            for name in (*libraries, "control")
-        )
-        + "."
-    )
+    yield f"{machine_line(result)}; {'; '.join(described)}."
 
 
-def _plain(value):
-    return ", ".join(value) if isinstance(value, list) else value
+def _described(library):
+    facts = {key: ", ".join(value) if isinstance(value, list) else value for key, value in library.items()}
+    return ", ".join(value if key == "library" else f"{key} {value}" for key, value in facts.items())
 
 
 def kernel_table(result):

@@ -85,8 +85,7 @@ def run(peer_python=None, quick=False, verify_only=False):
         rows = {}
         for name, shape in grid(quick).items():
             for worker in workers:
-                first = worker.ask(do="start", shape=shape, warmup=0 if verify_only else 20)
-                del first
+                worker.ask(do="start", shape=shape, warmup=0 if verify_only else 20)
             error = verify(workers, shape)
             print(f"{name}: the libraries agree to {error:.0e}", file=sys.stderr)
             if verify_only:

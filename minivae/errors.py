@@ -14,7 +14,15 @@ class TrainingDiverged(ArithmeticError):
 def expect(condition: object, name: str, got: object, expected: str) -> None:
     """Raises ValueError("name: got ..., expected ...") unless the condition holds."""
     if not condition:
-        raise ValueError(f"{name}: got {got!r}, expected {expected}")
+        raise ValueError(f"{name}: got {described(got)}, expected {expected}")
+
+
+def described(value: object) -> str:
+    """A value as messages show it: an array by its dtype and shape, what takes long to say by its type."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        return f"{value.dtype} of shape {value.shape}"
+    text = repr(value)
+    return text if len(text) <= 200 and "\n" not in text else type(value).__name__
 
 
 def expect_choice(name: str, got: object, choices: Collection[object]) -> None:
@@ -71,40 +79,33 @@ def check_data(name: str, array: Any, *, features: int | None = None, likelihood
         For "bernoulli", values must lie in [0, 1]; uint8 arrays are pixels 0..255, scaled when a minibatch is
         gathered, and always pass. Other likelihoods accept every finite value.
     """
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"{name} must be a NumPy array (rows, features), got {type(array).__name__}")
-    if array.ndim != 2:
-        raise ValueError(f"{name} must be 2-D (rows, features), got shape {array.shape}")
-    if array.dtype.kind not in "buif":
-        raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}")
-    if 0 in array.shape:
-        raise ValueError(f"{name} must have at least one row and one feature, got shape {array.shape}")
-    if features is not None and array.shape[1] != features:
-        raise ValueError(f"{name} must have {features} features per row, got {array.shape[1]}")
+    expect(isinstance(array, np.ndarray), name, array, "a NumPy array (rows, features)")
+    expect(array.ndim == 2, name, array, "two dimensions (rows, features)")
+    expect(array.dtype.kind in "buif", name, array, "real numbers")
+    expect(array.size > 0, name, array, "at least one row and one feature")
+    expect(features in (None, array.shape[1]), name, array, f"{features} features per row")
     if array.dtype.kind == "f":
-        found = first_where(array, lambda chunk: ~np.isfinite(chunk))
-        if found:
-            row, column = found
-            raise ValueError(f"{name} must be finite, got {array[row, column]} at row {row}, column {column}")
+        expect_everywhere(name, array, np.isfinite, "finite numbers")
     if likelihood == "bernoulli" and array.dtype != np.uint8:
-        found = first_where(array, lambda chunk: (chunk < 0) | (chunk > 1))
-        if found:
-            row, column = found
-            raise ValueError(
-                f"{name} must lie in [0, 1] for the Bernoulli likelihood, got {array[row, column]} at row {row}, "
-                f"column {column}{_advice(array)}"
-            )
+        within = "values in [0, 1] for the Bernoulli likelihood"
+        expect_everywhere(name, array, lambda chunk: (chunk >= 0) & (chunk <= 1), within, _advice)
 
 
-def first_where(array: np.ndarray, condition: Callable[[np.ndarray], np.ndarray]) -> tuple[int, int] | None:
-    """The first (row, column) of a 2-D array whose value meets `condition` (chunk -> bools), or None; in chunks."""
+def expect_everywhere(
+    name: str,
+    array: np.ndarray,
+    holds: Callable[[np.ndarray], np.ndarray],
+    expected: str,
+    advice: Callable[[np.ndarray], str] = lambda array: "",
+) -> None:
+    """Raises ValueError with the first value of a 2-D array that does not meet `holds` (chunk -> bools); in chunks."""
     rows = max(1, CHUNK // array.shape[1])
     for start in range(0, len(array), rows):
-        hits = condition(array[start : start + rows])
-        if hits.any():
-            row, column = np.unravel_index(hits.argmax(), hits.shape)
-            return start + int(row), int(column)
-    return None
+        right = holds(array[start : start + rows])
+        if not right.all():
+            row, column = np.unravel_index(right.argmin(), right.shape)
+            value = f"{array[start + row, column]} at row {start + row}, column {column}"
+            raise ValueError(f"{name}: got {value}, expected {expected}{advice(array)}")
 
 
 def _advice(array):

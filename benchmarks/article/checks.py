@@ -17,9 +17,8 @@ def run_checks():
 
 
 def _outcome(name, mistake):
-    model = mv.VAE(
-        2, 2, (8, 6), likelihood="gaussian", decoder_hidden=(9, 7), dtype="float64", backend=backend(mistake), seed=1
-    )
+    options = {"likelihood": "gaussian", "decoder_hidden": (9, 7), "dtype": "float64", "seed": 1}
+    model = mv.VAE(2, 2, (8, 6), backend=backend(mistake), **options)
     rng = np.random.default_rng(2)
     x, noise = 2 * rng.standard_normal((6, 2)), rng.standard_normal((6, 2))
     if name == "differences":

@@ -72,9 +72,5 @@ def energy_distance(x, y):
 
 def _mean_distances(x, y):
     """For each row of x its mean distance to the rows of y, (n,)."""
-    return np.concatenate(
-        [
-            np.mean(np.linalg.norm(part[:, None] - y, axis=2), axis=1)
-            for part in np.array_split(np.asarray(x, np.float64), max(1, len(x) // 100))
-        ]
-    )
+    parts = np.array_split(np.asarray(x, np.float64), max(1, len(x) // 100))
+    return np.concatenate([np.mean(np.linalg.norm(part[:, None] - y, axis=2), axis=1) for part in parts])

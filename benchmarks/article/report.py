@@ -95,22 +95,16 @@ def _posteriors(results):
 
 
 def _sign(results):
-    steps = list(results["sign"][0]["right"])
-    return _table(
-        ["after step", *steps],
-        [
-            [title, *(_spread([run[key][step] for run in results["sign"]]) for step in steps)]
-            for title, key in (("-ELBO, loss minimised", "right"), ("-ELBO, ELBO minimised", "sign"))
-        ],
-    )
+    steps, rows = list(results["sign"][0]["right"]), []
+    for title, key in (("-ELBO, loss minimised", "right"), ("-ELBO, ELBO minimised", "sign")):
+        rows.append([title, *(_spread([run[key][step] for run in results["sign"]]) for step in steps)])
+    return _table(["after step", *steps], rows)
 
 
 def _checks(results):
-    head = ["", *CHECKS]
     word = {True: "passes", False: "**fails**"}
-    return _table(
-        head, [[NAMES[m], *(word[row[check]["passed"]] for check in CHECKS)] for m, row in results["checks"].items()]
-    )
+    rows = [[NAMES[m], *(word[row[check]["passed"]] for check in CHECKS)] for m, row in results["checks"].items()]
+    return _table(["", *CHECKS], rows)
 
 
 def _scale(results):
@@ -118,15 +112,9 @@ def _scale(results):
     for name in dict.fromkeys(run["name"] for run in results["scale"]):
         runs = [run for run in results["scale"] if run["name"] == name]
         units = sorted({run["active_units"] for run in runs})
-        rows.append(
-            [
-                name,
-                _spread([run["observation_sigma"] for run in runs], 2),
-                _spread([run["kl"] for run in runs], 2),
-                " or ".join(map(str, units)),
-                _spread([-run["log_density"] for run in runs], 2),
-            ]
-        )
+        sigma, kl = (_spread([run[key] for run in runs], 2) for key in ("observation_sigma", "kl"))
+        log_density = _spread([-run["log_density"] for run in runs], 2)
+        rows.append([name, sigma, kl, " or ".join(map(str, units)), log_density])
     return _table(["", "likelihood's sigma at the end", "KL", "active latents", "-log p(x)"], rows)
 
 

@@ -9,13 +9,7 @@ import minivae as mv
 from . import measures
 from .mistakes import backend
 
-ARTICLE = {
-    "features": 2,
-    "latent": 2,
-    "hidden": (128, 64),
-    "decoder_hidden": (256, 128),
-    "likelihood": "gaussian",
-}
+ARTICLE = {"features": 2, "latent": 2, "hidden": (128, 64), "decoder_hidden": (256, 128), "likelihood": "gaussian"}
 TRAINED = ("right", "sampler", "wide", "no_kl", "printed")
 SAMPLES, DRAWN = 4000, 1000  # for the energy distance; kept for the figure
 SIGN_STEPS = (0, 10, 30, 100)

@@ -53,11 +53,8 @@ def describe(backend):
 
         # a split program chooses the pool, and only then it has a name
         Step(protocol.as_shape({"features": 200, "hidden": [200], "latent": 20, "batch": 64, "seed": 0}))()
-        info |= {
-            "numba": numba.__version__,
-            "thread layer": numba.threading_layer(),
-            "threads": numba.get_num_threads(),
-        }
+        info |= {"numba": numba.__version__, "thread layer": numba.threading_layer()}
+        info["threads"] = numba.get_num_threads()
     return info
 
 

@@ -78,9 +78,8 @@ class Step:
     def __init__(self, shape):
         self.hidden_layers = len(shape.hidden)
         self.parameters = protocol.initial_parameters(shape)
-        self.first, self.second, self.scratch = (
-            {name: np.zeros_like(p) for name, p in self.parameters.items()} for _ in range(3)
-        )
+        buffers = ({name: np.zeros_like(p) for name, p in self.parameters.items()} for _ in range(3))
+        self.first, self.second, self.scratch = buffers
         self.x = protocol.batch(shape)
         self.noise_shape = (shape.batch, shape.latent)
         self.rng = np.random.default_rng(shape.seed)

@@ -30,9 +30,8 @@ class Step:
     def __init__(self, shape):
         torch.manual_seed(shape.seed)
         self.hidden_layers = len(shape.hidden)
-        self.parameters = {
-            name: torch.tensor(value, requires_grad=True) for name, value in protocol.initial_parameters(shape).items()
-        }
+        initial = protocol.initial_parameters(shape)
+        self.parameters = {name: torch.tensor(value, requires_grad=True) for name, value in initial.items()}
         self.x = torch.tensor(protocol.batch(shape))
         self.noise_shape = (shape.batch, shape.latent)
         self.optimizer = torch.optim.Adam(self.parameters.values(), lr=1e-3, fused=True)
@@ -52,10 +51,8 @@ class Step:
 
 
 def describe():
-    return {
-        "library": f"PyTorch {torch.__version__}{' torch.compile' if '--compile' in sys.argv else ' eager'}",
-        "threads": torch.get_num_threads(),
-    }
+    how = "torch.compile" if "--compile" in sys.argv else "eager"
+    return {"library": f"PyTorch {torch.__version__} {how}", "threads": torch.get_num_threads()}
 
 
 if __name__ == "__main__":

@@ -1,15 +1,14 @@
 """`Dataset` and `load_dataset`: one shape for every source of examples."""
 
 import hashlib
-import operator
 import os
 from dataclasses import dataclass, replace
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import check_data, first_where
+from ..errors import check_data, expect, expect_everywhere
 from .files import read_file
 from .mnist import IMAGE_SHAPE, SOURCE, load_mnist
 from .toy import TOY_SETS, make_toy
@@ -49,13 +48,11 @@ class Dataset:
     def __post_init__(self) -> None:
         check_data(f"{self.name}: train", self.train)
         check_data(f"{self.name}: test", self.test, features=self.features)
-        if self.train.dtype not in DTYPES or self.train.dtype != self.test.dtype:
-            raise ValueError(
-                f"{self.name}: train and test must both be uint8, float32 or float64, "
-                f"got {self.train.dtype} and {self.test.dtype}"
-            )
-        if self.image_shape is not None and np.prod(self.image_shape) != self.features:
-            raise ValueError(f"{self.name}: image_shape {self.image_shape} does not match {self.features} features")
+        fits = self.train.dtype in DTYPES and self.train.dtype == self.test.dtype
+        got = f"{self.train.dtype} and {self.test.dtype}"
+        expect(fits, f"{self.name}: train and test", got, "uint8, float32 or float64, the same in both")
+        fits = self.image_shape is None or np.prod(self.image_shape) == self.features
+        expect(fits, f"{self.name}: image_shape", self.image_shape, f"height * width = {self.features} features")
         for part in ("train", "test"):
             rows, labels = getattr(self, part), getattr(self, f"{part}_labels")
             object.__setattr__(self, part, _read_only(rows))
@@ -124,10 +121,9 @@ def load_dataset(
     """
     seed = _check_integer("seed", seed, 0)
     size = None if size is None else _check_integer("size", size, 1)
-    if isinstance(test_fraction, bool) or not isinstance(test_fraction, Real) or not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction must be a number between 0 and 1, both excluded, got {test_fraction!r}")
-    if not isinstance(name_or_path, (str, os.PathLike)):
-        raise ValueError(f"name_or_path must be a data set's name or a path, got {type(name_or_path).__name__}")
+    number = isinstance(test_fraction, Real) and not isinstance(test_fraction, bool)
+    expect(number and 0 < test_fraction < 1, "test_fraction", test_fraction, "a number between 0 and 1, both excluded")
+    expect(isinstance(name_or_path, (str, os.PathLike)), "name_or_path", name_or_path, "a data set's name or a path")
     if name_or_path == "mnist":
         return _build("mnist", *load_mnist(), IMAGE_SHAPE, SOURCE, size)
     if isinstance(name_or_path, str) and name_or_path in TOY_SETS:
@@ -142,11 +138,9 @@ def load_dataset(
 
 def _load_file(path, size, test_fraction, seed):
     text = os.fsdecode(path)
-    if not text or "\0" in text:
-        raise ValueError(f"name_or_path must be a data set's name or a path, got {text!r}")
-    if isinstance(path, str) and not os.path.lexists(path) and Path(path).name == path and not Path(path).suffix:
-        names = ", ".join(dataset_names)
-        raise ValueError(f"unknown data set {path!r}: expected one of {names}, or the path of a file (there is none)")
+    expect(text and "\0" not in text, "name_or_path", text, "a data set's name or a path")
+    unknown = isinstance(path, str) and not os.path.lexists(path) and Path(path).name == path and not Path(path).suffix
+    expect(not unknown, "data set", path, f"one of {', '.join(dataset_names)}, or the path of a file (there is none)")
     name = Path(text).name
     arrays = read_file(text)
     train, image_shape = _as_rows(f"{name}: train", arrays["train"])
@@ -154,10 +148,8 @@ def _load_file(path, size, test_fraction, seed):
     if "test" in arrays:
         test, _ = _as_rows(f"{name}: test", arrays["test"])
         return _build(name, train, test, train_labels, arrays.get("test_labels"), image_shape, f"file {name}", size)
-    if "test_labels" in arrays:
-        raise ValueError(f"{name}: has test_labels and no test rows")
-    if len(train) < 2:
-        raise ValueError(f"{name}: has one row, which cannot be split: expected at least 2 rows, or test rows as well")
+    expect("test_labels" not in arrays, name, "test_labels and no test rows", "both or neither")
+    expect(len(train) > 1, name, "one row, which cannot be split", "at least 2 rows, or test rows as well")
     if train_labels is not None:
         train_labels = _check_labels(f"{name}: train_labels", train_labels, len(train))
     kept, held_out = _split(len(train), test_fraction, seed)
@@ -168,8 +160,7 @@ def _load_file(path, size, test_fraction, seed):
 
 def _build(name, train, test, train_labels, test_labels, image_shape, source, size):
     """A Dataset of the first `size` training rows."""
-    if size is not None and size > len(train):
-        raise ValueError(f"size must be at most the {len(train)} training rows of {name!r}, got {size}")
+    expect(size is None or size <= len(train), "size", size, f"at most the {len(train)} training rows of {name!r}")
     dataset = Dataset(name, train, test, train_labels, test_labels, image_shape, source)
     if size is None or size == len(train):
         return dataset
@@ -186,8 +177,7 @@ def _split(rows, test_fraction, seed):
 
 def _as_rows(name, values):
     """Values of 2 or 3 dimensions as rows of a supported dtype, and the shape of an image if a row is one."""
-    if values.ndim == 1:
-        raise ValueError(f"{name}: is 1-D {values.shape}, expected (rows, features) or (rows, height, width)")
+    expect(values.ndim > 1, name, values, "(rows, features) or (rows, height, width)")
     image_shape = values.shape[1:] if values.ndim == 3 else (28, 28) if values.shape[1] == 784 else None
     rows = values.reshape(len(values), -1)
     # Before any split, so that a message counts the rows of the file.
@@ -196,34 +186,23 @@ def _as_rows(name, values):
         return rows, image_shape
     if rows.dtype.kind in "iu" and rows.dtype.itemsize > 2:
         # Two comparisons, since abs() of the smallest integer overflows.
-        found = first_where(rows, lambda chunk: (chunk > LARGEST_EXACT) | (chunk < -LARGEST_EXACT))
-        if found:
-            raise ValueError(
-                f"{name}: {rows[found]} at row {found[0]}, column {found[1]} is too large an integer for float32: "
-                f"expected at most {LARGEST_EXACT} in magnitude"
-            )
+        expected = f"integers that float32 can tell apart, at most {LARGEST_EXACT} in magnitude"
+        expect_everywhere(name, rows, lambda chunk: (chunk <= LARGEST_EXACT) & (chunk >= -LARGEST_EXACT), expected)
     return rows.astype(np.float32), image_shape
 
 
 def _check_labels(name, labels, rows):
-    if not isinstance(labels, np.ndarray) or labels.ndim != 1 or labels.dtype.kind not in "biu":
-        found = f"{labels.dtype} {labels.shape}" if isinstance(labels, np.ndarray) else type(labels).__name__
-        raise ValueError(f"{name}: must be a 1-D array of integers, got {found}")
-    if len(labels) != rows:
-        raise ValueError(f"{name}: has {len(labels)} labels for {rows} rows")
-    if labels.dtype == np.uint64 and labels.max() > np.iinfo(np.int64).max:
-        raise ValueError(f"{name}: {labels.max()} does not fit in int64")
+    integers = isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "biu"
+    expect(integers, name, labels, "a 1-D array of integers")
+    expect(len(labels) == rows, name, f"{len(labels)} labels", f"{rows}, one a row")
+    expect(labels.max() <= np.iinfo(np.int64).max, name, int(labels.max()), "at most the largest int64")
     return labels.astype(np.int64)
 
 
 def _check_integer(name, value, least):
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, (bool, np.bool_)) or number < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
-    return number
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    expect(whole and value >= least, name, value, f"a whole number of at least {least}")
+    return int(value)
 
 
 def _read_only(array):

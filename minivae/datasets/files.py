@@ -9,6 +9,7 @@ import os
 
 import numpy as np
 
+from ..errors import expect
 from ..files.npy import MAGIC, read_npy
 from ..files.opening import EXPANSION, open_member, open_zip, regular_file
 from ..files.stream import Stream, unreadable
@@ -53,15 +54,14 @@ def _read_arrays(start, stream):
         return {"train": read_idx(stream)}
     if stream.name.lower().removesuffix(".gz").endswith(".csv"):
         return read_csv(stream)
-    raise ValueError(f"{stream.name}: starts with {start!r}: expected an NPY, NPZ or IDX file, or a name in .csv")
+    raise ValueError(f"{stream.name}: got {start!r} at its start, expected an NPY, NPZ or IDX file, or a name in .csv")
 
 
 def _read_npz(name, file, length):
     with open_zip(name, file) as archive:
         members = _choose(name, {info.filename: info for info in archive.infolist()})
         total = sum(info.file_size for info in members.values())
-        if total > LARGEST_UNPACKED:
-            raise ValueError(f"{name}: its arrays claim {total} bytes unpacked, expected at most {LARGEST_UNPACKED}")
+        expect(total <= LARGEST_UNPACKED, name, f"a claim of {total} bytes unpacked", f"at most {LARGEST_UNPACKED}")
         arrays = {}
         for role, info in members.items():
             with open_member(f"{name}: {role}", archive, info, length) as stream:
@@ -76,6 +76,6 @@ def _choose(name, infos):
         others = [key for key in arrays if key not in ROLES]
         if len(others) != 1:
             found = ", ".join(repr(key) for key in list(arrays)[:8]) or "none"
-            raise ValueError(f"{name}: expected an array named 'train', or one array only; its arrays: {found:.300}")
+            raise ValueError(f"{name}: got the arrays {found:.300}, expected one named 'train', or one array only")
         arrays["train"] = arrays.pop(others[0])
     return {role: arrays[role] for role in ROLES if role in arrays}

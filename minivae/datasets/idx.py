@@ -9,12 +9,10 @@ TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: 
 
 
 def read_idx(stream: Stream) -> np.ndarray:
-    """Read one IDX array from a `minivae.datasets.stream.Stream`; ValueError where it is not well formed."""
-    zeros, code, ndim = stream.unpack(">HBB")
-    if zeros != 0:
-        raise ValueError(f"{stream.name}: an IDX file starts with two zero bytes, got 0x{zeros:04X}")
+    """Read one IDX array from a `minivae.files.stream.Stream` that starts with two zeros; ValueError where it fails."""
+    _, code, ndim = stream.unpack(">HBB")
     if code not in TYPES:
         known = ", ".join(f"0x{known:02X}" for known in TYPES)
-        raise ValueError(f"{stream.name}: unsupported IDX type code 0x{code:02X}, expected one of {known}")
+        raise ValueError(f"{stream.name}: got IDX type code 0x{code:02X}, expected one of {known}")
     stream.check_ndim(ndim)
     return stream.values(np.dtype(TYPES[code]), stream.unpack(f">{ndim}I"))

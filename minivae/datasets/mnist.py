@@ -7,6 +7,8 @@ from importlib import resources
 
 import numpy as np
 
+from ..errors import expect
+
 SOURCE = "MNIST: Yann LeCun, Corinna Cortes, Christopher J. C. Burges; licence CC BY-SA 3.0"
 IMAGE_SHAPE = (28, 28)
 
@@ -44,8 +46,6 @@ def _read(name, facts):
     except (OSError, zlib.error) as error:
         raise ValueError(f"mnist: the shipped {name}.gz cannot be read ({error}): reinstall the package") from error
     found = hashlib.sha256(content).hexdigest()
-    if found != checksum:
-        raise ValueError(
-            f"mnist: the shipped {name} has SHA-256 {found[:16]}..., expected {checksum[:16]}...: reinstall the package"
-        )
+    name, expected = f"mnist: the shipped {name}", f"{checksum[:16]}...: reinstall the package"
+    expect(found == checksum, name, f"SHA-256 {found[:16]}...", expected)
     return np.frombuffer(content, np.uint8, offset=header)

@@ -5,6 +5,7 @@ from array import array
 
 import numpy as np
 
+from ..errors import expect
 from ..files.stream import Stream
 
 LABEL = "label"
@@ -17,7 +18,7 @@ def read_csv(stream: Stream) -> dict[str, np.ndarray]:
     """{"train": (rows, columns) float64}, and "train_labels" (int64) from a column that is named `label`.
 
     The first line is one of names where no field of it is a number. Lines that hold nothing are skipped. stream is a
-    `minivae.datasets.stream.Stream`; ValueError, naming the line, where the rest is not numbers, or lines differ in
+    `minivae.files.stream.Stream`; ValueError, naming the line, where the rest is not numbers, or lines differ in
     length.
     """
     values, names, columns = array("d"), None, 0
@@ -29,21 +30,21 @@ def read_csv(stream: Stream) -> dict[str, np.ndarray]:
             continue
         columns = columns or len(fields)
         if len(fields) != columns:
-            raise ValueError(f"{stream.name}: line {number} has {len(fields)} fields, expected {columns}")
+            raise ValueError(f"{stream.name}: line {number}: got {len(fields)} fields, expected {columns}")
         if not all(numbers):
             column = numbers.index(False)
-            raise ValueError(f"{stream.name}: line {number}, field {column + 1} is no number: {fields[column]!r:.80}")
+            place = f"{stream.name}: line {number}, field {column + 1}"
+            raise ValueError(f"{place}: got {fields[column]!r:.80}, expected a number")
         values.extend(map(float, fields))
-    if not values:
-        raise ValueError(f"{stream.name}: holds no numbers")
+    expect(len(values), stream.name, "no numbers", "at least one line of them")
     table = np.frombuffer(values, np.float64).reshape(-1, columns)
     lowered = [name.lower() for name in names or ()]
     if LABEL.encode() not in lowered or columns == 1:
         return {"train": table.copy()}
     column = lowered.index(LABEL.encode())
     labels = table[:, column]
-    if not ((np.abs(labels) < 2**53) & (labels == np.round(labels))).all():
-        raise ValueError(f"{stream.name}: the column {LABEL} must hold integers")
+    whole = ((np.abs(labels) < 2**53) & (labels == np.round(labels))).all()
+    expect(whole, f"{stream.name}: column {LABEL}", labels, "integers")
     return {"train": np.delete(table, column, axis=1), "train_labels": labels.astype(np.int64)}
 
 
@@ -52,8 +53,8 @@ def _lines(stream):
     rest, number = b"", 0
     while content := stream.more():
         *whole, rest = (rest + content).split(b"\n")
-        if len(rest) > LONGEST_LINE:
-            raise ValueError(f"{stream.name}: line {number + len(whole) + 1} is longer than {LONGEST_LINE} bytes")
+        place = f"{stream.name}: line {number + len(whole) + 1}"
+        expect(len(rest) <= LONGEST_LINE, place, f"{len(rest)} bytes and no end", f"at most {LONGEST_LINE} bytes")
         for line in whole:
             number += 1
             if stripped := line.strip():

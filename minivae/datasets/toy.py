@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..errors import expect
+
 LARGEST = 10_000_000  # rows
 SPREAD = 5.0  # standard deviation of a feature: wide enough that noise of unit variance leaves the shape to be seen
 
@@ -33,8 +35,7 @@ def make_toy(name: str, size: int = 10_000, seed: int = 0) -> tuple[np.ndarray, 
     train, test : (size, 2), (max(1, size // 10), 2) float32
     train_labels, test_labels : int64
     """
-    if not 2 <= size <= LARGEST:
-        raise ValueError(f"size must be 2 to {LARGEST} rows for the toy set {name!r}, got {size}")
+    expect(2 <= size <= LARGEST, "size", size, f"2 to {LARGEST} rows for the toy set {name!r}")
     rng = np.random.default_rng(seed)
     points, labels = TOY_SETS[name](rng, size + max(1, size // 10))
     points -= points[:size].mean(axis=0)

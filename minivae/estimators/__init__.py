@@ -1,11 +1,12 @@
-"""Estimators of the gradient of E_q[f(z)] by the parameters of q, each written by hand.
+"""Estimators of the gradient of E_q[f(z)] with respect to the parameters of q, each written by hand.
 
 The common interface, stated once:
 
     estimator(f, q, rng, samples) -> (samples, parameters) float64
 
 Row s is an estimate from one draw of its own, so the mean over rows is the estimate from all of them and the variance
-over rows is the variance that a single draw has. Column p is the derivative by `q.names[p]`.
+over rows is the variance that a single draw has. Column p is the derivative with respect to
+`q.names[p]`.
 
 * f is a function with a derivative: `f(z)` and `f.derivative(z)`, elementwise for z (samples,); for a `Categorical` q,
   f takes points of the simplex (samples, categories) to (samples,) and its derivative has the shape of the points. Only

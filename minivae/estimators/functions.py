@@ -29,12 +29,12 @@ class Quadratic:
         return np.array([2 * (q.mu - self.k), 2 * q.sigma])
 
     def baseline(self, q):
-        """E[f s^2] / E[s^2] for the scores by mu and sigma: d^2 + 3 sigma^2 and d^2 + 5 sigma^2, d = mu - k."""
+        """E[f s^2] / E[s^2] for the scores of mu and sigma: d^2 + 3 sigma^2 and d^2 + 5 sigma^2, d = mu - k."""
         d = q.mu - self.k
         return np.array([d**2 + 3 * q.sigma**2, d**2 + 5 * q.sigma**2])
 
     def variances(self, q):
-        """Variance of one draw by (mu, sigma), with d = mu - k, v = sigma^2 and z = mu + sigma e, all from the moments
+        """Variance of one draw for (mu, sigma), with d = mu - k, v = sigma^2 and z = mu + sigma e, all from the moments
         1, 3, 15, 105 of e^2, e^4, e^6, e^8:
 
         score function    (d + sigma e)^2 e / sigma            d^4 / v + 14 d^2 + 15 v

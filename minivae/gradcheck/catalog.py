@@ -4,8 +4,6 @@
 and demands that a check of its section fails.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from functools import partial
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import expect
 from .arguments import check_options
 from .conduct import observe, only_float32, recheck
 from .diagnosis import diagnose, locate
@@ -78,9 +79,9 @@ def check_gradients(
     """
     started = time.perf_counter()
     check_options(method, rtol, atol, full, coordinates, directions, seed)
-    subject = Target(target, inputs, gradient=gradient, parameters=parameters, parameter_gradients=parameter_gradients,
-                     fixed=fixed, generator=generator, cotangent=cotangent, accumulates=accumulates,
-                     seed=seed)  # fmt: skip
+    given = {"gradient": gradient, "parameters": parameters, "parameter_gradients": parameter_gradients}
+    held = {"fixed": fixed, "generator": generator, "cotangent": cotangent, "seed": seed}
+    subject = Target(target, inputs, **given, **held, accumulates=accumulates)
     report = GradientReport(name or subject.name, allow_unresolved=allow_unresolved)
     report.notes += [subject.unseen] if subject.unseen else []
     try:
@@ -116,8 +117,8 @@ def _compare(subject, claimed, report, method, rtol, atol, effort: tuple[int, in
     cotangent = flat(subject.cotangents)
     rng = np.random.default_rng((seed, 2))
     probe = ComplexProbe.offered(subject, start) if _wants_complex(method, subject) else None
-    if method == "complex" and probe is None:
-        raise ValueError("method='complex': the target does not take complex inputs, or loses the imaginary part")
+    takes = "a target that takes complex inputs and keeps the imaginary part"
+    expect(method != "complex" or probe is not None, "method", method, takes)
     judges = {
         name: Judge(subject, name, array, claimed[name], start, cotangent, eps, rtol, atol, probe)
         for name, array in arrays.items()
@@ -129,17 +130,13 @@ def _compare(subject, claimed, report, method, rtol, atol, effort: tuple[int, in
     for name, judge in judges.items():
         result = judge.result
         if judge.noise > LEAK and eps < 1e-10:
-            report.problems.append((
-                "noise",
-                f"outputs move by {judge.noise:.0e} of their size at random when '{name}' moves by a few roundings: "
-                "part of forward runs in less than float64",
-            ))  # fmt: skip
+            text = f"outputs move by {judge.noise:.0e} of their size at random when '{name}' moves by a few roundings"
+            report.problems.append(("noise", f"{text}: part of forward runs in less than float64"))
         if result.wrong:
             result.diagnosis = diagnose(result, report.arrays, claimed, subject)
         elif only_float32(claimed[name]) and not only_float32(subject.arrays[name]):
-            report.problems.append(
-                ("dtype", f"every gradient of '{name}' is a float32 number: backward rounds to float32")
-            )
+            text = f"every gradient of '{name}' is a float32 number: backward rounds to float32"
+            report.problems.append(("dtype", text))
     where = locate(report, subject)
     if where:
         report.notes.append(where)

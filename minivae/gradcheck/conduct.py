@@ -1,12 +1,11 @@
 """What forward and backward do besides computing: randomness, state, changed inputs, accumulation, stale caches."""
 
-from __future__ import annotations
-
 import copy
 import sys
 
 import numpy as np
 
+from .arguments import not_finite
 from .targets import Finding, flat
 
 SAME = 1e3  # answers to the same question may differ by so many roundings (threads, alignment) and no more
@@ -52,11 +51,9 @@ def recheck(subject, claimed, report):
     again = subject.claimed()
     for name, gradient in claimed.items():
         if _apart(gradient, again[name]) > SAME:
-            raise Finding(
-                "stale",
-                f"gradient of '{name}' changed by {_size(gradient, again[name])} after forward had run on other values "
-                "and was run on these again: backward uses something left from an earlier call",
-            )
+            text = f"gradient of '{name}' changed by {_size(gradient, again[name])} after forward had run on other "
+            text += "values and was run on these again: backward uses something left from an earlier call"
+            raise Finding("stale", text)
 
 
 def _snapshot(subject):
@@ -78,9 +75,8 @@ def _unchanged(before, subject, who):
 def _sound(outputs, subject):
     for i, y in enumerate(outputs):
         label = "loss" if subject.kind == "model" else "the value" if subject.kind == "function" else f"output {i}"
-        if not np.isfinite(y).all():
-            where = [int(k) for k in np.argwhere(~np.isfinite(y))[0]]
-            raise Finding("non-finite", f"{label} is {y[tuple(where)]}" + (f" at {where}" if where else ""))
+        if bad := not_finite(y):
+            raise Finding("non-finite", f"{label} is {bad}")
         widest = max(np.dtype(a.dtype).itemsize for a in subject.arrays.values())
         if y.dtype.kind == "f" and y.dtype.itemsize < widest:
             raise Finding("dtype", f"{label} is {y.dtype} for float{8 * widest} arrays: precision is lost in forward")
@@ -107,20 +103,14 @@ def _same_answer(first, second, subject, twin, report):
     if distance <= SAME:
         report.notes.append(f"forward's answers differ by {size} between calls on the same input (order of summation)")
         return
-    sources = [n for n, v in _attributes(subject) if isinstance(v, (np.random.Generator, np.random.RandomState))]
-    if sources:
-        raise Finding(
-            "random",
-            f"forward answers differently on the same input (by {size}): it draws from its own `{sources[0]}`; "
-            "freeze that with generator=, or pass the noise as fixed=",
-        )
-    if twin is not None and _apart(flat(first), flat(twin())) <= SAME:
+    attributes = getattr(subject.target, "__dict__", {}).items()
+    sources = [n for n, v in attributes if isinstance(v, (np.random.Generator, np.random.RandomState))]
+    if not sources and twin is not None and _apart(flat(first), flat(twin())) <= SAME:
         raise Finding("state", f"forward answers differently the second time (by {size}): it changed state of its own")
-    raise Finding(
-        "random",
-        f"forward answers differently on the same input (by {size}): it draws at random; pass the noise as fixed=, or "
-        "what it draws from as generator=",
-    )
+    how = "it draws at random; pass the noise as fixed=, or what it draws from as generator="
+    if sources:
+        how = f"it draws from its own `{sources[0]}`; freeze that with generator=, or pass the noise as fixed="
+    raise Finding("random", f"forward answers differently on the same input (by {size}): {how}")
 
 
 def _same_gradient(first, subject):
@@ -128,19 +118,14 @@ def _same_gradient(first, subject):
     changed = [n for n in first if _apart(first[n], second[n]) > SAME]
     if not changed:
         return
-    third = subject.claimed()
+    name, third = changed[0], subject.claimed()
     if all(_apart(third[n] - second[n], second[n] - first[n]) < 1e3 * SAME for n in changed):
-        raise Finding(
-            "accumulates",
-            f"gradient of '{changed[0]}' grows by the same amount at each forward and backward on the same input: "
-            "backward adds to it instead of assigning (accumulates=True if that is meant)",
-        )
-    name = changed[0]
-    raise Finding(
-        "random backward",
-        f"gradient of '{name}' differs from call to call (by {_size(first[name], second[name])}) while forward "
-        "does not: backward draws fresh noise, or keeps state; it must use what forward used",
-    )
+        text = f"gradient of '{name}' grows by the same amount at each forward and backward on the same input"
+        text += ": backward adds to it instead of assigning (accumulates=True if that is meant)"
+        raise Finding("accumulates", text)
+    text = f"gradient of '{name}' differs from call to call (by {_size(first[name], second[name])}) while forward "
+    text += "does not: backward draws fresh noise, or keeps state; it must use what forward used"
+    raise Finding("random backward", text)
 
 
 def _apart(a, b):
@@ -155,10 +140,6 @@ def _apart(a, b):
 def _size(a, b):
     gap = np.max(np.abs(a - b), initial=0.0)
     return f"{gap:.1e}, relative {gap / max(np.max(np.abs(a)), np.max(np.abs(b))):.0e}"
-
-
-def _attributes(subject):
-    return list(getattr(subject.target, "__dict__", {}).items())
 
 
 def _twin(subject):

@@ -1,7 +1,5 @@
 """What a derivative does not show: update rules, buffers that are used again, evaluation, randomness of the model."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a pattern of errors looks like: the first guess an experienced reader would make, from the numbers alone."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -46,10 +44,8 @@ def locate(report, subject):
         return ""
     last = max(i for i, bad in enumerate(wrong) if bad)
     if last + 1 < len(names) and sum(wrong) >= 2:
-        return (
-            f"from '{names[last + 1]}' to the loss everything is right: the error arises in the backward of what lies "
-            f"between '{names[last]}' and there"
-        )
+        text = f"from '{names[last + 1]}' to the loss everything is right: the error arises in the backward of what "
+        return f"{text}lies between '{names[last]}' and there"
     return ""
 
 
@@ -125,22 +121,9 @@ def _exchanged(table, results):
 
 def _rearranged(table, subject):
     """Transposed, shifted, reversed, halves exchanged."""
-    claimed, shape = table.claimed, table.shape
-    guesses = []
-    if claimed.ndim == 2 and min(shape) > 1:
-        if shape[0] == shape[1]:
-            guesses.append((claimed.T, "transposed"))
-        guesses.append((claimed.reshape(shape[::-1]).T, "transposed: the values of the transpose in this shape"))
-    for axis, length in enumerate(shape):
-        if length > 2:
-            for shift in (1, -1):
-                guesses.append((np.roll(claimed, shift, axis), f"shifted by one along axis {axis}"))
-            guesses.append((np.flip(claimed, axis), f"reversed along axis {axis}"))
-        if length > 1 and length % 2 == 0:
-            guesses.append((np.roll(claimed, length // 2, axis), f"the two halves of axis {axis} exchanged"))
-    for moved, phrase in guesses:
+    for moved, phrase in _moves(table.claimed):
         right = np.abs(table.at(moved) - table.n) <= 2.0 * table.tolerance + CLOSE * np.max(np.abs(table.n))
-        edge = 0 if not phrase.startswith("shifted") else len(right) / max(shape)
+        edge = 0 if not phrase.startswith("shifted") else len(right) / max(table.shape)
         if np.sum(~right) <= edge and np.any(table.n):
             return phrase
     if table.complete and table.a.size > 3:
@@ -148,6 +131,22 @@ def _rearranged(table, subject):
         if np.all(np.abs(a - n) <= CLOSE * np.max(np.abs(n))) and np.any(n):
             return "the right values in the wrong places"
     return ""
+
+
+def _moves(claimed):
+    """The claimed gradient with its entries moved back, for each way in which they may have been moved."""
+    shape = claimed.shape
+    if claimed.ndim == 2 and min(shape) > 1:
+        if shape[0] == shape[1]:
+            yield claimed.T, "transposed"
+        yield claimed.reshape(shape[::-1]).T, "transposed: the values of the transpose in this shape"
+    for axis, length in enumerate(shape):
+        if length > 2:
+            for shift in (1, -1):
+                yield np.roll(claimed, shift, axis), f"shifted by one along axis {axis}"
+            yield np.flip(claimed, axis), f"reversed along axis {axis}"
+        if length > 1 and length % 2 == 0:
+            yield np.roll(claimed, length // 2, axis), f"the two halves of axis {axis} exchanged"
 
 
 def _float32(table):
@@ -167,26 +166,35 @@ def _confined(table, subject):
     if table.wrong.sum() == 1 and len(table.index) > 2:
         return f"one coordinate only{'' if table.complete else ' of those looked at'}{inside}"
     for axis, length in enumerate(table.shape):
-        at = np.array([i[axis] for i in table.index])
-        bad, good = set(at[table.wrong].tolist()), set(at[~table.wrong].tolist())
-        if length < 2 or bad & good:
-            # Right values among the wrong ones are zeros that any mistake would leave alone, or the pattern is not it.
-            lonely = [table.n[k] for k in range(len(at)) if at[k] in bad and not table.wrong[k]]
-            if length < 2 or np.any(np.abs(lonely) > 1e-3 * np.max(np.abs(table.n))) or bad >= good:
-                continue
-        first, last = min(bad), max(bad)
-        if len(bad) == 1:
-            end = ", the last" if last == length - 1 else ", the first" if first == 0 else ""
-            return f"only index {first} of axis {axis}{end}{inside}"
-        if last == length - 1 and not any(i > first for i in good):
-            if 2 * first < length:
-                return f"everywhere but in the first {first} of axis {axis}{inside}"
-            return f"only the last {length - first} of axis {axis} (from {first} on): the last tile?{inside}"
-        if first == 0 and not any(i < last for i in good):
-            return f"only the first {last + 1} of axis {axis}{inside}"
-        if table.complete:
-            return f"only {len(bad)} of the {length} indices of axis {axis}: {_few(sorted(bad))}{inside}"
+        bad, good = _indices(table, axis)
+        where = _range(bad, good, axis, length, table.complete) if length > 1 and bad else ""
+        if where:
+            return where + inside
     return ""
+
+
+def _indices(table, axis):
+    """The indices of the axis with wrong values and those with right ones; nothing where the two mix."""
+    at = np.array([i[axis] for i in table.index])
+    bad, good = set(at[table.wrong].tolist()), set(at[~table.wrong].tolist())
+    # Right values among the wrong ones are zeros that any mistake would leave alone, or the pattern is not it.
+    among = ~table.wrong & np.isin(at, list(bad))
+    mixed = bad >= good or np.any(np.abs(table.n[among]) > 1e-3 * np.max(np.abs(table.n)))
+    return ((), ()) if mixed else (bad, good)
+
+
+def _range(bad, good, axis, length, complete):
+    first, last = min(bad), max(bad)
+    if len(bad) == 1:
+        end = ", the last" if last == length - 1 else ", the first" if first == 0 else ""
+        return f"only index {first} of axis {axis}{end}"
+    if last == length - 1 and max(good) <= first:
+        if 2 * first < length:
+            return f"everywhere but in the first {first} of axis {axis}"
+        return f"only the last {length - first} of axis {axis} (from {first} on): the last tile?"
+    if first == 0 and min(good) >= last:
+        return f"only the first {last + 1} of axis {axis}"
+    return f"only {len(bad)} of the {length} indices of axis {axis}: {_few(sorted(bad))}" if complete else ""
 
 
 def _few(numbers):
@@ -273,15 +281,11 @@ def _unrelated(table, subject):
     ratio = float(np.linalg.norm(a) / np.linalg.norm(n))
     unrelated = abs(float(np.mean(np.sign(a) * np.sign(n)))) < 0.6
     if unrelated and _other_draw(table, subject):
-        return (
-            f"as if backward used another draw of the noise than forward (fresh noise in backward): divided by the "
-            f"noise of forward it is right but for a random factor (cosine {alike:.2f})"
-        )
+        text = "as if backward used another draw of the noise than forward (fresh noise in backward): divided by the "
+        return f"{text}noise of forward it is right but for a random factor (cosine {alike:.2f})"
     if unrelated and subject.frozen and 0.1 < ratio < 10.0:
-        return (
-            f"right size, unrelated values (cosine {alike:.2f}): as if backward used another draw than forward (fresh "
-            "noise in backward)"
-        )
+        text = f"right size, unrelated values (cosine {alike:.2f}): as if backward used another draw than forward"
+        return f"{text} (fresh noise in backward)"
     if alike > 0.999:
         return f"nearly right (cosine {alike:.6f}, size {ratio:.4g}): a small term is missing or extra"
     return f"no simple pattern (cosine {alike:.3f}, size {ratio:.3g}): a term is missing or extra"

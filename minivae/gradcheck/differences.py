@@ -6,9 +6,8 @@ entries; rounding is the measured noise of phi divided by the step. The same val
 one-sided derivatives: where they disagree at every step the function has a kink at 0 and no derivative.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -83,7 +82,7 @@ class Differences:
         """Best entry of the central tableau: (value, error, step); error is infinite with fewer than two rows."""
         steps = self._steps((0, 2))
         quotients = [(up - down) / (a + b) for up, a, down, b in (self.rows[h] for h in steps)]
-        return self._extrapolate(steps, quotients, 2, self.gaps()[1])
+        return self._extrapolate(steps, quotients, 2, self.gaps())
 
     def one_sided(self, side):
         """Best entry of the right (side 0) or left (side 2) tableau."""
@@ -105,23 +104,22 @@ class Differences:
                 rounding *= 1.0 if power == 2 else 2.0  # one-sided weights add up faster
                 error = max(abs(row[j] - row[j - 1]), abs(row[j] - previous[j - 1])) + 2.0 * rounding
                 window = slice(max(0, k - max(j, 2)), k + 2)
-                if gaps is not None and not self._smooth(steps[window], gaps[window]):
+                if gaps is not None and not self._smooth(gaps[window]):
                     # A kink between -h and h moves the central quotient by up to half the gap, which neighbouring
                     # entries may share: their agreement is then no estimate.
-                    error = max(error, 0.5 * max(abs(g) for g in gaps[max(0, k - 3) : k + 2]))
+                    error = max(error, 0.5 * max(abs(g) for _, g in gaps[max(0, k - 3) : k + 2]))
                 if error < best[1]:
                     best = (row[j], error, steps[k])
             previous = row
         return best
 
     def gaps(self):
-        """Steps, and right minus left quotient at each: h times the second derivative, or constant at a kink."""
-        steps = self._steps((0, 2))
-        return steps, [u / a + d / b for u, a, d, b in (self.rows[h] for h in steps)]
+        """(step, right minus left quotient), largest first: h times the second derivative, or constant at a kink."""
+        return [(h, u / a + d / b) for h in self._steps((0, 2)) for u, a, d, b in [self.rows[h]]]
 
-    def _smooth(self, steps, gaps, floor=0.0):
+    def _smooth(self, gaps, floor=0.0):
         """Whether the gaps shrink from step to step as for a smooth function: by 2 (2nd derivative) to 8 (4th)."""
-        for h, a, b in zip(steps[1:], gaps, gaps[1:], strict=False):
+        for (_, a), (h, b) in pairwise(gaps):
             noise = 8.0 * self.noise / h + floor
             if abs(b) > 0.75 * abs(a) + noise or abs(a) > 12.0 * abs(b) + 12.0 * noise:
                 return False
@@ -129,18 +127,16 @@ class Differences:
 
     def smooth_at_the_end(self):
         """Whether the three smallest steps show no kink."""
-        steps, gaps = self.gaps()
-        return len(gaps) > 1 and self._smooth(steps[-3:], gaps[-3:])
+        gaps = self.gaps()
+        return len(gaps) > 1 and self._smooth(gaps[-3:])
 
     def smooth_below(self, step, floor):
         """Whether no step up to this one shows a kink that matters against `floor`."""
-        near = [(h, g) for h, g in zip(*self.gaps(), strict=True) if h <= step]
-        return self._smooth([h for h, _ in near], [g for _, g in near], floor)
+        return self._smooth([(h, g) for h, g in self.gaps() if h <= step], floor)
 
     def keeps_gap(self, gap):
         """Whether the smallest three steps at which rounding allows a look all show this gap."""
-        steps, gaps = self.gaps()
-        clear = [g for h, g in zip(steps, gaps, strict=True) if 8.0 * self.noise / h < 0.25 * abs(gap)][-3:]
+        clear = [g for h, g in self.gaps() if 8.0 * self.noise / h < 0.25 * abs(gap)][-3:]
         return len(clear) == 3 and all(abs(g - gap) < 0.3 * abs(gap) for g in clear)
 
     def doubt(self, first, chosen):
@@ -149,11 +145,10 @@ class Differences:
         If the gap seen at larger steps would show at three steps around the chosen one, and does not, what is left is
         what rounding can hide; else half of that gap.
         """
-        steps, gaps = self.gaps()
-        largest = max(abs(g) for h, g in zip(steps, gaps, strict=True) if h <= first)
-        clear = [(h, g) for h, g in zip(steps, gaps, strict=True)
-                 if h <= 4.0 * chosen and 8.0 * self.noise / h < 0.25 * largest]  # fmt: skip
-        if len(clear) >= 3 and self._smooth([h for h, _ in clear], [g for _, g in clear]):
+        gaps = self.gaps()
+        largest = max(abs(g) for h, g in gaps if h <= first)
+        clear = [(h, g) for h, g in gaps if h <= 4.0 * chosen and 8.0 * self.noise / h < 0.25 * largest]
+        if len(clear) >= 3 and self._smooth(clear):
             return 8.0 * self.noise / chosen
         return 0.5 * largest
 

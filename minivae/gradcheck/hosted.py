@@ -1,7 +1,5 @@
 """A backend whose arrays live elsewhere, made to look as if they were NumPy arrays: every check then applies to it."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..kernels import CONTRACT, Backend

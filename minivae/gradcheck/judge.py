@@ -1,12 +1,10 @@
 """Judging one array: which coordinates and directions, with what tolerance, and what rounding leaves open."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
 
-from .differences import SAFETY, Derivative, Differences, differentiate, noise_amplification
+from .differences import SAFETY, Differences, differentiate, noise_amplification
 from .probe import coordinate_line, direction_line
 from .result import ArrayResult, Coordinate
 
@@ -24,7 +22,7 @@ def beside_kinks(subject, judges, rng):
         return
     kept = {name: array.copy() for name, array in subject.arrays.items()}
     for array in subject.arrays.values():
-        array += (NUDGE * (_rms(array) or 1.0) * rng.standard_normal(array.shape)).astype(array.dtype)
+        array += (NUDGE * (rms(array) or 1.0) * rng.standard_normal(array.shape)).astype(array.dtype)
     try:
         claimed, start = subject.claimed(), subject.vector()
         for name, judge in judges.items():
@@ -41,9 +39,9 @@ class Judge:
         self.subject, self.name, self.array, self.claimed = subject, name, array, claimed
         self.start, self.cotangent, self.eps, self.rtol, self.atol = start, cotangent, eps, rtol, atol
         self.probe = probe if probe is not None and name in subject.values else None
-        self.typical = _rms(array) or 1.0
+        self.typical = rms(array) or 1.0
         self.largest = float(np.max(np.abs(claimed), initial=0.0))
-        self.result = ArrayResult(name, array.shape, str(array.dtype), scale=self.largest, rms=_rms(claimed))
+        self.result = ArrayResult(name, array.shape, str(array.dtype), scale=self.largest, rms=rms(claimed))
 
     def run(self, full, coordinates, directions, rng):
         """Judge coordinates and, of a large array, directions."""
@@ -70,11 +68,8 @@ class Judge:
     def kinked(self):
         """Positions of the coordinates that have no derivative, or one blurred by a kink nearby."""
         size = 0.1 * max([self.largest, *(abs(c.numeric) for c in self.result.coordinates)])
-        return [
-            i
-            for i, c in enumerate(self.result.coordinates)
-            if c.kind == "kink" or (c.kind == "near kink" and c.tolerance > size)
-        ][:BESIDE]
+        blurred = [c.kind == "kink" or (c.kind == "near kink" and c.tolerance > size) for c in self.result.coordinates]
+        return np.flatnonzero(blurred)[:BESIDE].tolist()
 
     def again(self, claimed, start):
         """Judge those once more, from here."""
@@ -96,19 +91,20 @@ class Judge:
         return self._judged(index, float(self.claimed[index]), found, self.largest, reach)
 
     def _from(self, index, scale, thorough):
-        differences = Differences(coordinate_line(self.subject, self.array, index), self.start, self.cotangent,
-                                  self.eps, self.amplification)  # fmt: skip
+        differences = self._differences(coordinate_line(self.subject, self.array, index))
         claimed = float(self.claimed[index])
         return differences, self._differentiate(differences, scale, claimed, self.largest, thorough)
 
     def _along(self, direction):
-        differences = Differences(direction_line(self.subject, self.array, direction), self.start, self.cotangent,
-                                  self.eps, self.amplification)  # fmt: skip
+        differences = self._differences(direction_line(self.subject, self.array, direction))
         expected = float(np.sum(self.claimed * direction, dtype=np.float64))
         size = float(np.linalg.norm(self.claimed))
         return self._judged(None, expected, self._differentiate(differences, self.typical, expected, size), size)
 
-    def _differentiate(self, differences, scale, expected, size, thorough=True) -> Derivative:
+    def _differences(self, line):
+        return Differences(line, self.start, self.cotangent, self.eps, self.amplification)
+
+    def _differentiate(self, differences, scale, expected, size, thorough=True):
         floor = self.atol + ANALYTIC_ROUNDING * self.eps * size
         return differentiate(differences, scale, expected, self.rtol, floor, ENOUGH * size, thorough)
 
@@ -118,9 +114,8 @@ class Judge:
         if np.isfinite(found.error):
             tolerance += SAFETY * found.error
         bend = self.subject.output_place(found.bend) if found.bend >= 0 else ""
-        return Coordinate(
-            index, expected, found.value, found.error, tolerance, found.kind, found.left, found.right, bend, reach
-        )
+        slopes = {"left": found.left, "right": found.right, "bend": bend, "reach": reach}
+        return Coordinate(index, expected, found.value, found.error, tolerance, found.kind, **slopes)
 
     def _hunt(self, rng):
         """Halve the array until one wrong coordinate is left; its row and column come along for the diagnosis."""
@@ -165,5 +160,5 @@ def _untouched(coordinate):
     return coordinate.analytic == 0.0 and coordinate.numeric == 0.0
 
 
-def _rms(array):
+def rms(array):
     return float(np.sqrt(np.mean(np.square(array, dtype=np.float64)))) if array.size else 0.0

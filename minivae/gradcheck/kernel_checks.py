@@ -1,7 +1,5 @@
 """Every kernel of a backend against its twin in `kernels/naive`, at sizes that no tile divides."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

@@ -1,32 +1,19 @@
 """The picture of `minivae gradcheck`: the error of a difference against its step, and the step that is chosen."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from ..plotting.style import (
-    INK,
-    MUTED,
-    SMALL,
-    TICK,
-    TRAIN,
-    VALIDATION,
-    WIDTH,
-    check_path,
-    finish,
-    new_figure,
-    style_axes,
-)
+from ..plotting import style
 from .differences import Differences, differentiate
+from .judge import rms
 from .probe import coordinate_line
 from .targets import Target, flat
 
-FORWARD, CENTRAL, EXTRAPOLATED = "#b9ac70", TRAIN, VALIDATION
+CURVES = {"forward": "#b9ac70", "central": style.TRAIN, "extrapolated": style.VALIDATION}
 TINY = 1e-17  # errors of exactly zero are drawn here
 
 
 def _layer(dtype, activation, kink=None):
-    """A dense layer, its input, and the derivative by one weight; with `kink`, a unit that far from its kink."""
+    """A dense layer, its input, and its derivative with respect to one weight; `kink`: a unit's distance to it."""
     from ..layers import Dense
 
     layer = Dense(6, 4, activation, dtype=dtype, seed=2)
@@ -51,21 +38,19 @@ def _curves(dtype, activation, kink=None):
     lowest = -44 if dtype == "float64" else -22
     steps = 2.0 ** np.arange(lowest, 2)
     eps = float(np.finfo(dtype).eps)
-    forward, central, extrapolated = [], [], []
+    curves = []
     for h in steps:
         rows = Differences(line, start, cotangent, eps)
         for factor in (4.0, 2.0, 1.0):
             rows.add(factor * h)
         up, moved_up, down, moved_down = rows.rows[h]
         if up is None or down is None:
-            forward, central, extrapolated = ([*v, np.nan] for v in (forward, central, extrapolated))
-            continue
-        forward.append(abs(up / moved_up - exact))
-        central.append(abs((up - down) / (moved_up + moved_down) - exact))
-        extrapolated.append(abs(_richardson(rows, h) - exact))
+            curves.append([np.nan] * 3)
+        else:
+            curves.append([up / moved_up, (up - down) / (moved_up + moved_down), _richardson(rows, h)])
     scale = abs(exact)
-    found = differentiate(Differences(line, start, cotangent, eps), _typical(weight), exact, np.sqrt(eps), 0.0)
-    errors = [np.maximum(np.array(v) / scale, TINY) for v in (forward, central, extrapolated)]
+    found = differentiate(Differences(line, start, cotangent, eps), rms(weight), exact, np.sqrt(eps), 0.0)
+    errors = np.maximum(np.abs(np.array(curves).T - exact) / scale, TINY)
     return steps, errors, found, max(abs(found.value - exact) / scale, TINY)
 
 
@@ -83,41 +68,34 @@ def _richardson(rows, h):
     return (16.0 * first[1] - first[0]) / 15.0
 
 
-def _typical(array):
-    return float(np.sqrt(np.mean(np.square(array, dtype=np.float64))))
-
-
 def draw_steps(path=None):
     """Three panels: float64, float32, and float64 beside a kink. Returns the figure, written to a path if given."""
-    path = check_path(path)
+    path = style.check_path(path)
     title = "The derivative of a dense layer by one weight: error against the step of the difference"
     text = (
         "Large steps truncate, small ones round; the extrapolation of steps 4h, 2h, h has its best place at larger h. "
         "The dot is what the checker takes: its last step and its error."
     )
-    figure = new_figure(WIDTH, 3.7, title, text)
+    figure = style.new_figure(style.WIDTH, 3.7, title, text)
     panels = figure.subplots(1, 3)
-    cases = (
-        ("tanh, float64", "float64", "tanh", None),
-        ("tanh, float32", "float32", "tanh", None),
-        ("relu, float64, a kink at 1e-5", "float64", "relu", 1e-5),
-    )
-    for axes, (name, dtype, activation, kink) in zip(panels, cases, strict=True):
+    cases = (("tanh", "float64", None), ("tanh", "float32", None), ("relu", "float64", 1e-5))
+    for axes, (activation, dtype, kink) in zip(panels, cases, strict=True):
+        name = f"{activation}, {dtype}" + ("" if kink is None else ", a kink at 1e-5")
         _panel(axes, name, *_curves(dtype, activation, kink), kink, first=axes is panels[0])
-    return finish(figure, path)
+    return style.finish(figure, path)
 
 
 def _panel(axes, name, steps, errors, found, error, kink, first):
-    style_axes(axes, name, xlabel="step h", ylabel="relative error" if first else None)
+    style.style_axes(axes, name, xlabel="step h", ylabel="relative error" if first else None)
     axes.set(xscale="log", yscale="log", ylim=(3e-18, 30))
-    for curve, colour, label in zip(errors, (FORWARD, CENTRAL, EXTRAPOLATED), ("forward", "central", "extrapolated"),
-                                    strict=True):  # fmt: skip
+    for curve, (label, colour) in zip(errors, CURVES.items(), strict=True):
         axes.plot(steps, curve, color=colour, linewidth=1.2, label=label)
-    axes.plot([found.step], [error], "o", color=INK, markersize=6, zorder=5, label="taken")
-    axes.axvline(1e-6, color=MUTED, linewidth=0.8, linestyle=":")
-    axes.annotate("1e-6, torch's", (1e-6, 6e-18), fontsize=SMALL, color=MUTED, rotation=90, va="bottom", ha="right")
+    axes.plot([found.step], [error], "o", color=style.INK, markersize=6, zorder=5, label="taken")
+    axes.axvline(1e-6, color=style.MUTED, linewidth=0.8, linestyle=":")
+    note = {"fontsize": style.SMALL, "rotation": 90, "va": "bottom"}
+    axes.annotate("1e-6, torch's", (1e-6, 6e-18), color=style.MUTED, ha="right", **note)
     if kink is not None:
-        axes.axvline(kink, color=INK, linewidth=0.8, linestyle="--")
-        axes.annotate("the kink", (kink, 6e-18), fontsize=SMALL, color=INK, rotation=90, va="bottom", ha="left")
+        axes.axvline(kink, color=style.INK, linewidth=0.8, linestyle="--")
+        axes.annotate("the kink", (kink, 6e-18), color=style.INK, ha="left", **note)
     if first:
-        axes.legend(fontsize=TICK, frameon=False, loc="lower left")
+        axes.legend(fontsize=style.TICK, frameon=False, loc="lower left")

@@ -1,7 +1,5 @@
 """Moving a target's arrays along one coordinate, one direction, or into the complex plane."""
 
-from __future__ import annotations
-
 import warnings
 
 import numpy as np
@@ -67,8 +65,9 @@ class ComplexProbe:
 
     def outputs(self, name, index, step):
         """Outputs with one coordinate moved by `step`; None if the target does not do complex numbers."""
-        wide = {n: v.astype(np.result_type(v.dtype, np.complex64)) if v.dtype.kind == "f" else v
-                for n, v in self.subject.values.items()}  # fmt: skip
+        wide = dict(self.subject.values)
+        for n, v in wide.items():
+            wide[n] = v.astype(np.result_type(v.dtype, np.complex64)) if v.dtype.kind == "f" else v
         if name is not None:
             wide[name][index] += step
         try:

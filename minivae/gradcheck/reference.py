@@ -1,7 +1,5 @@
 """Formulas written out in float64 NumPy, sharing no code with the kernels or layers that are compared with them."""
 
-from __future__ import annotations
-
 import numpy as np
 
 ACTIVATION = {

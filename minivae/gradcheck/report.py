@@ -1,7 +1,5 @@
 """`minivae gradcheck`: every check over every backend, as a table of errors and a picture."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 

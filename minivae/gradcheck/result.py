@@ -1,6 +1,7 @@
 """What a check found, and how it reads."""
 
 from dataclasses import dataclass, field
+from math import erf, prod, sqrt
 
 import numpy as np
 
@@ -94,9 +95,7 @@ class ArrayResult:
     def relative_error(self) -> float:
         """Largest |analytic - numeric| over coordinates off kinks, relative to the largest derivative of the array."""
         gaps = [abs(c.analytic - c.numeric) for c in self.coordinates if c.kind in ("smooth", "near kink")]
-        if not gaps:
-            gaps = [0.0]
-        return float(max(gaps) / self.scale) if self.scale > 0 else 0.0
+        return float(max(gaps, default=0.0) / self.scale) if self.scale > 0 else 0.0
 
     @property
     def miss_probability(self) -> float:
@@ -110,16 +109,11 @@ class ArrayResult:
 
     def miss(self, error: float) -> float:
         """The same for an error of any norm (one coordinate or many)."""
-        from math import erf, sqrt
-
         if len(self.coordinates) >= self.size:
             return 0.0
         if error <= 0.0:
             return 1.0
-        probability = 1.0
-        for c in self.directions:
-            probability *= erf(c.tolerance / (error * sqrt(2.0)))
-        return probability
+        return prod(erf(c.tolerance / (error * sqrt(2.0))) for c in self.directions)
 
     @property
     def verdict(self) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .arguments import what
+from ..errors import described, expect
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -80,11 +80,10 @@ def check_sampler(
     SamplingReport. Tested: mean, standard deviation, KL, shape (Kolmogorov-Smirnov), shared noise between coordinates,
     repeated noise between draws.
     """
-    if mean is None and std is None and kl is None:
-        raise ValueError("mean, std and kl are all None: expected at least one of them to compare the samples with")
-    _expect_callable("sample", sample)
-    if std is not None:
-        _expect_positive(std)
+    given = mean is not None or std is not None or kl is not None
+    expect(given, "mean, std, kl", None, "at least one of them to compare the samples with")
+    expect(callable(sample), "sample", sample, "a function of a numpy Generator")
+    expect(std is None or np.all(np.asarray(std) > 0), "std", std, "positive numbers")
     report = SamplingReport(name)
     rng = np.random.default_rng(seed)
     z = np.stack([np.array(sample(rng), dtype=np.float64) for _ in range(draws)])
@@ -109,27 +108,17 @@ def check_sampler(
     _test_shared(report, standard, level, shape)
     repeats = np.abs(np.mean(standard[1:] * standard[:-1], axis=0)) * math.sqrt(draws)
     worst = int(np.argmax(repeats))
-    report.test("correlation of successive draws, in standard errors", repeats[worst], limit,
-                f"successive draws are correlated ({repeats[worst] / math.sqrt(draws):.2f} at "
-                f"{_name(worst, shape)}): noise is used again")  # fmt: skip
+    text = f"successive draws are correlated ({repeats[worst] / math.sqrt(draws):.2f} at {_name(worst, shape)})"
+    text += ": noise is used again"
+    report.test("correlation of successive draws, in standard errors", repeats[worst], limit, text)
     return report
-
-
-def _expect_callable(name, value):
-    if not callable(value):
-        raise ValueError(f"{name} is {what(value)}: expected a function of a numpy Generator")
-
-
-def _expect_positive(std):
-    if not np.all(np.asarray(std) > 0):
-        raise ValueError("std: expected positive numbers")
 
 
 def _like(value, shape, name):
     try:
         return np.broadcast_to(np.asarray(value, dtype=np.float64), shape).ravel()
     except ValueError:
-        raise ValueError(f"{name} has shape {np.shape(value)}: the samples have {shape}") from None
+        raise ValueError(f"{name}: got shape {np.shape(value)}, expected that of the samples, {shape}") from None
 
 
 def _name(flat_index, shape):
@@ -143,31 +132,33 @@ def _where(mask, shape):
 def _test_mean(report, m, v, mean, draws, limit, shape):
     errors = np.abs(m - mean) / np.sqrt(v / draws)
     worst = int(np.argmax(errors))
-    report.test("mean, in standard errors", errors[worst], limit,
-                f"the mean is off by {errors[worst]:.0f} standard errors at {_name(worst, shape)}: sampled "
-                f"{m[worst]:.4g}, meant {mean[worst]:.4g}")  # fmt: skip
+    text = f"the mean is off by {errors[worst]:.0f} standard errors at {_name(worst, shape)}"
+    text += f": sampled {m[worst]:.4g}, meant {mean[worst]:.4g}"
+    report.test("mean, in standard errors", errors[worst], limit, text)
 
 
 def _test_std(report, v, std, draws, limit, shape):
     errors = np.abs(v / std**2 - 1.0) / math.sqrt(2.0 / draws)
     worst = int(np.argmax(errors))
-    slack = 4.0 / math.sqrt(draws)
     seen = np.sqrt(v)
-    guess = ""
-    if errors[worst] > limit:
-        for text, other in (("its square (a variance taken for a standard deviation)", std**2),
-                            ("its square root (a standard deviation taken for a variance)", np.sqrt(std)),
-                            ("1", np.ones_like(std)), ("its inverse", 1.0 / std)):  # fmt: skip
-            if np.all(np.abs(seen / other - 1.0) < slack) and not np.allclose(other, std, rtol=slack):
-                guess = f"; everywhere it is {text}"
-                break
-        else:
-            factor = float(np.median(seen / std))
-            if np.all(np.abs(seen / std - factor) < slack * factor):
-                guess = f"; everywhere it is {factor:.3g} times what is meant"
-    report.test("standard deviation, in standard errors", errors[worst], limit,
-                f"the standard deviation is wrong at {_name(worst, shape)}: sampled {seen[worst]:.4g}, meant "
-                f"{std[worst]:.4g}{guess}")  # fmt: skip
+    text = f"the standard deviation is wrong at {_name(worst, shape)}: sampled {seen[worst]:.4g}, "
+    text += f"meant {std[worst]:.4g}{_guess_std(seen, std, 4.0 / math.sqrt(draws)) if errors[worst] > limit else ''}"
+    report.test("standard deviation, in standard errors", errors[worst], limit, text)
+
+
+def _guess_std(seen, std, slack):
+    others = {
+        "its square (a variance taken for a standard deviation)": std**2,
+        "its square root (a standard deviation taken for a variance)": np.sqrt(std),
+        "1": np.ones_like(std),
+        "its inverse": 1.0 / std,
+    }
+    for text, other in others.items():
+        if np.all(np.abs(seen / other - 1.0) < slack) and not np.allclose(other, std, rtol=slack):
+            return f"; everywhere it is {text}"
+    factor = float(np.median(seen / std))
+    alike = np.all(np.abs(seen / std - factor) < slack * factor)
+    return f"; everywhere it is {factor:.3g} times what is meant" if alike else ""
 
 
 def _test_kl(report, m, v, kl, draws, limit, shape):
@@ -176,13 +167,13 @@ def _test_kl(report, m, v, kl, draws, limit, shape):
     bias = 0.5 * (1.0 + v) / draws
     if kl.shape == shape[:-1] and kl.shape != shape:
         sampled, variance, bias = (a.reshape(shape).sum(-1).ravel() for a in (sampled, variance, bias))
-    elif kl.shape != shape:
-        raise ValueError(f"kl has shape {kl.shape}: the samples have {shape}")
+    else:
+        expect(kl.shape == shape, "kl", kl, f"the shape of the samples, {shape}")
     errors = np.abs(sampled - bias - kl.ravel()) / (np.sqrt(variance) + bias)
     worst = int(np.argmax(errors))
-    report.test("KL against that of the samples, in standard errors", errors[worst], limit,
-                f"the KL charged is not that of the distribution sampled: {kl.ravel()[worst]:.4g} nats charged at "
-                f"{_name(worst, kl.shape)}, {sampled[worst]:.4g} sampled")  # fmt: skip
+    text = f"the KL charged is not that of the distribution sampled: {kl.ravel()[worst]:.4g} nats charged at "
+    text += f"{_name(worst, kl.shape)}, {sampled[worst]:.4g} sampled"
+    report.test("KL against that of the samples, in standard errors", errors[worst], limit, text)
 
 
 def _test_shape(report, standard, level):
@@ -190,8 +181,8 @@ def _test_shape(report, standard, level):
     grid = np.arange(ordered.size + 1) / ordered.size
     normal = 0.5 * (1.0 + np.vectorize(math.erf)(ordered / math.sqrt(2.0)))
     distance = max(np.max(grid[1:] - normal), np.max(normal - grid[:-1])) * math.sqrt(ordered.size)
-    report.test("distance from the normal shape (Kolmogorov-Smirnov)", distance, math.sqrt(-0.5 * math.log(level / 12)),
-                "the samples are not normal: the noise has another shape")  # fmt: skip
+    limit, text = math.sqrt(-0.5 * math.log(level / 12)), "the samples are not normal: the noise has another shape"
+    report.test("distance from the normal shape (Kolmogorov-Smirnov)", distance, limit, text)
 
 
 def _test_shared(report, standard, level, shape):
@@ -203,9 +194,9 @@ def _test_shared(report, standard, level, shape):
     np.fill_diagonal(r, 0.0)
     i, j = np.unravel_index(int(np.argmax(r)), r.shape)
     limit = NormalDist().inv_cdf(1.0 - level / 12.0 / len(kept) ** 2)
-    report.test("correlation between coordinates, in standard errors", r[i, j] * math.sqrt(draws), limit,
-                f"coordinates {_name(kept[i], shape)} and {_name(kept[j], shape)} share noise "
-                f"(correlation {r[i, j]:.2f}): one draw is used for both")  # fmt: skip
+    text = f"coordinates {_name(kept[i], shape)} and {_name(kept[j], shape)} share noise "
+    text += f"(correlation {r[i, j]:.2f}): one draw is used for both"
+    report.test("correlation between coordinates, in standard errors", r[i, j] * math.sqrt(draws), limit, text)
 
 
 def check_kl(
@@ -227,11 +218,10 @@ def check_kl(
     """
     kl, mean, std = (np.asarray(a) for a in (kl, mean, std))
     eps = float(np.finfo(kl.dtype).eps) if kl.dtype.kind == "f" else 2.0**-52
-    if not kl.shape == mean.shape == std.shape:
-        raise ValueError(f"shapes differ: kl {kl.shape}, mean {mean.shape}, std {std.shape}")
-    _expect_positive(std)
-    if sample is not None:
-        _expect_callable("sample", sample)
+    shapes = (kl.shape, mean.shape, std.shape)
+    expect(len(set(shapes)) == 1, "kl, mean, std", shapes, "one shape")
+    expect(np.all(std > 0), "std", std, "positive numbers")
+    expect(sample is None or callable(sample), "sample", sample, "a function of a numpy Generator")
     report = SamplingReport(name)
     kl, mean, std = (a.astype(np.float64).ravel() for a in (kl, mean, std))
 
@@ -244,9 +234,9 @@ def check_kl(
     size = 1.0 + mean**2 + std**2 + np.abs(np.log(std))
     errors = np.abs(kl - exact) / (eps * size)
     worst = int(np.argmax(errors))
-    report.test("KL against quadrature, in roundings", errors[worst], 64.0,
-                f"KL is {kl[worst]:.9g} nats for mean {mean[worst]:.4g}, std {std[worst]:.4g}: quadrature gives "
-                f"{exact[worst]:.9g}{_guess_kl(kl, exact)}")  # fmt: skip
+    text = f"KL is {kl[worst]:.9g} nats for mean {mean[worst]:.4g}, std {std[worst]:.4g}"
+    text += f": quadrature gives {exact[worst]:.9g}{_guess_kl(kl, exact)}"
+    report.test("KL against quadrature, in roundings", errors[worst], 64.0, text)
     rng = np.random.default_rng(seed)
     total, square = np.zeros_like(kl), np.zeros_like(kl)
     for _ in range(draws):
@@ -257,10 +247,10 @@ def check_kl(
     error = np.sqrt(np.maximum(square - total**2 / draws, 0.0)) / draws + 64.0 * eps * size
     gaps = np.abs(exact + total / draws - kl) / error
     worst = int(np.argmax(gaps))
-    report.test("KL against Monte Carlo, in standard errors", gaps[worst],
-                NormalDist().inv_cdf(1.0 - level / 12.0 / max(1, kl.size)),
-                f"KL is {kl[worst]:.5g} nats, Monte Carlo with {draws} samples gives "
-                f"{(exact + total / draws)[worst]:.5g} +- {error[worst]:.1g}")  # fmt: skip
+    limit = NormalDist().inv_cdf(1.0 - level / 12.0 / max(1, kl.size))
+    text = f"KL is {kl[worst]:.5g} nats, Monte Carlo with {draws} samples gives "
+    text += f"{(exact + total / draws)[worst]:.5g} +- {error[worst]:.1g}"
+    report.test("KL against Monte Carlo, in standard errors", gaps[worst], limit, text)
     return report
 
 
@@ -296,14 +286,14 @@ def check_same_draw(
     in every draw, whatever std is as a function of the parameter. With a fresh draw in backward it is not: the gradient
     is then unrelated to the sample, and zero on average.
     """
-    _expect_callable("draw", draw)
+    expect(callable(draw), "draw", draw, "a function of a numpy Generator")
     rng = np.random.default_rng(seed)
     mean = np.asarray(mean, dtype=np.float64)
     rows = []
     for _ in range(draws):
         drawn = draw(rng)
-        if not isinstance(drawn, (tuple, list)) or len(drawn) != 3:
-            raise ValueError(f"draw returned {what(drawn)}: expected (z, dz, dparameter)")
+        triple = isinstance(drawn, (tuple, list)) and len(drawn) == 3
+        expect(triple, "draw", f"{described(drawn)} from it", "(z, dz, dparameter)")
         z, dz, dparameter = (np.array(a) for a in drawn)
         eps = float(np.finfo(z.dtype).eps)
         rows.append((dparameter.astype(np.float64), dz.astype(np.float64) * (z.astype(np.float64) - mean)))
@@ -313,8 +303,8 @@ def check_same_draw(
     unexplained = math.sqrt(np.sum((left - slope * right) ** 2) / max(np.sum(left**2), np.finfo(float).tiny))
     alike = float(np.sum(left * right) / max(np.linalg.norm(left) * np.linalg.norm(right), np.finfo(float).tiny))
     report = SamplingReport(name)
-    report.test("part of the gradient that forward's noise does not explain", unexplained,
-                math.sqrt(eps) if tolerance is None else tolerance,
-                f"backward did not use forward's noise: {100 * unexplained:.0f} % of the gradient by the scale is not "
-                f"explained by it (correlation {alike:.2f})")  # fmt: skip
+    text = f"backward did not use forward's noise: {100 * unexplained:.0f} % of the gradient with respect to the scale "
+    text += f"is not explained by it (correlation {alike:.2f})"
+    limit = math.sqrt(eps) if tolerance is None else tolerance
+    report.test("part of the gradient that forward's noise does not explain", unexplained, limit, text)
     return report

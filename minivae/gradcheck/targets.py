@@ -5,14 +5,13 @@ with a `loss`, `backward()` fills `gradients`), or a pair of functions `(forward
 `y, cache = forward(*inputs)`, `backward(dy, cache)`.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping
 
 import numpy as np
 
-from .arguments import expect_something, finite_copy, fixed_values, freezer, given_parameters, what
+from ..errors import described, expect
+from .arguments import expect_something, finite_copy, fixed_values, freezer, given_parameters, not_finite
 
 
 class Finding(Exception):
@@ -53,8 +52,20 @@ class Target:
     generator : a numpy Generator or RandomState set back before every forward, or a callable called before it.
     """
 
-    def __init__(self, target, inputs, *, gradient=None, parameters=None, parameter_gradients=None, fixed=(),
-                 generator=None, cotangent=None, accumulates=False, seed=0):  # fmt: skip
+    def __init__(
+        self,
+        target,
+        inputs,
+        *,
+        gradient=None,
+        parameters=None,
+        parameter_gradients=None,
+        fixed=(),
+        generator=None,
+        cotangent=None,
+        accumulates=False,
+        seed=0,
+    ):
         self.target, self.gradient = target, gradient
         self._identify(target, gradient)
         names, values, self.by_keyword = named_inputs(self._forward, inputs)
@@ -80,19 +91,13 @@ class Target:
             self.name = getattr(target[0], "__name__", "pair")
         elif callable(getattr(target, "forward", None)) and callable(getattr(target, "backward", None)):
             self.kind, self._forward, self._backward = "layer", target.forward, target.backward
-        elif callable(target):
-            self.kind, self._forward, self._backward = "function", target, None
-            if gradient is None:
-                raise ValueError(
-                    "gradient is missing: a function needs gradient=, a callable or the array(s) it claims"
-                )
         else:
-            raise ValueError(
-                f"target is {what(target)}: expected a function, an object with forward and backward, or such a pair"
-            )
-
-        if gradient is not None and self.kind != "function":
-            raise ValueError(f"gradient is {what(gradient)} for a {self.kind}: expected only with a scalar function")
+            expected = "a function, an object with forward and backward, or a pair of two such functions"
+            expect(callable(target), "target", target, expected)
+            expect(gradient is not None, "gradient", None, "a callable or the array(s) that the function claims")
+            self.kind, self._forward, self._backward = "function", target, None
+        allowed = gradient is None or self.kind == "function"
+        expect(allowed, "gradient", gradient, f"None for a {self.kind}: only a scalar function has one")
 
     def _find_parameters(self, given):
         """The parameters by name, and a sentence where the target has some that cannot be told apart by name."""
@@ -101,16 +106,19 @@ class Target:
         found = getattr(self.target, "parameters", None) if self.kind == "layer" else None
         if found is None or isinstance(found, Mapping):
             return given_parameters(found or {}), ""
-        return {}, f"`parameters` is {what(found)} and no mapping: none was checked; name them with parameters="
+        return {}, f"`parameters` is no mapping but {described(found)}: none was checked; name them with parameters="
 
     def call(self, values=None):
         """Run forward on `values` (default: the current inputs); returns what it returned."""
         values = self.values if values is None else values
         self._freeze()
         self.evaluations += 1
+        return self._with(self._forward, values)
+
+    def _with(self, function, values):
         if self.by_keyword:
-            return self._forward(*self.fixed_by_place, **values, **self.fixed_by_name)
-        return self._forward(*values.values(), *self.fixed_by_place, **self.fixed_by_name)
+            return function(*self.fixed_by_place, **values, **self.fixed_by_name)
+        return function(*values.values(), *self.fixed_by_place, **self.fixed_by_name)
 
     def outputs(self):
         """Forward at the current values: a list of arrays (not copied). Raises Finding."""
@@ -124,7 +132,7 @@ class Target:
         """The arrays in what forward returned; keeps a pair's cache."""
         if self.kind == "pair":
             if not (isinstance(result, tuple) and len(result) == 2):
-                raise Finding("output", f"forward returned {what(result)}: a pair's forward returns (y, cache)")
+                raise Finding("output", f"forward returned {described(result)}: a pair's forward returns (y, cache)")
             result, self.cache = result
         if self.kind in ("layer", "model") and hasattr(result, "loss"):
             self.kind, result = "model", result.loss
@@ -133,11 +141,10 @@ class Target:
             arrays = [np.asarray(y) for y in results]
         except ValueError:
             arrays = [np.asarray(None)]
-        for y in arrays:
-            if y.dtype.kind not in "fc":
-                raise Finding("output", f"forward returned {what(result)}: expected float arrays")
+        if any(y.dtype.kind not in "fc" for y in arrays):
+            raise Finding("output", f"forward returned {described(result)}: expected float arrays")
         if self.kind == "function" and (len(arrays) != 1 or arrays[0].size != 1):
-            raise Finding("output", f"the function returned {what(result)}: expected a scalar")
+            raise Finding("output", f"the function returned {described(result)}: expected a scalar")
         return arrays
 
     def vector(self):
@@ -146,18 +153,15 @@ class Target:
 
     def claimed(self):
         """Forward, then the gradients claimed: dict of name to copy. Raises Finding."""
-        outputs = self.outputs()
-        return self.backward(outputs)
+        return self.backward(self.outputs())
 
     def draw_cotangents(self, outputs):
         """Random weights that make the outputs a scalar; never all ones, which hide errors that cancel in a sum."""
         if self.given_cotangent is not None:
             given = self.given_cotangent
             given = list(given) if isinstance(given, (tuple, list)) else [given]
-            if [np.shape(c) for c in given] != [y.shape for y in outputs]:
-                raise ValueError(
-                    f"cotangent has shape {[np.shape(c) for c in given]}: forward returns {[y.shape for y in outputs]}"
-                )
+            got, expected = [np.shape(c) for c in given], [y.shape for y in outputs]
+            expect(got == expected, "cotangent", got, f"the shapes of what forward returns, {expected}")
             self.cotangents = [np.array(c, dtype=y.dtype) for c, y in zip(given, outputs, strict=True)]
         elif self.kind in ("model", "function") or not self._takes_cotangent():
             self.cotangents = [np.ones(y.shape, y.dtype) for y in outputs]
@@ -196,11 +200,7 @@ class Target:
     def _run_backward(self, handed):
         try:
             if self.kind == "function":
-                if not callable(self.gradient):
-                    return self.gradient
-                if self.by_keyword:
-                    return self.gradient(*self.fixed_by_place, **self.values, **self.fixed_by_name)
-                return self.gradient(*self.values.values(), *self.fixed_by_place, **self.fixed_by_name)
+                return self._with(self.gradient, self.values) if callable(self.gradient) else self.gradient
             if self.kind == "pair":
                 return self._backward(*handed, self.cache)
             if self.kind == "model" or not self._takes_cotangent():
@@ -234,11 +234,8 @@ class Target:
         elif gradients is None:
             gradients = getattr(self.target, "gradients", None)
         if not isinstance(gradients, Mapping):
-            raise Finding(
-                "missing",
-                f"no gradients for the parameters {list(self.parameters)}: expected a mapping `gradients` "
-                "after backward, or parameter_gradients=",
-            )
+            text = f"no gradients for the parameters {list(self.parameters)}: expected a mapping `gradients` "
+            raise Finding("missing", f"{text}after backward, or parameter_gradients=")
         for name in self.parameters:
             if gradients.get(name) is None:
                 raise Finding("missing", f"no gradient for parameter '{name}': found {list(gradients)}")
@@ -252,9 +249,8 @@ class Target:
             raise Finding("shape", f"gradient of '{name}' has shape {gradient.shape}, the array {array.shape}{hint}")
         if gradient.dtype != array.dtype:
             raise Finding("dtype", f"gradient of '{name}' is {gradient.dtype}, the array {array.dtype}")
-        if not np.isfinite(gradient).all():
-            where = tuple(int(i) for i in np.argwhere(~np.isfinite(gradient))[0])
-            raise Finding("non-finite", f"gradient of '{name}' is {gradient[where]} at {list(where)}")
+        if bad := not_finite(gradient):
+            raise Finding("non-finite", f"gradient of '{name}' is {bad}")
         return gradient
 
     def output_place(self, position):

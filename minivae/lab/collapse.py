@@ -100,23 +100,18 @@ def run(folder, seed=0, progress=None):
         rows += train(variant, train_rows, test_rows, seed)
     report.write_table(folder / "collapse.csv", rows)
     draw(rows, folder / "collapse.png")
-    last = {row["variant"]: row for row in rows}
     return [
-        f"collapse.csv: {label}: -ELBO {row['minus_elbo']:.1f} = nll {row['nll']:.1f} + KL {row['kl']:.1f}, "
-        f"{row['active_units']} of {LATENT} active, median sigma {row['median_sigma']:.3f}"
-        for (variant, label) in VARIANTS.items()
-        for row in [last[variant]]
+        f"collapse.csv: {VARIANTS[row['variant']]}: -ELBO {row['minus_elbo']:.1f} = nll {row['nll']:.1f} + KL "
+        f"{row['kl']:.1f}, {row['active_units']} of {LATENT} active, median sigma {row['median_sigma']:.3f}"
+        for row in rows
+        if row["epoch"] == EPOCHS
     ]
 
 
 def draw(rows, path):
-    figure = style.new_figure(
-        style.WIDTH,
-        3.4,
-        "Four mistakes that train without an error message",
-        f"784-200-{LATENT} on {TRAIN:,} thresholded MNIST digits: {TEST:,} held-out ones, nats per example by the "
-        "right loss, whatever loss the model was trained with.",
-    )
+    text = f"784-200-{LATENT} on {TRAIN:,} thresholded MNIST digits: {TEST:,} held-out ones, nats per example by the "
+    text += "right loss, whatever loss the model was trained with."
+    figure = style.new_figure(style.WIDTH, 3.4, "Four mistakes that train without an error message", text)
     panels = figure.subplots(1, 4)
     columns = {
         "minus_elbo": (f"{style.MINUS}ELBO = nll + KL", False),
@@ -128,16 +123,9 @@ def draw(rows, path):
         report.panel(axes, title, "epoch", "nats per example" if column == "minus_elbo" else None, logy=log)
         for (variant, label), colour in zip(VARIANTS.items(), (style.INK, *report.COLOURS[:4]), strict=True):
             chosen = [row for row in rows if row["variant"] == variant]
-            axes.plot(
-                [row["epoch"] for row in chosen],
-                [row[column] for row in chosen],
-                color=colour,
-                linewidth=1.5,
-                label=label,
-            )
+            report.curve(axes, chosen, "epoch", column, color=colour, linewidth=1.5, label=label)
     panels[0].set_ylim(90, 400)
     panels[1].set_ylim(90, 260)
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=style.TICK, frameon=False
-    )
+    below = {"loc": "outside lower center", "ncols": 5, "fontsize": style.TICK, "frameon": False}
+    figure.legend(*panels[0].get_legend_handles_labels(), **below)
     return style.finish(figure, style.check_path(path))

@@ -1,6 +1,7 @@
 """Answers to the exercises of docs/backprop-through-sampling.md, each computed."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -11,12 +12,12 @@ from . import signal_to_noise as bounds
 
 
 def crossing():
-    """1: where pathwise and measure-valued gradients by mu vary alike, 4 = 1.0930 d^2."""
+    """1: where pathwise and measure-valued gradients with respect to mu vary alike, 4 = 1.0930 d^2."""
     return f"|mu - k| = {math.sqrt(4 / (16 * (2 - math.pi / 2) / (2 * math.pi))):.4f}"
 
 
 def draws_needed():
-    """2: draws that the score function needs for the error of one pathwise draw, by mu at d = 4, sigma = 1."""
+    """2: draws that the score function needs for the error of one pathwise draw, for mu at d = 4, sigma = 1."""
     table = Quadratic(-3.0).variances(est.Normal(1.0, 1.0))
     plain, best, path = (table[name][0] for name in ("score_function", "baseline", "pathwise"))
     return f"{plain / path:.2f} without, {best / path:.1f} with the best baseline"
@@ -56,18 +57,11 @@ def landing():
 def temperature():
     """6: bias and variance of the Gumbel-softmax gradient as it cools, f = |z - t|^2 over three categories."""
     q, target = est.Categorical((0.3, -0.8, 1.1)), np.array([0.2, 0.5, -0.1])
-
-    class Bowl:
-        def __call__(self, z):
-            return ((z - target) ** 2).sum(axis=1)
-
-        def derivative(self, z):
-            return 2 * (z - target)
-
-    p, values = q.probabilities, Bowl()(np.eye(3))
+    bowl = SimpleNamespace(derivative=lambda z: 2 * (z - target))
+    p, values = q.probabilities, ((np.eye(3) - target) ** 2).sum(axis=1)
     exact, parts = p * (values - p @ values), []
     for tau in (2.0, 0.5, 0.1):
-        rows = est.gumbel_softmax(Bowl(), q, np.random.default_rng(0), 200_000, temperature=tau)
+        rows = est.gumbel_softmax(bowl, q, np.random.default_rng(0), 200_000, temperature=tau)
         bias = np.abs(rows.mean(axis=0) - exact).max()
         parts.append(f"temperature {tau}: bias {bias:.3f}, variance {rows.var(axis=0).sum():.2f}")
     return "; ".join(parts)

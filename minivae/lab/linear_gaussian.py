@@ -14,17 +14,8 @@ from ..vae import VAE
 
 def make(features=4, latent=2, *, observation_sigma=0.8, seed=0, **options):
     """A VAE in float64 with orthogonal rows of W, whose encoder is the exact posterior. Other arguments go to VAE."""
-    model = VAE(
-        features,
-        latent,
-        (),
-        scale="exp",
-        likelihood="gaussian",
-        observation_sigma=observation_sigma,
-        dtype="float64",
-        seed=seed,
-        **options,
-    )
+    options |= {"scale": "exp", "likelihood": "gaussian", "dtype": "float64", "seed": seed}
+    model = VAE(features, latent, (), observation_sigma=observation_sigma, **options)
     rng = np.random.default_rng(seed)
     orthogonal, _ = np.linalg.qr(rng.standard_normal((features, latent)))
     lengths = np.linspace(1.5, 0.5, latent)
@@ -86,8 +77,8 @@ def draw(model, n, seed=0):
 
 
 def gradients_of_replicates(model, x, noise):
-    """Per-row gradients of each row's own loss: dmu and drho (n, latent), by the head of the encoder, and dmean
-    (n, features), by the output of the decoder summed over the draws, which is the gradient by `likelihood.bias`.
+    """Per-row gradients of each row's own loss: dmu and drho (n, latent) at the head of the encoder, and dmean
+    (n, features) at the output of the decoder, summed over the draws: the gradient with respect to `likelihood.bias`.
 
     With the same x in every row, the rows are independent draws of the estimator for one example.
     """

@@ -38,6 +38,11 @@ def panel(axes, title, xlabel, ylabel, *, logx=False, logy=False):
     axes.minorticks_off()
 
 
+def curve(axes, rows, x, y, *options, **settings):
+    """A column of the rows against another."""
+    axes.plot([row[x] for row in rows], [row[y] for row in rows], *options, **settings)
+
+
 def exact_and_measured(axes, x_exact, exact, x, measured, colour, label=None):
     """The exact curve as a line, what was measured as points on it."""
     axes.plot(x_exact, exact, color=colour, linewidth=1.4, label=label)

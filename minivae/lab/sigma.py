@@ -19,7 +19,7 @@ def evaluate(rho, scale, dtype="float32"):
     mu, noise, one = np.zeros((n, 1), dtype), np.ones((n, 1), dtype), np.ones(n, dtype)
     sigma, z, kl, dmu, slope = (np.zeros((n, 1), dtype) for _ in range(5))
     backend.reparameterize_forward(mu, rho, noise, scale, sigma, z)
-    # with noise = dz = 1 the gradient by rho is dsigma/drho
+    # with noise = dz = 1 the gradient with respect to rho is dsigma/drho
     backend.reparameterize_backward(rho, sigma, noise, noise, scale, dmu, slope)
     backend.gaussian_kl_forward(mu, rho, sigma, scale, kl)
     dkl = np.zeros((n, 1), dtype)
@@ -61,15 +61,12 @@ def run(folder, seed=0, progress=None):
 
 def draw(rows, paths, path):
     far = paths["exp", STARTS[1]][1]
-    figure = style.new_figure(
-        style.WIDTH,
-        3.0,
-        f"From \N{GREEK SMALL LETTER RHO} to {style.SIGMA}: alike below zero, and softplus is tame far out",
-        f"float32, as the kernels compute it. Right: {STEPS} steps of gradient descent on the KL alone, rate {RATE}; "
-        f"the optimum is {style.SIGMA} = 1. A line that ends has become infinite or 0; exp from {style.SIGMA} = "
-        f"{STARTS[1]:g} is at {far:.0e} after one step, below the panel.",
-    )
-    rho_letter = "\N{GREEK SMALL LETTER RHO}"
+    rho_letter = style.RHO
+    title = f"From {rho_letter} to {style.SIGMA}: alike below zero, and softplus is tame far out"
+    text = f"float32, as the kernels compute it. Right: {STEPS} steps of gradient descent on the KL alone, rate {RATE}"
+    text += f"; the optimum is {style.SIGMA} = 1. A line that ends has become infinite or 0; exp from {style.SIGMA} = "
+    text += f"{STARTS[1]:g} is at {far:.0e} after one step, below the panel."
+    figure = style.new_figure(style.WIDTH, 3.0, title, text)
     values, slopes, kl, descent = figure.subplots(1, 4)
     report.panel(values, style.SIGMA, rho_letter, None, logy=True)
     report.panel(slopes, f"d{style.SIGMA}/d{rho_letter}", rho_letter, None, logy=True)

@@ -14,11 +14,7 @@ MOST = 20_000  # replicates for each point
 PAGE = 200_000
 ASYMPTOTIC = 16  # slopes in K are fitted from here on
 SHIFT = {"mean": 0.5, "log_sigma": 0.3}  # how q differs from the exact posterior
-CURVES = {
-    "theta": "decoder, iwae",
-    "phi_iwae": "encoder, iwae",
-    "phi_dreg": "encoder, dreg",
-}
+CURVES = {"theta": "decoder, iwae", "phi_iwae": "encoder, iwae", "phi_dreg": "encoder, dreg"}
 
 
 def setting(objective="iwae", samples=1, outer=1, seed=0):
@@ -29,7 +25,7 @@ def setting(objective="iwae", samples=1, outer=1, seed=0):
 
 
 def replicate(objective, samples, outer, replicates, seed):
-    """Gradients of `replicates` independent estimates for one example: encoder (., 2) by mu, rho; decoder (., 2)."""
+    """Gradients of `replicates` independent estimates for one example: encoder (., 2) at mu, rho; decoder (., 2)."""
     model, x = setting(objective, samples, outer)
     rng, parts = np.random.default_rng(seed), []
     page = max(1, PAGE // (samples * outer))
@@ -120,45 +116,25 @@ def run(folder, seed=0, progress=None):
 
 def draw(rows, curve, fitted, path):
     log_p = curve[0]["log_likelihood"]
-    figure = style.new_figure(
-        style.WIDTH,
-        3.2,
-        "Tighter bounds: better for the decoder, noisier for the encoder; DReG mends that",
-        "Probabilistic PCA with a q off by a known amount. Signal-to-noise ratio = |mean| / standard deviation of the "
-        f"gradient for one example; K draws in a bound, M bounds averaged. Slopes fitted over K from {ASYMPTOTIC} on.",
-    )
+    title = "Tighter bounds: better for the decoder, noisier for the encoder; DReG mends that"
+    text = "Probabilistic PCA with a q off by a known amount. Signal-to-noise ratio = |mean| / standard deviation of "
+    text += "the gradient for one example; K draws in a bound, M bounds averaged. "
+    text += f"Slopes fitted over K from {ASYMPTOTIC} on."
+    figure = style.new_figure(style.WIDTH, 3.2, title, text)
     bound, by_k, by_m = figure.subplots(1, 3)
     report.panel(bound, "The bound rises to log p(x)", "K", "nats per example", logx=True)
-    bound.plot([row["K"] for row in curve], [row["bound"] for row in curve], "o-", color=style.SINGLE, markersize=3.5)
+    report.curve(bound, curve, "K", "bound", "o-", color=style.SINGLE, markersize=3.5)
     bound.axhline(log_p, color=style.INK, linewidth=1, linestyle="--")
-    bound.annotate(
-        f"exact log p(x) = {style.number(log_p)}",
-        (curve[-1]["K"], log_p),
-        xytext=(0, -26),
-        textcoords="offset points",
-        fontsize=style.TICK,
-        ha="right",
-    )
-    bound.annotate(
-        f"ELBO {style.number(curve[0]['bound'])}",
-        (1, curve[0]["bound"]),
-        xytext=(8, -3),
-        textcoords="offset points",
-        fontsize=style.TICK,
-    )
+    exact, elbo = f"exact log p(x) = {style.number(log_p)}", f"ELBO {style.number(curve[0]['bound'])}"
+    note = {"textcoords": "offset points", "fontsize": style.TICK}
+    bound.annotate(exact, (curve[-1]["K"], log_p), xytext=(0, -26), ha="right", **note)
+    bound.annotate(elbo, (1, curve[0]["bound"]), xytext=(8, -3), **note)
     for axes, sweep, title in ((by_k, "K", "Signal to noise over K, M = 1"), (by_m, "M", f"over M, K = {INNER}")):
         report.panel(axes, title, sweep, "SNR" if sweep == "K" else None, logx=True, logy=True)
         chosen = [row for row in rows if row["sweep"] == sweep]
         for (name, label), colour in zip(CURVES.items(), report.COLOURS, strict=False):
             text = f"{label}: slope {fitted[sweep, name]:+.2f}".replace("-", style.MINUS)
-            axes.plot(
-                [row[sweep] for row in chosen],
-                [row[name] for row in chosen],
-                "o-",
-                color=colour,
-                label=text,
-                markersize=3.5,
-            )
+            report.curve(axes, chosen, sweep, name, "o-", color=colour, label=text, markersize=3.5)
         low, high = axes.get_ylim()
         axes.set_ylim(low, high * 12)
         report.legend(axes, loc="upper left")

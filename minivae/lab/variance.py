@@ -1,5 +1,6 @@
 """The variance of each gradient estimator over mu, sigma and the number of draws, against what theory says."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ COUNTS = (1, 4, 16, 64, 256, 1024)
 REPEATS = 200
 NAMES = ("score_function", "baseline", "pathwise", "measure_valued")
 LABELS = ("score function", "with best baseline", "pathwise", "measure-valued")
-PARAMETERS = ("mu", "sigma")
+PARAMETERS, LETTERS = ("mu", "sigma"), (style.MU, style.SIGMA)
+NUMBERS = ("exact_gradient", "measured_mean", "exact_variance", "measured_variance", "standard_error")
 
 
 def measure(name, f, q, rng, draws, baseline):
@@ -26,31 +28,24 @@ def measure(name, f, q, rng, draws, baseline):
     return getattr(est, name)(f, q, rng, draws)
 
 
+def _rows(sweep, f, q, x, estimator, *numbers):
+    """A table row for each parameter; the numbers, (2,) each, in the order of NUMBERS."""
+    for p, parameter in enumerate(PARAMETERS):
+        row = {"sweep": sweep, "f": type(f).__name__.lower(), "k": f.k, "mu": q.mu, "sigma": q.sigma, "x": float(x)}
+        row |= {"estimator": estimator, "parameter": parameter}
+        yield row | {name: float(values[p]) for name, values in zip(NUMBERS, numbers, strict=True)}
+
+
 def rows_for(sweep, f, q, x, rng):
     """A table row for each estimator and parameter: exact and measured mean and variance of one draw."""
     exact = quadrature(f, q)
     best = est.optimal_baseline(f, q, rng, DRAWS)
     for name in NAMES:
         estimates = measure(name, f, q, rng, DRAWS, best)
-        centred = estimates - estimates.mean(axis=0)
-        variance = (centred**2).mean(axis=0)
-        error = np.sqrt(np.maximum((centred**4).mean(axis=0) - variance**2, 0) / DRAWS)
-        for p, parameter in enumerate(PARAMETERS):
-            yield {
-                "sweep": sweep,
-                "f": type(f).__name__.lower(),
-                "k": f.k,
-                "mu": q.mu,
-                "sigma": q.sigma,
-                "x": float(x),
-                "estimator": name,
-                "parameter": parameter,
-                "exact_gradient": float(f.gradient(q)[p]),
-                "measured_mean": float(estimates.mean(axis=0)[p]),
-                "exact_variance": float(exact[name][1][p]),
-                "measured_variance": float(variance[p]),
-                "standard_error": float(error[p]),
-            }
+        mean = estimates.mean(axis=0)
+        variance = ((estimates - mean) ** 2).mean(axis=0)
+        error = np.sqrt(np.maximum(((estimates - mean) ** 4).mean(axis=0) - variance**2, 0) / DRAWS)
+        yield from _rows(sweep, f, q, x, name, f.gradient(q), mean, exact[name][1], variance, error)
 
 
 def counted_rows(rng):
@@ -61,18 +56,9 @@ def counted_rows(rng):
         estimates = measure(name, f, q, rng, REPEATS * max(COUNTS), f.baseline(q)).reshape(REPEATS, -1, 2)
         for n in COUNTS:
             groups = estimates.reshape(-1, n, 2).mean(axis=1)
-            rmse = np.sqrt(((groups - gradient) ** 2).mean(axis=0))
-            for p, parameter in enumerate(PARAMETERS):
-                theory = float(exact[name][p] / n)
-                yield {"sweep": "draws", "f": "quadratic", "k": f.k, "mu": 1.0, "sigma": 1.0, "x": float(n)} | {
-                    "estimator": name,
-                    "parameter": parameter,
-                    "exact_gradient": float(gradient[p]),
-                    "measured_mean": float(groups.mean(axis=0)[p]),
-                    "exact_variance": theory,
-                    "measured_variance": float(rmse[p] ** 2),
-                    "standard_error": theory * np.sqrt(2 / len(groups)),
-                }
+            rmse, theory = np.sqrt(((groups - gradient) ** 2).mean(axis=0)), exact[name] / n
+            error = theory * np.sqrt(2 / len(groups))
+            yield from _rows("draws", f, q, n, name, gradient, groups.mean(axis=0), theory, rmse**2, error)
 
 
 def run(folder, seed=0, progress=None):
@@ -91,13 +77,9 @@ def run(folder, seed=0, progress=None):
     draw_functions(rows, folder / "variance-functions.png")
 
     checked = [row for row in rows if row["sweep"] in ("k", "sigma") and row["exact_variance"] > 1e-20]
-    inside = sum(
-        abs(row["measured_variance"] - row["exact_variance"]) < 2.576 * row["standard_error"] for row in checked
-    )
-    return [
-        f"variance.csv: {inside} of {len(checked)} measured variances within their 99 % intervals of the closed form "
-        f"({DRAWS:,} draws each)"
-    ]
+    within = [abs(row["measured_variance"] - row["exact_variance"]) < 2.576 * row["standard_error"] for row in checked]
+    line = f"variance.csv: {sum(within)} of {len(checked)} measured variances within their 99 % intervals of the "
+    return [f"{line}closed form ({DRAWS:,} draws each)"]
 
 
 def _select(rows, sweep, name, parameter):
@@ -110,66 +92,45 @@ def _floor(values):
 
 
 def draw(rows, path):
-    figure = style.new_figure(
-        style.WIDTH,
-        6.0,
-        "Four ways to estimate the gradient of E[(z - k)\N{SUPERSCRIPT TWO}], z ~ N(\N{GREEK SMALL LETTER MU}, "
-        f"{style.SIGMA}\N{SUPERSCRIPT TWO})",
-        f"Variance of one draw by \N{GREEK SMALL LETTER MU} (top) and by {style.SIGMA} (bottom), "
-        f"\N{GREEK SMALL LETTER MU} = 1; lower is better. {report.MEASURED[0].upper() + report.MEASURED[1:]}. "
-        "Measure-valued by \N{GREEK SMALL LETTER MU} is exactly 0 at k = 1.",
-    )
+    squared, mu, sigma = "\N{SUPERSCRIPT TWO}", style.MU, style.SIGMA
+    title = f"Four ways to estimate the gradient of E[(z - k){squared}], z ~ N({mu}, {sigma}{squared})"
+    text = f"Variance of one draw by {mu} (top) and by {sigma} (bottom), {mu} = 1; lower is better. "
+    text += f"{report.MEASURED[0].upper() + report.MEASURED[1:]}. Measure-valued by {mu} is exactly 0 at k = 1."
+    figure = style.new_figure(style.WIDTH, 6.0, title, text)
     panels = figure.subplots(2, 3)
     fine_k, fine_sigma = np.linspace(-3, 3, 121), np.geomspace(0.1, 3, 60)
-    for p, (parameter, letter) in enumerate(zip(PARAMETERS, ("\N{GREEK SMALL LETTER MU}", style.SIGMA), strict=True)):
-        by_k, by_sigma, by_draws = panels[p]
-        report.panel(by_k, f"d/d{letter}: over k, {style.SIGMA} = 1", "k", "variance of one draw", logy=True)
-        report.panel(by_sigma, f"over {style.SIGMA}, k = 0", style.SIGMA, None, logx=True, logy=True)
-        report.panel(by_draws, "means of n draws, k = 0", "n", "mean square error", logx=True, logy=True)
+    by_k = [Quadratic(k).variances(est.Normal(1.0, 1.0)) for k in fine_k]
+    by_sigma = [Quadratic(0.0).variances(est.Normal(1.0, s)) for s in fine_sigma]
+    for p, (parameter, letter) in enumerate(zip(PARAMETERS, LETTERS, strict=True)):
+        left, middle, right = panels[p]
+        report.panel(left, f"d/d{letter}: over k, {sigma} = 1", "k", "variance of one draw", logy=True)
+        report.panel(middle, f"over {sigma}, k = 0", sigma, None, logx=True, logy=True)
+        report.panel(right, "means of n draws, k = 0", "n", "mean square error", logx=True, logy=True)
         for name, label, colour in zip(NAMES, LABELS, report.COLOURS, strict=False):
-            lines = [
-                (by_k, fine_k, [Quadratic(k).variances(est.Normal(1.0, 1.0))[name][p] for k in fine_k], "k"),
-                (
-                    by_sigma,
-                    fine_sigma,
-                    [Quadratic(0.0).variances(est.Normal(1.0, s))[name][p] for s in fine_sigma],
-                    "sigma",
-                ),
-            ]
-            for axes, fine, exact, sweep in lines:
+            for axes, fine, exact, sweep in ((left, fine_k, by_k, "k"), (middle, fine_sigma, by_sigma, "sigma")):
                 x, _, measured = _select(rows, sweep, name, parameter)
-                report.exact_and_measured(axes, fine, _floor(exact), x, _floor(measured), colour, label)
+                line = _floor([variances[name][p] for variances in exact])
+                report.exact_and_measured(axes, fine, line, x, _floor(measured), colour, label)
             x, exact, measured = _select(rows, "draws", name, parameter)
-            report.exact_and_measured(by_draws, x, exact, x, measured, colour, label)
+            report.exact_and_measured(right, x, exact, x, measured, colour, label)
     panels[0][0].set_ylim(0.03, 2000)
     report.legend(panels[0][2])
     return style.finish(figure, style.check_path(path))
 
 
 def draw_functions(rows, path):
-    figure = style.new_figure(
-        style.WIDTH,
-        3.2,
-        "No estimator is best for every function",
-        f"Variance of one draw by \N{GREEK SMALL LETTER MU} and by {style.SIGMA} at \N{GREEK SMALL LETTER MU} = "
-        f"{style.SIGMA} = 1, lower is better. Points: measured; lines: quadrature. After Mohamed et al. "
-        "(arXiv:1906.10652), figure 3.",
-    )
+    text = f"Variance of one draw by {style.MU} and by {style.SIGMA} at {style.MU} = {style.SIGMA} = 1, lower is better"
+    text += ". Points: measured; lines: quadrature. After Mohamed et al. (arXiv:1906.10652), figure 3."
+    figure = style.new_figure(style.WIDTH, 3.2, "No estimator is best for every function", text)
     panels = figure.subplots(1, 4)
-    titles = {"exponential": "exp(-k z\N{SUPERSCRIPT TWO})", "cosine": "cos(k z)"}
-    place = 0
-    for sweep, title in titles.items():
-        make = {"exponential": Exponential, "cosine": Cosine}[sweep]
-        for p, parameter in enumerate(PARAMETERS):
-            axes = panels[place]
-            place += 1
-            letter = ("\N{GREEK SMALL LETTER MU}", style.SIGMA)[p]
-            ylabel = "variance of one draw" if place == 1 else None
-            report.panel(axes, f"{title}, d/d{letter}", "k", ylabel, logx=sweep == "exponential", logy=True)
-            for name, label, colour in zip(NAMES, LABELS, report.COLOURS, strict=False):
-                x, _, measured = _select(rows, sweep, name, parameter)
-                fine = np.geomspace(x[0], x[-1], 60)
-                exact = [quadrature(make(k), est.Normal(1.0, 1.0))[name][1][p] for k in fine]
-                report.exact_and_measured(axes, fine, exact, x, measured, colour, label)
+    titles = {Exponential: "exp(-k z\N{SUPERSCRIPT TWO})", Cosine: "cos(k z)"}
+    for axes, (make, p) in zip(panels, product(titles, (0, 1)), strict=True):
+        ylabel = "variance of one draw" if axes is panels[0] else None
+        report.panel(axes, f"{titles[make]}, d/d{LETTERS[p]}", "k", ylabel, logx=make is Exponential, logy=True)
+        for name, label, colour in zip(NAMES, LABELS, report.COLOURS, strict=False):
+            x, _, measured = _select(rows, make.__name__.lower(), name, PARAMETERS[p])
+            fine = np.geomspace(x[0], x[-1], 60)
+            exact = [quadrature(make(k), est.Normal(1.0, 1.0))[name][1][p] for k in fine]
+            report.exact_and_measured(axes, fine, exact, x, measured, colour, label)
     report.legend(panels[3])
     return style.finish(figure, style.check_path(path))

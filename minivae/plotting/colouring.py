@@ -27,18 +27,16 @@ def scatter(axes, points, labels=None, *, by_density=True):
     style = {"s": float(np.clip(9000 / len(points), 2.5, 28)), "linewidths": 0, "rasterized": True}
     style["alpha"] = 0.9 if len(points) < 1000 else 0.65
     x, y = points.T
-    if labels is None:
-        if not by_density or len(points) < 500:
-            axes.scatter(x, y, color=SINGLE, **style)
-            return None
-        axes.scatter(x, y, c=density(points), cmap=COLOUR_MAP, **style)
-        return None
-    labels = labels[order]
     classes = classes_of(labels)
-    if classes is None:
-        return axes.scatter(x, y, c=labels, cmap=COLOUR_MAP, **style)
-    colours = np.array(class_colours(classes))
-    axes.scatter(x, y, c=colours[np.searchsorted(classes, labels)], **style)
+    if classes is not None:
+        colours = np.array(class_colours(classes))
+        axes.scatter(x, y, c=colours[np.searchsorted(classes, labels[order])], **style)
+    elif labels is not None:
+        return axes.scatter(x, y, c=labels[order], cmap=COLOUR_MAP, **style)
+    elif by_density and len(points) >= 500:
+        axes.scatter(x, y, c=density(points), cmap=COLOUR_MAP, **style)
+    else:
+        axes.scatter(x, y, color=SINGLE, **style)
     return None
 
 

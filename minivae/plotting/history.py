@@ -7,34 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .style import (
-    DASH,
-    INK,
-    LABEL,
-    MUTED,
-    SMALL,
-    TICK,
-    TRAIN,
-    VALIDATION,
-    WIDTH,
-    check_path,
-    end_labels,
-    finish,
-    new_figure,
-    number,
-    style_axes,
-)
+from ..errors import expect
+from . import style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TERMS = ("loss", "nll", "kl")
-EXTRAS = (
-    ("active_units", "active latents"),
-    ("beta", "beta, the weight of the KL"),
-    ("learning_rate", "learning rate"),
-    ("examples_per_second", "examples per second"),
-)
+EXTRAS = {
+    "active_units": "active latents",
+    "beta": "beta, the weight of the KL",
+    "learning_rate": "learning rate",
+    "examples_per_second": "examples per second",
+}
 
 
 def plot_history(
@@ -57,50 +42,56 @@ def plot_history(
     First epochs that would squash the rest are left out of the frame, and the picture says so.
     """
     columns = _columns(history)
-    path = check_path(path)
-    epochs = columns["epoch"]
-    facts, strips = [], []
-    for name, label in EXTRAS:
-        values = columns.get(name)
-        if values is None or not np.isfinite(values).any():
-            continue
-        seen = values[np.isfinite(values)]
-        if np.ptp(seen) > 0:
-            strips.append((values, label))
-        elif name == "beta":
-            beta = float(seen[0])
-        else:
-            facts.append(f"{label} {_plain(seen[-1])}")
-    weight = "beta " if any(label.startswith("beta") for _, label in strips) else "" if beta == 1 else f"{beta:g} "
-    names = {"loss": f"Loss = nll + {weight}KL", "nll": "Reconstruction, nll", "kl": "KL(q || prior)"}
-    if weight == "":
-        names["loss"] += " (negative ELBO)"
-    if loss is not None:
-        names["loss"] = loss
-    ends = f"epochs {epochs[0]:g}{DASH}{epochs[-1]:g}" if len(epochs) > 1 else f"epoch {epochs[0]:g}"
-    best = _lowest(columns.get("validation_loss"))
-    if best is not None and best < len(epochs) - 1:
-        facts.append(
-            f"lowest validation loss {number(columns['validation_loss'][best])} at epoch {epochs[best]:g} (ring)"
-        )
-    subtitle = subtitle or ", ".join([f"Nats per example, {ends}", *facts])
+    path = style.check_path(path)
+    varied, constant = _extras(columns)
+    names = _names(None if "beta" in varied else constant.pop("beta", beta), loss)
+    best = _lowest_before_the_end(columns)
+    subtitle = subtitle or ", ".join(_facts(columns, constant, best))
 
     main, strip = 2.9, 1.35
-    figure = new_figure(WIDTH, main + (strip if strips else 0), title, subtitle)
-    if strips:
+    figure = upper = style.new_figure(style.WIDTH, main + (strip if varied else 0), title, subtitle)
+    if varied:
         upper, lower = figure.subfigures(2, 1, height_ratios=(main, strip))
-        for axes, (values, label) in zip(lower.subplots(1, len(strips), squeeze=False)[0], strips, strict=True):
-            _strip(axes, epochs, values, label)
-    else:
-        upper = figure
+        for axes, name in zip(lower.subplots(1, len(varied), squeeze=False)[0], varied, strict=True):
+            _strip(axes, columns["epoch"], columns[name], EXTRAS[name])
     panels = upper.subplots(1, 3)
     for axes, term in zip(panels, TERMS, strict=True):
-        _panel(axes, epochs, columns[f"train_{term}"], columns.get(f"validation_{term}"), names[term])
-    panels[0].set_ylabel("nats per example", fontsize=LABEL, color=INK)
-    if best is not None and best < len(epochs) - 1:
-        ring = {"markersize": 8, "markerfacecolor": "none", "markeredgecolor": VALIDATION, "zorder": 4}
-        panels[0].plot(epochs[best], columns["validation_loss"][best], "o", **ring)
-    return finish(figure, path)
+        _panel(axes, columns, term, names[term])
+    if best is not None:
+        ring = {"markersize": 8, "markerfacecolor": "none", "markeredgecolor": style.VALIDATION, "zorder": 4}
+        panels[0].plot(columns["epoch"][best], columns["validation_loss"][best], "o", **ring)
+    return style.finish(figure, path)
+
+
+def _extras(columns):
+    """What else was measured, by name: what varied, and the value of what did not."""
+    measured = {name: columns[name][np.isfinite(columns[name])] for name in EXTRAS if name in columns}
+    varied = [name for name, seen in measured.items() if seen.size and np.ptp(seen) > 0]
+    return varied, {name: float(seen[-1]) for name, seen in measured.items() if seen.size and name not in varied}
+
+
+def _names(beta, loss):
+    """The panels' titles; beta is None where it varied."""
+    weight = "beta " if beta is None else "" if beta == 1 else f"{beta:g} "
+    formula = f"Loss = nll + {weight}KL" + (" (negative ELBO)" if beta == 1 else "")
+    return {"loss": formula if loss is None else loss, "nll": "Reconstruction, nll", "kl": "KL(q || prior)"}
+
+
+def _lowest_before_the_end(columns):
+    """The place of the lowest validation loss, or None where that is the last epoch or there is none."""
+    values = columns.get("validation_loss")
+    best = None if values is None or np.isnan(values).all() else int(np.nanargmin(values))
+    return None if best == len(columns["epoch"]) - 1 else best
+
+
+def _facts(columns, constant, best):
+    epochs = columns["epoch"]
+    span = f"epoch {epochs[0]:g}" if len(epochs) == 1 else f"epochs {epochs[0]:g}{style.DASH}{epochs[-1]:g}"
+    yield f"Nats per example, {span}"
+    yield from (f"{EXTRAS[name]} {_plain(value)}" for name, value in constant.items())
+    if best is not None:
+        lowest = style.number(columns["validation_loss"][best])
+        yield f"lowest validation loss {lowest} at epoch {epochs[best]:g} (ring)"
 
 
 def frame(series):
@@ -125,18 +116,15 @@ def frame(series):
     return tail[0] - pad, tail[1] + pad
 
 
-def _lowest(values):
-    return None if values is None or np.isnan(values).all() else int(np.nanargmin(values))
-
-
-def _panel(axes, epochs, train, validation, title):
-    series = [(train, "train", TRAIN)]
+def _panel(axes, columns, term, title):
+    epochs, validation = columns["epoch"], columns.get(f"validation_{term}")
+    series = [(columns[f"train_{term}"], "train", style.TRAIN)]
     if validation is not None and np.isfinite(validation).any():
-        series.append((validation, "validation", VALIDATION))
+        series.append((validation, "validation", style.VALIDATION))
     from matplotlib.ticker import MaxNLocator
 
     low, high = frame([values for values, _, _ in series])
-    style_axes(axes, title, xlabel="epoch")
+    style.style_axes(axes, title, xlabel="epoch", ylabel="nats per example" if term == "loss" else None)
     _epoch_axis(axes, epochs)
     axes.set_ylim(low, high)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
@@ -144,14 +132,14 @@ def _panel(axes, epochs, train, validation, title):
     for values, name, colour in series:
         seen = np.flatnonzero(np.isfinite(values))
         if not seen.size:
-            axes.text(0.5, 0.5, f"{name}: no finite value", transform=axes.transAxes, ha="center", fontsize=TICK)
+            axes.text(0.5, 0.5, f"{name}: no finite value", transform=axes.transAxes, ha="center", fontsize=style.TICK)
             continue
         # Where validation ran in some epochs only, the line joins those: each measurement is a marker.
         every = 1 if seen.size <= 25 else [-1]
-        style = {"linewidth": 1.5, "marker": "o", "markersize": 3.5, "markevery": every, "zorder": 3}
-        axes.plot(epochs[seen], values[seen], color=colour, **style)
-        ends.append((values[seen[-1]], f"{name}\n{number(values[seen[-1]])}", colour))
-    end_labels(axes, ends, 0.15)
+        look = {"linewidth": 1.5, "marker": "o", "markersize": 3.5, "markevery": every, "zorder": 3}
+        axes.plot(epochs[seen], values[seen], color=colour, **look)
+        ends.append((values[seen[-1]], f"{name}\n{style.number(values[seen[-1]])}", colour))
+    style.end_labels(axes, ends, 0.15)
     _clipped(axes, epochs, series, low, high)
 
 
@@ -165,24 +153,24 @@ def _clipped(axes, epochs, series, low, high):
                 which = f"epoch {epochs[out[0]]:g}" if out.size == 1 else f"{out.size} epochs"
                 extreme = sign * np.max(sign * values[out])
                 way = "" if out.size == 1 else "up to " if sign > 0 else "down to "
-                notes.append(f"{name}, {which}: {way}{number(extreme)}")
+                notes.append(f"{name}, {which}: {way}{style.number(extreme)}")
         if notes:
             text = "\n".join(["above the frame:" if sign > 0 else "below the frame:", *notes])
-            style = {"fontsize": SMALL, "color": MUTED, "ha": "right", "linespacing": 1.3}
-            axes.text(0.98, corner, text, transform=axes.transAxes, va="top" if sign > 0 else "bottom", **style)
+            look = {"fontsize": style.SMALL, "color": style.MUTED, "ha": "right", "linespacing": 1.3}
+            axes.text(0.98, corner, text, transform=axes.transAxes, va="top" if sign > 0 else "bottom", **look)
 
 
 def _strip(axes, epochs, values, label):
     from matplotlib.ticker import MaxNLocator
 
-    style_axes(axes, label)
+    style.style_axes(axes, label)
     _epoch_axis(axes, epochs)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]))
     seen = np.isfinite(values)
-    style = {"linewidth": 1.2, "marker": "o" if len(epochs) <= 25 else None, "markersize": 2.5}
-    axes.plot(epochs[seen], values[seen], color=MUTED, **style)
+    look = {"linewidth": 1.2, "marker": "o" if len(epochs) <= 25 else None, "markersize": 2.5}
+    axes.plot(epochs[seen], values[seen], color=style.MUTED, **look)
     axes.set_ylim(min(0.0, values[seen].min()), 1.15 * max(values[seen].max(), 0.0) or 1.0)
-    end_labels(axes, [(values[seen][-1], _plain(values[seen][-1]), MUTED)], 0.0)
+    style.end_labels(axes, [(values[seen][-1], _plain(values[seen][-1]), style.MUTED)], 0.0)
 
 
 def _epoch_axis(axes, epochs):
@@ -203,10 +191,9 @@ def _plain(value):
 
 def _columns(history):
     required = ["epoch", *(f"train_{term}" for term in TERMS)]
-    known = [*required, *(f"validation_{term}" for term in TERMS), *(name for name, _ in EXTRAS)]
+    known = [*required, *(f"validation_{term}" for term in TERMS), *EXTRAS]
     missing = [name for name in required if name not in history]
-    if missing:
-        raise ValueError(f"history: expected the columns {', '.join(required)}, got none named {', '.join(missing)}")
+    expect(not missing, "history", list(history), f"the columns {', '.join(required)}")
     columns = {}
     for name in known:
         if history.get(name) is None:
@@ -214,11 +201,10 @@ def _columns(history):
         try:
             values = np.array([math.nan if value is None else float(value) for value in history[name]])
         except (TypeError, ValueError):
-            raise ValueError(f"history: column {name!r} holds something that is not a number") from None
+            raise ValueError(f"history: got a column {name!r} with something else, expected numbers") from None
         columns[name] = np.where(np.isfinite(values), values, math.nan)
     lengths = {name: len(values) for name, values in columns.items()}
-    if not lengths["epoch"] or len(set(lengths.values())) > 1:
-        raise ValueError(f"history: expected columns of one length, at least 1, got {lengths}")
-    if np.isnan(columns["epoch"]).any() or (np.diff(columns["epoch"]) <= 0).any():
-        raise ValueError("history: the column 'epoch' must rise")
+    expect(lengths["epoch"] and len(set(lengths.values())) == 1, "history", lengths, "columns of one length above 0")
+    rises = np.isfinite(columns["epoch"]).all() and (np.diff(columns["epoch"]) > 0).all()
+    expect(rises, "history", list(history["epoch"]), "a column 'epoch' that rises")
     return columns

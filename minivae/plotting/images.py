@@ -74,13 +74,8 @@ def plot_reconstructions(
     rows = -(-count // most)
     columns = -(-count // rows)
     # Wide images get wider tiles: they would be too flat to see.
-    scale = whole_scale(
-        width,
-        columns,
-        min(1200, max(360, 120 * columns * math.sqrt(max(1.0, width / height)))),
-        2 * height * rows,
-        2400,
-    )
+    most_width = min(1200, max(360, 120 * columns * math.sqrt(max(1.0, width / height))))
+    scale = whole_scale(width, columns, most_width, 2 * height * rows, 2400)
     levels = [gray_levels(tiles, limits) for tiles in (above, below)]
     text = (18 * len(parts) + 8) if parts else 0
     bands = []

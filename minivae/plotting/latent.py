@@ -6,32 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import expect
 from ..evaluation.held_out import ACTIVE
-from . import checks
+from . import checks, style
 from .colouring import class_colours, classes_of, inset_bar, name_classes, scatter
 from .images import gray_levels, value_limits
 from .points import frame_limits
-from .style import (
-    CLASS_COLOURS,
-    DPI,
-    FAINT,
-    INK,
-    LABEL,
-    MINUS,
-    MUTED,
-    SIGMA,
-    SINGLE,
-    SMALL,
-    TICK,
-    WIDTH,
-    axes_at,
-    check_path,
-    finish,
-    halo,
-    new_figure,
-    number,
-    style_axes,
-)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,8 +25,7 @@ def manifold_grid(size: int) -> np.ndarray:
     Row ``k * size + i`` is ``(z_i, z_k)`` with ``z_i = Phi^-1((i + 0.5) / size)``, the inverse of the normal
     distribution function: the first axis runs left to right, the second bottom to top.
     """
-    if size < 1:
-        raise ValueError(f"size: expected at least 1, got {size}")
+    expect(size >= 1, "size", size, "at least 1")
     inverse = NormalDist().inv_cdf
     z = np.array([inverse((i + 0.5) / size) for i in range(size)])
     return np.stack([np.tile(z, size), np.repeat(z, size)], axis=1)
@@ -84,8 +63,7 @@ def plot_latent(
     labels = checks.vector("labels", labels, count)
     if sigma is not None:
         sigma = checks.matrix("sigma", sigma, rows=count, columns=latents).astype(np.float64)
-        if sigma.min() <= 0:
-            raise ValueError(f"sigma: expected positive numbers, got {sigma.min():g}")
+        expect(sigma.min() > 0, "sigma", f"{sigma.min():g}", "positive numbers")
     kl = checks.vector("kl_per_latent", kl_per_latent, latents)
     if kl is None and sigma is not None:
         kl = 0.5 * (mu**2 + sigma**2 - 1 - 2 * np.log(sigma)).mean(axis=0)
@@ -94,10 +72,10 @@ def plot_latent(
     manifold = None if decoded is None else _manifold(decoded, image_shape, latents)
     if data is not None:
         data = checks.matrix("data", data, columns=2)
-    path = check_path(path)
+    path = style.check_path(path)
 
     if latents == 1:
-        figure = new_figure(0.65 * WIDTH, 4.2, title, subtitle)
+        figure = style.new_figure(0.65 * style.WIDTH, 4.2, title, subtitle)
         _ridge(figure.subplots(), mu[:, 0], labels)
     elif latents == 2:
         figure, left, right = _square_panels(1 if manifold is None else 2, title, subtitle)
@@ -112,30 +90,29 @@ def plot_latent(
         pair = [first, second]
         _means(left, mu[:, pair], None if sigma is None else sigma[:, pair], labels, pair)
         _bars(right, strength[order], order, active[order], kl is not None)
-    return finish(figure, path)
+    return style.finish(figure, path)
 
 
 def _manifold(decoded, image_shape, latents) -> tuple[int, np.ndarray]:
-    if latents != 2:
-        raise ValueError(f"decoded: a manifold is drawn for 2 latents, got mu with {latents}")
-    decoded = checks.matrix("decoded", decoded)
-    size = round(len(decoded) ** 0.5)
-    if size * size != len(decoded):
-        raise ValueError(f"decoded: expected size * size rows, as from manifold_grid(size), got {len(decoded)}")
+    expect(latents == 2, "decoded", f"mu with {latents} latents", "2 latents: no other manifold is drawn")
     if image_shape is not None:
-        return size, checks.images("decoded", decoded, image_shape)
-    if decoded.shape[1] != 2:
-        raise ValueError(f"decoded: expected image_shape or 2 features, got {decoded.shape[1]} features")
+        decoded = checks.images("decoded", decoded, image_shape)
+    else:
+        decoded = checks.matrix("decoded", decoded, columns=2)
+    size = round(len(decoded) ** 0.5)
+    expect(size * size == len(decoded), "decoded", decoded, "size * size rows, as from manifold_grid(size)")
     return size, decoded
 
 
 def _square_panels(count, title, subtitle):
     """A figure with one or two square panels of equal size and height, and those (the second may be None)."""
-    before, between, after = (round(inches * DPI) for inches in (0.62, 0.72, 0.16))
-    below, above = round(0.5 * DPI), round(0.3 * DPI)
+    before, between, after = (round(inches * style.DPI) for inches in (0.62, 0.72, 0.16))
+    below, above = round(0.5 * style.DPI), round(0.3 * style.DPI)
     width = before + count * PANEL_SIDE + (count - 1) * between + after
-    figure = new_figure(width / DPI, (below + PANEL_SIDE + above) / DPI, title, subtitle, constrained=False)
-    panels = [axes_at(figure, before + i * (PANEL_SIDE + between), below, PANEL_SIDE, PANEL_SIDE) for i in range(count)]
+    height = below + PANEL_SIDE + above
+    figure = style.new_figure(width / style.DPI, height / style.DPI, title, subtitle, constrained=False)
+    lefts = [before + i * (PANEL_SIDE + between) for i in range(count)]
+    panels = [style.axes_at(figure, left, below, PANEL_SIDE, PANEL_SIDE) for left in lefts]
     return figure, panels[0], panels[-1] if count == 2 else None
 
 
@@ -145,15 +122,15 @@ def _means(axes, means, sigma, labels, pair):
 
     reach = np.abs(means).max(axis=1)
     half = max(2.3, 1.05 * min(reach.max(), 1.25 * np.percentile(reach, 99.5)))
-    style_axes(axes, f"posterior means of {_examples(means)}", grid=None)
-    axes.set_xlabel(f"latent {pair[0]}", fontsize=LABEL, color=INK)
-    axes.set_ylabel(f"latent {pair[1]}", fontsize=LABEL, color=INK)
+    xlabel, ylabel = (f"latent {index}" for index in pair)
+    style.style_axes(axes, f"posterior means of {_examples(means)}", xlabel=xlabel, ylabel=ylabel, grid=None)
     mapping = scatter(axes, means, labels)
+    dashes = {"fill": False, "color": style.INK, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 4}
     for radius in (1, 2):
-        axes.add_patch(Circle((0, 0), radius, fill=False, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=4))
+        axes.add_patch(Circle((0, 0), radius, **dashes))
         box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-        style = {"fontsize": SMALL, "color": INK, "bbox": box, "zorder": 5, "ha": "center", "va": "center"}
-        axes.text(0, -radius, f"prior {radius}{SIGMA}", **style)
+        look = {"fontsize": style.SMALL, "color": style.INK, "bbox": box, "zorder": 5, "ha": "center", "va": "center"}
+        axes.text(0, -radius, f"prior {radius}{style.SIGMA}", **look)
     if classes_of(labels) is not None:
         name_classes(axes, means, labels, 0.115 * half)
     elif mapping is not None:
@@ -161,21 +138,23 @@ def _means(axes, means, sigma, labels, pair):
     if sigma is not None:
         wide, tall = np.median(sigma, axis=0)
         centre = (-half + 0.04 * half + wide, -half + 0.04 * half + tall)
-        axes.add_patch(Ellipse(centre, 2 * wide, 2 * tall, facecolor="white", edgecolor=INK, linewidth=1, zorder=5))
-        text = {"fontsize": SMALL, "color": INK, "path_effects": halo(), "va": "center", "zorder": 5}
-        axes.text(centre[0] + wide + 0.03 * half, centre[1], f"median posterior, 1{SIGMA}", **text)
+        disc = Ellipse(centre, 2 * wide, 2 * tall, facecolor="white", edgecolor=style.INK, linewidth=1, zorder=5)
+        axes.add_patch(disc)
+        text = {"fontsize": style.SMALL, "color": style.INK, "path_effects": style.halo(), "va": "center", "zorder": 5}
+        axes.text(centre[0] + wide + 0.03 * half, centre[1], f"median posterior, 1{style.SIGMA}", **text)
     axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal")
     outside = int(np.count_nonzero(reach > half))
     if outside:
-        style = {"fontsize": SMALL, "color": MUTED, "ha": "right", "path_effects": halo()}
-        axes.text(0.99, 0.01, f"{outside} outside the frame", transform=axes.transAxes, **style)
+        look = {"fontsize": style.SMALL, "color": style.MUTED, "ha": "right", "path_effects": style.halo()}
+        axes.text(0.99, 0.01, f"{outside} outside the frame", transform=axes.transAxes, **look)
 
 
 def _draw_manifold(axes, size, decoded, data):
     if decoded.ndim == 2:
         _draw_warped_grid(axes, decoded.reshape(size, size, 2), data)
         return
-    style_axes(axes, "decoder mean over the prior's quantiles", grid=None)
+    title = "decoder mean over the prior's quantiles"
+    style.style_axes(axes, title, xlabel="latent 0", ylabel="latent 1", grid=None)
     height, width = decoded.shape[1:]
     levels = gray_levels(decoded, value_limits(decoded)).reshape(size, size, height, width)
     # Rows of an image run downwards, the second latent upwards.
@@ -185,27 +164,26 @@ def _draw_manifold(axes, size, decoded, data):
     axes.spines[["left", "bottom"]].set_visible(False)
     quantiles = [-2, -1, -0.5, 0, 0.5, 1, 2]
     places = [size * NormalDist().cdf(z) for z in quantiles]
-    names = [f"{z:g}".replace("-", MINUS) for z in quantiles]
+    names = [f"{z:g}".replace("-", style.MINUS) for z in quantiles]
     axes.set_xticks(places, names)
     axes.set_yticks(places, names)
-    axes.set_xlabel("latent 0", fontsize=LABEL, color=INK)
-    axes.set_ylabel("latent 1", fontsize=LABEL, color=INK)
 
 
 def _draw_warped_grid(axes, lattice, data):
     from matplotlib.collections import LineCollection
 
-    style_axes(axes, "decoder mean: the prior's quantile grid in data space", xlabel="feature 0", ylabel="feature 1")
+    title = "decoder mean: the prior's quantile grid in data space"
+    style.style_axes(axes, title, xlabel="feature 0", ylabel="feature 1")
     if data is not None:
-        axes.scatter(*data.T, s=3, color=FAINT, linewidths=0)
-    across, along = CLASS_COLOURS[1], CLASS_COLOURS[8]
+        axes.scatter(*data.T, s=3, color=style.FAINT, linewidths=0)
+    across, along = style.CLASS_COLOURS[1], style.CLASS_COLOURS[8]
     axes.add_collection(LineCollection(list(lattice), colors=across, linewidths=0.9))
     axes.add_collection(LineCollection(list(lattice.transpose(1, 0, 2)), colors=along, linewidths=0.9))
     clouds = [lattice.reshape(-1, 2)] + ([] if data is None else [data])
     low, high = frame_limits(clouds)
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     for y, colour, text in ((0.99, across, "latent 0 varies"), (0.945, along, "latent 1 varies")):
-        axes.text(0.99, y, text, transform=axes.transAxes, color=colour, fontsize=TICK, ha="right", va="top")
+        axes.text(0.99, y, text, transform=axes.transAxes, color=colour, fontsize=style.TICK, ha="right", va="top")
 
 
 def _examples(means):
@@ -214,34 +192,30 @@ def _examples(means):
 
 def _bars(axes, strength, order, active, is_kl):
     count = len(strength)
-    style_axes(
-        axes,
-        (f"KL per latent: {number(strength.sum())} nats, " if is_kl else "variance of the posterior mean per latent, ")
-        + f"{int(active.sum())} of {count} active",
-        xlabel="latent, largest first",
-        ylabel="KL(q || prior), nats per example" if is_kl else "Cov(posterior mean), no unit",
-        grid="y",
-    )
-    colours = np.where(active, SINGLE, FAINT)
+    what, ylabel = "variance of the posterior mean per latent", "Cov(posterior mean), no unit"
+    if is_kl:
+        what, ylabel = f"KL per latent: {style.number(strength.sum())} nats", "KL(q || prior), nats per example"
+    title = f"{what}, {int(active.sum())} of {count} active"
+    style.style_axes(axes, title, xlabel="latent, largest first", ylabel=ylabel, grid="y")
+    colours = np.where(active, style.SINGLE, style.FAINT)
     axes.bar(np.arange(count), strength, color=colours, width=0.85 if count <= 64 else 1.0)
     every = -(-count // 40)
     axes.set_xticks(np.arange(0, count, every), [f"{index}" for index in order[::every]])
-    axes.tick_params(axis="x", labelsize=TICK if count <= 24 else SMALL, rotation=0 if count <= 24 else 90, length=0)
+    size, turn = (style.TICK, 0) if count <= 24 else (style.SMALL, 90)
+    axes.tick_params(axis="x", labelsize=size, rotation=turn, length=0)
     axes.set_xlim(-0.7, count - 0.3)
     for text, on in zip(axes.get_xticklabels(), active[::every], strict=True):
-        text.set_color(INK if on else FAINT)
-    lines = [(SINGLE, f"active: variance of the mean > {ACTIVE}")]
-    if not active.all():
-        lines.append((MUTED, "grey: inactive"))
-    for line, (colour, text) in enumerate(lines):
-        style = {"transform": axes.transAxes, "fontsize": TICK, "ha": "right", "va": "top"}
-        axes.text(0.99, 0.98 - 0.05 * line, text, color=colour, **style)
+        text.set_color(style.INK if on else style.FAINT)
+    lines = [(style.SINGLE, f"active: variance of the mean > {ACTIVE}"), (style.MUTED, "grey: inactive")]
+    for line, (colour, text) in enumerate(lines[: 1 if active.all() else 2]):
+        look = {"transform": axes.transAxes, "fontsize": style.TICK, "ha": "right", "va": "top"}
+        axes.text(0.99, 0.98 - 0.05 * line, text, color=colour, **look)
 
 
 def _ridge(axes, means, labels):
     """A histogram of the posterior means per class, one above the other, over the prior's density."""
     classes = classes_of(labels)
-    groups = [(None, means, SINGLE)]
+    groups = [(None, means, style.SINGLE)]
     if classes is not None:
         groups = [(v, means[labels == v], c) for v, c in zip(classes, class_colours(classes), strict=True)]
     half = max(3.0, 1.05 * float(np.abs(means).max()))
@@ -253,20 +227,19 @@ def _ridge(axes, means, labels):
     peaks = [height.max() for height in heights]
     unit = max(float(np.median(peaks)) / 0.85, max(peaks) / 2.2)
     heading = "density of the posterior means" + (" per class" if classes is not None else "")
-    style_axes(axes, f"{heading} ({_examples(means)}); dashed: the prior", xlabel="latent 0", grid="x")
+    style.style_axes(axes, f"{heading} ({_examples(means)}); dashed: the prior", xlabel="latent 0", grid="x")
     near = np.abs(centres) < 3.2
     for row, ((value, _, colour), height) in enumerate(zip(groups, heights, strict=True)):
         base, layer = len(groups) - 1 - row, 2 + row
         curve = base + height / unit
         axes.fill_between(centres, base, curve, step="mid", color=colour, alpha=0.85, linewidth=0, zorder=layer)
         axes.step(centres, curve, where="mid", color="white", linewidth=0.8, zorder=layer)
-        axes.axhline(base, color=FAINT, linewidth=0.6, zorder=layer)
-        axes.plot(
-            centres[near], base + (prior / unit)[near], color=INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=layer
-        )
+        axes.axhline(base, color=style.FAINT, linewidth=0.6, zorder=layer)
+        dashes = {"linewidth": 0.8, "linestyle": (0, (4, 3)), "zorder": layer}
+        axes.plot(centres[near], base + (prior / unit)[near], color=style.INK, **dashes)
         if value is not None:
-            style = {"fontsize": LABEL, "weight": "bold", "color": INK}
-            axes.text(-0.01, base + 0.15, f"{value:g}", transform=axes.get_yaxis_transform(), ha="right", **style)
+            look = {"fontsize": style.LABEL, "weight": "bold", "color": style.INK}
+            axes.text(-0.01, base + 0.15, f"{value:g}", transform=axes.get_yaxis_transform(), ha="right", **look)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.set_xlim(-half, half)

@@ -5,23 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import checks
+from . import checks, style
 from .colouring import key, scatter
-from .style import (
-    INK,
-    LABEL,
-    MUTED,
-    SMALL,
-    TRAIN,
-    VALIDATION,
-    WIDTH,
-    check_path,
-    end_labels,
-    finish,
-    new_figure,
-    number,
-    style_axes,
-)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,29 +35,29 @@ def plot_points(
         panels.append(("reconstructions", reconstructions, labels))
     if samples is not None:
         panels.append(("samples from the prior", checks.matrix("samples", samples, columns=2), None))
-    path = check_path(path)
+    path = style.check_path(path)
     if title is None:
         title = ", ".join(name for name, _, _ in panels).capitalize()
 
     low, high = frame_limits([points for _, points, _ in panels], flattest=0.6)
-    wide, tall = (high - low) / (high - low).max() * (WIDTH - 0.6) / 3
+    wide, tall = (high - low) / (high - low).max() * (style.WIDTH - 0.6) / 3
     key_width = 0.5 if labels is None else 1.0
-    figure = new_figure(len(panels) * (wide + 0.15) + key_width, tall + 0.8, title, subtitle)
+    figure = style.new_figure(len(panels) * (wide + 0.15) + key_width, tall + 0.8, title, subtitle)
     grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (name, points, colours) in zip(grid, panels, strict=True):
-        style_axes(axes, f"{name} ({len(points):,})", xlabel="feature 0")
+        ylabel = "feature 1" if axes is grid[0] else None
+        style.style_axes(axes, f"{name} ({len(points):,})", xlabel="feature 0", ylabel=ylabel)
         mapping = scatter(axes, points, colours, by_density=labels is None)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
         outside = int(np.count_nonzero(((points < low) | (points > high)).any(axis=1)))
         if outside:
-            style = {"fontsize": SMALL, "color": MUTED, "ha": "right"}
-            axes.text(0.98, 0.02, f"{outside} outside the frame", transform=axes.transAxes, **style)
+            look = {"fontsize": style.SMALL, "color": style.MUTED, "ha": "right"}
+            axes.text(0.98, 0.02, f"{outside} outside the frame", transform=axes.transAxes, **look)
         if axes is grid[0]:
-            axes.set_ylabel("feature 1", fontsize=LABEL, color=INK)
             first = mapping
     if labels is not None:
         key(figure, grid[-1], labels, first)
-    return finish(figure, path)
+    return style.finish(figure, path)
 
 
 def plot_profiles(
@@ -92,11 +77,11 @@ def plot_profiles(
     originals = checks.matrix("originals", originals)
     reconstructions = checks.matrix("reconstructions", reconstructions, rows=len(originals), columns=originals.shape[1])
     nll = checks.vector("nll", nll, len(originals))
-    path = check_path(path)
+    path = style.check_path(path)
     count, features = min(6, len(originals)), originals.shape[1]
     columns = min(count, 3)
     rows = -(-count // columns)
-    figure = new_figure(3.4 * columns, 1.9 * rows + 0.25, title, subtitle)
+    figure = style.new_figure(3.4 * columns, 1.9 * rows + 0.25, title, subtitle)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     marker = {"marker": "o", "markersize": 3} if features <= 32 else {}
     index = np.arange(features)
@@ -104,18 +89,19 @@ def plot_profiles(
         if example >= count:
             axes.set_axis_off()
             continue
-        heading = f"example {example}" + ("" if nll is None else f": nll {number(nll[example])} nats")
-        style_axes(axes, heading, xlabel="feature index" if example + columns >= count else None)
-        axes.plot(index, originals[example], color=TRAIN, linewidth=1.6, **marker)
-        axes.plot(index, reconstructions[example], color=VALIDATION, linewidth=1.0, **marker)
-        if example % columns == 0:
-            axes.set_ylabel("feature value", fontsize=LABEL, color=INK)
+        heading = f"example {example}" + ("" if nll is None else f": nll {style.number(nll[example])} nats")
+        last_row, first_column = example + columns >= count, example % columns == 0
+        xlabel, ylabel = "feature index" if last_row else None, "feature value" if first_column else None
+        style.style_axes(axes, heading, xlabel=xlabel, ylabel=ylabel)
+        axes.plot(index, originals[example], color=style.TRAIN, linewidth=1.6, **marker)
+        axes.plot(index, reconstructions[example], color=style.VALIDATION, linewidth=1.0, **marker)
         # The grid below hides its inner tick labels, so the last row has to show them also where a column ends early.
-        axes.tick_params(labelbottom=example + columns >= count)
+        axes.tick_params(labelbottom=last_row)
     last = columns - 1
-    ends = (originals[last, -1], "original", TRAIN), (reconstructions[last, -1], "reconstruction", VALIDATION)
-    end_labels(grid[last], ends, 0.13)
-    return finish(figure, path)
+    original, reconstruction = originals[last, -1], reconstructions[last, -1]
+    ends = (original, "original", style.TRAIN), (reconstruction, "reconstruction", style.VALIDATION)
+    style.end_labels(grid[last], ends, 0.13)
+    return style.finish(figure, path)
 
 
 def frame_limits(clouds, flattest=1.0):
@@ -132,7 +118,8 @@ def frame_limits(clouds, flattest=1.0):
     low, high = np.where(squash, inner[0], low), np.where(squash, inner[1], high)
     centre = (low + high) / 2
     half = 0.54 * (high - low)
-    half = (
-        np.maximum(half, flattest * half.max()) if half.max() > 0 else np.full(2, 0.5 * max(1.0, np.abs(centre).max()))
-    )
+    if half.max() > 0:
+        half = np.maximum(half, flattest * half.max())
+    else:
+        half = np.full(2, 0.5 * max(1.0, np.abs(centre).max()))
     return centre - half, centre + half

@@ -4,6 +4,7 @@ import math
 import textwrap
 from pathlib import Path
 
+from ..errors import expect
 from ..files.atomic import replacing
 
 DPI = 150
@@ -18,21 +19,11 @@ TRAIN, VALIDATION, SINGLE = "#3f90da", "#bd1f01", "#3f6ea8"
 # Ten colours that stay apart for readers with colour-vision deficiencies: M. A. Petroff, "Accessible color sequences
 # for data visualization", arXiv:2107.02270, table 1. Ordered here so that the digits that models confuse most
 # (4, 7, 9 and 3, 5, 8) get colours that lie far apart.
-CLASS_COLOURS = (
-    "#bd1f01",
-    "#3f90da",
-    "#b9ac70",
-    "#832db6",
-    "#ffa90e",
-    "#94a4a2",
-    "#a96b59",
-    "#717581",
-    "#e76300",
-    "#92dadd",
-)
+_PALETTE = "bd1f01 3f90da b9ac70 832db6 ffa90e 94a4a2 a96b59 717581 e76300 92dadd"
+CLASS_COLOURS = tuple(f"#{code}" for code in _PALETTE.split())
 COLOUR_MAP = "viridis"  # perceptually uniform, for continuous labels and for densities
 
-SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
+MU, RHO, SIGMA = "\N{GREEK SMALL LETTER MU}", "\N{GREEK SMALL LETTER RHO}", "\N{GREEK SMALL LETTER SIGMA}"
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 
@@ -58,9 +49,8 @@ def new_figure(width, body, title, subtitle=None, *, constrained=True):
         figure.text(MARGIN / width, top / height, line, fontsize=size, color=colour, weight=weight, va="top")
         top -= 1.35 * size / 72
     if constrained:
-        figure.set_layout_engine(
-            "constrained", rect=(0, 0, 1, body / height), w_pad=MARGIN / 2, h_pad=MARGIN / 2, wspace=0.02, hspace=0.02
-        )
+        gaps = {"w_pad": MARGIN / 2, "h_pad": MARGIN / 2, "wspace": 0.02, "hspace": 0.02}
+        figure.set_layout_engine("constrained", rect=(0, 0, 1, body / height), **gaps)
     return figure
 
 
@@ -124,8 +114,7 @@ def check_path(path):
     if path is None:
         return None
     path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"path: pictures are PNG files, so the name must end in .png, not {path.name!r}")
+    expect(path.suffix.lower() == ".png", "path", path.name, "a name that ends in .png")
     if not path.parent.is_dir():
         raise OSError(f"path: cannot write {path}: its folder does not exist")
     if path.is_dir():

@@ -6,7 +6,7 @@ STEP = 1e-5
 
 
 def numeric_gradient(function, array):
-    """The gradient of function() by `array`, which it reads; two steps and one extrapolation, error O(step^4)."""
+    """The gradient of function() with respect to `array`; two steps and one extrapolation, error O(step^4)."""
     gradient = np.empty_like(array)
     for index in np.ndindex(array.shape):
         kept = array[index]

@@ -19,26 +19,29 @@ def test_pixels_pass_the_bernoulli_check():
     check_data("x", np.full((2, 3), 255, np.uint8), likelihood="bernoulli")
 
 
+BERNOULLI, WITHIN = {"likelihood": "bernoulli"}, "expected values in [0, 1] for the Bernoulli likelihood"
+
+
 @pytest.mark.parametrize(
     ("array", "arguments", "message"),
     [
-        ([[0.0]], {}, "x must be a NumPy array (rows, features), got list"),
-        (np.zeros(3), {}, "x must be 2-D (rows, features), got shape (3,)"),
-        (np.zeros((2, 3, 4)), {}, "got shape (2, 3, 4)"),
-        (np.zeros((0, 3)), {}, "x must have at least one row and one feature, got shape (0, 3)"),
-        (np.zeros((3, 0)), {}, "got shape (3, 0)"),
-        (np.zeros((2, 3), complex), {}, "x must hold real numbers, got dtype complex128"),
-        (np.zeros((2, 3), object), {}, "got dtype object"),
-        (np.zeros((2, 3), "U1"), {}, "got dtype <U1"),
-        (np.zeros((2, 3), "M8[s]"), {}, "got dtype datetime64[s]"),
-        (np.zeros((2, 3)), {"features": 4}, "x must have 4 features per row, got 3"),
-        (np.array([[0, 2]]), {"likelihood": "bernoulli"}, "got 2 at row 0, column 1: the largest is 2; divide"),
-        (np.array([[0, -1]]), {"likelihood": "bernoulli"}, "got -1 at row 0, column 1: use the Gaussian"),
-        (np.array([[0.5], [1.5], [255.0]]), {"likelihood": "bernoulli"}, "1.5 at row 1, column 0: the largest is 255"),
+        ([[0.0]], {}, "got [[0.0]], expected a NumPy array (rows, features)"),
+        (np.zeros(3), {}, "got float64 of shape (3,), expected two dimensions (rows, features)"),
+        (np.zeros((2, 3, 4)), {}, "got float64 of shape (2, 3, 4)"),
+        (np.zeros((0, 3)), {}, "got float64 of shape (0, 3), expected at least one row and one feature"),
+        (np.zeros((3, 0)), {}, "got float64 of shape (3, 0)"),
+        (np.zeros((2, 3), complex), {}, "got complex128 of shape (2, 3), expected real numbers"),
+        (np.zeros((2, 3), object), {}, "got object of"),
+        (np.zeros((2, 3), "U1"), {}, "got <U1 of"),
+        (np.zeros((2, 3), "M8[s]"), {}, "got datetime64[s] of"),
+        (np.zeros((2, 3)), {"features": 4}, "got float64 of shape (2, 3), expected 4 features per row"),
+        (np.array([[0, 2]]), BERNOULLI, f"got 2 at row 0, column 1, {WITHIN}: the largest is 2; divide"),
+        (np.array([[0, -1]]), BERNOULLI, f"got -1 at row 0, column 1, {WITHIN}: use the Gaussian"),
+        (np.array([[0.5], [1.5], [255.0]]), BERNOULLI, f"1.5 at row 1, column 0, {WITHIN}: the largest is 255"),
     ],
 )
 def test_refuses(array, arguments, message):
-    with pytest.raises(ValueError, match=r"^x must") as caught:
+    with pytest.raises(ValueError, match=r"^x: got") as caught:
         check_data("x", array, **arguments)
     assert message in str(caught.value)
 
@@ -51,7 +54,7 @@ def test_names_the_first_value_that_is_not_finite(bad, place, chunk, monkeypatch
     monkeypatch.setattr(checks, "CHUNK", chunk)
     array = np.zeros((10, 7))
     array[place] = array[9, 6] = bad
-    with pytest.raises(ValueError, match=f"got {bad} at row {place[0]}, column {place[1]}$"):
+    with pytest.raises(ValueError, match=f"got {bad} at row {place[0]}, column {place[1]}, expected finite numbers$"):
         check_data("x", array)
 
 

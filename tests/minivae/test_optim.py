@@ -35,9 +35,8 @@ def test_sgd_by_hand(backend):
     g = np.array([0.5, -4.0])
     start = np.array([1.0, -2.0])
     np.testing.assert_allclose(run(mv.SGD(0.1), 2, backend), [start - 0.1 * g, start - 0.2 * g], rtol=1e-15)
-    np.testing.assert_allclose(
-        run(mv.SGD(0.1, momentum=0.5), 3, backend), start - 0.1 * np.outer([1, 2.5, 4.25], g), rtol=1e-15
-    )
+    momentum = run(mv.SGD(0.1, momentum=0.5), 3, backend)
+    np.testing.assert_allclose(momentum, start - 0.1 * np.outer([1, 2.5, 4.25], g), rtol=1e-15)
     # Nesterov steps by g + 0.5 v: 1.5 g, 1.75 g
     nesterov = run(mv.SGD(0.1, momentum=0.5, nesterov=True), 2, backend)
     np.testing.assert_allclose(nesterov, start - 0.1 * np.outer([1.5, 3.25], g), rtol=1e-15)

@@ -215,13 +215,13 @@ def test_bad_options_are_named(options, message):
 
 def test_bad_arrays_are_named():
     model = mv.VAE(**SMALL, backend="numpy")
-    with pytest.raises(ValueError, match="x must have 6 features per row, got 5"):
+    with pytest.raises(ValueError, match=r"x: got float64 of shape \(2, 5\), expected 6 features per row"):
         model.forward(np.ones((2, 5)))
-    with pytest.raises(ValueError, match="x must be finite, got nan at row 1, column 0"):
+    with pytest.raises(ValueError, match="x: got nan at row 1, column 0, expected finite numbers"):
         model.encode(np.array([[1.0] * 6, [np.nan] + [1.0] * 5]))
     with pytest.raises(ValueError, match=r"noise: got float64 of shape \(2, 3\), expected float64 of shape \(any, 2\)"):
         model.forward(np.ones((2, 6)), np.ones((2, 3)))
-    with pytest.raises(ValueError, match="z must have 2 features"):
+    with pytest.raises(ValueError, match=r"z: got float64 of shape \(2, 6\), expected 2 features"):
         model.decode(np.ones((2, 6)))
     with pytest.raises(ValueError, match="backward: got 'no forward pass'"):
         mv.VAE(**SMALL, backend="numpy").backward()

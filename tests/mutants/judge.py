@@ -4,7 +4,7 @@ import numpy as np
 
 from minivae.gradcheck.catalog import minivae_parts, subjects
 
-from .registry import SECTIONS
+from .registry import sections
 from .rivals import RIVALS, verdict
 
 
@@ -38,7 +38,7 @@ def rival_verdicts(parts, target):
     """dict of rival -> whether it refuses, or None where there is no gradient it could be applied to."""
     made = [
         make(parts, "float64", name=name)
-        for section in SECTIONS[target]
+        for section in sections(target)
         for name, make in subjects().get(section, [])
         if "wide" not in name
     ]

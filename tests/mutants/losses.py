@@ -4,7 +4,7 @@ import numpy as np
 
 from minivae import Gaussian, GaussianKL
 
-from .registry import after, before, by_sample, instead, part, sigmoid, softplus
+from .registry import after, before, by_sample, instead, part, sigmoid, slope, softplus
 
 
 def _rows(a, values):
@@ -43,35 +43,27 @@ def kl_without_inverse(a):
     """The gradient of log sigma is left out."""
     old = a.drho.copy()
     a.original(*a.arguments)
-    slope = a.sigma if a.scale == "exp" else sigmoid(a.rho)
-    a.drho[...] = old + a.weight[:, None] * a.sigma * slope
+    a.drho[...] = old + a.weight[:, None] * a.sigma * slope(a)
 
 
 @after("gaussian_kl_backward")
 def kl_gradient_doubled(a):
-    """The KL's gradient by mu lacks the half."""
+    """The KL's gradient with respect to mu lacks the half."""
     a.dmu += a.weight[:, None] * a.mu
 
 
 class AlteredKL(GaussianKL):
-    """Another function of mu and sigma with the derivative of exactly that."""
-
-    def value(self, mu, sigma):
-        raise NotImplementedError
-
-    def slopes(self, mu, sigma):
-        raise NotImplementedError
+    """Another function of mu and sigma with the derivative of exactly that: terms -> value, d/dmu, d/dsigma."""
 
     def forward(self, mu, rho, sigma):
         kl = super().forward(mu, rho, sigma)
-        kl[...] = self.value(mu, sigma)
+        kl[...] = self.terms(mu, sigma)[0]
         return kl
 
     def backward(self, weight, dmu, drho):
-        slope = self.sigma if self.scale == "exp" else sigmoid(self.rho)
-        by_mu, by_sigma = self.slopes(self.mu, self.sigma)
+        _, by_mu, by_sigma = self.terms(self.mu, self.sigma)
         dmu += weight[:, None] * by_mu
-        drho += weight[:, None] * by_sigma * slope
+        drho += weight[:, None] * by_sigma * slope(self)
         return dmu, drho
 
 
@@ -79,55 +71,41 @@ class AlteredKL(GaussianKL):
 class KLWithoutHalf(AlteredKL):
     """Twice the KL, consistently. Seen: MSE without 1/2 and its kin, SupaeroDataScience/deep-learning 6."""
 
-    def value(self, mu, sigma):
-        return mu**2 + sigma**2 - 1 - 2 * np.log(sigma)
-
-    def slopes(self, mu, sigma):
-        return 2 * mu, 2 * (sigma - 1 / sigma)
+    def terms(self, mu, sigma):
+        return mu**2 + sigma**2 - 1 - 2 * np.log(sigma), 2 * mu, 2 * (sigma - 1 / sigma)
 
 
 @part("GaussianKL")
 class KLReversed(AlteredKL):
     """KL(p || q) for KL(q || p), consistently."""
 
-    def value(self, mu, sigma):
-        return np.log(sigma) + (1 + mu**2) / (2 * sigma**2) - 0.5
-
-    def slopes(self, mu, sigma):
-        return mu / sigma**2, 1 / sigma - (1 + mu**2) / sigma**3
+    def terms(self, mu, sigma):
+        value = np.log(sigma) + (1 + mu**2) / (2 * sigma**2) - 0.5
+        return value, mu / sigma**2, 1 / sigma - (1 + mu**2) / sigma**3
 
 
 @part("GaussianKL")
 class KLOfVariance(AlteredKL):
     """sigma taken for a variance, consistently; the sampler means a standard deviation. Seen: numpy-ml losses.py."""
 
-    def value(self, mu, sigma):
-        return 0.5 * (mu**2 + sigma - 1 - np.log(sigma))
-
-    def slopes(self, mu, sigma):
-        return mu, 0.5 * (1 - 1 / sigma)
+    def terms(self, mu, sigma):
+        return 0.5 * (mu**2 + sigma - 1 - np.log(sigma)), mu, 0.5 * (1 - 1 / sigma)
 
 
 @part("GaussianKL")
 class KLNegative(AlteredKL):
     """-KL, consistently. Seen: AntixK/PyTorch-VAE 68, pytorch/examples 824."""
 
-    def value(self, mu, sigma):
-        return -0.5 * (mu**2 + sigma**2 - 1 - 2 * np.log(sigma))
-
-    def slopes(self, mu, sigma):
-        return -mu, 1 / sigma - sigma
+    def terms(self, mu, sigma):
+        return -0.5 * (mu**2 + sigma**2 - 1 - 2 * np.log(sigma)), -mu, 1 / sigma - sigma
 
 
 @part("GaussianKL")
 class KLWithoutConstant(AlteredKL):
     """The -1/2 per latent is left out, consistently: a KL that is never zero."""
 
-    def value(self, mu, sigma):
-        return 0.5 * (mu**2 + sigma**2) - np.log(sigma)
-
-    def slopes(self, mu, sigma):
-        return mu, sigma - 1 / sigma
+    def terms(self, mu, sigma):
+        return 0.5 * (mu**2 + sigma**2) - np.log(sigma), mu, sigma - 1 / sigma
 
 
 @after("gaussian_kl_forward")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .registry import after, before, by_sample, instead
+from .registry import after, before, by_sample, instead, slope
 
 
 @after("log_weights")
@@ -75,8 +75,7 @@ def prior_slope_forgotten(a):
 @after("log_sigma_backward")
 def log_sigma_added(a):
     """The derivative of log sigma is added, not subtracted."""
-    slope = a.sigma if a.scale == "exp" else 1 / (1 + np.exp(-a.rho))
-    a.drho += 2 * a.weight[:, None] * slope / a.sigma
+    a.drho += 2 * a.weight[:, None] * slope(a) / a.sigma
 
 
 @instead("log_sigma_backward")

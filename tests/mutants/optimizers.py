@@ -7,14 +7,26 @@ from minivae import SGD, Adam, AdamW
 from .registry import after, before, instead, part
 
 
-def _rate(a, shift=0):
-    return float(a.rates[min(int(a.clock[0]) + shift, len(a.rates) - 1)])
+def _rate(a):
+    return float(a.rates[min(int(a.clock[0]), len(a.rates) - 1)])
 
 
-def _moments(a, square=True):
+def _moments(a):
+    """Updates both; returns the number of this step, from 1."""
     a.first[...] = a.beta1 * a.first + (1 - a.beta1) * a.gradient
     a.second[...] = a.beta2 * a.second + (1 - a.beta2) * a.gradient**2
     return int(a.clock[0]) + 1
+
+
+def _step(a, t):
+    """The right step for both moments corrected as after t steps."""
+    first, second = a.first / (1 - a.beta1**t), a.second / (1 - a.beta2**t)
+    a.parameter -= _rate(a) * (first / (np.sqrt(second) + a.eps) + a.weight_decay * a.parameter)
+
+
+def _clip(a):
+    if a.norm[0] > a.limit:
+        a.gradient *= a.limit / a.norm[0]
 
 
 @instead("adam_update")
@@ -27,9 +39,7 @@ def adam_uncorrected(a):
 @instead("adam_update")
 def adam_step_off_by_one(a):
     """The first step corrects as if it were the second."""
-    t = _moments(a) + 1
-    first, second = a.first / (1 - a.beta1**t), a.second / (1 - a.beta2**t)
-    a.parameter -= _rate(a) * (first / (np.sqrt(second) + a.eps) + a.weight_decay * a.parameter)
+    _step(a, _moments(a) + 1)
 
 
 @instead("adam_update")
@@ -65,11 +75,9 @@ def adam_betas_exchanged(a):
 @instead("adam_update")
 def adam_second_of_first(a):
     """The second moment is made of the first moment's square, not of the gradient's."""
-    t = int(a.clock[0]) + 1
     a.first[...] = a.beta1 * a.first + (1 - a.beta1) * a.gradient
     a.second[...] = a.beta2 * a.second + (1 - a.beta2) * a.first**2
-    first, second = a.first / (1 - a.beta1**t), a.second / (1 - a.beta2**t)
-    a.parameter -= _rate(a) * (first / (np.sqrt(second) + a.eps) + a.weight_decay * a.parameter)
+    _step(a, int(a.clock[0]) + 1)
 
 
 @instead("adam_update")
@@ -78,8 +86,7 @@ def adam_second_never_falls(a):
     old = a.second.copy()
     t = _moments(a)
     np.maximum(a.second, old, out=a.second)
-    first, second = a.first / (1 - a.beta1**t), a.second / (1 - a.beta2**t)
-    a.parameter -= _rate(a) * (first / (np.sqrt(second) + a.eps) + a.weight_decay * a.parameter)
+    _step(a, t)
 
 
 @before("adam_update")
@@ -193,8 +200,7 @@ class ClockStandsStill(SGD):
 def clipped_by_largest(a):
     """Clips by the largest entry instead of the Euclidean norm."""
     a.norm[0] = np.max(np.abs(a.gradient))
-    if a.norm[0] > a.limit:
-        a.gradient *= a.limit / a.norm[0]
+    _clip(a)
 
 
 @instead("clip_norm")
@@ -209,8 +215,7 @@ def norm_without_tail(a):
     """The sum of squares leaves out what lies behind the last full block of 64."""
     keep = len(a.gradient) // 64 * 64 or len(a.gradient)
     a.norm[0] = np.linalg.norm(a.gradient[:keep])
-    if a.norm[0] > a.limit:
-        a.gradient *= a.limit / a.norm[0]
+    _clip(a)
 
 
 @after("adam_update")

@@ -18,44 +18,33 @@ from minivae.kernels import naive
 
 MUTANTS = {}
 
-# The sections of the catalog that a part or a kernel has to do with, the most telling first.
-SECTIONS = {
-    "Dense": ("Dense",),
-    "Reparameterize": ("sampler",),
-    "GaussianKL": ("sampler",),
-    "Bernoulli": ("losses",),
-    "Gaussian": ("losses",),
-    "VAE": ("model",),
-    "SGD": ("optimizers",),
-    "Adam": ("optimizers",),
-    "AdamW": ("optimizers",),
-    "dense_forward": ("Dense", "kernels"),
-    "dense_backward": ("Dense", "kernels"),
-    "reparameterize_forward": ("sampler", "kernels"),
-    "reparameterize_backward": ("sampler", "kernels"),
-    "gaussian_kl_forward": ("sampler", "kernels"),
-    "gaussian_kl_backward": ("sampler", "kernels"),
-    "bernoulli_nll": ("losses", "kernels"),
-    "gaussian_nll": ("losses", "kernels"),
-    "sgd_update": ("optimizers", "kernels"),
-    "adam_update": ("optimizers", "kernels"),
-    "clip_norm": ("optimizers", "kernels"),
-    "log_weights": ("bounds", "kernels"),
-    "importance_weights": ("bounds", "kernels"),
-    "importance_gradient": ("bounds", "kernels"),
-    "log_sigma_backward": ("bounds", "kernels"),
-    "gather": ("kernels",),
-    "accumulate": ("kernels",),
-    "standard_normal": ("kernels",),
-}
+# The sections of the catalog, and the parts and kernels that each has to do with.
+SECTIONS = (
+    ("Dense", ("Dense", "dense_forward", "dense_backward")),
+    ("sampler", ("Reparameterize", "reparameterize_forward", "reparameterize_backward")),
+    ("sampler", ("GaussianKL", "gaussian_kl_forward", "gaussian_kl_backward")),
+    ("losses", ("Bernoulli", "Gaussian", "bernoulli_nll", "gaussian_nll")),
+    ("model", ("VAE",)),
+    ("bounds", ("log_weights", "importance_weights", "importance_gradient", "log_sigma_backward")),
+    ("optimizers", ("SGD", "Adam", "AdamW", "sgd_update", "adam_update", "clip_norm")),
+    ("kernels", ("gather", "accumulate", "standard_normal")),
+)
+
+
+def sections(target):
+    """The sections of a part or a kernel, the most telling first."""
+    own = next(section for section, targets in SECTIONS if target in targets)
+    return list(dict.fromkeys([own, "kernels"])) if hasattr(naive, target) else [own]
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A planted bug: `target` is the kernel or the part it sits in, plant(parts) gives the parts with it."""
+    """A planted bug: `target` is the kernel or the part it sits in, `file` where it stands here, and plant(parts) gives
+    the parts with it."""
 
     name: str
     target: str
+    file: str
     breaks: str
     seen: str
     plant: object
@@ -63,84 +52,67 @@ class Mutant:
     def checks(self):
         """The checks of its sections; of the kernels, the one for its own kernel."""
         every = gradient_checks() + conduct_checks() + kernel_checks()
-        for section in SECTIONS[self.target]:
+        for section in sections(self.target):
             for check in every:
-                if "float64" not in check.dtypes:
-                    continue
-                if check.section == section and (section != "kernels" or check.name == self.target):
+                mine = check.section == section and (section != "kernels" or check.name == self.target)
+                if mine and "float64" in check.dtypes:
                     yield check
 
 
-def _register(name, target, doc, plant):
-    breaks, _, seen = inspect.cleandoc(doc).replace("\n", " ").partition("Seen: ")
+def _register(mutant, target, plant):
+    name, file = mutant.__name__, mutant.__module__.rpartition(".")[2]
+    breaks, _, seen = inspect.cleandoc(mutant.__doc__).replace("\n", " ").partition("Seen: ")
     if name in MUTANTS:
         raise ValueError(f"two mutants are called {name}")
-    MUTANTS[name] = Mutant(name, target, breaks.strip().rstrip("."), seen.strip().rstrip("."), plant)
+    MUTANTS[name] = Mutant(name, target, file, breaks.strip().rstrip("."), seen.strip().rstrip("."), plant)
+    return mutant
 
 
-def _kernel(kernel, function, make):
-    def plant(parts):
-        return replace(parts, patches={**parts.patches, kernel: make})
+def _kernel(run):
+    """A decorator for functions of a kernel's named arguments; run(function, original, named, state) is the mutant."""
 
-    _register(function.__name__, kernel, function.__doc__, plant)
-    return function
+    def of(kernel):
+        names = list(inspect.signature(getattr(naive, kernel)).parameters)
+
+        def decorate(function):
+            def make(original):
+                state = {}
+
+                def mutant(*arguments):
+                    run(function, original, SimpleNamespace(**dict(zip(names, arguments, strict=True))), state)
+
+                return mutant
+
+            def plant(parts):
+                return replace(parts, patches={**parts.patches, kernel: make})
+
+            return _register(function, kernel, plant)
+
+        return decorate
+
+    return of
 
 
-def _named(kernel, arguments):
-    names = inspect.signature(getattr(naive, kernel)).parameters
-    return SimpleNamespace(**dict(zip(names, arguments, strict=True)))
-
-
-def after(kernel):
+@_kernel
+def after(function, original, a, state):
     """The mutant runs after the right kernel and spoils its results."""
-
-    def decorate(function):
-        def make(original):
-            def mutant(*arguments):
-                original(*arguments)
-                function(_named(kernel, arguments))
-
-            return mutant
-
-        return _kernel(kernel, function, make)
-
-    return decorate
+    original(*vars(a).values())
+    function(a)
 
 
-def before(kernel):
+@_kernel
+def before(function, original, a, state):
     """The mutant changes the arguments that the right kernel gets; what it writes goes where it should."""
-
-    def decorate(function):
-        def make(original):
-            def mutant(*arguments):
-                named = _named(kernel, arguments)
-                function(named)
-                original(*vars(named).values())
-
-            return mutant
-
-        return _kernel(kernel, function, make)
-
-    return decorate
+    function(a)
+    original(*vars(a).values())
 
 
-def instead(kernel):
-    """The mutant is the kernel; `original` is among its arguments' names for what it leaves as it is."""
-
-    def decorate(function):
-        def make(original):
-            state = {}
-
-            def mutant(*arguments):
-                named = _named(kernel, arguments)
-                named.original, named.state, named.arguments = original, state, arguments
-                function(named)
-
-            return mutant
-
-        return _kernel(kernel, function, make)
-
-    return decorate
+@_kernel
+def instead(function, original, a, state):
+    """The mutant is the kernel; it has the right one as a.original, all arguments, and a.state from call to call."""
+    a.arguments = list(vars(a).values())
+    a.original, a.state = original, state
+    function(a)
 
 
 def part(name):
@@ -152,8 +124,7 @@ def part(name):
                 return replace(parts, optimizers={**parts.optimizers, name: cls})
             return replace(parts, **{name: cls})
 
-        _register(cls.__name__, name, cls.__doc__, plant)
-        return cls
+        return _register(cls, name, plant)
 
     return decorate
 
@@ -164,6 +135,11 @@ def sigmoid(a):
 
 def softplus(a):
     return np.logaddexp(0.0, a)
+
+
+def slope(a):
+    """dsigma/drho of a sampler, of a KL or of their kernels' arguments."""
+    return a.sigma if a.scale == "exp" else sigmoid(a.rho)
 
 
 def by_sample(array, rows):

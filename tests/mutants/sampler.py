@@ -4,39 +4,27 @@ import numpy as np
 
 from minivae import Reparameterize
 
-from .registry import after, before, by_sample, instead, over_samples, part, sigmoid, softplus
-
-
-def _sample(a, sigma, noise=None):
-    noise = a.noise if noise is None else noise
-    a.z[...] = by_sample(a.mu, len(a.z)) + by_sample(sigma, len(a.z)) * noise
-
-
-def _slope(scale, rho, sigma):
-    return sigma if scale == "exp" else sigmoid(rho)
+from .registry import after, before, by_sample, instead, over_samples, part, sigmoid, slope, softplus
 
 
 class Altered(Reparameterize):
-    """z = mu + spread(sigma) * shape(noise) with the derivative of exactly that."""
+    """z = mu + spread(sigma) * shape(noise) with the derivative of exactly that; spread -> value, derivative."""
 
     def spread(self, sigma):
-        return sigma
-
-    def spread_slope(self, sigma):
-        return np.ones_like(sigma)
+        return sigma, np.ones_like(sigma)
 
     def shape(self, noise):
         return noise
 
     def forward(self, mu, rho, noise):
         super().forward(mu, rho, noise)
-        self.z[...] = by_sample(mu, len(noise)) + by_sample(self.spread(self.sigma), len(noise)) * self.shape(noise)
+        spread = by_sample(self.spread(self.sigma)[0], len(noise))
+        self.z[...] = by_sample(mu, len(noise)) + spread * self.shape(noise)
         return self.z
 
     def backward(self, dz, dmu=None, drho=None):
         dmu, drho = super().backward(dz, dmu, drho)
-        dspread = over_samples(dz * self.shape(self.noise), len(dmu))
-        drho[...] = dspread * self.spread_slope(self.sigma) * _slope(self.scale, self.rho, self.sigma)
+        drho[...] = over_samples(dz * self.shape(self.noise), len(dmu)) * self.spread(self.sigma)[1] * slope(self)
         return dmu, drho
 
 
@@ -46,10 +34,7 @@ class VarianceAsStandardDeviation(Altered):
     vae.py:303, keras 9970, ibp_vae 3."""
 
     def spread(self, sigma):
-        return sigma**2
-
-    def spread_slope(self, sigma):
-        return 2 * sigma
+        return sigma**2, 2 * sigma
 
 
 @part("Reparameterize")
@@ -58,10 +43,7 @@ class HalfTheLogarithm(Altered):
     13."""
 
     def spread(self, sigma):
-        return np.sqrt(sigma)
-
-    def spread_slope(self, sigma):
-        return 0.5 / np.sqrt(sigma)
+        return np.sqrt(sigma), 0.5 / np.sqrt(sigma)
 
 
 @part("Reparameterize")
@@ -69,10 +51,7 @@ class SoftplusThenExp(Altered):
     """Samples with exp(softplus(rho)), consistently: never narrower than the prior. Seen: RasmussenLab/vamb 12."""
 
     def spread(self, sigma):
-        return np.exp(sigma)
-
-    def spread_slope(self, sigma):
-        return np.exp(sigma)
+        return np.exp(sigma), np.exp(sigma)
 
 
 @part("Reparameterize")
@@ -88,7 +67,7 @@ class SigmaFudged(Altered):
     """sigma + 0.05 in the sample and not in the KL, consistently."""
 
     def spread(self, sigma):
-        return sigma + sigma.dtype.type(0.05)
+        return sigma + sigma.dtype.type(0.05), np.ones_like(sigma)
 
 
 @part("Reparameterize")
@@ -213,7 +192,7 @@ def scale_gradient_negative(a):
 @after("reparameterize_backward")
 def noise_forgotten(a):
     """drho leaves out the noise: the derivative of the mean."""
-    a.drho[...] = over_samples(a.dz, len(a.rho)) * _slope(a.scale, a.rho, a.sigma)
+    a.drho[...] = over_samples(a.dz, len(a.rho)) * slope(a)
 
 
 @after("reparameterize_backward")
@@ -253,7 +232,7 @@ def last_sample_only(a):
     """Only the last sample of each example sends a gradient: assigned in the loop, not added."""
     n = len(a.rho)
     dz, noise = (v.reshape(n, -1, v.shape[1])[:, -1] for v in (a.dz, a.noise))
-    a.dmu[...], a.drho[...] = dz, dz * noise * _slope(a.scale, a.rho, a.sigma)
+    a.dmu[...], a.drho[...] = dz, dz * noise * slope(a)
 
 
 @after("reparameterize_backward")
@@ -287,4 +266,4 @@ def samples_in_other_order(a):
 def sigma_of_mu(a):
     """sigma is made from mu: the halves of the head are exchanged."""
     sigma = np.exp(a.mu) if a.scale == "exp" else softplus(a.mu)
-    _sample(a, sigma)
+    a.z[...] = by_sample(a.mu, len(a.z)) + by_sample(sigma, len(a.z)) * a.noise

@@ -13,16 +13,16 @@ from .rivals import RIVALS
 
 PAGE = Path(__file__).parents[2] / "docs" / "gradient-checking.md"
 HEADER = "| mutant | what it breaks | seen by | torch's settings | one coordinate | fresh draw |"
+RULE = "|---|---|---|---|---|---|"
 GROUPS = {
-    "Dense layer": ("Dense", "dense_forward", "dense_backward"),
-    "Sampler": ("Reparameterize", "reparameterize_forward", "reparameterize_backward"),
-    "KL and likelihoods": ("GaussianKL", "gaussian_kl_forward", "gaussian_kl_backward", "Bernoulli", "Gaussian",
-                           "bernoulli_nll", "gaussian_nll"),
-    "Model": ("VAE",),
-    "Importance-weighted bounds": ("log_weights", "importance_weights", "importance_gradient", "log_sigma_backward"),
-    "Optimizers": ("SGD", "Adam", "AdamW", "sgd_update", "adam_update", "clip_norm"),
-    "Data, sums and noise": ("gather", "accumulate", "standard_normal"),
-}  # fmt: skip
+    "dense": "Dense layer",
+    "sampler": "Sampler",
+    "losses": "KL and likelihoods",
+    "model": "Model",
+    "objectives": "Importance-weighted bounds",
+    "optimizers": "Optimizers",
+    "kernels": "Data, sums and noise",
+}
 
 
 def write(marker, text):
@@ -40,53 +40,49 @@ def mark(seen, refuses_right):
 
 
 def judge_all():
-    """(rows, right): for each mutant its group, what sees it and the rivals' verdicts; and those on the right code."""
+    """(rows, right): for each mutant what sees it and the rivals' verdicts; and those on the right code."""
     right = {mutant.target: None for mutant in MUTANTS.values()}
     for target in right:
         right[target] = rival_verdicts(minivae_parts(), target)
     rows = []
-    for name, mutant in MUTANTS.items():
-        group = next(title for title, targets in GROUPS.items() if mutant.target in targets)
-        rows.append(
-            (group, name, mutant, seen_by(mutant), rival_verdicts(mutant.plant(minivae_parts()), mutant.target))
-        )
-        print(f"{name:32} {', '.join(rows[-1][3])}", flush=True)
+    for mutant in MUTANTS.values():
+        rows.append((mutant, seen_by(mutant), rival_verdicts(mutant.plant(minivae_parts()), mutant.target)))
+        print(f"{mutant.name:32} {', '.join(rows[-1][1])}", flush=True)
     return rows, right
+
+
+def counts(rows, right):
+    """[planted, seen], and for each rival [caught, usable]."""
+    result = [[len(rows), sum(bool(found) for _, found, _ in rows)]]
+    for rival in RIVALS:
+        usable = [row for row in rows if row[2][rival] is not None and not right[row[0].target][rival]]
+        result.append([sum(verdicts[rival] for _, _, verdicts in usable), len(usable)])
+    return result
 
 
 def summary(rows, right):
     """Counts by group."""
-    lines = ["| where | planted | seen by the checks | torch's settings | one coordinate | fresh draw |",
-             "|---|---|---|---|---|---|"]  # fmt: skip
-    total = [0, 0, *[[0, 0] for _ in RIVALS]]
-    for group in GROUPS:
-        mine = [row for row in rows if row[0] == group]
-        seen = sum(bool(row[3]) for row in mine)
-        cells = []
-        for k, rival in enumerate(RIVALS):
-            usable = [row for row in mine if row[4][rival] is not None and not right[row[2].target][rival]]
-            caught = sum(row[4][rival] for row in usable)
-            total[2 + k][0] += caught
-            total[2 + k][1] += len(usable)
-            cells.append(f"{caught} of {len(usable)}" if usable else "cannot be applied")
-        total[0] += len(mine)
-        total[1] += seen
-        lines.append(f"| {group} | {len(mine)} | {seen} | " + " | ".join(cells) + " |")
-    cells = " | ".join(f"**{caught} of {usable}**" for caught, usable in total[2:])
-    lines.append(f"| **all** | **{total[0]}** | **{total[1]}** | {cells} |")
+    lines = ["| where | planted | seen by the checks | torch's settings | one coordinate | fresh draw |", RULE]
+    for file, title in GROUPS.items():
+        (planted, seen), *rivals = counts([row for row in rows if row[0].file == file], right)
+        cells = (f"{caught} of {usable}" if usable else "cannot be applied" for caught, usable in rivals)
+        lines.append(f"| {title} | {planted} | {seen} | " + " | ".join(cells) + " |")
+    (planted, seen), *rivals = counts(rows, right)
+    cells = " | ".join(f"**{caught} of {usable}**" for caught, usable in rivals)
+    lines.append(f"| **all** | **{planted}** | **{seen}** | {cells} |")
     return "\n".join(lines)
 
 
 def table(rows, right):
     """One row for each mutant."""
     lines = []
-    for group in GROUPS:
-        lines += [f"\n### {group}\n", HEADER, "|---|---|---|---|---|---|"]
-        for row_group, name, mutant, found, verdicts in rows:
-            if row_group == group:
+    for file, title in GROUPS.items():
+        lines += [f"\n### {title}\n", HEADER, RULE]
+        for mutant, found, verdicts in rows:
+            if mutant.file == file:
                 breaks = mutant.breaks + (f" (seen in: {mutant.seen})" if mutant.seen else "")
                 marks = " | ".join(mark(verdicts[rival], right[mutant.target][rival]) for rival in RIVALS)
-                lines.append(f"| `{name}` | {breaks} | {', '.join(found) or '**nothing**'} | {marks} |")
+                lines.append(f"| `{mutant.name}` | {breaks} | {', '.join(found) or '**nothing**'} | {marks} |")
     return "\n".join(lines)
 
 
@@ -94,7 +90,7 @@ def main():
     rows, right = judge_all()
     write("mutant summary", summary(rows, right))
     write("mutant table", table(rows, right))
-    survivors = [row[1] for row in rows if not row[3]]
+    survivors = [mutant.name for mutant, found, _ in rows if not found]
     print(f"{len(rows)} mutants, {len(rows) - len(survivors)} seen, survivors: {survivors}")
     return 1 if survivors else 0
 

@@ -95,7 +95,7 @@ def test_size_and_image_shape(tmp_path):
     assert (len(data.train), len(data.test)) == (3, 1)
     assert data.image_shape == (28, 28)
     assert load(tmp_path, npy(FLOATS)).image_shape is None
-    with pytest.raises(ValueError, match=r"size must be at most the 9 training rows of 'mine.dat', got 10"):
+    with pytest.raises(ValueError, match=r"size: got 10, expected at most the 9 training rows of 'mine.dat'"):
         load(tmp_path, npy(np.zeros((10, 784))), size=10)
 
 
@@ -125,8 +125,8 @@ def test_integers_beyond_float32(tmp_path):
     exact = np.array([[2**24], [-(2**24)]])
     assert load(tmp_path, npy(exact)).train.dtype == np.float32
     for value in (2**24 + 1, -(2**24) - 1, -(2**63)):
-        refuse(tmp_path, npy(np.array([[0, 0], [0, value]])), f"train: {value} at row 1, column 1 is too large an int")
-    refuse(tmp_path, npy(np.full((2, 2), 2**64 - 1, np.uint64)), "too large an integer")
+        refuse(tmp_path, npy(np.array([[0, 0], [0, value]])), f"train: got {value} at row 1, column 1, expected int")
+    refuse(tmp_path, npy(np.full((2, 2), 2**64 - 1, np.uint64)), "integers that float32 can tell apart")
 
 
 def test_what_is_not_a_file(tmp_path, monkeypatch):

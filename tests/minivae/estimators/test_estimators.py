@@ -96,30 +96,22 @@ def test_the_estimated_baseline_is_the_closed_form():
 # Discrete
 
 
-class Linear:
-    def __init__(self, slope):
-        self.slope = np.array(slope)
+class Function:
+    """f and its derivative, as the estimators take them."""
+
+    def __init__(self, value, derivative):
+        self.value, self.derivative = value, derivative
 
     def __call__(self, z):
-        return z @ self.slope
-
-    def derivative(self, z):
-        return np.broadcast_to(self.slope, z.shape)
+        return self.value(z)
 
 
-class Bowl:
+def bowl(target):
     """|z - target|^2: curved, so that the corners of the simplex and its inside differ."""
-
-    def __init__(self, target):
-        self.target = np.array(target)
-
-    def __call__(self, z):
-        return ((z - self.target) ** 2).sum(axis=1)
-
-    def derivative(self, z):
-        return 2 * (z - self.target)
+    return Function(lambda z: ((z - target) ** 2).sum(axis=1), lambda z: 2 * (z - target))
 
 
+BOWL = bowl(np.array([0.2, 0.5, -0.1]))
 Q = est.Categorical((0.3, -0.8, 1.1))
 
 
@@ -142,26 +134,26 @@ def test_categorical_draws_have_their_probabilities():
 
 @pytest.mark.parametrize("baseline", [0.0, 1.3])
 def test_the_score_function_is_unbiased_for_categories(baseline):
-    f = Bowl([0.2, 0.5, -0.1])
-    rows = est.score_function(f, Q, np.random.default_rng(1), DRAWS, baseline=baseline)
-    assert within(rows, enumerated(f, Q)).all()
+    rows = est.score_function(BOWL, Q, np.random.default_rng(1), DRAWS, baseline=baseline)
+    assert within(rows, enumerated(BOWL, Q)).all()
 
 
 def test_straight_through_is_exact_for_linear_functions_and_biased_for_others():
-    linear, bowl, rng = Linear([1.0, -2.0, 0.5]), Bowl([0.2, 0.5, -0.1]), np.random.default_rng(2)
+    slopes, rng = np.array([1.0, -2.0, 0.5]), np.random.default_rng(2)
+    linear = Function(lambda z: z @ slopes, lambda z: np.broadcast_to(slopes, z.shape))
     rows = est.straight_through(linear, Q, rng, 1000)
     np.testing.assert_allclose(rows, np.broadcast_to(enumerated(linear, Q), rows.shape), atol=1e-15)
     # E f'(z) = 2 (p - target), where the exact gradient has |e_c - target|^2 in its place
     p = Q.probabilities
-    slope = [p * (row - p @ row) for row in bowl.derivative(np.eye(3))]
-    assert within(est.straight_through(bowl, Q, rng, DRAWS), p @ slope).all()
-    assert not within(est.straight_through(bowl, Q, rng, DRAWS), enumerated(bowl, Q), width=10).all()
+    slope = [p * (row - p @ row) for row in BOWL.derivative(np.eye(3))]
+    assert within(est.straight_through(BOWL, Q, rng, DRAWS), p @ slope).all()
+    assert not within(est.straight_through(BOWL, Q, rng, DRAWS), enumerated(BOWL, Q), width=10).all()
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_gumbel_softmax_is_the_gradient_of_the_relaxed_mean(temperature):
     """Two categories: y = sigmoid((l0 - l1 + logistic noise) / temperature), one integral."""
-    q, f = est.Categorical((0.4, -0.3)), Bowl([0.3, 0.1])
+    q, f = est.Categorical((0.4, -0.3)), bowl(np.array([0.3, 0.1]))
     nodes, weights = np.polynomial.legendre.leggauss(400)
     noise = 40 * nodes
     density = 40 * weights * np.exp(-np.abs(noise)) / (1 + np.exp(-np.abs(noise))) ** 2
@@ -175,13 +167,13 @@ def test_gumbel_softmax_is_the_gradient_of_the_relaxed_mean(temperature):
 
 def test_the_relaxed_draw_follows_its_own_derivative():
     """Differences at frozen Gumbel noise."""
-    f, temperature = Bowl([0.2, 0.5, -0.1]), 0.7
-    rows = est.gumbel_softmax(f, Q, np.random.default_rng(4), 5, temperature=temperature)
+    temperature = 0.7
+    rows = est.gumbel_softmax(BOWL, Q, np.random.default_rng(4), 5, temperature=temperature)
     noise = np.random.default_rng(4).gumbel(size=(5, 3))
 
     def value(logits):
         a = np.exp((logits + noise) / temperature)
-        return f(a / a.sum(axis=1, keepdims=True))
+        return BOWL(a / a.sum(axis=1, keepdims=True))
 
     for c in range(3):
         step = 1e-5 * (np.arange(3) == c)
@@ -190,15 +182,14 @@ def test_the_relaxed_draw_follows_its_own_derivative():
 
 
 def test_gumbel_softmax_bias_falls_and_variance_rises_as_it_cools():
-    f, exact = Bowl([0.2, 0.5, -0.1]), enumerated(Bowl([0.2, 0.5, -0.1]), Q)
-    bias, variance = [], []
+    exact, bias, variance = enumerated(BOWL, Q), [], []
     for temperature in (2.0, 0.5, 0.1):
-        rows = est.gumbel_softmax(f, Q, np.random.default_rng(5), 400_000, temperature=temperature)
+        rows = est.gumbel_softmax(BOWL, Q, np.random.default_rng(5), 400_000, temperature=temperature)
         bias.append(np.abs(rows.mean(axis=0) - exact).max())
         variance.append(rows.var(axis=0).sum())
     assert bias[0] > bias[1] > bias[2]
     assert variance[0] < variance[1] < variance[2]
-    rows = est.straight_through_gumbel(f, Q, np.random.default_rng(5), 1000, temperature=0.5)
+    rows = est.straight_through_gumbel(BOWL, Q, np.random.default_rng(5), 1000, temperature=0.5)
     assert np.isfinite(rows).all()
     np.testing.assert_allclose(rows.sum(axis=1), 0, atol=1e-12)
 
@@ -206,23 +197,8 @@ def test_gumbel_softmax_bias_falls_and_variance_rises_as_it_cools():
 # Gamma and Beta
 
 
-class Power:
-    def __init__(self, exponent):
-        self.exponent = exponent
-
-    def __call__(self, z):
-        return z**self.exponent
-
-    def derivative(self, z):
-        return self.exponent * z ** (self.exponent - 1)
-
-
-class Log:
-    def __call__(self, z):
-        return np.log(z)
-
-    def derivative(self, z):
-        return 1 / z
+Z, SQUARE = Function(lambda z: z, np.ones_like), Function(np.square, lambda z: 2 * z)
+LOG = Function(np.log, np.reciprocal)
 
 
 def trigamma(x):
@@ -234,14 +210,14 @@ def test_implicit_gradients_of_gamma_means(shape):
     """E z = a / r, E z^2 = a (a + 1) / r^2, E log z = digamma(a) - log r."""
     rate = 1.7
     cases = [
-        (Power(1), [1 / rate, -shape / rate**2]),
-        (Power(2), [(2 * shape + 1) / rate**2, -2 * shape * (shape + 1) / rate**3]),
-        (Log(), [trigamma(shape), -1 / rate]),
+        (Z, [1 / rate, -shape / rate**2]),
+        (SQUARE, [(2 * shape + 1) / rate**2, -2 * shape * (shape + 1) / rate**3]),
+        (LOG, [trigamma(shape), -1 / rate]),
     ]
     q = est.Gamma(shape, rate)
     for f, exact in cases:
         rows = est.implicit(f, q, np.random.default_rng(6), DRAWS)
-        assert within(rows, exact).all(), type(f).__name__
+        assert within(rows, exact).all(), f
         scores = est.score_function(f, q, np.random.default_rng(7), DRAWS)
         assert within(scores, exact).all()
         assert (rows.var(axis=0) < scores.var(axis=0)).all()
@@ -254,8 +230,8 @@ def test_implicit_gradients_of_beta_means(a, b):
     second = a * (a + 1) / (total * (total + 1))
     shared = 1 / total + 1 / (total + 1)
     cases = [
-        (Power(1), [b / total**2, -a / total**2]),
-        (Power(2), [second * (1 / a + 1 / (a + 1) - shared), -second * shared]),
+        (Z, [b / total**2, -a / total**2]),
+        (SQUARE, [second * (1 / a + 1 / (a + 1) - shared), -second * shared]),
     ]
     q = est.Beta(a, b)
     for f, exact in cases:
@@ -291,9 +267,9 @@ def test_digamma():
         (lambda: est.Gamma(0.0, 1.0), "shape: got 0.0"),
         (lambda: est.Beta(1.0, math.inf), "b: got inf"),
         (lambda: est.Categorical((1.0,)), "logits: got"),
-        (lambda: est.pathwise(Log(), est.Gamma(1.0, 1.0), np.random.default_rng(0), 3), "q: got Gamma.*a Normal"),
-        (lambda: est.implicit(Log(), est.Normal(0.0, 1.0), np.random.default_rng(0), 3), "a Gamma or a Beta"),
-        (lambda: est.gumbel_softmax(Log(), Q, np.random.default_rng(0), 3, temperature=0.0), "temperature: got 0.0"),
+        (lambda: est.pathwise(LOG, est.Gamma(1.0, 1.0), np.random.default_rng(0), 3), "q: got Gamma.*a Normal"),
+        (lambda: est.implicit(LOG, est.Normal(0.0, 1.0), np.random.default_rng(0), 3), "a Gamma or a Beta"),
+        (lambda: est.gumbel_softmax(LOG, Q, np.random.default_rng(0), 3, temperature=0.0), "temperature: got 0.0"),
     ],
 )
 def test_bad_distributions_are_named(make, message):

@@ -14,11 +14,11 @@ def random_model(number):
     activation = "relu" if rng.random() < 0.4 else str(rng.choice(ACTIVATIONS))
     scale, learn = str(rng.choice(["softplus", "exp"])), bool(rng.random() < 0.5)
     likelihood = str(rng.choice(["bernoulli", "gaussian"]))
-    options = (
-        {"learn_sigma": learn, "observation_sigma": float(rng.uniform(0.3, 2))} if likelihood == "gaussian" else {}
-    )
-    model = VAE(features, latent, hidden, activation, scale, likelihood, beta=float(rng.uniform(0, 4)), dtype="float64",
-                backend="numpy", seed=number, **options)  # fmt: skip
+    options = {"dtype": "float64", "backend": "numpy", "seed": number}
+    if likelihood == "gaussian":
+        options |= {"learn_sigma": learn, "observation_sigma": float(rng.uniform(0.3, 2))}
+    options["beta"] = float(rng.uniform(0, 4))
+    model = VAE(features, latent, hidden, activation, scale, likelihood, **options)
     stretch = float(10 ** rng.uniform(-1, 0.7))
     zero_bias = rng.random() < 0.3
     for name, value in model.parameters.items():

@@ -1,13 +1,13 @@
 """The report's first guess: for each kind of mistake the phrase that names it, and no such phrase for another."""
 
+import re
+
 import numpy as np
 import pytest
 
 from minivae.gradcheck import assert_gradients, check_gradients
 
-
-def data(*shape, seed=1):
-    return np.random.default_rng(seed).standard_normal(shape)
+from .foreign_layers import data
 
 
 class Dense:
@@ -31,61 +31,49 @@ class Dense:
 
 
 def edit(name, change):
+    """A `spoil` that changes one gradient."""
+
     def spoil(g, layer):
         g[name] = np.array(change(g[name], layer))
 
     return spoil
 
 
-def without(name, index):
-    def change(g, layer):
+def without(index):
+    def change(g, _):
         g = g.copy()
         g[index] = 0
         return g
 
-    return edit(name, change)
+    return change
 
 
+# phrase: the array that is wrong, and change(its gradient, layer)
 PATTERNS = {
-    "sign flipped": ("weight", edit("weight", lambda g, _: -g)),
-    "twice the right values": ("bias", edit("bias", lambda g, _: 2 * g)),
-    "constant factor 5 = 5, the length of axis 0 of 'x'": ("weight", edit("weight", lambda g, _: 5 * g)),
-    "constant factor 0.2 = 1/5, the length of axis 0 of 'x'": ("bias", edit("bias", lambda g, _: g / 5)),
-    "a half too many": ("x", edit("x", lambda g, _: g / 2)),
-    "constant factor 1.001": ("x", edit("x", lambda g, _: 1.001 * g)),
-    "zero: no gradient arrives here": ("weight", edit("weight", lambda g, _: 0 * g)),
-    "transposed: the values of the transpose in this shape": (
-        "weight",
-        edit("weight", lambda g, _: g.T.copy().reshape(g.shape)),
-    ),
-    "shifted by one along axis 1": ("weight", edit("weight", lambda g, _: np.roll(g, 1, axis=1))),
-    "reversed along axis 0": ("x", edit("x", lambda g, _: g[::-1])),
-    "the two halves of axis 0 exchanged": ("bias", edit("bias", lambda g, _: np.roll(g, 3))),
-    "only index 7 of axis 0, the last (zero": ("weight", without("weight", np.s_[7])),
-    "only index 0 of axis 1, the first (zero": ("weight", without("weight", np.s_[:, 0])),
-    "only the last 3 of axis 0 (from 5 on): the last tile? (zero": ("weight", without("weight", np.s_[5:])),
-    "one coordinate only": ("weight", without("weight", np.s_[3, 4])),
-    "only 4 of the 8 indices of axis 0: 0, 2, 4, 6 (zero": ("weight", without("weight", np.s_[::2])),
-    "off by the constant 0.25": ("bias", edit("bias", lambda g, _: g + 0.25)),
-    "the error is 0.01 * weight": ("weight", edit("weight", lambda g, layer: g + 0.01 * layer.parameters["weight"])),
-    "the factor weight does not belong here": (
-        "weight",
-        edit("weight", lambda g, layer: g * layer.parameters["weight"]),
-    ),
-    "the factor weight is missing (besides a constant 3)": (
-        "weight",
-        edit("weight", lambda g, layer: 3 * g / layer.parameters["weight"]),
-    ),
-    "one factor for each index of axis 0: 1, 2, 3, 4, 5": (
-        "x",
-        edit("x", lambda g, _: g * np.arange(1, 6)[:, None]),
-    ),
-    "the rounding of float32": ("x", edit("x", lambda g, _: g * (1 + 5e-8 * data(*g.shape)))),
-    "the right values in the wrong places": (
-        "weight",
-        edit("weight", lambda g, _: np.random.default_rng(0).permutation(g.ravel()).reshape(g.shape)),
-    ),
-    "no simple pattern": ("x", edit("x", lambda g, _: g + np.abs(g) * data(*g.shape))),
+    "sign flipped": ("weight", lambda g, _: -g),
+    "twice the right values": ("bias", lambda g, _: 2 * g),
+    "constant factor 5 = 5, the length of axis 0 of 'x'": ("weight", lambda g, _: 5 * g),
+    "constant factor 0.2 = 1/5, the length of axis 0 of 'x'": ("bias", lambda g, _: g / 5),
+    "a half too many": ("x", lambda g, _: g / 2),
+    "constant factor 1.001": ("x", lambda g, _: 1.001 * g),
+    "zero: no gradient arrives here": ("weight", lambda g, _: 0 * g),
+    "transposed: the values of the transpose in this shape": ("weight", lambda g, _: g.T.copy().reshape(g.shape)),
+    "shifted by one along axis 1": ("weight", lambda g, _: np.roll(g, 1, axis=1)),
+    "reversed along axis 0": ("x", lambda g, _: g[::-1]),
+    "the two halves of axis 0 exchanged": ("bias", lambda g, _: np.roll(g, 3)),
+    "only index 7 of axis 0, the last (zero": ("weight", without(np.s_[7])),
+    "only index 0 of axis 1, the first (zero": ("weight", without(np.s_[:, 0])),
+    "only the last 3 of axis 0 (from 5 on): the last tile? (zero": ("weight", without(np.s_[5:])),
+    "one coordinate only": ("weight", without(np.s_[3, 4])),
+    "only 4 of the 8 indices of axis 0: 0, 2, 4, 6 (zero": ("weight", without(np.s_[::2])),
+    "off by the constant 0.25": ("bias", lambda g, _: g + 0.25),
+    "the error is 0.01 * weight": ("weight", lambda g, layer: g + 0.01 * layer.parameters["weight"]),
+    "the factor weight does not belong here": ("weight", lambda g, layer: g * layer.parameters["weight"]),
+    "the factor weight is missing (besides a constant 3)": ("weight", lambda g, own: 3 * g / own.parameters["weight"]),
+    "one factor for each index of axis 0: 1, 2, 3, 4, 5": ("x", lambda g, _: g * np.arange(1, 6)[:, None]),
+    "the rounding of float32": ("x", lambda g, _: g * (1 + 5e-8 * data(*g.shape))),
+    "the right values in the wrong places": ("weight", lambda g, _: np.random.default_rng(0).permuted(g)),
+    "no simple pattern": ("x", lambda g, _: g + np.abs(g) * data(*g.shape)),
 }
 
 
@@ -95,8 +83,8 @@ def test_the_layer_itself_is_right():
 
 @pytest.mark.parametrize("phrase", PATTERNS)
 def test_pattern_is_named(phrase):
-    name, spoil = PATTERNS[phrase]
-    report = check_gradients(Dense(spoil=spoil), data(5, 8))
+    name, change = PATTERNS[phrase]
+    report = check_gradients(Dense(spoil=edit(name, change)), data(5, 8))
     assert phrase in report[name].diagnosis, report
     assert all(array.verdict == "right" for array in report.arrays if array.name != name)
 
@@ -177,15 +165,11 @@ def test_a_model_says_where_the_error_enters():
 def test_text_of_a_failure():
     """What pytest shows: the array first, the guess, the worst coordinate with both values, then what is right."""
     with pytest.raises(AssertionError) as caught:
-        assert_gradients(Dense(spoil=PATTERNS["sign flipped"][1]), data(5, 8), name="my layer")
+        assert_gradients(Dense(spoil=edit(*PATTERNS["sign flipped"])), data(5, 8), name="my layer")
     lines = str(caught.value).splitlines()
     assert lines[0] == "gradient check failed: my layer (float64, differences)"
     assert lines[1] == "  weight (8, 6)  WRONG at 48 of 48 coordinates looked at: sign flipped"
-    assert lines[2].startswith("    worst at [")
-    assert ": backward gives " in lines[2]
-    assert ", differences give " in lines[2]
-    assert "; error " in lines[2]
-    assert ", tolerance " in lines[2]
+    assert re.match(r"    worst at \[.*: backward gives .*, differences give .*; error .*, tolerance ", lines[2])
     assert lines[3].startswith("  x (5, 8)       40 of 40 coordinates, error ")
     assert lines[4].startswith("  bias (6,)      6 of 6 coordinates, error ")
     assert len(lines) == 5

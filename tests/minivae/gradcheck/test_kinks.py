@@ -49,21 +49,19 @@ def test_dead_rows_and_zero_bias_put_many_units_on_their_kink_at_once():
 def test_maximum_of_ties():
     x = np.array([1.0, 3.0, 3.0, 2.0])
     report = assert_gradients(np.max, x, gradient=lambda x: np.eye(4)[np.argmax(x)])
-    assert [c.index for c in report["a" if report.arrays[0].name == "a" else "x"].kinks] == [(1,), (2,)]
+    assert [c.index for c in report.arrays[0].kinks] == [(1,), (2,)]
 
 
 def test_jumps_are_refused():
-    report = check_gradients(
-        lambda x: np.sum(np.where(x >= 1, x, 0.0)), np.array([1.0, 2.0]), gradient=lambda x: x * 0 + 1
-    )
+    x = np.array([1.0, 2.0])
+    report = check_gradients(lambda x: np.sum(np.where(x >= 1, x, 0.0)), x, gradient=np.ones_like)
     assert not report
     assert "the function jumps" in str(report)
 
 
 def test_edge_of_the_domain_takes_the_side_that_exists():
-    report = check_gradients(
-        lambda x: np.sum(x * np.sqrt(x)), np.array([0.0, 2.0]), gradient=lambda x: 1.5 * np.sqrt(x)
-    )
+    x = np.array([0.0, 2.0])
+    report = check_gradients(lambda x: np.sum(x * np.sqrt(x)), x, gradient=lambda x: 1.5 * np.sqrt(x))
     assert report["x"].coordinates[0].kind == "edge"
     assert report["x"].coordinates[1].kind == "smooth"
 

@@ -33,8 +33,8 @@ def test_no_false_alarm_in_a_thousand_random_models():
     assert kinks > 100, "the models were meant to sit on kinks"
 
 
-def large_model():
-    model = VAE(784, 20, (400,), "relu", dtype="float64", backend="numpy", seed=0)
+def large_model(kind=VAE):
+    model = kind(784, 20, (400,), "relu", dtype="float64", backend="numpy", seed=0)
     rng = np.random.default_rng(0)
     x = rng.random((4, 784)) * (rng.random((4, 784)) < 0.3)
     return model, {"x": x}, {"fixed": {"noise": rng.standard_normal((4, 20))}, "coordinates": 12, "directions": 2}
@@ -57,8 +57,7 @@ def test_one_wrong_weight_of_a_large_model_is_found():
             super().pass_up()
             self.gradients["encoder.0.weight"][300, 123] += 1e-4
 
-    model, inputs, options = large_model()
-    model = OneWrong(784, 20, (400,), "relu", dtype="float64", backend="numpy", seed=0)
+    model, inputs, options = large_model(OneWrong)
     report = check_gradients(model, inputs, **options)
     assert report["encoder.0.weight"].worst.index == (300, 123), report
     assert [array.name for array in report.arrays if array.verdict == "wrong"] == ["encoder.0.weight"]

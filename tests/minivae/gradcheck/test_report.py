@@ -9,7 +9,6 @@ import pytest
 from minivae.command import gradcheck
 from minivae.gradcheck import report
 from minivae.gradcheck.catalog import Check, Outcome, minivae_parts
-from minivae.gradcheck.differences import Derivative
 from minivae.gradcheck.hosted import HostedBackend
 from minivae.gradcheck.kernel_checks import kernel_checks
 from minivae.gradcheck.picture import draw_steps
@@ -115,7 +114,3 @@ def test_picture_of_steps(tmp_path):
     assert np.asarray(single.lines[3].get_ydata())[0] < 1e-4
     assert np.asarray(kinked.lines[3].get_xdata())[0] < 1e-5, "the step taken lies below the kink"
     assert np.asarray(kinked.lines[3].get_ydata())[0] < 1e-9
-
-
-def test_derivative_defaults():
-    assert Derivative(1.0, 0.0, 1e-3).kind == "smooth"
