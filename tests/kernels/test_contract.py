@@ -40,9 +40,8 @@ def flaws(name, folder=FOLDER):
     for family in FAMILIES:
         place = f"{package}/{family}.py"
         expected, found = functions(folder / "naive" / f"{family}.py"), functions(folder / place)
-        found |= (
-            functions(folder / "cuda/backend.py") if name == "cuda" else {}
-        )  # until all are in their families' files
+        if name == "cuda":
+            found |= functions(folder / "cuda/backend.py")  # until they stand in the files of their families
         for kernel in filter(is_kernel, expected):
             if kernel not in found:
                 yield f"the {name} backend lacks {kernel}: expected in kernels/{place}"
