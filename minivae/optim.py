@@ -196,6 +196,6 @@ class AdamW(Adam):
 # Every optimizer by the name that the command line gives it.
 OPTIMIZERS = {
     name.lower(): value
-    for name, value in vars().items()
+    for name, value in list(globals().items())
     if isinstance(value, type) and issubclass(value, Optimizer) and value is not Optimizer
 }
