@@ -99,15 +99,15 @@ def table(results):
     """Lines of Markdown: for each size a rung's speed, its share of the roof, and how many times the rung before."""
     about = results["cpu"]
     roofs = {int(name.split()[-1]): roof for name, roof in about["roof_gflops"].items() if "float32" in name}
-    lines: dict[tuple, list[str]] = {}  # (title, threads): cells
-    for result in results.values():
+    lines: dict[tuple, list[str]] = {}  # (process, title, threads): cells
+    for name, result in results.items():
         before = dict.fromkeys(SIZES)
         for row in result["rows"].values():
             speed = 1e-3 * row["flops"] / row["median_us"]
             share = speed / roofs[row["threads"] or max(roofs)]
             times = f"{speed / before[row['size']]:.2f}x" if before[row["size"]] else ""
             before[row["size"]] = speed
-            cells = lines.setdefault((row["title"], row["threads"]), [row["title"], str(row["threads"] or "all")])
+            cells = lines.setdefault((name, row["title"], row["threads"]), [row["title"], str(row["threads"] or "all")])
             cells += [f"{speed:.3g}", f"{100 * share:.0f} %", times]
     header = ["rung", "threads", *(cell for size in SIZES for cell in (f"GFLOP/s, {size}", "of roof", "step"))]
     widths = [max(map(len, column)) for column in zip(header, *lines.values(), strict=True)]
