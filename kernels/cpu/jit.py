@@ -1,7 +1,7 @@
 """Compiling kernels when they are first needed, and keeping them on disk.
 
-A kernel is a function of three integers: the address of its arguments, which part of the work to do, and into how many
-parts it is cut. It is compiled to a plain function whose address goes into a program (see `program.py`), so Numba's
+A kernel is compiled to a plain function of three integers: the address of its arguments (see `arguments.py`), which
+part of the work to do, and into how many parts it is cut. Its address goes into a program (see `program.py`), so Numba's
 parallel machinery is compiled once, not once per kernel.
 
 Numba notices a changed source file only for the function that is cached, not for what that function calls. Here every
@@ -23,6 +23,7 @@ from numba import njit, types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.ccallback import CFunc
 
+from .arguments import Parameters
 from .target import FASTMATH
 
 # Functions that become part of the kernel that calls them. `exact` ones are computed as they are written.
@@ -128,6 +129,7 @@ class Kernel:
 
     def __init__(self, function, name, fastmath):
         self.name = name
+        self.parameters = Parameters(function)
         self._function = function
         self._options = {"error_model": "numpy", "fastmath": fastmath}
         self._compiled = None
@@ -140,9 +142,10 @@ class Kernel:
                     self._compiled = self._compile()
         return self._compiled.address
 
-    def _compile(self):
-        compiled = CFunc(self._function, (_SIGNATURE.args, _SIGNATURE.return_type), locals={}, options=self._options)
-        cache = _cache_for(self._function, self.name)
+    def _compile(self, cache=True):
+        entry = self.parameters.entry(self._function)
+        compiled = CFunc(entry, (_SIGNATURE.args, _SIGNATURE.return_type), locals={}, options=self._options)
+        cache = _cache_for(self._function, self.name) if cache else None
         if cache is not None:
             compiled._cache = cache
         compiled.compile()
@@ -150,13 +153,11 @@ class Kernel:
 
     def assembly(self):
         """The machine code as text, for a look at what the compiler made of it; compiles afresh."""
-        compiled = CFunc(self._function, (_SIGNATURE.args, _SIGNATURE.return_type), locals={}, options=self._options)
-        compiled.compile()
-        return compiled._library.get_asm_str()
+        return self._compile(cache=False)._library.get_asm_str()
 
 
 def kernel(real_name, fastmath=FASTMATH):
-    """Decorator: makes a function (arguments, part, parts) a `Kernel`; real_name tells its variants apart."""
+    """Decorator: makes a function a `Kernel` with its parameters; real_name tells its variants apart."""
 
     def decorate(function):
         return Kernel(function, f"{function.__name__}_{real_name}", fastmath)

@@ -15,7 +15,7 @@ import functools
 import numpy as np
 
 from .jit import inline, kernel
-from .memory import REAL_VECTORS, number, share, word
+from .memory import memory_of, share
 from .micro import make_tile
 from .packing import PANEL_BYTES, packing_of, row_of_copy
 from .program import Arena, Plan
@@ -36,20 +36,16 @@ from .target import (
 _ROW_TILES_IN_BLOCK = ROW_BLOCK // TILE_ROWS
 
 
-def _constants(real_name):
+@functools.cache
+def constants_of(real_name):
     """A panel's row of zeros, with a one behind it."""
-    lanes = PANEL_BYTES // np.dtype(real_name).itemsize
-    return np.append(np.zeros(lanes, real_name), np.ones(1, real_name))
-
-
-CONSTANTS = {name: _constants(name) for name in REAL_VECTORS}
+    real, itemsize, _, _ = memory_of(real_name)
+    return np.append(np.zeros(PANEL_BYTES // itemsize, real), real(1))
 
 
 @functools.cache
 def matmul_kernel(real_name):
-    real = np.dtype(real_name).type
-    itemsize = np.dtype(real_name).itemsize
-    vector = REAL_VECTORS[real_name]
+    real, itemsize, vector, _ = memory_of(real_name)
     tile = make_tile(itemsize)
     packing = packing_of(real_name)
     panel_start, pack_all, pack_rows = packing.panel_start, packing.pack_all, packing.pack_rows
@@ -88,16 +84,29 @@ def matmul_kernel(real_name):
         return panels * row_tiles
 
     @kernel(real_name)
-    def matmul(arguments, part, parts):
-        m, n, k = word(arguments, 0), word(arguments, 1), word(arguments, 2)
-        a, a_row, a_col = word(arguments, 3), word(arguments, 4), word(arguments, 5)
-        b, b_row, b_transposed = word(arguments, 6), word(arguments, 7), word(arguments, 8)
-        bias, c, c_row = word(arguments, 9), word(arguments, 10), word(arguments, 11)
-        last_floor = real(number(arguments, 12))
-        sums, constants = word(arguments, 13), word(arguments, 14)
-        by_rows, gate, panel_memory = word(arguments, 15), word(arguments, 16), word(arguments, 17)
-        one = constants + PANEL_BYTES
-
+    def matmul(
+        part,
+        parts,
+        m,
+        n,
+        k,
+        a,
+        a_transposed,
+        b,
+        b_transposed,
+        c,
+        bias,
+        relu,
+        sums,
+        constants,
+        gate,
+        by_rows,
+        own_memory,
+    ):
+        a_row, a_col = (itemsize, m * itemsize) if a_transposed else (k * itemsize, itemsize)
+        b_row, c_row = (k if b_transposed else n) * itemsize, n * itemsize
+        last_floor, one = zero if relu else minus_infinity, constants + PANEL_BYTES
+        panel_memory = own_memory
         row_tiles, panels, all_vectors = -(-m // TILE_ROWS), -(-n // columns), -(-n // lanes)
         first_row, last_row, first, last = 0, row_tiles, 0, row_tiles * panels
         if by_rows:
@@ -188,49 +197,34 @@ def matmul_kernel(real_name):
 
 
 def plan_matmul(
-    plan, real_name, a, a_strides, b, c, *, b_transposed=False, bias=None, relu=False, gate=None, sums=None, along=False
+    plan, a, b, c, *, a_transposed=False, b_transposed=False, bias=None, relu=False, gate=None, sums=None, along=False
 ):
-    """Adds c (m, n) = a @ b, or a @ b.T, to a plan, plus a bias and clamped at zero if asked.
+    """Adds c (m, n) = a @ b to a plan, plus a bias and clamped at zero if asked. All arrays are C-contiguous.
 
-    a is an array whose rows and columns lie a_strides bytes apart, a transpose if the second is not one element; b
-    and c are C-contiguous. gate (m, n), if given, sets c to zero where it is not above zero: the backward pass of ReLU.
-    sums (n,), if given, becomes the sums of b's columns.
+    a_transposed and b_transposed say that a.T or b.T takes the place of a or b. gate (m, n), if given, sets c to zero
+    where it is not above zero: the backward pass of ReLU. sums (n,), if given, becomes the sums of b's columns.
     """
-    itemsize = np.dtype(real_name).itemsize
-    m, n = c.shape
-    k = b.shape[1] if b_transposed else b.shape[0]
+    (m, n), k = c.shape, b.shape[1 if b_transposed else 0]
     depth = min(k, DEPTH_BLOCK)
-    a_transposed = a_strides[1] != itemsize
     by_rows = 2 * m >= n if a_transposed else m >= CUT_BY_ROWS_FROM
     memory = depth * PANEL_BYTES
     if by_rows:
-        memory *= -(-n * itemsize // PANEL_BYTES)
+        memory *= -(-n * c.itemsize // PANEL_BYTES)
     if by_rows or a_transposed:
-        memory += row_of_copy(depth, itemsize) * TILE_ROWS * min(-(-m // TILE_ROWS), _ROW_TILES_IN_BLOCK)
-    constants = CONSTANTS[real_name]
-    plan.add(
-        matmul_kernel(real_name),
-        [
-            m, n, k, a, *a_strides, b, b.shape[1] * itemsize, b_transposed,
-            bias, c, n * itemsize,
-            0.0 if relu else -np.inf, sums, constants, by_rows, gate,
-        ],
-        work=m * n * k // 8,
-        along=along,
-        own_memory=memory,
-        most=PARTS_BY_ROWS if by_rows else PARTS_OF_THREAD,
-    )  # fmt: skip
+        memory += row_of_copy(depth, c.itemsize) * TILE_ROWS * min(-(-m // TILE_ROWS), _ROW_TILES_IN_BLOCK)
+    real_name, most = c.dtype.name, PARTS_BY_ROWS if by_rows else PARTS_OF_THREAD
+    matrices = {"a": a, "a_transposed": a_transposed, "b": b, "b_transposed": b_transposed, "c": c, "gate": gate}
+    vectors = {"bias": bias, "sums": sums, "constants": constants_of(real_name)}
+    numbers = {"m": m, "n": n, "k": k, "relu": relu, "by_rows": by_rows}
+    run = {"work": m * n * k // 8, "along": along, "own_memory": memory, "most": most}
+    plan.add(matmul_kernel(real_name), **run, **numbers, **matrices, **vectors)
 
 
 def product_program(a, b, c, form):
     """A function that computes c = a @ b, for measurements; form "transposed a" or "transposed b" says that this one
     is stored as its transpose.
     """
-    real_name, itemsize = c.dtype.name, c.itemsize
-    strides = (a.shape[1] * itemsize, itemsize)
     plan = Plan(Arena())
-    if form == "transposed a":
-        strides = strides[::-1]
-    plan_matmul(plan, real_name, a, strides, b, c, b_transposed=form == "transposed b")
+    plan_matmul(plan, a, b, c, a_transposed=form == "transposed a", b_transposed=form == "transposed b")
     table = plan.table()
     return lambda _keep=(a, b, c, plan): table.run()

@@ -8,8 +8,8 @@ from numba.core import config
 
 from . import program
 from .jit import kernel
-from .matmul import CONSTANTS
-from .memory import word
+from .matmul import constants_of
+from .memory import memory_of
 from .micro import make_tile
 from .packing import PANEL_BYTES
 from .target import PART_WORK, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
@@ -19,16 +19,14 @@ _DEPTH = 64
 
 @functools.cache
 def _roof_kernel(real_name):
-    real = np.dtype(real_name).type
-    itemsize = np.dtype(real_name).itemsize
+    real, itemsize, _, _ = memory_of(real_name)
     tile = make_tile(itemsize)
     lanes = VECTOR_BYTES // itemsize
     floor = real(-np.inf)
 
     @kernel(real_name)
-    def roof(arguments, part, parts):
-        repeats, zeros = word(arguments, 0), word(arguments, 1)
-        a = word(arguments, 2)
+    def roof(repeats, zeros, own_memory):
+        a = own_memory
         b = a + _DEPTH * TILE_ROWS * itemsize
         c = b + _DEPTH * PANEL_BYTES
         for _ in range(repeats):
@@ -61,10 +59,11 @@ class Roof:
         self._plan.done()
         self._plan.add(
             _roof_kernel(self._real_name),
-            [repeats, CONSTANTS[self._real_name]],
             work=16 * config.NUMBA_NUM_THREADS * PART_WORK,
             own_memory=self._memory,
             most=16,
+            repeats=repeats,
+            zeros=constants_of(self._real_name),
         )
         self._table = self._plan.table()
         self._flops = self._parts * repeats * self._tile_flops
