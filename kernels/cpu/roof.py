@@ -8,7 +8,7 @@ from numba.core import config
 
 from . import program
 from .jit import kernel
-from .matmul import constants_of
+from .matmul import Matrix, zeros_of
 from .memory import memory_of
 from .micro import make_tile
 from .packing import PANEL_BYTES
@@ -26,14 +26,12 @@ def _roof_kernel(real_name):
 
     @kernel(real_name)
     def roof(repeats, zeros, own_memory):
-        a = own_memory
-        b = a + _DEPTH * TILE_ROWS * itemsize
-        c = b + _DEPTH * PANEL_BYTES
+        a = Matrix(own_memory, itemsize, TILE_ROWS * itemsize)
+        b = Matrix(own_memory + _DEPTH * TILE_ROWS * itemsize, PANEL_BYTES, 0)
+        c = Matrix(b.address + _DEPTH * PANEL_BYTES, PANEL_BYTES, 0)
+        start, ahead = Matrix(zeros, 0, 0), Matrix(b.address, 0, 0)
         for _ in range(repeats):
-            tile(
-                TILE_ROWS, TILE_VECTORS, lanes, a, itemsize, TILE_ROWS * itemsize, b, PANEL_BYTES, b, 0,
-                zeros, 0, c, PANEL_BYTES, _DEPTH, floor,
-            )  # fmt: skip
+            tile(TILE_ROWS, TILE_VECTORS, lanes, a, b, ahead, start, c, _DEPTH, floor)
 
     return roof
 
@@ -63,7 +61,7 @@ class Roof:
             own_memory=self._memory,
             most=16,
             repeats=repeats,
-            zeros=constants_of(self._real_name),
+            zeros=zeros_of(self._real_name),
         )
         self._table = self._plan.table()
         self._flops = self._parts * repeats * self._tile_flops
