@@ -1,19 +1,14 @@
-"""The arguments of a kernel: 64-bit words in memory, written and read in the order of the kernel's parameters.
-
-A kernel is a function whose parameters name its arguments; one that is annotated `float` gets a float64, every other
-an integer, of an array its address. `part` and `parts`, where it has them, say which part of the work to do and into
-how many parts it is cut.
-"""
+"""The arguments of a kernel: 64-bit words in memory, in the order in which the kernel names them."""
 
 import ctypes
-import inspect
 import operator
 import struct
 
 import numpy as np
 from llvmlite import ir
-from numba import float64, int64, njit, types
-from numba.extending import intrinsic
+from numba import float64, int64, types
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import infer_getattr, lower_getattr_generic, models, register_model
 
 from .target import VECTOR_BYTES
 
@@ -28,7 +23,7 @@ def address_of(array):
         return array.__array_interface__["data"][0]
 
 
-def _integer_word(argument):
+def _integer(argument):
     """An integer, an array (its address) or None (0) as the signed 64-bit integer that carries it."""
     if type(argument) is int and argument < 1 << 63:
         return argument  # most are
@@ -40,8 +35,53 @@ def _integer_word(argument):
     return argument - (1 << 64) if argument >= 1 << 63 else argument  # a seed may have 64 bits
 
 
-def _float_word(argument):
+def _float(argument):
     return _INTEGER.unpack(_FLOAT.pack(argument))[0]
+
+
+class Arguments(types.Type):
+    """What a kernel is given; for Numba, the type of the address of its words, each of which is an attribute."""
+
+    def __init__(self, kernel, names, floats=""):
+        super().__init__(f"arguments of {kernel}")
+        self.kernel = kernel
+        self._word_of = dict.fromkeys(names.split(), _integer) | dict.fromkeys(floats.split(), _float)
+        self.places = {name: place for place, name in enumerate(self._word_of)}
+
+    def words(self, given):
+        """{name: argument} as a list of words; TypeError if one is missing or unknown."""
+        try:
+            words = [word_of(given[name]) for name, word_of in self._word_of.items()]
+        except KeyError as missing:
+            raise TypeError(f"{self.kernel}: got no argument {missing}, expected {', '.join(self.places)}") from None
+        if len(words) != len(given):
+            unknown = ", ".join(repr(name) for name in given if name not in self.places)
+            raise TypeError(f"{self.kernel}: got an unknown argument {unknown}, expected {', '.join(self.places)}")
+        return words
+
+    def kind(self, name):
+        return float64 if self._word_of[name] is _float else int64
+
+
+@register_model(Arguments)
+class _Address(models.PrimitiveModel):
+    def __init__(self, manager, arguments):
+        super().__init__(manager, arguments, ir.IntType(64))
+
+
+@infer_getattr
+class _Names(AttributeTemplate):
+    key = Arguments
+
+    def generic_resolve(self, arguments, name):
+        return arguments.kind(name) if name in arguments.places else None
+
+
+@lower_getattr_generic(Arguments)
+def _load(context, builder, arguments, address, name):
+    _use_whole_registers(builder.function)  # here, because every kernel reads its arguments
+    words = builder.inttoptr(address, context.get_value_type(arguments.kind(name)).as_pointer())
+    return builder.load(builder.gep(words, [ir.IntType(64)(arguments.places[name])]))
 
 
 def _use_whole_registers(function):
@@ -52,60 +92,3 @@ def _use_whole_registers(function):
     """
     # llvmlite's own `add` refuses attributes that are strings
     set.add(function.attributes, f'"prefer-vector-width"="{8 * VECTOR_BYTES}"')
-
-
-def _loader(numba_type, llvm_type):
-    @intrinsic
-    def load(typingctx, address, index):
-        def codegen(context, builder, signature, arguments):
-            _use_whole_registers(builder.function)  # here, because every kernel reads its arguments
-            address, index = arguments
-            base = builder.inttoptr(address, llvm_type.as_pointer())
-            return builder.load(builder.gep(base, [index]))
-
-        return numba_type(types.intp, types.intp), codegen
-
-    return load
-
-
-_SCOPE = {"word": _loader(int64, ir.IntType(64)), "number": _loader(float64, ir.DoubleType())}
-
-
-class Parameters:
-    """The parameters of a function that is to be a kernel."""
-
-    def __init__(self, function):
-        signature = inspect.signature(function).parameters
-        self._names = tuple(signature)
-        self._to_word = {
-            name: _float_word if parameter.annotation is float else _integer_word
-            for name, parameter in signature.items()
-            if name not in ("part", "parts")
-        }
-
-    def words(self, kernel, arguments):
-        """{name: argument} as a list of words; TypeError, with the kernel's name, if one is missing or unknown."""
-        try:
-            words = [to_word(arguments[name]) for name, to_word in self._to_word.items()]
-        except KeyError as missing:
-            raise TypeError(f"{kernel}: got no argument {missing}, expected {self}") from None
-        if len(words) != len(arguments):
-            unknown = ", ".join(repr(name) for name in arguments if name not in self._to_word)
-            raise TypeError(f"{kernel}: got an unknown argument {unknown}, expected {self}")
-        return words
-
-    def __str__(self):
-        return ", ".join(self._to_word)
-
-    def entry(self, function):
-        """A function (arguments, part, parts): it reads the words at the address `arguments` and does what `function`
-        says, which becomes part of it before anything is compiled.
-        """
-        read = {
-            name: f"{'number' if to_word is _float_word else 'word'}(arguments, {place})"
-            for place, (name, to_word) in enumerate(self._to_word.items())
-        }
-        passed = ", ".join(read.get(name, name) for name in self._names)
-        scope = _SCOPE | {"body": njit(inline="always")(function)}
-        exec(f"def {function.__name__}(arguments, part, parts):\n    body({passed})\n", scope)
-        return scope[function.__name__]

@@ -23,20 +23,22 @@ _GREY, _THRESHOLD, _DYNAMIC = range(3)
 def random_kernels(real_name):
     vector = memory_of(real_name).vector
 
-    @kernel(real_name, fastmath=False)
-    def standard_normal(part, parts, size, seed, stream, clock, noise):
-        first, last = share(-(-size // 4), part, parts)
-        draw_normals(seed, stream, int64_vector(clock, 1)[0], first, last, vector(noise, size))
+    @kernel(real_name, "size seed stream clock noise", fastmath=False)
+    def standard_normal(given, part, parts):
+        first, last = share(-(-given.size // 4), part, parts)
+        noise, clock = vector(given.noise, given.size), int64_vector(given.clock, 1)[0]
+        draw_normals(given.seed, given.stream, clock, first, last, noise)
 
     return standard_normal
 
 
 @functools.cache
 def word_kernel():
-    @kernel("uint32", fastmath=False)
-    def random_words(part, parts, size, seed, stream, clock, words):
-        first, last = share(-(-size // 4), part, parts)
-        draw_words(seed, stream, int64_vector(clock, 1)[0], first, last, uint32_vector(words, size))
+    @kernel("uint32", "size seed stream clock words", fastmath=False)
+    def random_words(given, part, parts):
+        first, last = share(-(-given.size // 4), part, parts)
+        words, clock = uint32_vector(given.words, given.size), int64_vector(given.clock, 1)[0]
+        draw_words(given.seed, given.stream, clock, first, last, words)
 
     return random_words
 
@@ -53,32 +55,33 @@ def gather_kernel(real_name, data_name):
     zero, one = real(0), real(1)
     half = data_type(127 if is_bytes else 0.5)
 
-    @kernel(f"{data_name}_{real_name}")
-    def gather(part, parts, rows, features, batch_size, pixels, examples, order, clock, data, x, words):
-        indices = int64_vector(order, examples)
-        start = int64_vector(clock, 1)[0] % -(-examples // batch_size) * batch_size
-        first, last = share(rows, part, parts)
+    @kernel(f"{data_name}_{real_name}", "rows features batch_size pixels examples order clock data x words")
+    def gather(given, part, parts):
+        features = given.features
+        indices = int64_vector(given.order, given.examples)
+        start = int64_vector(given.clock, 1)[0] % -(-given.examples // given.batch_size) * given.batch_size
+        first, last = share(given.rows, part, parts)
         for i in range(first, last):
-            stored, x_i = data_row(data, indices[start + i], features), row(x, i, features)
-            if pixels == _THRESHOLD:
+            stored, x = data_row(given.data, indices[start + i], features), row(given.x, i, features)
+            if given.pixels == _THRESHOLD:
                 for f in range(features):
-                    x_i[f] = one if stored[f] > half else zero
-            elif pixels == _DYNAMIC:
-                words_i = word_row(words, i, features)
+                    x[f] = one if stored[f] > half else zero
+            elif given.pixels == _DYNAMIC:
+                words = word_row(given.words, i, features)
                 for f in range(features):
-                    upper = np.int64(words_i[f] >> 8)
+                    upper = np.int64(words[f] >> 8)
                     if is_bytes:
-                        x_i[f] = one if upper * 255 < np.int64(stored[f]) << 24 else zero
+                        x[f] = one if upper * 255 < np.int64(stored[f]) << 24 else zero
                     else:
-                        x_i[f] = one if np.float64(upper) * 2.0**-24 < np.float64(stored[f]) else zero
+                        x[f] = one if np.float64(upper) * 2.0**-24 < np.float64(stored[f]) else zero
             elif is_bytes:
                 for f in range(features):
                     value = real(stored[f])
                     quotient = value * inverse
-                    x_i[f] = quotient + (value - quotient * divisor) * inverse
+                    x[f] = quotient + (value - quotient * divisor) * inverse
             else:
                 for f in range(features):
-                    x_i[f] = stored[f]
+                    x[f] = stored[f]
 
     return gather
 
@@ -87,27 +90,28 @@ def gather_kernel(real_name, data_name):
 def bookkeeping_kernels(real_name):
     vector = memory_of(real_name).vector
 
-    @kernel(real_name, FASTMATH_SUMS)
-    def accumulate(n, samples, size, nll, kl, beta: float, totals, clock):
-        losses, divergences, sums = vector(nll, n * samples), vector(kl, size), float64_vector(totals, 5)
+    @kernel(real_name, "n samples size nll kl totals clock", FASTMATH_SUMS, floats="beta")
+    def accumulate(given, part, parts):
+        n, samples, size = given.n, given.samples, given.size
+        nll, kl, totals = vector(given.nll, n * samples), vector(given.kl, size), float64_vector(given.totals, 5)
         a = 0.0
         for i in range(n * samples):
-            a += np.float64(losses[i])
+            a += np.float64(nll[i])
         a /= samples
         b = 0.0
         for i in range(size):
-            b += np.float64(divergences[i])
-        loss = (a + beta * b) / n
-        sums[0] += a
-        sums[1] += b
-        sums[2] += n
-        sums[3] = loss
-        if not math.isfinite(loss) and sums[4] == 0:
-            sums[4] = int64_vector(clock, 1)[0] + 1
+            b += np.float64(kl[i])
+        loss = (a + given.beta * b) / n
+        totals[0] += a
+        totals[1] += b
+        totals[2] += n
+        totals[3] = loss
+        if not math.isfinite(loss) and totals[4] == 0:
+            totals[4] = int64_vector(given.clock, 1)[0] + 1
 
-    @kernel("int64")
-    def tick(clock):
-        int64_vector(clock, 1)[0] += 1
+    @kernel("int64", "clock")
+    def tick(given, part, parts):
+        int64_vector(given.clock, 1)[0] += 1
 
     return SimpleNamespace(accumulate=accumulate, tick=tick)
 

@@ -19,28 +19,28 @@ def _forward(real_name, name, activation):
     """A kernel over flat arrays: y = activation(a)."""
     vector = memory_of(real_name).vector
 
-    def forward(part, parts, size, a, y):
-        first, last = share(size, part, parts)
-        inputs, outputs = vector(a, last), vector(y, last)
+    def forward(given, part, parts):
+        first, last = share(given.size, part, parts)
+        a, y = vector(given.a, last), vector(given.y, last)
         for i in range(first, last):
-            outputs[i] = activation(inputs[i])
+            y[i] = activation(a[i])
 
     forward.__name__ = f"{name}_forward"
-    return kernel(real_name)(forward)
+    return kernel(real_name, "size a y")(forward)
 
 
 def _backward(real_name, name, derivative):
     """A kernel over flat arrays: da = dy * activation'(a) = derivative(dy, y)."""
     vector = memory_of(real_name).vector
 
-    def backward(part, parts, size, dy, y, da):
-        first, last = share(size, part, parts)
-        gradients, outputs, results = vector(dy, last), vector(y, last), vector(da, last)
+    def backward(given, part, parts):
+        first, last = share(given.size, part, parts)
+        dy, y, da = vector(given.dy, last), vector(given.y, last), vector(given.da, last)
         for i in range(first, last):
-            results[i] = derivative(gradients[i], outputs[i])
+            da[i] = derivative(dy[i], y[i])
 
     backward.__name__ = f"{name}_backward"
-    return kernel(real_name)(backward)
+    return kernel(real_name, "size dy y da")(backward)
 
 
 @functools.cache

@@ -25,31 +25,33 @@ def scale_kernels(real_name, scale):
     zero, half = real(0), real(0.5)
     name = f"{scale}_{real_name}"
 
-    @kernel(name, FASTMATH_SUMS)
-    def log_weights(part, parts, n, latent, samples, rho, rho_row, nll, sigma, noise, z, log_weight):
-        losses, results = vector(nll, n * samples), vector(log_weight, n * samples)
+    @kernel(name, "n latent samples rho rho_row nll sigma noise z log_weight", FASTMATH_SUMS)
+    def log_weights(given, part, parts):
+        n, latent, samples = given.n, given.latent, given.samples
+        nll, log_weight = vector(given.nll, n * samples), vector(given.log_weight, n * samples)
         first, last = share(n, part, parts)
         for i in range(first, last):
-            rho_i, sigma_i = vector(rho + i * rho_row, latent), row(sigma, i, latent)
+            rho, sigma = vector(given.rho + i * given.rho_row, latent), row(given.sigma, i, latent)
             log_sigma = zero
             for j in range(latent):
-                log_sigma += log_sigma_of(rho_i[j], sigma_i[j])
+                log_sigma += log_sigma_of(rho[j], sigma[j])
             for s in range(i * samples, (i + 1) * samples):
-                noise_s, z_s = row(noise, s, latent), row(z, s, latent)
+                noise, z = row(given.noise, s, latent), row(given.z, s, latent)
                 total = zero
                 for j in range(latent):
-                    total += (noise_s[j] - z_s[j]) * (noise_s[j] + z_s[j])
-                results[s] = half * total + log_sigma - losses[s]
+                    total += (noise[j] - z[j]) * (noise[j] + z[j])
+                log_weight[s] = half * total + log_sigma - nll[s]
 
-    @kernel(name)
-    def log_sigma_backward(part, parts, n, latent, rho, rho_row, drho, drho_row, weight, sigma):
-        weights = vector(weight, n)
+    @kernel(name, "n latent rho rho_row drho drho_row weight sigma")
+    def log_sigma_backward(given, part, parts):
+        n, latent = given.n, given.latent
+        weight = vector(given.weight, n)
         first, last = share(n, part, parts)
         for i in range(first, last):
-            rho_i, sigma_i = vector(rho + i * rho_row, latent), row(sigma, i, latent)
-            drho_i = vector(drho + i * drho_row, latent)
+            rho, sigma = vector(given.rho + i * given.rho_row, latent), row(given.sigma, i, latent)
+            drho = vector(given.drho + i * given.drho_row, latent)
             for j in range(latent):
-                drho_i[j] -= weights[i] * relative_slope(rho_i[j], sigma_i[j])
+                drho[j] -= weight[i] * relative_slope(rho[j], sigma[j])
 
     return SimpleNamespace(log_weights=log_weights, log_sigma_backward=log_sigma_backward)
 
@@ -72,47 +74,47 @@ def weight_kernels(real_name):
             total += exp(values[s] - top)
         return top, log(total)
 
-    @kernel(real_name, FASTMATH_SUMS)
-    def importance_weights(
-        part, parts, n, samples, outer, pooled, squared, log_weight, loss, weight, latent_weight, ratio
-    ):
-        losses, inner = vector(loss, n), samples // outer
+    @kernel(real_name, "n samples outer pooled squared log_weight loss weight latent_weight ratio", FASTMATH_SUMS)
+    def importance_weights(given, part, parts):
+        n, samples = given.n, given.samples
+        loss, inner = vector(given.loss, n), samples // given.outer
         log_inner, log_samples = real(math.log(inner)), real(math.log(samples))
-        log_groups, log_examples = real(math.log(n * outer)), real(math.log(n))
+        log_groups, log_examples = real(math.log(n * given.outer)), real(math.log(n))
         first, last = share(n, part, parts)
         for i in range(first, last):
-            own, weight_i, ratio_i = row(log_weight, i, samples), row(weight, i, samples), row(ratio, i, samples)
-            latent_weight_i = row(latent_weight, i, samples)
+            own, ratio = row(given.log_weight, i, samples), row(given.ratio, i, samples)
+            weight, latent_weight = row(given.weight, i, samples), row(given.latent_weight, i, samples)
             pool_top, pool_log = log_sum_exp(own, 0, samples)
             means = zero
-            for m in range(outer):
+            for m in range(given.outer):
                 top, log_total = log_sum_exp(own, m * inner, (m + 1) * inner)
                 means += top + (log_total - log_inner)
                 for s in range(m * inner, (m + 1) * inner):
                     log_u = own[s] - top - log_total
-                    log_latent = (two * log_u if squared else log_u) - log_groups
-                    log_all = own[s] - pool_top - pool_log - log_examples if pooled else log_u - log_groups
+                    log_latent = (two * log_u if given.squared else log_u) - log_groups
+                    log_all = own[s] - pool_top - pool_log - log_examples if given.pooled else log_u - log_groups
                     log_ratio = min(log_latent - log_all, largest)
-                    weight_i[s] = exp(log_latent - log_ratio)
-                    latent_weight_i[s] = exp(log_latent)
-                    ratio_i[s] = exp(log_ratio)
-            losses[i] = -(pool_top + (pool_log - log_samples)) if pooled else -means / real(outer)
+                    weight[s] = exp(log_latent - log_ratio)
+                    latent_weight[s] = exp(log_latent)
+                    ratio[s] = exp(log_ratio)
+            loss[i] = -(pool_top + (pool_log - log_samples)) if given.pooled else -means / real(given.outer)
 
-    @kernel(real_name)
-    def importance_gradient(part, parts, n, latent, samples, path, latent_weight, ratio, sigma, z, noise, dz):
-        weights, ratios = vector(latent_weight, n * samples), vector(ratio, n * samples)
+    @kernel(real_name, "n latent samples path latent_weight ratio sigma z noise dz")
+    def importance_gradient(given, part, parts):
+        n, latent, samples = given.n, given.latent, given.samples
+        latent_weight, ratio = vector(given.latent_weight, n * samples), vector(given.ratio, n * samples)
         first, last = share(n, part, parts)
         for i in range(first, last):
-            sigma_i = row(sigma, i, latent)
+            sigma = row(given.sigma, i, latent)
             for s in range(i * samples, (i + 1) * samples):
-                z_s, noise_s, dz_s = row(z, s, latent), row(noise, s, latent), row(dz, s, latent)
-                r, w = ratios[s], weights[s]
-                if path:
+                z, noise, dz = row(given.z, s, latent), row(given.noise, s, latent), row(given.dz, s, latent)
+                r, w = ratio[s], latent_weight[s]
+                if given.path:
                     for j in range(latent):
-                        dz_s[j] = r * dz_s[j] + w * (z_s[j] - noise_s[j] / sigma_i[j])
+                        dz[j] = r * dz[j] + w * (z[j] - noise[j] / sigma[j])
                 else:
                     for j in range(latent):
-                        dz_s[j] = r * dz_s[j] + w * z_s[j]
+                        dz[j] = r * dz[j] + w * z[j]
 
     return SimpleNamespace(importance_weights=importance_weights, importance_gradient=importance_gradient)
 

@@ -26,80 +26,84 @@ def likelihood_kernels(real_name):
     exp, log1p_unit = functions.exp, functions.log1p_unit
     zero, one, half = real(0), real(1), real(0.5)
 
-    @kernel(real_name, FASTMATH_SUMS)
-    def bernoulli_value(part, parts, rows, features, samples, x, logits, weight, nll, dlogits):
-        losses = vector(nll, rows)
+    @kernel(real_name, "rows features samples x logits weight nll dlogits", FASTMATH_SUMS)
+    def bernoulli_value(given, part, parts):
+        rows, features = given.rows, given.features
+        nll = vector(given.nll, rows)
         first, last = share(rows, part, parts)
         for s in range(first, last):
-            x_s, logits_s = row(x, s // samples, features), row(logits, s, features)
+            x, logits = row(given.x, s // given.samples, features), row(given.logits, s, features)
             total = zero
             for f in range(features):
-                logit = logits_s[f]
+                logit = logits[f]
                 positive = one if logit > zero else zero
-                total += log1p_unit(exp(-abs(logit))) + logit * (positive - x_s[f])
-            losses[s] = total
+                total += log1p_unit(exp(-abs(logit))) + logit * (positive - x[f])
+            nll[s] = total
 
-    @kernel(real_name)
-    def bernoulli_gradient(part, parts, rows, features, samples, x, logits, weight, nll, dlogits):
-        weights = vector(weight, rows)
+    @kernel(real_name, "rows features samples x logits weight nll dlogits")
+    def bernoulli_gradient(given, part, parts):
+        rows, features = given.rows, given.features
+        weight = vector(given.weight, rows)
         first, last = share(rows, part, parts)
         for s in range(first, last):
-            x_s, logits_s = row(x, s // samples, features), row(logits, s, features)
-            w, dlogits_s = weights[s], row(dlogits, s, features)
+            x, logits = row(given.x, s // given.samples, features), row(given.logits, s, features)
+            w, dlogits = weight[s], row(given.dlogits, s, features)
             for f in range(features):
-                logit = logits_s[f]
+                logit = logits[f]
                 e = exp(-abs(logit))
-                dlogits_s[f] = w * ((one if logit > zero else e) / (one + e) - x_s[f])
+                dlogits[f] = w * ((one if logit > zero else e) / (one + e) - x[f])
 
-    @kernel(real_name, FASTMATH_SUMS)
-    def bernoulli_both(part, parts, rows, features, samples, x, logits, weight, nll, dlogits):
-        weights, losses = vector(weight, rows), vector(nll, rows)
+    @kernel(real_name, "rows features samples x logits weight nll dlogits", FASTMATH_SUMS)
+    def bernoulli_both(given, part, parts):
+        rows, features = given.rows, given.features
+        weight, nll = vector(given.weight, rows), vector(given.nll, rows)
         first, last = share(rows, part, parts)
         for s in range(first, last):
-            x_s, logits_s = row(x, s // samples, features), row(logits, s, features)
-            w, dlogits_s = weights[s], row(dlogits, s, features)
+            x, logits = row(given.x, s // given.samples, features), row(given.logits, s, features)
+            w, dlogits = weight[s], row(given.dlogits, s, features)
             total = zero
             for f in range(features):
-                logit = logits_s[f]
+                logit = logits[f]
                 e = exp(-abs(logit))
                 positive = one if logit > zero else zero
-                total += log1p_unit(e) + logit * (positive - x_s[f])
-                dlogits_s[f] = w * ((one if logit > zero else e) / (one + e) - x_s[f])
-            losses[s] = total
+                total += log1p_unit(e) + logit * (positive - x[f])
+                dlogits[f] = w * ((one if logit > zero else e) / (one + e) - x[f])
+            nll[s] = total
 
-    @kernel(real_name, FASTMATH_SUMS)
-    def gaussian(part, parts, rows, features, samples, x, mean, log_sigma, weight, nll, dmean, slopes):
-        log_s = np.float64(vector(log_sigma, 1)[0])
-        precision = real(math.exp(-2.0 * log_s))
-        constant = real(features * (log_s + _HALF_LOG_2PI))
+    @kernel(real_name, "rows features samples x mean log_sigma weight nll dmean slopes", FASTMATH_SUMS)
+    def gaussian(given, part, parts):
+        rows, features = given.rows, given.features
+        log_sigma = np.float64(vector(given.log_sigma, 1)[0])
+        precision = real(math.exp(-2.0 * log_sigma))
+        constant = real(features * (log_sigma + _HALF_LOG_2PI))
         first, last = share(rows, part, parts)
         for s in range(first, last):
-            x_s, mean_s = row(x, s // samples, features), row(mean, s, features)
+            x, mean = row(given.x, s // given.samples, features), row(given.mean, s, features)
             total = zero
-            if dmean != 0:
-                scale, dmean_s = vector(weight, rows)[s] * precision, row(dmean, s, features)
+            if given.dmean != 0:
+                scale, dmean = vector(given.weight, rows)[s] * precision, row(given.dmean, s, features)
                 for f in range(features):
-                    difference = mean_s[f] - x_s[f]
+                    difference = mean[f] - x[f]
                     total += difference * difference
-                    dmean_s[f] = scale * difference
+                    dmean[f] = scale * difference
             else:
                 for f in range(features):
-                    difference = mean_s[f] - x_s[f]
+                    difference = mean[f] - x[f]
                     total += difference * difference
             squares = total * precision
-            if nll != 0:
-                vector(nll, rows)[s] = half * squares + constant
-            if slopes != 0:
-                w = np.float64(vector(weight, rows)[s])
-                float64_vector(slopes, rows)[s] = w * (features - np.float64(squares))
+            if given.nll != 0:
+                vector(given.nll, rows)[s] = half * squares + constant
+            if given.slopes != 0:
+                w = np.float64(vector(given.weight, rows)[s])
+                float64_vector(given.slopes, rows)[s] = w * (features - np.float64(squares))
 
-    @kernel(real_name, FASTMATH_SUMS)
-    def sum_rows(rows, values, total):
-        each = float64_vector(values, rows)
-        sum_ = 0.0
-        for i in range(rows):
-            sum_ += each[i]
-        vector(total, 1)[0] = sum_
+    @kernel(real_name, "rows values total", FASTMATH_SUMS)
+    def sum_rows(given, part, parts):
+        values = float64_vector(given.values, given.rows)
+        total = 0.0
+        for i in range(given.rows):
+            total += values[i]
+        vector(given.total, 1)[0] = total
 
     return SimpleNamespace(
         bernoulli_value=bernoulli_value,

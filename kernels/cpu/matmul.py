@@ -137,38 +137,38 @@ def matmul_kernel(real_name):
             for j in range(width):
                 values[j] = values[j] if open_[j] > zero else zero
 
-    @kernel(real_name)
-    def matmul(
-        part, parts, m, n, k, a, a_transposed, b, b_transposed, c, bias, relu, sums, zeros, gate, by_rows, own_memory
-    ):
-        left = Matrix(a, itemsize, m * itemsize) if a_transposed else Matrix(a, k * itemsize, itemsize)
-        right = Matrix(b, itemsize, k * itemsize) if b_transposed else Matrix(b, n * itemsize, itemsize)
-        result, one = Matrix(c, n * itemsize, itemsize), Matrix(zeros + PANEL_BYTES, 0, 0)
+    @kernel(real_name, "m n k a a_transposed b b_transposed c bias relu sums zeros gate by_rows own_memory")
+    def matmul(given, part, parts):
+        m, n, k = given.m, given.n, given.k
+        a_transposed, b_transposed = given.a_transposed, given.b_transposed
+        left = Matrix(given.a, itemsize, m * itemsize) if a_transposed else Matrix(given.a, k * itemsize, itemsize)
+        right = Matrix(given.b, itemsize, k * itemsize) if b_transposed else Matrix(given.b, n * itemsize, itemsize)
+        result, one = Matrix(given.c, n * itemsize, itemsize), Matrix(given.zeros + PANEL_BYTES, 0, 0)
 
         row_tiles, panels = -(-m // TILE_ROWS), -(-n // columns)
         first_row, last_row, first, last = 0, row_tiles, 0, row_tiles * panels
-        if by_rows:
+        if given.by_rows:
             first_row, last_row = share(row_tiles, part, parts)
         else:
             first = first_tile(part, parts, row_tiles, panels, -(-n // lanes))
             last = first_tile(part + 1, parts, row_tiles, panels, -(-n // lanes))
-        copy_a = last - first > row_tiles and (a_transposed or (by_rows and left.row % COLLIDING == 0))
-        all_at_once = by_rows and not b_transposed and right.row >= PAGE
-        keep = all_at_once or (by_rows and last_row - first_row > _ROW_TILES_IN_BLOCK)
+        copy_a = last - first > row_tiles and (a_transposed or (given.by_rows and left.row % COLLIDING == 0))
+        all_at_once = given.by_rows and not b_transposed and right.row >= PAGE
+        keep = all_at_once or (given.by_rows and last_row - first_row > _ROW_TILES_IN_BLOCK)
         blocks = -(-k // DEPTH_BLOCK)
         for block in range(blocks):
             k0, k1 = share(k, block, blocks)
             depth, is_last = k1 - k0, block == blocks - 1
-            floor = zero if relu and is_last else minus_infinity
+            floor = zero if given.relu and is_last else minus_infinity
             a_block, b_block = at(left, 0, k0), at(right, k0, 0)
             panel_step = depth * PANEL_BYTES if keep else 0
-            copies = own_memory + max(panels * panel_step, depth * PANEL_BYTES)
-            start, sums_start = result, Matrix(sums, 0, itemsize)
+            copies = given.own_memory + max(panels * panel_step, depth * PANEL_BYTES)
+            start, sums_start = result, Matrix(given.sums, 0, itemsize)
             if block == 0:
-                start = Matrix(bias, 0, itemsize) if bias else Matrix(zeros, 0, 0)
-                sums_start = Matrix(zeros, 0, 0)
+                start = Matrix(given.bias, 0, itemsize) if given.bias else Matrix(given.zeros, 0, 0)
+                sums_start = Matrix(given.zeros, 0, 0)
             if all_at_once:
-                pack_all(b_block.address, b_block.row, depth, n, own_memory)
+                pack_all(b_block.address, b_block.row, depth, n, given.own_memory)
             for block_tile in range(first_row, last_row, _ROW_TILES_IN_BLOCK):
                 block_end = min(block_tile + _ROW_TILES_IN_BLOCK, last_row)
                 if copy_a:
@@ -179,12 +179,12 @@ def matmul_kernel(real_name):
                         continue
                     j, width, vectors, edge = columns_of(panel, n)
                     is_packed = all_at_once or (keep and block_tile > first_row)
-                    b_panel, b_row = own_memory + panel * panel_step, PANEL_BYTES
+                    b_panel, b_row = given.own_memory + panel * panel_step, PANEL_BYTES
                     if not is_packed:
                         b_panel, b_row = panel_of(at(b_block, 0, j), b_transposed, depth, width, end - begin, b_panel)
                     b_tile, no_ahead = Matrix(b_panel, b_row, 0), Matrix(b_panel, 0, 0)
-                    if sums and begin == 0:
-                        into = at(Matrix(sums, 0, itemsize), 0, j)
+                    if given.sums and begin == 0:
+                        into = at(Matrix(given.sums, 0, itemsize), 0, j)
                         tile(1, vectors, edge, one, b_tile, no_ahead, at(sums_start, 0, j), into, depth, minus_infinity)
                     # the first tiles fetch the next panel, a vector of each of its rows each
                     following, following_row = b_panel, 0
@@ -202,8 +202,8 @@ def matmul_kernel(real_name):
                             a_tile = copied_tile(t - block_tile, copies, depth, a_transposed)
                         into = at(result, i0, j)
                         tile(i1 - i0, vectors, edge, a_tile, b_tile, ahead, at(start, i0, j), into, depth, floor)
-                        if gate and is_last:
-                            close(gate + (into.address - c), into, i1 - i0, width)
+                        if given.gate and is_last:
+                            close(given.gate + (into.address - given.c), into, i1 - i0, width)
 
     return matmul
 

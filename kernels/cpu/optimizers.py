@@ -38,95 +38,83 @@ def optimizer_kernels(real_name):
         return first * CACHE_LINE, min(last * line, size) - first * line
 
     @inline
-    def rate_now(rates, count, step):
-        return float64_vector(rates, count)[min(step, count - 1)]
+    def rate_now(rates, count, clock):
+        return float64_vector(rates, count)[min(clock, count - 1)]
 
-    @kernel(real_name)
-    def adam(
-        part,
-        parts,
-        size,
-        parameter,
-        gradient,
-        first,
-        second,
-        rates,
-        rate_count,
-        clock,
-        beta1: float,
-        beta2: float,
-        eps: float,
-        weight_decay: float,
-    ):
-        start, count = share_lines(size, part, parts)
-        p, g = vector(parameter + start, count), vector(gradient + start, count)
-        m, v = vector(first + start, count), vector(second + start, count)
-        step_before = int64_vector(clock, 1)[0]
-        rate = rate_now(rates, rate_count, step_before)
+    @kernel(
+        real_name, "size parameter gradient first second rates rate_count clock", floats="beta1 beta2 eps weight_decay"
+    )
+    def adam(given, part, parts):
+        start, size = share_lines(given.size, part, parts)
+        p, g = vector(given.parameter + start, size), vector(given.gradient + start, size)
+        m, v = vector(given.first + start, size), vector(given.second + start, size)
+        beta1, beta2 = given.beta1, given.beta2
+        clock = int64_vector(given.clock, 1)[0]
+        rate = rate_now(given.rates, given.rate_count, clock)
         # rate m / c1 / (sqrt(v / c2) + eps) = step m / (sqrt(v) + floor)
-        root = math.sqrt(1.0 - math.pow(beta2, step_before + 1.0))
-        step, floor = real(rate * root / (1.0 - math.pow(beta1, step_before + 1.0))), real(eps * root)
+        root = math.sqrt(1.0 - math.pow(beta2, clock + 1.0))
+        step, floor = real(rate * root / (1.0 - math.pow(beta1, clock + 1.0))), real(given.eps * root)
         keep1, take1, keep2, take2 = real(beta1), real(1.0 - beta1), real(beta2), real(1.0 - beta2)
-        keep = real(1.0 - rate * weight_decay)
-        for i in range(count):
+        keep = real(1.0 - rate * given.weight_decay)
+        for i in range(size):
             m_i = keep1 * m[i] + take1 * g[i]
             v_i = keep2 * v[i] + take2 * g[i] * g[i]
             m[i] = normal(m_i)
             v[i] = normal(v_i)
             p[i] = keep * p[i] - step * m_i / (np.sqrt(v_i) + floor)
 
-    @kernel(real_name)
-    def sgd(part, parts, size, parameter, gradient, velocity, rates, rate_count, clock, momentum: float, nesterov):
-        start, count = share_lines(size, part, parts)
-        p, g = vector(parameter + start, count), vector(gradient + start, count)
-        rate = real(rate_now(rates, rate_count, int64_vector(clock, 1)[0]))
-        if velocity == 0:
-            for i in range(count):
+    @kernel(real_name, "size parameter gradient velocity rates rate_count clock nesterov", floats="momentum")
+    def sgd(given, part, parts):
+        start, size = share_lines(given.size, part, parts)
+        p, g = vector(given.parameter + start, size), vector(given.gradient + start, size)
+        rate = real(rate_now(given.rates, given.rate_count, int64_vector(given.clock, 1)[0]))
+        if given.velocity == 0:
+            for i in range(size):
                 p[i] -= rate * g[i]
             return
-        v, keep = vector(velocity + start, count), real(momentum)
-        if nesterov:
-            for i in range(count):
-                v_i = keep * v[i] + g[i]
-                v[i] = normal(v_i)
-                p[i] -= rate * (g[i] + keep * v_i)
+        velocity, momentum = vector(given.velocity + start, size), real(given.momentum)
+        if given.nesterov:
+            for i in range(size):
+                v_i = momentum * velocity[i] + g[i]
+                velocity[i] = normal(v_i)
+                p[i] -= rate * (g[i] + momentum * v_i)
         else:
-            for i in range(count):
-                v_i = keep * v[i] + g[i]
-                v[i] = normal(v_i)
+            for i in range(size):
+                v_i = momentum * velocity[i] + g[i]
+                velocity[i] = normal(v_i)
                 p[i] -= rate * v_i
 
-    @kernel(real_name, FASTMATH_SUMS)
-    def sum_squares(part, parts, size, pieces, gradient, sums):
-        results = float64_vector(sums, pieces)
-        first, last = share(pieces, part, parts)
+    @kernel(real_name, "size pieces gradient sums", FASTMATH_SUMS)
+    def sum_squares(given, part, parts):
+        sums = float64_vector(given.sums, given.pieces)
+        first, last = share(given.pieces, part, parts)
         for piece in range(first, last):
-            count = min(size - piece * PIECE, PIECE)
-            g = vector(gradient + piece * PIECE * itemsize, count)
+            count = min(given.size - piece * PIECE, PIECE)
+            g = vector(given.gradient + piece * PIECE * itemsize, count)
             total = 0.0
             for i in range(count):
                 total += np.float64(g[i]) * np.float64(g[i])
-            results[piece] = total
+            sums[piece] = total
 
-    @kernel(real_name, FASTMATH_SUMS)
-    def finish_norm(pieces, sums, norm, limit: float):
+    @kernel(real_name, "pieces sums norm", FASTMATH_SUMS, floats="limit")
+    def finish_norm(given, part, parts):
         """The norm, and in the place of the first sum the factor that `shrink` applies."""
-        squares = float64_vector(sums, pieces)
+        sums, limit = float64_vector(given.sums, given.pieces), given.limit
         total = 0.0
-        for piece in range(pieces):
-            total += squares[piece]
-        length = math.sqrt(total)
-        float64_vector(norm, 1)[0] = length
-        squares[0] = limit / length if length > limit else 1.0
+        for piece in range(given.pieces):
+            total += sums[piece]
+        norm = math.sqrt(total)
+        float64_vector(given.norm, 1)[0] = norm
+        sums[0] = limit / norm if norm > limit else 1.0
 
-    @kernel(real_name)
-    def shrink(part, parts, size, gradient, sums):
-        factor = float64_vector(sums, 1)[0]
+    @kernel(real_name, "size gradient sums")
+    def shrink(given, part, parts):
+        factor = float64_vector(given.sums, 1)[0]
         if factor == 1.0:
             return
-        start, count = share_lines(size, part, parts)
-        g = vector(gradient + start, count)
-        for i in range(count):
+        start, size = share_lines(given.size, part, parts)
+        g = vector(given.gradient + start, size)
+        for i in range(size):
             g[i] = np.float64(g[i]) * factor
 
     return SimpleNamespace(adam=adam, sgd=sgd, sum_squares=sum_squares, finish_norm=finish_norm, shrink=shrink)

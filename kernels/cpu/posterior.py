@@ -24,62 +24,62 @@ def latent_kernels(real_name, scale):
     zero, one, half = real(0), real(1), real(0.5)
     name = f"{scale}_{real_name}"
 
-    @kernel(name)
-    def reparameterize_forward(part, parts, n, latent, samples, mu, mu_row, rho, rho_row, sigma, noise, z):
-        first, last = share(n, part, parts)
+    @kernel(name, "n latent samples mu mu_row rho rho_row sigma noise z")
+    def reparameterize_forward(given, part, parts):
+        latent, samples = given.latent, given.samples
+        first, last = share(given.n, part, parts)
         for i in range(first, last):
-            mu_i, rho_i = vector(mu + i * mu_row, latent), vector(rho + i * rho_row, latent)
-            sigma_i = row(sigma, i, latent)
+            mu, rho = vector(given.mu + i * given.mu_row, latent), vector(given.rho + i * given.rho_row, latent)
+            sigma = row(given.sigma, i, latent)
             for j in range(latent):
-                sigma_i[j] = sigma_of(rho_i[j])
+                sigma[j] = sigma_of(rho[j])
             for s in range(i * samples, (i + 1) * samples):
-                noise_s, z_s = row(noise, s, latent), row(z, s, latent)
+                noise, z = row(given.noise, s, latent), row(given.z, s, latent)
                 for j in range(latent):
-                    z_s[j] = mu_i[j] + sigma_i[j] * noise_s[j]
+                    z[j] = mu[j] + sigma[j] * noise[j]
 
-    @kernel(name)
-    def reparameterize_backward(
-        part, parts, n, latent, samples, rho, rho_row, dmu, dmu_row, drho, drho_row, sigma, noise, dz
-    ):
-        first, last = share(n, part, parts)
+    @kernel(name, "n latent samples rho rho_row dmu dmu_row drho drho_row sigma noise dz")
+    def reparameterize_backward(given, part, parts):
+        latent, samples = given.latent, given.samples
+        first, last = share(given.n, part, parts)
         for i in range(first, last):
-            rho_i, sigma_i = vector(rho + i * rho_row, latent), row(sigma, i, latent)
-            dmu_i, drho_i = vector(dmu + i * dmu_row, latent), vector(drho + i * drho_row, latent)
+            rho, sigma = vector(given.rho + i * given.rho_row, latent), row(given.sigma, i, latent)
+            dmu, drho = vector(given.dmu + i * given.dmu_row, latent), vector(given.drho + i * given.drho_row, latent)
             for j in range(latent):
-                dmu_i[j] = zero
-                drho_i[j] = zero
+                dmu[j] = zero
+                drho[j] = zero
             for s in range(i * samples, (i + 1) * samples):
-                noise_s, dz_s = row(noise, s, latent), row(dz, s, latent)
+                noise, dz = row(given.noise, s, latent), row(given.dz, s, latent)
                 for j in range(latent):
-                    dmu_i[j] += dz_s[j]
-                    drho_i[j] += dz_s[j] * noise_s[j]
+                    dmu[j] += dz[j]
+                    drho[j] += dz[j] * noise[j]
             for j in range(latent):
-                drho_i[j] *= slope_of(rho_i[j], sigma_i[j])
+                drho[j] *= slope_of(rho[j], sigma[j])
 
-    @kernel(name)
-    def gaussian_kl_forward(part, parts, n, latent, mu, mu_row, rho, rho_row, sigma, kl):
+    @kernel(name, "n latent mu mu_row rho rho_row sigma kl")
+    def gaussian_kl_forward(given, part, parts):
+        latent = given.latent
+        first, last = share(given.n, part, parts)
+        for i in range(first, last):
+            mu, rho = vector(given.mu + i * given.mu_row, latent), vector(given.rho + i * given.rho_row, latent)
+            sigma, kl = row(given.sigma, i, latent), row(given.kl, i, latent)
+            for j in range(latent):
+                m, s = mu[j], sigma[j]
+                kl[j] = half * (m * m + s * s - one) - log_sigma_of(rho[j], s)
+
+    @kernel(name, "n latent mu mu_row rho rho_row dmu dmu_row drho drho_row weight sigma")
+    def gaussian_kl_backward(given, part, parts):
+        n, latent = given.n, given.latent
+        weight = vector(given.weight, n)
         first, last = share(n, part, parts)
         for i in range(first, last):
-            mu_i, rho_i = vector(mu + i * mu_row, latent), vector(rho + i * rho_row, latent)
-            sigma_i, kl_i = row(sigma, i, latent), row(kl, i, latent)
+            mu, rho = vector(given.mu + i * given.mu_row, latent), vector(given.rho + i * given.rho_row, latent)
+            dmu, drho = vector(given.dmu + i * given.dmu_row, latent), vector(given.drho + i * given.drho_row, latent)
+            sigma, w = row(given.sigma, i, latent), weight[i]
             for j in range(latent):
-                m, s = mu_i[j], sigma_i[j]
-                kl_i[j] = half * (m * m + s * s - one) - log_sigma_of(rho_i[j], s)
-
-    @kernel(name)
-    def gaussian_kl_backward(
-        part, parts, n, latent, mu, mu_row, rho, rho_row, dmu, dmu_row, drho, drho_row, weight, sigma
-    ):
-        weights = vector(weight, n)
-        first, last = share(n, part, parts)
-        for i in range(first, last):
-            mu_i, rho_i = vector(mu + i * mu_row, latent), vector(rho + i * rho_row, latent)
-            dmu_i, drho_i = vector(dmu + i * dmu_row, latent), vector(drho + i * drho_row, latent)
-            sigma_i, w = row(sigma, i, latent), weights[i]
-            for j in range(latent):
-                dmu_i[j] += w * mu_i[j]
-                s = sigma_i[j]
-                drho_i[j] += w * (s * slope_of(rho_i[j], s) - relative_slope(rho_i[j], s))
+                dmu[j] += w * mu[j]
+                s = sigma[j]
+                drho[j] += w * (s * slope_of(rho[j], s) - relative_slope(rho[j], s))
 
     return SimpleNamespace(
         reparameterize_forward=reparameterize_forward,

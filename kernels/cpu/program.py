@@ -185,30 +185,29 @@ class Plan:
     def gate_of(self, gradient):
         return self._gates.get(address_of(gradient))
 
-    def add(self, kernel, *, work, along=False, own_memory=0, most=PARTS_OF_THREAD, **arguments):
+    def add(self, kernel, *, work, along=False, own_memory=0, most=PARTS_OF_THREAD, **given):
         """Adds a kernel with its arguments by name: numbers, arrays (their address is passed) or None (0).
 
-        work is the number of element operations; along lets the kernel run beside the one added before it. With
-        own_memory its last parameter, own_memory, is the address of so many bytes of scratch memory, other ones for
-        each thread. It is cut into at most `most` parts for each thread, which get smaller: see `piece`. Raises
-        TypeError if an argument is missing or unknown.
+        work is the number of element operations; along lets the kernel run beside the one added before it. own_memory
+        becomes an argument too: the address of so many bytes of scratch memory, other ones for each thread. It is cut
+        into at most `most` parts for each thread, which get smaller: see `piece`. Raises TypeError if an argument is
+        missing or unknown.
         """
         threads_at_most = config.NUMBA_NUM_THREADS
-        mode, turns, stretches = WHOLE, 1, 1
+        mode, turns, stretches, copies = WHOLE, 1, 1, 1
         if work >= SERIAL_WORK:
             mode = SPLIT_ALONG if along and self._entries[-1][2] != WHOLE else SPLIT
             turns, stretches = min(-(-work // (PART_WORK * threads_at_most)), most), threads_at_most
-        stride, copies = 0, 1
+            copies = threads_at_most if own_memory else 1
         if own_memory:
             own_memory = -(-own_memory // CACHE_LINE) * CACHE_LINE
-            copies = threads_at_most if mode != WHOLE else 1
-            arguments["own_memory"] = memory = self.arena.take_address(own_memory * copies)
-        words = kernel.parameters.words(kernel.name, arguments)
-        if own_memory:
-            stride = 8 * len(words)
-            words = [word for i in range(copies) for word in (*words[:-1], memory + i * own_memory)]
-        self._entries.append((kernel.address, len(self._words), mode, turns * stretches, turns, stride))
+            given["own_memory"] = self.arena.take_address(own_memory * copies)
+        words, first = kernel.arguments.words(given), len(self._words)
+        self._entries.append((kernel.address, first, mode, turns * stretches, turns, 8 * len(words) * (copies > 1)))
         self._words.extend(words)
+        for _ in range(1, copies):
+            words[kernel.arguments.places["own_memory"]] += own_memory
+            self._words.extend(words)
 
     def scratch(self, shape, dtype=np.uint8):
         """An uninitialised array that lasts until the end of the call."""

@@ -24,13 +24,13 @@ def _roof_kernel(real_name):
     lanes = VECTOR_BYTES // itemsize
     floor = real(-np.inf)
 
-    @kernel(real_name)
-    def roof(repeats, zeros, own_memory):
-        a = Matrix(own_memory, itemsize, TILE_ROWS * itemsize)
-        b = Matrix(own_memory + _DEPTH * TILE_ROWS * itemsize, PANEL_BYTES, 0)
+    @kernel(real_name, "repeats zeros own_memory")
+    def roof(given, part, parts):
+        a = Matrix(given.own_memory, itemsize, TILE_ROWS * itemsize)
+        b = Matrix(given.own_memory + _DEPTH * TILE_ROWS * itemsize, PANEL_BYTES, 0)
         c = Matrix(b.address + _DEPTH * PANEL_BYTES, PANEL_BYTES, 0)
-        start, ahead = Matrix(zeros, 0, 0), Matrix(b.address, 0, 0)
-        for _ in range(repeats):
+        start, ahead = Matrix(given.zeros, 0, 0), Matrix(b.address, 0, 0)
+        for _ in range(given.repeats):
             tile(TILE_ROWS, TILE_VECTORS, lanes, a, b, ahead, start, c, _DEPTH, floor)
 
     return roof
