@@ -38,6 +38,20 @@ def matches(name, array, shape, dtype, columns=False):
     raise ValueError(f"{name}: got an array with strides {array.strides}, expected a {kind}")
 
 
+def all_match(shape, dtype, **arrays):
+    """`matches` for arrays of one shape; returns them by name, as arguments of a kernel."""
+    for name, array in arrays.items():
+        matches(name, array, shape, dtype)
+    return arrays
+
+
+def blocks_match(shape, dtype, **arrays):
+    """The same for blocks of columns, each with the bytes from one of its rows to the next: {mu: array, mu_row: n}."""
+    for name, array in arrays.items():
+        matches(name, array, shape, dtype, columns=True)
+    return arrays | {f"{name}_row": array.strides[0] for name, array in arrays.items()}
+
+
 def samples_of(name, rows, n):
     """How many rows of samples belong to each of n examples."""
     if rows < n or rows % n:

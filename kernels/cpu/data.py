@@ -11,7 +11,7 @@ from ..naive import PIXELS
 from .checks import matches, one_of, real_of, samples_of
 from .contract import contract
 from .jit import kernel
-from .memory import REAL_VECTORS, byte_vector, float64_vector, int64_vector, number, share, uint32_vector, word
+from .memory import float64_vector, int64_vector, memory_of, share, uint32_vector
 from .random import draw_normals, draw_words
 from .target import FASTMATH_SUMS
 
@@ -21,27 +21,24 @@ _GREY, _THRESHOLD, _DYNAMIC = range(3)
 
 @functools.cache
 def random_kernels(real_name):
-    vector = REAL_VECTORS[real_name]
+    vector = memory_of(real_name).vector
 
-    @kernel(real_name, fastmath=False)
-    def standard_normal(arguments, part, parts):
-        size = word(arguments, 0)
-        first, last = share(-(-size // 4), part, parts)
-        clock = int64_vector(word(arguments, 3), 1)[0]
-        noise = vector(word(arguments, 4), size)
-        draw_normals(word(arguments, 1), word(arguments, 2), clock, first, last, noise)
+    @kernel(real_name, "size seed stream clock noise", fastmath=False)
+    def standard_normal(given, part, parts):
+        first, last = share(-(-given.size // 4), part, parts)
+        noise, clock = vector(given.noise, given.size), int64_vector(given.clock, 1)[0]
+        draw_normals(given.seed, given.stream, clock, first, last, noise)
 
     return standard_normal
 
 
 @functools.cache
 def word_kernel():
-    @kernel("uint32", fastmath=False)
-    def random_words(arguments, part, parts):
-        size = word(arguments, 0)
-        first, last = share(-(-size // 4), part, parts)
-        clock = int64_vector(word(arguments, 3), 1)[0]
-        draw_words(word(arguments, 1), word(arguments, 2), clock, first, last, uint32_vector(word(arguments, 4), size))
+    @kernel("uint32", "size seed stream clock words", fastmath=False)
+    def random_words(given, part, parts):
+        first, last = share(-(-given.size // 4), part, parts)
+        words, clock = uint32_vector(given.words, given.size), int64_vector(given.clock, 1)[0]
+        draw_words(given.seed, given.stream, clock, first, last, words)
 
     return random_words
 
@@ -49,33 +46,28 @@ def word_kernel():
 @functools.cache
 def gather_kernel(real_name, data_name):
     """Rows of data of one type as rows of floats."""
-    real = np.dtype(real_name).type
-    itemsize, data_itemsize = np.dtype(real_name).itemsize, np.dtype(data_name).itemsize
-    vector = REAL_VECTORS[real_name]
+    real, _, _, row = memory_of(real_name)
+    data_type, _, _, data_row = memory_of(data_name)
+    word_row = memory_of("uint32").row
     is_bytes = data_name == "uint8"
-    data_vector = byte_vector if is_bytes else REAL_VECTORS[data_name]
     # a division by 255, correctly rounded where a multiply-add rounds once: a product and one correction
     inverse, divisor = real(1 / 255), real(255)
     zero, one = real(0), real(1)
-    half = (data_vector is byte_vector and np.uint8(127)) or np.dtype(data_name).type(0.5)
+    half = data_type(127 if is_bytes else 0.5)
 
-    @kernel(f"{data_name}_{real_name}")
-    def gather(arguments, part, parts):
-        rows, features, batch_size, pixels = (
-            word(arguments, 0), word(arguments, 1), word(arguments, 2), word(arguments, 3),
-        )  # fmt: skip
-        examples = word(arguments, 4)
-        order, clock = int64_vector(word(arguments, 5), examples), int64_vector(word(arguments, 6), 1)[0]
-        start = clock % -(-examples // batch_size) * batch_size
-        first, last = share(rows, part, parts)
+    @kernel(f"{data_name}_{real_name}", "rows features batch_size pixels examples order clock data x words")
+    def gather(given, part, parts):
+        features = given.features
+        indices = int64_vector(given.order, given.examples)
+        start = int64_vector(given.clock, 1)[0] % -(-given.examples // given.batch_size) * given.batch_size
+        first, last = share(given.rows, part, parts)
         for i in range(first, last):
-            stored = data_vector(word(arguments, 7) + order[start + i] * features * data_itemsize, features)
-            x = vector(word(arguments, 8) + i * features * itemsize, features)
-            if pixels == _THRESHOLD:
+            stored, x = data_row(given.data, indices[start + i], features), row(given.x, i, features)
+            if given.pixels == _THRESHOLD:
                 for f in range(features):
                     x[f] = one if stored[f] > half else zero
-            elif pixels == _DYNAMIC:
-                words = uint32_vector(word(arguments, 9) + i * features * 4, features)
+            elif given.pixels == _DYNAMIC:
+                words = word_row(given.words, i, features)
                 for f in range(features):
                     upper = np.int64(words[f] >> 8)
                     if is_bytes:
@@ -96,13 +88,12 @@ def gather_kernel(real_name, data_name):
 
 @functools.cache
 def bookkeeping_kernels(real_name):
-    vector = REAL_VECTORS[real_name]
+    vector = memory_of(real_name).vector
 
-    @kernel(real_name, FASTMATH_SUMS)
-    def accumulate(arguments, part, parts):
-        n, samples, size = word(arguments, 0), word(arguments, 1), word(arguments, 2)
-        nll, kl = vector(word(arguments, 3), n * samples), vector(word(arguments, 4), size)
-        totals, clock = float64_vector(word(arguments, 6), 5), int64_vector(word(arguments, 7), 1)
+    @kernel(real_name, "n samples size nll kl totals clock", FASTMATH_SUMS, floats="beta")
+    def accumulate(given, part, parts):
+        n, samples, size = given.n, given.samples, given.size
+        nll, kl, totals = vector(given.nll, n * samples), vector(given.kl, size), float64_vector(given.totals, 5)
         a = 0.0
         for i in range(n * samples):
             a += np.float64(nll[i])
@@ -110,17 +101,17 @@ def bookkeeping_kernels(real_name):
         b = 0.0
         for i in range(size):
             b += np.float64(kl[i])
-        loss = (a + number(arguments, 5) * b) / n
+        loss = (a + given.beta * b) / n
         totals[0] += a
         totals[1] += b
         totals[2] += n
         totals[3] = loss
         if not math.isfinite(loss) and totals[4] == 0:
-            totals[4] = clock[0] + 1
+            totals[4] = int64_vector(given.clock, 1)[0] + 1
 
-    @kernel("int64")
-    def tick(arguments, part, parts):
-        int64_vector(word(arguments, 0), 1)[0] += 1
+    @kernel("int64", "clock")
+    def tick(given, part, parts):
+        int64_vector(given.clock, 1)[0] += 1
 
     return SimpleNamespace(accumulate=accumulate, tick=tick)
 
@@ -130,8 +121,8 @@ def standard_normal(plan, seed, stream, clock, noise):
     real_name = real_of("noise", noise)
     matches("noise", noise, noise.shape, real_name)
     matches("clock", clock, (1,), "int64")
-    arguments = [noise.size, seed, stream, clock, noise]
-    plan.add(random_kernels(real_name), arguments, work=_NORMAL_COST * noise.size)
+    counter = {"seed": seed, "stream": stream, "clock": clock}
+    plan.add(random_kernels(real_name), work=_NORMAL_COST * noise.size, size=noise.size, noise=noise, **counter)
 
 
 @contract
@@ -150,11 +141,12 @@ def gather(plan, data, order, clock, batch_size, pixels, seed, x):
     words = None
     if pixels == "dynamic":
         words = plan.scratch((x.size,), np.uint32)
-        plan.add(word_kernel(), [x.size, seed, philox.PIXELS, clock, words], work=_WORD_COST * x.size)
-    chosen = gather_kernel(real_name, data_name)
+        counter = {"seed": seed, "stream": philox.PIXELS, "clock": clock}
+        plan.add(word_kernel(), work=_WORD_COST * x.size, size=x.size, words=words, **counter)
+    shape = {"rows": len(x), "features": x.shape[1], "batch_size": batch_size, "examples": order.size}
     mode = {"grey": _GREY, "threshold": _THRESHOLD, "dynamic": _DYNAMIC}[pixels]
-    arguments = [*x.shape, batch_size, mode, order.size, order, clock, data, x, words]
-    plan.add(chosen, arguments, work=_GATHER_COST * x.size)
+    arrays = {"order": order, "clock": clock, "data": data, "x": x, "words": words}
+    plan.add(gather_kernel(real_name, data_name), work=_GATHER_COST * x.size, pixels=mode, **shape, **arrays)
 
 
 @contract
@@ -163,15 +155,15 @@ def accumulate(plan, nll, kl, beta, totals, clock):
     if kl.ndim != 2:
         raise ValueError(f"kl: got {kl.ndim} dimensions, expected a matrix (n, latent)")
     matches("kl", kl, kl.shape, real_name)
-    samples = samples_of("nll", nll.size, len(kl))
+    n, samples = len(kl), samples_of("nll", nll.size, len(kl))
     matches("nll", nll, (nll.size,), real_name)
     matches("totals", totals, (5,), "float64")
     matches("clock", clock, (1,), "int64")
-    arguments = [len(kl), samples, kl.size, nll, kl, float(beta), totals, clock]
-    plan.add(bookkeeping_kernels(real_name).accumulate, arguments, work=0)
+    chosen, arrays = bookkeeping_kernels(real_name).accumulate, {"nll": nll, "kl": kl, "totals": totals, "clock": clock}
+    plan.add(chosen, work=0, n=n, samples=samples, size=kl.size, beta=beta, **arrays)
 
 
 @contract
 def tick(plan, clock):
     matches("clock", clock, (1,), "int64")
-    plan.add(bookkeeping_kernels("float32").tick, [clock], work=0)
+    plan.add(bookkeeping_kernels("float32").tick, work=0, clock=clock)

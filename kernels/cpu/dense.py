@@ -3,46 +3,51 @@
 import functools
 from types import SimpleNamespace
 
-import numpy as np
-
 from ..naive import ACTIVATIONS
 from .checks import matches, one_of, real_of
 from .contract import contract
 from .jit import inline, kernel
 from .matmul import plan_matmul
-from .memory import REAL_VECTORS, share, word
+from .memory import memory_of, share
 from .scalar import mathfun_for
 
 # Element operations that one element costs, for the choice whether to split.
 _COST = {"relu": 1, "tanh": 6, "sigmoid": 6, "softplus": 8}
 
 
-def _elementwise(real_name, name, operation, inputs):
-    """A kernel over flat arrays: the last = operation(the others, element by element)."""
-    vector = REAL_VECTORS[real_name]
+def _forward(real_name, name, activation):
+    """A kernel over flat arrays: y = activation(a)."""
+    vector = memory_of(real_name).vector
 
-    def unary(arguments, part, parts):
-        first, last = share(word(arguments, 0), part, parts)
-        x, y = vector(word(arguments, 1), last), vector(word(arguments, 2), last)
+    def forward(given, part, parts):
+        first, last = share(given.size, part, parts)
+        a, y = vector(given.a, last), vector(given.y, last)
         for i in range(first, last):
-            y[i] = operation(x[i])
+            y[i] = activation(a[i])
 
-    def binary(arguments, part, parts):
-        first, last = share(word(arguments, 0), part, parts)
-        x, y, z = (vector(word(arguments, 1), last), vector(word(arguments, 2), last), vector(word(arguments, 3), last))
+    forward.__name__ = f"{name}_forward"
+    return kernel(real_name, "size a y")(forward)
+
+
+def _backward(real_name, name, derivative):
+    """A kernel over flat arrays: da = dy * activation'(a) = derivative(dy, y)."""
+    vector = memory_of(real_name).vector
+
+    def backward(given, part, parts):
+        first, last = share(given.size, part, parts)
+        dy, y, da = vector(given.dy, last), vector(given.y, last), vector(given.da, last)
         for i in range(first, last):
-            z[i] = operation(x[i], y[i])
+            da[i] = derivative(dy[i], y[i])
 
-    function = unary if inputs == 1 else binary
-    function.__name__ = name
-    return kernel(real_name)(function)
+    backward.__name__ = f"{name}_backward"
+    return kernel(real_name, "size dy y da")(backward)
 
 
 @functools.cache
 def activation_kernels(real_name):
     """`forward[activation]`: y = activation(a); `backward[activation]`: da = dy * activation', from dy and y."""
     functions = mathfun_for(real_name)
-    real = np.dtype(real_name).type
+    real = memory_of(real_name).type
     zero, one = real(0), real(1)
     expm1_down = functions.expm1_down
 
@@ -70,8 +75,8 @@ def activation_kernels(real_name):
         "softplus": softplus_backward,
     }
     return SimpleNamespace(
-        forward={name: _elementwise(real_name, f"{name}_forward", f, 1) for name, f in forward.items()},
-        backward={name: _elementwise(real_name, f"{name}_backward", f, 2) for name, f in backward.items()},
+        forward={name: _forward(real_name, name, f) for name, f in forward.items()},
+        backward={name: _backward(real_name, name, f) for name, f in backward.items()},
     )
 
 
@@ -87,14 +92,13 @@ def _check(x, weight, activation):
 
 @contract
 def dense_forward(plan, x, weight, bias, activation, y):
-    real_name, rows, inputs, outputs = _check(x, weight, activation)
+    real_name, rows, _, outputs = _check(x, weight, activation)
     matches("bias", bias, (outputs,), real_name)
     matches("y", y, (rows, outputs), real_name)
-    strides = inputs * x.itemsize, x.itemsize
-    plan_matmul(plan, real_name, x, strides, weight, y, bias=bias, relu=activation == "relu")
+    plan_matmul(plan, x, weight, y, bias=bias, relu=activation == "relu")
     if activation in ("tanh", "sigmoid", "softplus"):
         forward = activation_kernels(real_name).forward[activation]
-        plan.add(forward, [y.size, y, y], work=y.size * _COST[activation])
+        plan.add(forward, work=y.size * _COST[activation], size=y.size, a=y, y=y)
 
 
 @contract
@@ -108,10 +112,8 @@ def dense_backward(plan, x, weight, y, dy, activation, dx, dweight, dbias):
     if activation != "identity" and plan.gate_of(dy) is None:
         da = plan.scratch((rows, outputs), real_name)
         backward = activation_kernels(real_name).backward[activation]
-        plan.add(backward, [y.size, dy, y, da], work=y.size * _COST[activation])
-    itemsize = x.itemsize
-    plan_matmul(plan, real_name, x.T, (itemsize, inputs * itemsize), da, dweight, sums=dbias)
+        plan.add(backward, work=y.size * _COST[activation], size=y.size, dy=dy, y=y, da=da)
+    plan_matmul(plan, x, da, dweight, a_transposed=True, sums=dbias)
     if dx is not None:
         matches("dx", dx, (rows, inputs), real_name)
-        strides, gate = (outputs * itemsize, itemsize), plan.gate_of(dx)
-        plan_matmul(plan, real_name, da, strides, weight, dx, b_transposed=True, gate=gate, along=True)
+        plan_matmul(plan, da, weight, dx, b_transposed=True, gate=plan.gate_of(dx), along=True)

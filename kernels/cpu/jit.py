@@ -1,8 +1,8 @@
 """Compiling kernels when they are first needed, and keeping them on disk.
 
-A kernel is a function of three integers: the address of its arguments, which part of the work to do, and into how many
-parts it is cut. It is compiled to a plain function whose address goes into a program (see `program.py`), so Numba's
-parallel machinery is compiled once, not once per kernel.
+A kernel is compiled to a plain function of three integers: the address of its arguments (see `arguments.py`), which
+part of the work to do, and into how many parts it is cut. Its address goes into a program (see `program.py`), so
+Numba's parallel machinery is compiled once, not once per kernel.
 
 Numba notices a changed source file only for the function that is cached, not for what that function calls. Here every
 entry carries a digest of all sources of this package instead, so a stale kernel cannot be loaded.
@@ -23,6 +23,7 @@ from numba import njit, types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.ccallback import CFunc
 
+from .arguments import Arguments
 from .target import FASTMATH
 
 # Functions that become part of the kernel that calls them. `exact` ones are computed as they are written.
@@ -31,7 +32,6 @@ _inlined = {"error_model": "numpy", "forceinline": True, "no_cpython_wrapper": T
 inline = njit(fastmath=FASTMATH, **_inlined)
 inline_exact = njit(fastmath=False, **_inlined)
 
-_SIGNATURE = types.void(types.intp, types.intp, types.intp)
 _lock = threading.RLock()
 
 
@@ -128,8 +128,8 @@ def cached(dispatcher, name=None):
 class Kernel:
     """A kernel that is compiled, or loaded from the cache, when its address is first asked for."""
 
-    def __init__(self, function, name, fastmath):
-        self.name = name
+    def __init__(self, function, arguments, fastmath):
+        self.name, self.arguments = arguments.kernel, arguments
         self._function = function
         self._options = {"error_model": "numpy", "fastmath": fastmath}
         self._compiled = None
@@ -142,9 +142,10 @@ class Kernel:
                     self._compiled = self._compile()
         return self._compiled.address
 
-    def _compile(self):
-        compiled = CFunc(self._function, (_SIGNATURE.args, _SIGNATURE.return_type), locals={}, options=self._options)
-        cache = _cache_for(self._function, self.name)
+    def _compile(self, cache=True):
+        signature = (self.arguments, types.intp, types.intp), types.void
+        compiled = CFunc(self._function, signature, locals={}, options=self._options)
+        cache = _cache_for(self._function, self.name) if cache else None
         if cache is not None:
             compiled._cache = cache
         compiled.compile()
@@ -152,15 +153,13 @@ class Kernel:
 
     def assembly(self):
         """The machine code as text, for a look at what the compiler made of it; compiles afresh."""
-        compiled = CFunc(self._function, (_SIGNATURE.args, _SIGNATURE.return_type), locals={}, options=self._options)
-        compiled.compile()
-        return compiled._library.get_asm_str()
+        return self._compile(cache=False)._library.get_asm_str()
 
 
-def kernel(real_name, fastmath=FASTMATH):
-    """Decorator: makes a function (arguments, part, parts) a `Kernel`; real_name tells its variants apart."""
+def kernel(variant, names, fastmath=FASTMATH, floats=""):
+    """Decorator: makes a function (given, part, parts) a `Kernel`; `variant` tells it from others of the same name.
 
-    def decorate(function):
-        return Kernel(function, f"{function.__name__}_{real_name}", fastmath)
-
-    return decorate
+    names and floats name its arguments, separated by spaces: `given.size` is an integer, of an array its address; what
+    floats names is a float64.
+    """
+    return lambda function: Kernel(function, Arguments(f"{function.__name__}_{variant}", names, floats), fastmath)

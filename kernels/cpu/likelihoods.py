@@ -9,7 +9,7 @@ import numpy as np
 from .checks import matches, real_of, samples_of
 from .contract import contract
 from .jit import kernel
-from .memory import REAL_VECTORS, float64_vector, share, word
+from .memory import float64_vector, memory_of, share
 from .scalar import mathfun_for
 from .target import FASTMATH_SUMS
 
@@ -21,53 +21,46 @@ _BERNOULLI_COST, _GAUSSIAN_COST = 8, 2
 @functools.cache
 def likelihood_kernels(real_name):
     """Kernels that share out rows: a row's sum is computed by one thread, in one order."""
-    real = np.dtype(real_name).type
-    itemsize = np.dtype(real_name).itemsize
-    vector = REAL_VECTORS[real_name]
+    real, _, vector, row = memory_of(real_name)
     functions = mathfun_for(real_name)
     exp, log1p_unit = functions.exp, functions.log1p_unit
     zero, one, half = real(0), real(1), real(0.5)
 
-    @kernel(real_name, FASTMATH_SUMS)
-    def bernoulli_value(arguments, part, parts):
-        rows, features, samples = word(arguments, 0), word(arguments, 1), word(arguments, 2)
-        nll = vector(word(arguments, 6), rows)
+    @kernel(real_name, "rows features samples x logits weight nll dlogits", FASTMATH_SUMS)
+    def bernoulli_value(given, part, parts):
+        rows, features = given.rows, given.features
+        nll = vector(given.nll, rows)
         first, last = share(rows, part, parts)
-        for row in range(first, last):
-            x = vector(word(arguments, 3) + row // samples * features * itemsize, features)
-            logits = vector(word(arguments, 4) + row * features * itemsize, features)
+        for s in range(first, last):
+            x, logits = row(given.x, s // given.samples, features), row(given.logits, s, features)
             total = zero
             for f in range(features):
                 logit = logits[f]
                 positive = one if logit > zero else zero
                 total += log1p_unit(exp(-abs(logit))) + logit * (positive - x[f])
-            nll[row] = total
+            nll[s] = total
 
-    @kernel(real_name)
-    def bernoulli_gradient(arguments, part, parts):
-        rows, features, samples = word(arguments, 0), word(arguments, 1), word(arguments, 2)
-        weight = vector(word(arguments, 5), rows)
+    @kernel(real_name, "rows features samples x logits weight nll dlogits")
+    def bernoulli_gradient(given, part, parts):
+        rows, features = given.rows, given.features
+        weight = vector(given.weight, rows)
         first, last = share(rows, part, parts)
-        for row in range(first, last):
-            x = vector(word(arguments, 3) + row // samples * features * itemsize, features)
-            logits = vector(word(arguments, 4) + row * features * itemsize, features)
-            dlogits = vector(word(arguments, 7) + row * features * itemsize, features)
-            w = weight[row]
+        for s in range(first, last):
+            x, logits = row(given.x, s // given.samples, features), row(given.logits, s, features)
+            w, dlogits = weight[s], row(given.dlogits, s, features)
             for f in range(features):
                 logit = logits[f]
                 e = exp(-abs(logit))
                 dlogits[f] = w * ((one if logit > zero else e) / (one + e) - x[f])
 
-    @kernel(real_name, FASTMATH_SUMS)
-    def bernoulli_both(arguments, part, parts):
-        rows, features, samples = word(arguments, 0), word(arguments, 1), word(arguments, 2)
-        weight, nll = vector(word(arguments, 5), rows), vector(word(arguments, 6), rows)
+    @kernel(real_name, "rows features samples x logits weight nll dlogits", FASTMATH_SUMS)
+    def bernoulli_both(given, part, parts):
+        rows, features = given.rows, given.features
+        weight, nll = vector(given.weight, rows), vector(given.nll, rows)
         first, last = share(rows, part, parts)
-        for row in range(first, last):
-            x = vector(word(arguments, 3) + row // samples * features * itemsize, features)
-            logits = vector(word(arguments, 4) + row * features * itemsize, features)
-            dlogits = vector(word(arguments, 7) + row * features * itemsize, features)
-            w = weight[row]
+        for s in range(first, last):
+            x, logits = row(given.x, s // given.samples, features), row(given.logits, s, features)
+            w, dlogits = weight[s], row(given.dlogits, s, features)
             total = zero
             for f in range(features):
                 logit = logits[f]
@@ -75,23 +68,20 @@ def likelihood_kernels(real_name):
                 positive = one if logit > zero else zero
                 total += log1p_unit(e) + logit * (positive - x[f])
                 dlogits[f] = w * ((one if logit > zero else e) / (one + e) - x[f])
-            nll[row] = total
+            nll[s] = total
 
-    @kernel(real_name, FASTMATH_SUMS)
-    def gaussian(arguments, part, parts):
-        rows, features, samples = word(arguments, 0), word(arguments, 1), word(arguments, 2)
-        log_sigma = np.float64(vector(word(arguments, 5), 1)[0])
+    @kernel(real_name, "rows features samples x mean log_sigma weight nll dmean slopes", FASTMATH_SUMS)
+    def gaussian(given, part, parts):
+        rows, features = given.rows, given.features
+        log_sigma = np.float64(vector(given.log_sigma, 1)[0])
         precision = real(math.exp(-2.0 * log_sigma))
         constant = real(features * (log_sigma + _HALF_LOG_2PI))
         first, last = share(rows, part, parts)
-        for row in range(first, last):
-            x = vector(word(arguments, 3) + row // samples * features * itemsize, features)
-            mean = vector(word(arguments, 4) + row * features * itemsize, features)
+        for s in range(first, last):
+            x, mean = row(given.x, s // given.samples, features), row(given.mean, s, features)
             total = zero
-            if word(arguments, 8) != 0:
-                weight = vector(word(arguments, 6), rows)[row]
-                dmean = vector(word(arguments, 8) + row * features * itemsize, features)
-                scale = weight * precision
+            if given.dmean != 0:
+                scale, dmean = vector(given.weight, rows)[s] * precision, row(given.dmean, s, features)
                 for f in range(features):
                     difference = mean[f] - x[f]
                     total += difference * difference
@@ -101,20 +91,19 @@ def likelihood_kernels(real_name):
                     difference = mean[f] - x[f]
                     total += difference * difference
             squares = total * precision
-            if word(arguments, 7) != 0:
-                vector(word(arguments, 7), rows)[row] = half * squares + constant
-            if word(arguments, 9) != 0:
-                weight = vector(word(arguments, 6), rows)[row]
-                float64_vector(word(arguments, 9), rows)[row] = np.float64(weight) * (features - np.float64(squares))
+            if given.nll != 0:
+                vector(given.nll, rows)[s] = half * squares + constant
+            if given.slopes != 0:
+                w = np.float64(vector(given.weight, rows)[s])
+                float64_vector(given.slopes, rows)[s] = w * (features - np.float64(squares))
 
-    @kernel(real_name, FASTMATH_SUMS)
-    def sum_rows(arguments, part, parts):
-        rows = word(arguments, 0)
-        values = float64_vector(word(arguments, 1), rows)
+    @kernel(real_name, "rows values total", FASTMATH_SUMS)
+    def sum_rows(given, part, parts):
+        values = float64_vector(given.values, given.rows)
         total = 0.0
-        for row in range(rows):
-            total += values[row]
-        vector(word(arguments, 2), 1)[0] = total
+        for i in range(given.rows):
+            total += values[i]
+        vector(given.total, 1)[0] = total
 
     return SimpleNamespace(
         bernoulli_value=bernoulli_value,
@@ -126,7 +115,7 @@ def likelihood_kernels(real_name):
 
 
 def _check(x, values, name, weight, nll, gradient):
-    """(dtype name, rows, features, samples) once all arrays fit together."""
+    """(dtype name, arguments of a kernel) once all arrays fit together."""
     real_name = real_of(name, values)
     if x.ndim != 2 or values.ndim != 2:
         raise ValueError(f"x and {name}: got {x.ndim} and {values.ndim} dimensions, expected matrices")
@@ -143,12 +132,13 @@ def _check(x, values, name, weight, nll, gradient):
         matches(f"d{name}", gradient, (rows, features), real_name)
         if weight is None:
             raise ValueError(f"weight: got None, expected an array, because d{name} is asked for")
-    return real_name, rows, features, samples
+    arrays = {"x": x, name: values, "weight": weight, "nll": nll, f"d{name}": gradient}
+    return real_name, {"rows": rows, "features": features, "samples": samples, **arrays}
 
 
 @contract
 def bernoulli_nll(plan, x, logits, weight, nll, dlogits):
-    real_name, rows, features, samples = _check(x, logits, "logits", weight, nll, dlogits)
+    real_name, arguments = _check(x, logits, "logits", weight, nll, dlogits)
     kernels = likelihood_kernels(real_name)
     if nll is None and dlogits is None:
         return
@@ -156,22 +146,20 @@ def bernoulli_nll(plan, x, logits, weight, nll, dlogits):
         chosen = kernels.bernoulli_value
     else:
         chosen = kernels.bernoulli_gradient if nll is None else kernels.bernoulli_both
-    arguments = [rows, features, samples, x, logits, weight, nll, dlogits]
-    plan.add(chosen, arguments, work=_BERNOULLI_COST * logits.size)
+    plan.add(chosen, work=_BERNOULLI_COST * logits.size, **arguments)
 
 
 @contract
 def gaussian_nll(plan, x, mean, log_sigma, weight, nll, dmean, dlog_sigma):
-    real_name, rows, features, samples = _check(x, mean, "mean", weight, nll, dmean)
+    real_name, arguments = _check(x, mean, "mean", weight, nll, dmean)
     matches("log_sigma", log_sigma, (1,), real_name)
     kernels = likelihood_kernels(real_name)
-    slopes = None
+    slopes, rows = None, len(mean)
     if dlog_sigma is not None:
         matches("dlog_sigma", dlog_sigma, (1,), real_name)
         if weight is None:
             raise ValueError("weight: got None, expected an array, because dlog_sigma is asked for")
         slopes = plan.scratch((rows,), np.float64)
-    arguments = [rows, features, samples, x, mean, log_sigma, weight, nll, dmean, slopes]
-    plan.add(kernels.gaussian, arguments, work=_GAUSSIAN_COST * mean.size)
+    plan.add(kernels.gaussian, work=_GAUSSIAN_COST * mean.size, log_sigma=log_sigma, slopes=slopes, **arguments)
     if slopes is not None:
-        plan.add(kernels.sum_rows, [rows, slopes, dlog_sigma], work=0)
+        plan.add(kernels.sum_rows, work=0, rows=rows, values=slopes, total=dlog_sigma)

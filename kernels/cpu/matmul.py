@@ -11,11 +11,12 @@ rows that would push each other out of the cache. If a part has several blocks o
 """
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
 from .jit import inline, kernel
-from .memory import REAL_VECTORS, number, share, word
+from .memory import memory_of, share
 from .micro import make_tile
 from .packing import PANEL_BYTES, packing_of, row_of_copy
 from .program import Arena, Plan
@@ -36,20 +37,30 @@ from .target import (
 _ROW_TILES_IN_BLOCK = ROW_BLOCK // TILE_ROWS
 
 
-def _constants(real_name):
+class Matrix(NamedTuple):
+    """Where a matrix lies: its address, and the bytes from one row and from one column to the next."""
+
+    address: int
+    row: int
+    column: int
+
+
+@inline
+def at(matrix, i, j):
+    """The part of a matrix that begins in row i and column j."""
+    return Matrix(matrix.address + i * matrix.row + j * matrix.column, matrix.row, matrix.column)
+
+
+@functools.cache
+def zeros_of(real_name):
     """A panel's row of zeros, with a one behind it."""
-    lanes = PANEL_BYTES // np.dtype(real_name).itemsize
-    return np.append(np.zeros(lanes, real_name), np.ones(1, real_name))
-
-
-CONSTANTS = {name: _constants(name) for name in REAL_VECTORS}
+    real, itemsize, _, _ = memory_of(real_name)
+    return np.append(np.zeros(PANEL_BYTES // itemsize, real), real(1))
 
 
 @functools.cache
 def matmul_kernel(real_name):
-    real = np.dtype(real_name).type
-    itemsize = np.dtype(real_name).itemsize
-    vector = REAL_VECTORS[real_name]
+    real, itemsize, vector, _ = memory_of(real_name)
     tile = make_tile(itemsize)
     packing = packing_of(real_name)
     panel_start, pack_all, pack_rows = packing.panel_start, packing.pack_all, packing.pack_rows
@@ -59,14 +70,6 @@ def matmul_kernel(real_name):
     columns = TILE_VECTORS * lanes
     minus_infinity = real(-np.inf)
     zero = real(0)
-
-    @inline
-    def close(gate, c, row_bytes, height, width):
-        """c = 0 where the gate is not open, for a tile that was just computed and is still in the nearest cache."""
-        for i in range(height):
-            open_, values = vector(gate + i * row_bytes, width), vector(c + i * row_bytes, width)
-            for j in range(width):
-                values[j] = values[j] if open_[j] > zero else zero
 
     @inline
     def tile_cost(panel, panels, vectors):
@@ -87,150 +90,153 @@ def matmul_kernel(real_name):
             cost -= (row_tiles + 1) * one
         return panels * row_tiles
 
-    @kernel(real_name)
-    def matmul(arguments, part, parts):
-        m, n, k = word(arguments, 0), word(arguments, 1), word(arguments, 2)
-        a, a_row, a_col = word(arguments, 3), word(arguments, 4), word(arguments, 5)
-        b, b_row, b_transposed = word(arguments, 6), word(arguments, 7), word(arguments, 8)
-        bias, c, c_row = word(arguments, 9), word(arguments, 10), word(arguments, 11)
-        last_floor = real(number(arguments, 12))
-        sums, constants = word(arguments, 13), word(arguments, 14)
-        by_rows, gate, panel_memory = word(arguments, 15), word(arguments, 16), word(arguments, 17)
-        one = constants + PANEL_BYTES
+    @inline
+    def columns_of(panel, n):
+        """(first column, columns, vectors, columns in the last vector) of a panel of n columns in all."""
+        panels, vectors = -(-n // columns), -(-n // lanes)
+        start = panel_start(panel, panels, vectors)
+        own = panel_start(panel + 1, panels, vectors) - start
+        width = min(n - start * lanes, own * lanes)
+        return start * lanes, width, own, width - (own - 1) * lanes
 
-        row_tiles, panels, all_vectors = -(-m // TILE_ROWS), -(-n // columns), -(-n // lanes)
+    @inline
+    def copied_tile(t, copies, depth, a_transposed):
+        """The t-th of the tiles of A that are copied one behind the other: as columns, where A is a transpose."""
+        row = copied_row(depth, itemsize)
+        address = copies + t * TILE_ROWS * row
+        return Matrix(address, itemsize, TILE_ROWS * itemsize) if a_transposed else Matrix(address, row, itemsize)
+
+    @inline
+    def copy_tiles(a, a_transposed, m, begin, end, depth, copies):
+        """Copies of tiles begin .. end - 1 of A (m, depth)."""
+        row_tiles = -(-m // TILE_ROWS)
+        for t in range(begin, end):
+            i0, i1 = share(m, t, row_tiles)
+            source, copy = at(a, i0, 0), copied_tile(t - begin, copies, depth, a_transposed)
+            if a_transposed:
+                pack_columns(source.address, source.column, depth, i1 - i0, copy.address)
+            else:
+                copy_rows(source.address, source.row, depth, i1 - i0, copy.address, copy.row)
+
+    @inline
+    def panel_of(b, b_transposed, depth, width, tiles, memory):
+        """A panel of B (depth, width) for so many tiles: copied into memory, or where it is if that costs less."""
+        if b_transposed:
+            pack_transposed(b.address, b.column, depth, width, memory)
+        elif tiles >= PACK_FROM or width % lanes:
+            pack_rows(b.address, b.row, depth, width, memory)
+        else:
+            return b.address, b.row
+        return memory, PANEL_BYTES
+
+    @inline
+    def close(gate, c, height, width):
+        """c = 0 where the gate is not open, for a tile that was just computed and is still in the nearest cache."""
+        for i in range(height):
+            open_, values = vector(gate + i * c.row, width), vector(c.address + i * c.row, width)
+            for j in range(width):
+                values[j] = values[j] if open_[j] > zero else zero
+
+    @kernel(real_name, "m n k a a_transposed b b_transposed c bias relu sums zeros gate by_rows own_memory")
+    def matmul(given, part, parts):
+        m, n, k = given.m, given.n, given.k
+        a_transposed, b_transposed = given.a_transposed, given.b_transposed
+        left = Matrix(given.a, itemsize, m * itemsize) if a_transposed else Matrix(given.a, k * itemsize, itemsize)
+        right = Matrix(given.b, itemsize, k * itemsize) if b_transposed else Matrix(given.b, n * itemsize, itemsize)
+        result, one = Matrix(given.c, n * itemsize, itemsize), Matrix(given.zeros + PANEL_BYTES, 0, 0)
+
+        row_tiles, panels = -(-m // TILE_ROWS), -(-n // columns)
         first_row, last_row, first, last = 0, row_tiles, 0, row_tiles * panels
-        if by_rows:
+        if given.by_rows:
             first_row, last_row = share(row_tiles, part, parts)
         else:
-            first = first_tile(part, parts, row_tiles, panels, all_vectors)
-            last = first_tile(part + 1, parts, row_tiles, panels, all_vectors)
-        pack_a = last - first > row_tiles and (a_col != itemsize or (by_rows and a_row % COLLIDING == 0))
-        all_at_once = by_rows and not b_transposed and b_row >= PAGE
-        keep = all_at_once or (by_rows and last_row - first_row > _ROW_TILES_IN_BLOCK)
-        depth_blocks = -(-k // DEPTH_BLOCK)
-        for block in range(depth_blocks):
-            k0, k1 = share(k, block, depth_blocks)
-            depth = k1 - k0
-            floor = last_floor if block == depth_blocks - 1 else minus_infinity
+            first = first_tile(part, parts, row_tiles, panels, -(-n // lanes))
+            last = first_tile(part + 1, parts, row_tiles, panels, -(-n // lanes))
+        copy_a = last - first > row_tiles and (a_transposed or (given.by_rows and left.row % COLLIDING == 0))
+        all_at_once = given.by_rows and not b_transposed and right.row >= PAGE
+        keep = all_at_once or (given.by_rows and last_row - first_row > _ROW_TILES_IN_BLOCK)
+        blocks = -(-k // DEPTH_BLOCK)
+        for block in range(blocks):
+            k0, k1 = share(k, block, blocks)
+            depth, is_last = k1 - k0, block == blocks - 1
+            floor = zero if given.relu and is_last else minus_infinity
+            a_block, b_block = at(left, 0, k0), at(right, k0, 0)
             panel_step = depth * PANEL_BYTES if keep else 0
-            a_memory = panel_memory + max(panels * panel_step, depth * PANEL_BYTES)
+            copies = given.own_memory + max(panels * panel_step, depth * PANEL_BYTES)
+            start, sums_start = result, Matrix(given.sums, 0, itemsize)
+            if block == 0:
+                start = Matrix(given.bias, 0, itemsize) if given.bias else Matrix(given.zeros, 0, 0)
+                sums_start = Matrix(given.zeros, 0, 0)
             if all_at_once:
-                pack_all(b + k0 * b_row, b_row, depth, n, panel_memory)
-            a_copy_row = copied_row(depth, itemsize)
-            a_tile_row, a_tile_col = a_row, a_col
-            if pack_a and a_col == itemsize:
-                a_tile_row = a_copy_row
-            elif pack_a:
-                a_tile_row, a_tile_col = itemsize, TILE_ROWS * itemsize
+                pack_all(b_block.address, b_block.row, depth, n, given.own_memory)
             for block_tile in range(first_row, last_row, _ROW_TILES_IN_BLOCK):
                 block_end = min(block_tile + _ROW_TILES_IN_BLOCK, last_row)
-                if pack_a:
-                    for t in range(block_tile, block_end):
-                        i0, i1 = share(m, t, row_tiles)
-                        corner, copy = a + i0 * a_row + k0 * a_col, a_memory + (t - block_tile) * TILE_ROWS * a_copy_row
-                        if a_col == itemsize:
-                            copy_rows(corner, a_row, depth, i1 - i0, copy, a_copy_row)
-                        else:
-                            pack_columns(corner, a_col, depth, i1 - i0, copy)
+                if copy_a:
+                    copy_tiles(a_block, a_transposed, m, block_tile, block_end, depth, copies)
                 for panel in range(first // row_tiles, -(-last // row_tiles)):
-                    begin = max(first - panel * row_tiles, block_tile)
-                    end = min(last - panel * row_tiles, block_end)
+                    begin, end = max(first - panel * row_tiles, block_tile), min(last - panel * row_tiles, block_end)
                     if begin >= end:
                         continue
-                    start_vector = panel_start(panel, panels, all_vectors)
-                    vectors = panel_start(panel + 1, panels, all_vectors) - start_vector
-                    j = start_vector * lanes
-                    width = min(n - j, vectors * lanes)
-                    edge = width - (vectors - 1) * lanes
-                    b_panel, b_panel_row = panel_memory + panel * panel_step, PANEL_BYTES
+                    j, width, vectors, edge = columns_of(panel, n)
                     is_packed = all_at_once or (keep and block_tile > first_row)
+                    b_panel, b_row = given.own_memory + panel * panel_step, PANEL_BYTES
                     if not is_packed:
-                        if b_transposed:
-                            pack_transposed(b + j * b_row + k0 * itemsize, b_row, depth, width, b_panel)
-                        elif end - begin >= PACK_FROM or edge < lanes:
-                            pack_rows(b + k0 * b_row + j * itemsize, b_row, depth, width, b_panel)
-                        else:
-                            b_panel, b_panel_row = b + k0 * b_row + j * itemsize, b_row
-                    if sums != 0 and begin == 0:
-                        into = sums + j * itemsize
-                        start = constants if block == 0 else into
-                        tile(
-                            1, vectors, edge, one, 0, 0, b_panel, b_panel_row, b_panel, 0,
-                            start, 0, into, 0, depth, minus_infinity,
-                        )  # fmt: skip
+                        b_panel, b_row = panel_of(at(b_block, 0, j), b_transposed, depth, width, end - begin, b_panel)
+                    b_tile, no_ahead = Matrix(b_panel, b_row, 0), Matrix(b_panel, 0, 0)
+                    if given.sums and begin == 0:
+                        into = at(Matrix(given.sums, 0, itemsize), 0, j)
+                        tile(1, vectors, edge, one, b_tile, no_ahead, at(sums_start, 0, j), into, depth, minus_infinity)
                     # the first tiles fetch the next panel, a vector of each of its rows each
                     following, following_row = b_panel, 0
                     if is_packed:
                         following, following_row = b_panel + panel_step, PANEL_BYTES
                     elif not b_transposed:
-                        following, following_row = b + k0 * b_row + min(j + columns, n - 1) * itemsize, b_row
+                        following, following_row = at(b_block, 0, min(j + columns, n - 1)).address, b_block.row
                     for t in range(begin, end):
-                        ahead, ahead_row = b_panel, 0
+                        ahead = no_ahead
                         if t - begin < TILE_VECTORS:
-                            ahead, ahead_row = following + (t - begin) * VECTOR_BYTES, following_row
+                            ahead = Matrix(following + (t - begin) * VECTOR_BYTES, following_row, 0)
                         i0, i1 = share(m, t, row_tiles)
-                        into = c + i0 * c_row + j * itemsize
-                        start, start_row = into, c_row
-                        if block == 0:
-                            start, start_row = bias + j * itemsize if bias != 0 else constants, 0
-                        a_tile = a + i0 * a_row + k0 * a_col
-                        if pack_a:
-                            a_tile = a_memory + (t - block_tile) * TILE_ROWS * a_copy_row
-                        tile(
-                            i1 - i0, vectors, edge, a_tile, a_tile_row, a_tile_col, b_panel, b_panel_row,
-                            ahead, ahead_row, start, start_row, into, c_row, depth, floor,
-                        )  # fmt: skip
-                        if gate != 0 and block == depth_blocks - 1:
-                            close(gate + (into - c), into, c_row, i1 - i0, width)
+                        a_tile = at(a_block, i0, 0)
+                        if copy_a:
+                            a_tile = copied_tile(t - block_tile, copies, depth, a_transposed)
+                        into = at(result, i0, j)
+                        tile(i1 - i0, vectors, edge, a_tile, b_tile, ahead, at(start, i0, j), into, depth, floor)
+                        if given.gate and is_last:
+                            close(given.gate + (into.address - given.c), into, i1 - i0, width)
 
     return matmul
 
 
 def plan_matmul(
-    plan, real_name, a, a_strides, b, c, *, b_transposed=False, bias=None, relu=False, gate=None, sums=None, along=False
+    plan, a, b, c, *, a_transposed=False, b_transposed=False, bias=None, relu=False, gate=None, sums=None, along=False
 ):
-    """Adds c (m, n) = a @ b, or a @ b.T, to a plan, plus a bias and clamped at zero if asked.
+    """Adds c (m, n) = a @ b to a plan, plus a bias and clamped at zero if asked. All arrays are C-contiguous.
 
-    a is an array whose rows and columns lie a_strides bytes apart, a transpose if the second is not one element; b
-    and c are C-contiguous. gate (m, n), if given, sets c to zero where it is not above zero: the backward pass of ReLU.
-    sums (n,), if given, becomes the sums of b's columns.
+    a_transposed and b_transposed say that a.T or b.T takes the place of a or b. gate (m, n), if given, sets c to zero
+    where it is not above zero: the backward pass of ReLU. sums (n,), if given, becomes the sums of b's columns.
     """
-    itemsize = np.dtype(real_name).itemsize
-    m, n = c.shape
-    k = b.shape[1] if b_transposed else b.shape[0]
+    (m, n), k = c.shape, b.shape[1 if b_transposed else 0]
     depth = min(k, DEPTH_BLOCK)
-    a_transposed = a_strides[1] != itemsize
     by_rows = 2 * m >= n if a_transposed else m >= CUT_BY_ROWS_FROM
     memory = depth * PANEL_BYTES
     if by_rows:
-        memory *= -(-n * itemsize // PANEL_BYTES)
+        memory *= -(-n * c.itemsize // PANEL_BYTES)
     if by_rows or a_transposed:
-        memory += row_of_copy(depth, itemsize) * TILE_ROWS * min(-(-m // TILE_ROWS), _ROW_TILES_IN_BLOCK)
-    constants = CONSTANTS[real_name]
-    plan.add(
-        matmul_kernel(real_name),
-        [
-            m, n, k, a, *a_strides, b, b.shape[1] * itemsize, b_transposed,
-            bias, c, n * itemsize,
-            0.0 if relu else -np.inf, sums, constants, by_rows, gate,
-        ],
-        work=m * n * k // 8,
-        along=along,
-        own_memory=memory,
-        most=PARTS_BY_ROWS if by_rows else PARTS_OF_THREAD,
-    )  # fmt: skip
+        memory += row_of_copy(depth, c.itemsize) * TILE_ROWS * min(-(-m // TILE_ROWS), _ROW_TILES_IN_BLOCK)
+    real_name, most = c.dtype.name, PARTS_BY_ROWS if by_rows else PARTS_OF_THREAD
+    matrices = {"a": a, "a_transposed": a_transposed, "b": b, "b_transposed": b_transposed, "c": c, "gate": gate}
+    vectors = {"bias": bias, "sums": sums, "zeros": zeros_of(real_name)}
+    numbers = {"m": m, "n": n, "k": k, "relu": relu, "by_rows": by_rows}
+    run = {"work": m * n * k // 8, "along": along, "own_memory": memory, "most": most}
+    plan.add(matmul_kernel(real_name), **run, **numbers, **matrices, **vectors)
 
 
 def product_program(a, b, c, form):
     """A function that computes c = a @ b, for measurements; form "transposed a" or "transposed b" says that this one
     is stored as its transpose.
     """
-    real_name, itemsize = c.dtype.name, c.itemsize
-    strides = (a.shape[1] * itemsize, itemsize)
     plan = Plan(Arena())
-    if form == "transposed a":
-        strides = strides[::-1]
-    plan_matmul(plan, real_name, a, strides, b, c, b_transposed=form == "transposed b")
+    plan_matmul(plan, a, b, c, a_transposed=form == "transposed a", b_transposed=form == "transposed b")
     table = plan.table()
     return lambda _keep=(a, b, c, plan): table.run()

@@ -1,43 +1,32 @@
-"""Arguments and arrays inside kernels: words at an address, and arrays made of an address and a shape."""
+"""Arrays inside kernels, made of an address and a shape."""
 
-from llvmlite import ir
-from numba import carray, float32, float64, int64, types, uint8, uint32
+import functools
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numba import carray, types
 from numba.extending import intrinsic
 
 from .jit import inline
-from .target import VECTOR_BYTES
 
 
-def _use_whole_registers(function):
-    """Makes LLVM vectorise a function's loops with the widest registers there are.
-
-    It takes half of them for AVX-512 by itself, because the first processors that had it slowed down for a while; the
-    matrix products beside these loops use all anyway.
+class Memory(NamedTuple):
+    """Numbers of one dtype in memory: vector(address, size); row(address, i, size), the i-th row of a matrix whose rows
+    have `size` elements and lie one behind the other.
     """
-    # llvmlite's own `add` refuses attributes that are strings
-    set.add(function.attributes, f'"prefer-vector-width"="{8 * VECTOR_BYTES}"')
+
+    type: type
+    itemsize: int
+    vector: Any
+    row: Any
 
 
-def _loader(numba_type, llvm_type):
-    @intrinsic
-    def load(typingctx, address, index):
-        def codegen(context, builder, signature, arguments):
-            _use_whole_registers(builder.function)  # here, because every kernel reads its arguments
-            address, index = arguments
-            base = builder.inttoptr(address, llvm_type.as_pointer())
-            return builder.load(builder.gep(base, [index]))
+@functools.cache
+def memory_of(dtype_name):
+    dtype = np.dtype(dtype_name)
+    element, itemsize = numba.from_dtype(dtype), dtype.itemsize
 
-        return numba_type(types.intp, types.intp), codegen
-
-    return load
-
-
-# word(arguments, i) and number(arguments, i): the i-th argument of a kernel as an integer or as a float64.
-word = _loader(int64, ir.IntType(64))
-number = _loader(float64, ir.DoubleType())
-
-
-def _vector_maker(element):
     @intrinsic
     def pointer_to(typingctx, address):
         def codegen(context, builder, signature, arguments):
@@ -49,17 +38,14 @@ def _vector_maker(element):
     def vector(address, size):
         return carray(pointer_to(address), (size,))
 
-    return vector
+    @inline
+    def row(address, i, size):
+        return vector(address + i * size * itemsize, size)
+
+    return Memory(dtype.type, itemsize, vector, row)
 
 
-float32_vector = _vector_maker(float32)
-float64_vector = _vector_maker(float64)
-int64_vector = _vector_maker(int64)
-uint32_vector = _vector_maker(uint32)
-byte_vector = _vector_maker(uint8)
-
-# By the name of the dtype: what holds a model's numbers.
-REAL_VECTORS = {"float32": float32_vector, "float64": float64_vector}
+float64_vector, int64_vector, uint32_vector = (memory_of(name).vector for name in ("float64", "int64", "uint32"))
 
 
 @inline

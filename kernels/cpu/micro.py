@@ -143,28 +143,28 @@ class _Variant:
 
 
 def make_tile(itemsize):
-    """The intrinsic `tile(rows, vectors, edge, a, a_row, a_col, b, b_row, ahead, ahead_row, init, init_row, c, c_row,
-    depth, floor)`.
+    """The intrinsic `tile(rows, vectors, edge, a, b, ahead, init, c, depth, floor)`.
 
     c[i, j] = max(floor, init[i, j] + sum_k a[i, k] * b[k, j]) for i < rows and the columns of `vectors` vectors, of
-    which the last has only `edge` lanes in init and c (b is read in whole vectors). Addresses and strides are in bytes;
-    rows is 1 .. TILE_ROWS, vectors 1 .. TILE_VECTORS, depth at least 1. init_row = 0 starts every row from the same
-    vector (a bias, or zeros); init may be c itself. The cache line at ahead + k * ahead_row is fetched at step k.
+    which the last has only `edge` lanes in init and c (b is read in whole vectors). A matrix is a tuple (address, bytes
+    from row to row, bytes from column to column, which counts for a only); rows is 1 .. TILE_ROWS, vectors 1 ..
+    TILE_VECTORS, depth at least 1. Where init has 0 from row to row, every row starts from the same vector (a bias, or
+    zeros); init may be c itself. The cache line in row k of `ahead` is fetched at step k.
     """
     real = types.float32 if itemsize == 4 else types.float64
 
     @intrinsic
-    def tile(
-        typingctx, rows, vectors, edge, a, a_row, a_col, b, b_row, ahead, ahead_row,
-        init, init_row, c, c_row, depth, floor,
-    ):  # fmt: skip
-        signature = types.void(*[types.intp] * 15, real)
+    def tile(typingctx, rows, vectors, edge, a, b, ahead, init, c, depth, floor):
+        intp = types.intp
+        signature = types.void(intp, intp, intp, a, b, ahead, init, c, intp, real)
 
         def codegen(context, builder, signature, arguments):
-            rows, vectors, edge, a, a_row, a_col, b, b_row, ahead, ahead_row, *rest = arguments
-            init, init_row, c, c_row, depth, floor = rest
-            a, b, ahead, init, c = (builder.inttoptr(address, I8.as_pointer()) for address in (a, b, ahead, init, c))
-            passed = [a, a_row, a_col, b, b_row, ahead, ahead_row, init, init_row, c, c_row, depth, floor, edge]
+            rows, vectors, edge, *matrices, depth, floor = arguments
+            passed = []
+            for matrix, numbers in zip(matrices, (3, 2, 2, 2, 2), strict=True):
+                address, *strides = (builder.extract_value(matrix, i) for i in range(numbers))
+                passed += [builder.inttoptr(address, I8.as_pointer()), *strides]
+            passed += [depth, floor, edge]
             done = builder.append_basic_block("tile.done")
             unreachable = builder.append_basic_block("tile.unreachable")
             switch = builder.switch(builder.add(builder.mul(vectors, I64(TILE_ROWS)), rows), unreachable)

@@ -3,10 +3,8 @@
 import functools
 from types import SimpleNamespace
 
-import numpy as np
-
 from .jit import inline
-from .memory import REAL_VECTORS
+from .memory import memory_of
 from .micro import make_move, make_transpose
 from .target import CACHE_LINE, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 
@@ -21,9 +19,7 @@ def row_of_copy(depth, itemsize):
 @functools.cache
 def packing_of(real_name):
     """The functions below for one dtype. Addresses and distances between rows are in bytes."""
-    real = np.dtype(real_name).type
-    itemsize = np.dtype(real_name).itemsize
-    vector = REAL_VECTORS[real_name]
+    real, itemsize, vector, _ = memory_of(real_name)
     transpose = make_transpose(itemsize)
     move_row = make_move(itemsize, VECTOR_BYTES // itemsize, TILE_VECTORS)
     move_vector = make_move(itemsize, VECTOR_BYTES // itemsize, 1)

@@ -3,13 +3,11 @@
 import functools
 from types import SimpleNamespace
 
-import numpy as np
-
 from ..naive import SCALES
-from .checks import matches, one_of, real_of, samples_of
+from .checks import all_match, blocks_match, one_of, real_of, samples_of
 from .contract import contract
 from .jit import kernel
-from .memory import REAL_VECTORS, share, word
+from .memory import memory_of, share
 from .scalar import scale_functions
 
 # Element operations for one element of sigma, of z.
@@ -19,76 +17,65 @@ _COST = 12
 @functools.cache
 def latent_kernels(real_name, scale):
     """The kernels for one precision and one scale. Rows are shared out; a row of mu or rho starts at row * stride."""
-    real = np.dtype(real_name).type
-    itemsize = np.dtype(real_name).itemsize
-    vector = REAL_VECTORS[real_name]
+    real, _, vector, row = memory_of(real_name)
     functions = scale_functions(real_name, scale)
     sigma_of, slope_of = functions.sigma_of, functions.slope_of
     log_sigma_of, relative_slope = functions.log_sigma_of, functions.relative_slope
     zero, one, half = real(0), real(1), real(0.5)
     name = f"{scale}_{real_name}"
 
-    @kernel(name)
-    def reparameterize_forward(arguments, part, parts):
-        n, latent, samples = word(arguments, 0), word(arguments, 1), word(arguments, 2)
-        first, last = share(n, part, parts)
+    @kernel(name, "n latent samples mu mu_row rho rho_row sigma noise z")
+    def reparameterize_forward(given, part, parts):
+        latent, samples = given.latent, given.samples
+        first, last = share(given.n, part, parts)
         for i in range(first, last):
-            mu = vector(word(arguments, 3) + i * word(arguments, 4), latent)
-            rho = vector(word(arguments, 5) + i * word(arguments, 6), latent)
-            sigma = vector(word(arguments, 7) + i * latent * itemsize, latent)
+            mu, rho = vector(given.mu + i * given.mu_row, latent), vector(given.rho + i * given.rho_row, latent)
+            sigma = row(given.sigma, i, latent)
             for j in range(latent):
                 sigma[j] = sigma_of(rho[j])
-            for row in range(i * samples, (i + 1) * samples):
-                noise = vector(word(arguments, 8) + row * latent * itemsize, latent)
-                z = vector(word(arguments, 9) + row * latent * itemsize, latent)
+            for s in range(i * samples, (i + 1) * samples):
+                noise, z = row(given.noise, s, latent), row(given.z, s, latent)
                 for j in range(latent):
                     z[j] = mu[j] + sigma[j] * noise[j]
 
-    @kernel(name)
-    def reparameterize_backward(arguments, part, parts):
-        n, latent, samples = word(arguments, 0), word(arguments, 1), word(arguments, 2)
-        first, last = share(n, part, parts)
+    @kernel(name, "n latent samples rho rho_row dmu dmu_row drho drho_row sigma noise dz")
+    def reparameterize_backward(given, part, parts):
+        latent, samples = given.latent, given.samples
+        first, last = share(given.n, part, parts)
         for i in range(first, last):
-            rho = vector(word(arguments, 3) + i * word(arguments, 4), latent)
-            dmu = vector(word(arguments, 5) + i * word(arguments, 6), latent)
-            drho = vector(word(arguments, 7) + i * word(arguments, 8), latent)
-            sigma = vector(word(arguments, 9) + i * latent * itemsize, latent)
+            rho, sigma = vector(given.rho + i * given.rho_row, latent), row(given.sigma, i, latent)
+            dmu, drho = vector(given.dmu + i * given.dmu_row, latent), vector(given.drho + i * given.drho_row, latent)
             for j in range(latent):
                 dmu[j] = zero
                 drho[j] = zero
-            for row in range(i * samples, (i + 1) * samples):
-                noise = vector(word(arguments, 10) + row * latent * itemsize, latent)
-                dz = vector(word(arguments, 11) + row * latent * itemsize, latent)
+            for s in range(i * samples, (i + 1) * samples):
+                noise, dz = row(given.noise, s, latent), row(given.dz, s, latent)
                 for j in range(latent):
                     dmu[j] += dz[j]
                     drho[j] += dz[j] * noise[j]
             for j in range(latent):
                 drho[j] *= slope_of(rho[j], sigma[j])
 
-    @kernel(name)
-    def gaussian_kl_forward(arguments, part, parts):
-        n, latent = word(arguments, 0), word(arguments, 1)
-        first, last = share(n, part, parts)
+    @kernel(name, "n latent mu mu_row rho rho_row sigma kl")
+    def gaussian_kl_forward(given, part, parts):
+        latent = given.latent
+        first, last = share(given.n, part, parts)
         for i in range(first, last):
-            mu = vector(word(arguments, 2) + i * word(arguments, 3), latent)
-            rho = vector(word(arguments, 4) + i * word(arguments, 5), latent)
-            sigma = vector(word(arguments, 6) + i * latent * itemsize, latent)
-            kl = vector(word(arguments, 7) + i * latent * itemsize, latent)
+            mu, rho = vector(given.mu + i * given.mu_row, latent), vector(given.rho + i * given.rho_row, latent)
+            sigma, kl = row(given.sigma, i, latent), row(given.kl, i, latent)
             for j in range(latent):
-                kl[j] = half * (mu[j] * mu[j] + sigma[j] * sigma[j] - one) - log_sigma_of(rho[j], sigma[j])
+                m, s = mu[j], sigma[j]
+                kl[j] = half * (m * m + s * s - one) - log_sigma_of(rho[j], s)
 
-    @kernel(name)
-    def gaussian_kl_backward(arguments, part, parts):
-        n, latent = word(arguments, 0), word(arguments, 1)
-        weight = vector(word(arguments, 10), n)
+    @kernel(name, "n latent mu mu_row rho rho_row dmu dmu_row drho drho_row weight sigma")
+    def gaussian_kl_backward(given, part, parts):
+        n, latent = given.n, given.latent
+        weight = vector(given.weight, n)
         first, last = share(n, part, parts)
         for i in range(first, last):
-            mu = vector(word(arguments, 2) + i * word(arguments, 3), latent)
-            rho = vector(word(arguments, 4) + i * word(arguments, 5), latent)
-            dmu = vector(word(arguments, 6) + i * word(arguments, 7), latent)
-            drho = vector(word(arguments, 8) + i * word(arguments, 9), latent)
-            sigma = vector(word(arguments, 11) + i * latent * itemsize, latent)
-            w = weight[i]
+            mu, rho = vector(given.mu + i * given.mu_row, latent), vector(given.rho + i * given.rho_row, latent)
+            dmu, drho = vector(given.dmu + i * given.dmu_row, latent), vector(given.drho + i * given.drho_row, latent)
+            sigma, w = row(given.sigma, i, latent), weight[i]
             for j in range(latent):
                 dmu[j] += w * mu[j]
                 s = sigma[j]
@@ -109,14 +96,6 @@ def _kernels(name, array, scale):
     return real_of(name, array), latent_kernels(real_of(name, array), scale), *array.shape
 
 
-def _blocks(real_name, shape, **blocks):
-    """Addresses and row strides of blocks of columns, as arguments of a kernel."""
-    for name, array in blocks.items():
-        matches(name, array, shape, real_name, columns=True)
-        yield array
-        yield array.strides[0]
-
-
 def _noise_shape(noise, n, latent):
     if noise.ndim != 2 or noise.shape[1] != latent:
         raise ValueError(f"noise: got shape {noise.shape}, expected ({n} * samples, {latent})")
@@ -127,45 +106,32 @@ def _noise_shape(noise, n, latent):
 def reparameterize_forward(plan, mu, rho, noise, scale, sigma, z):
     real_name, kernels, n, latent = _kernels("mu", mu, scale)
     samples = _noise_shape(noise, n, latent)
-    matches("sigma", sigma, mu.shape, real_name)
-    matches("noise", noise, noise.shape, real_name)
-    matches("z", z, noise.shape, real_name)
-    blocks = _blocks(real_name, mu.shape, mu=mu, rho=rho)
-    plan.add(
-        kernels.reparameterize_forward,
-        [n, latent, samples, *blocks, sigma, noise, z],
-        work=_COST * mu.size + 2 * z.size,
-    )
+    arrays = all_match(mu.shape, real_name, sigma=sigma) | all_match(noise.shape, real_name, noise=noise, z=z)
+    arrays |= blocks_match(mu.shape, real_name, mu=mu, rho=rho)
+    work = _COST * mu.size + 2 * z.size
+    plan.add(kernels.reparameterize_forward, work=work, n=n, latent=latent, samples=samples, **arrays)
 
 
 @contract
 def reparameterize_backward(plan, rho, sigma, noise, dz, scale, dmu, drho):
     real_name, kernels, n, latent = _kernels("sigma", sigma, scale)
     samples = _noise_shape(noise, n, latent)
-    matches("sigma", sigma, rho.shape, real_name)
-    matches("noise", noise, noise.shape, real_name)
-    matches("dz", dz, noise.shape, real_name)
-    blocks = _blocks(real_name, rho.shape, rho=rho, dmu=dmu, drho=drho)
-    plan.add(
-        kernels.reparameterize_backward,
-        [n, latent, samples, *blocks, sigma, noise, dz],
-        work=_COST * rho.size + 3 * dz.size,
-    )
+    arrays = all_match(rho.shape, real_name, sigma=sigma) | all_match(noise.shape, real_name, noise=noise, dz=dz)
+    arrays |= blocks_match(rho.shape, real_name, rho=rho, dmu=dmu, drho=drho)
+    work = _COST * rho.size + 3 * dz.size
+    plan.add(kernels.reparameterize_backward, work=work, n=n, latent=latent, samples=samples, **arrays)
 
 
 @contract
 def gaussian_kl_forward(plan, mu, rho, sigma, scale, kl):
     real_name, kernels, n, latent = _kernels("mu", mu, scale)
-    matches("sigma", sigma, mu.shape, real_name)
-    matches("kl", kl, mu.shape, real_name)
-    blocks = _blocks(real_name, mu.shape, mu=mu, rho=rho)
-    plan.add(kernels.gaussian_kl_forward, [n, latent, *blocks, sigma, kl], work=_COST * mu.size)
+    arrays = all_match(mu.shape, real_name, sigma=sigma, kl=kl) | blocks_match(mu.shape, real_name, mu=mu, rho=rho)
+    plan.add(kernels.gaussian_kl_forward, work=_COST * mu.size, n=n, latent=latent, **arrays)
 
 
 @contract
 def gaussian_kl_backward(plan, mu, rho, sigma, weight, scale, dmu, drho):
     real_name, kernels, n, latent = _kernels("mu", mu, scale)
-    matches("sigma", sigma, mu.shape, real_name)
-    matches("weight", weight, (n,), real_name)
-    blocks = _blocks(real_name, mu.shape, mu=mu, rho=rho, dmu=dmu, drho=drho)
-    plan.add(kernels.gaussian_kl_backward, [n, latent, *blocks, weight, sigma], work=_COST * mu.size)
+    arrays = all_match(mu.shape, real_name, sigma=sigma) | all_match((n,), real_name, weight=weight)
+    arrays |= blocks_match(mu.shape, real_name, mu=mu, rho=rho, dmu=dmu, drho=drho)
+    plan.add(kernels.gaussian_kl_backward, work=_COST * mu.size, n=n, latent=latent, **arrays)

@@ -6,10 +6,9 @@ cache what it wrote there; a thread that has done its own takes those that anoth
 core may lose half its speed for a millisecond: this way none waits for it. Who computes a part changes no number.
 """
 
-import ctypes
+import inspect
 import itertools
 import math
-import struct
 import threading
 
 import numpy as np
@@ -18,8 +17,10 @@ from numba import njit, prange, types
 from numba.core import config
 from numba.extending import intrinsic
 
+from .. import naive
 from ..backend import Program
 from . import threads
+from .arguments import address_of
 from .jit import cached, inline
 from .target import CACHE_LINE, PART_WORK, PARTS_OF_THREAD, SERIAL_WORK
 
@@ -29,7 +30,7 @@ from .target import CACHE_LINE, PART_WORK, PARTS_OF_THREAD, SERIAL_WORK
 KERNEL, ARGUMENTS, MODE, PARTS, TURNS, STRIDE = range(6)
 # How an entry is run: on one thread; in parts; in parts, without waiting for the entry before it.
 WHOLE, SPLIT, SPLIT_ALONG = range(3)
-DX = 5  # the place of dx among the arguments of dense_backward
+_DENSE_BACKWARD = inspect.signature(naive.dense_backward)
 _COUNTERS = CACHE_LINE // 8  # a counter has a cache line to itself
 
 
@@ -112,17 +113,6 @@ def _run_split(table, counters, counters_address, count):
         i = following
 
 
-_FLOAT, _INTEGER = struct.Struct("d"), struct.Struct("q")
-
-
-def _address(array):
-    try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
-    except (TypeError, ValueError):
-        # what is read-only, empty or in pieces; this way takes any array, and six times as long
-        return array.__array_interface__["data"][0]
-
-
 class Arena:
     """Scratch memory that the calls of a program use one after the other; it grows to what the largest needs."""
 
@@ -140,7 +130,7 @@ class Arena:
         size = -(-size // CACHE_LINE) * CACHE_LINE
         if not self._blocks or self._used + size > self._blocks[-1].size:
             self._blocks.append(np.empty(max(2 * size, 1 << 16) + CACHE_LINE, np.uint8))
-            self._address = _address(self._blocks[-1])
+            self._address = address_of(self._blocks[-1])
             self.reset()
         start, self._used = self._used, self._used + size
         return self._address + start
@@ -158,9 +148,9 @@ class Table:
         self.is_split = any(row[MODE] for row in rows)
         if self.is_split:
             room = np.zeros(len(rows) * config.NUMBA_NUM_THREADS * _COUNTERS + _COUNTERS, np.int64)
-            start = -_address(room) % CACHE_LINE // 8
+            start = -address_of(room) % CACHE_LINE // 8
             self._counters = room[start : start + room.size - _COUNTERS].reshape(len(rows), -1)
-            self._counters_address = _address(self._counters)
+            self._counters_address = address_of(self._counters)
 
     def part(self, first, last):
         return Table(self.rows[first:last], self._words)
@@ -193,29 +183,31 @@ class Plan:
         return len(self._entries)
 
     def gate_of(self, gradient):
-        return self._gates.get(_address(gradient))
+        return self._gates.get(address_of(gradient))
 
-    def add(self, kernel, arguments, work, along=False, own_memory=0, most=PARTS_OF_THREAD):
-        """Adds a kernel with its arguments: integers, floats, arrays (their address is passed) or None (0).
+    def add(self, kernel, *, work, along=False, own_memory=0, most=PARTS_OF_THREAD, **given):
+        """Adds a kernel with its arguments by name: numbers, arrays (their address is passed) or None (0).
 
-        work is the number of element operations; along lets the kernel run beside the one added before it. With
-        own_memory a last argument is added: the address of so many bytes of scratch memory, other ones for each thread.
-        It is cut into at most `most` parts for each thread, which get smaller: see `piece`.
+        work is the number of element operations; along lets the kernel run beside the one added before it. own_memory
+        becomes an argument too: the address of so many bytes of scratch memory, other ones for each thread. It is cut
+        into at most `most` parts for each thread, which get smaller: see `piece`. Raises TypeError if an argument is
+        missing or unknown.
         """
         threads_at_most = config.NUMBA_NUM_THREADS
-        mode, turns, stretches = WHOLE, 1, 1
+        mode, turns, stretches, copies = WHOLE, 1, 1, 1
         if work >= SERIAL_WORK:
             mode = SPLIT_ALONG if along and self._entries[-1][2] != WHOLE else SPLIT
             turns, stretches = min(-(-work // (PART_WORK * threads_at_most)), most), threads_at_most
-        first, words, stride = len(self._words), list(map(_as_word, arguments)), 0
+            copies = threads_at_most if own_memory else 1
         if own_memory:
-            stride = 8 * (len(words) + 1)
             own_memory = -(-own_memory // CACHE_LINE) * CACHE_LINE
-            copies = threads_at_most if mode != WHOLE else 1
-            memory = self.arena.take_address(own_memory * copies)
-            words = [word for i in range(copies) for word in (*words, memory + i * own_memory)]
+            given["own_memory"] = self.arena.take_address(own_memory * copies)
+        words, first = kernel.arguments.words(given), len(self._words)
+        self._entries.append((kernel.address, first, mode, turns * stretches, turns, 8 * len(words) * (copies > 1)))
         self._words.extend(words)
-        self._entries.append((kernel.address, first, mode, turns * stretches, turns, stride))
+        for _ in range(1, copies):
+            words[kernel.arguments.places["own_memory"]] += own_memory
+            self._words.extend(words)
 
     def scratch(self, shape, dtype=np.uint8):
         """An uninitialised array that lasts until the end of the call."""
@@ -229,22 +221,8 @@ class Plan:
     def table(self):
         """The entries as a Table; it is valid as long as the arrays and the arena are."""
         words = np.array(self._words, np.int64)
-        first = _address(words)
+        first = address_of(words)
         return Table([(kernel, first + 8 * offset, *rest) for kernel, offset, *rest in self._entries], words)
-
-
-def _as_word(argument):
-    """An argument as the signed 64-bit integer that carries it."""
-    if type(argument) is int and argument < 1 << 63:
-        return argument  # most are
-    if argument is None:
-        return 0
-    if isinstance(argument, np.ndarray):
-        return _address(argument)
-    if isinstance(argument, (float, np.floating)):
-        return _INTEGER.unpack(_FLOAT.pack(argument))[0]
-    argument = int(argument)
-    return argument - (1 << 64) if argument >= 1 << 63 else argument  # a seed may have 64 bits
 
 
 _local = threading.local()
@@ -263,13 +241,13 @@ def run_now(planner, arguments):
 def _gates(calls):
     """For `Plan`: the gradients that go from one layer straight into a ReLU layer, and that nothing else uses."""
     gates = {}
-    for (name, arguments), (following, following_arguments) in itertools.pairwise(calls):
-        if name == following == "dense_backward":
-            dx = arguments[DX]
-            _x, _weight, y, dy, activation = following_arguments[:DX]
-            users = sum(any(_overlap(dx, array) for array in given) for _, given in calls)
-            if dx is dy and activation == "relu" and users == 2:
-                gates[_address(dx)] = y
+    for pair in itertools.pairwise(calls):
+        if any(name != "dense_backward" for name, _ in pair):
+            continue
+        above, below = (_DENSE_BACKWARD.bind(*given).arguments for _, given in pair)
+        users = sum(any(_overlap(above["dx"], array) for array in given) for _, given in calls)
+        if above["dx"] is below["dy"] and below["activation"] == "relu" and users == 2:
+            gates[address_of(above["dx"])] = below["y"]
     return gates
 
 

@@ -8,8 +8,8 @@ from numba.core import config
 
 from . import program
 from .jit import kernel
-from .matmul import CONSTANTS
-from .memory import word
+from .matmul import Matrix, zeros_of
+from .memory import memory_of
 from .micro import make_tile
 from .packing import PANEL_BYTES
 from .target import PART_WORK, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
@@ -19,23 +19,19 @@ _DEPTH = 64
 
 @functools.cache
 def _roof_kernel(real_name):
-    real = np.dtype(real_name).type
-    itemsize = np.dtype(real_name).itemsize
+    real, itemsize, _, _ = memory_of(real_name)
     tile = make_tile(itemsize)
     lanes = VECTOR_BYTES // itemsize
     floor = real(-np.inf)
 
-    @kernel(real_name)
-    def roof(arguments, part, parts):
-        repeats, zeros = word(arguments, 0), word(arguments, 1)
-        a = word(arguments, 2)
-        b = a + _DEPTH * TILE_ROWS * itemsize
-        c = b + _DEPTH * PANEL_BYTES
-        for _ in range(repeats):
-            tile(
-                TILE_ROWS, TILE_VECTORS, lanes, a, itemsize, TILE_ROWS * itemsize, b, PANEL_BYTES, b, 0,
-                zeros, 0, c, PANEL_BYTES, _DEPTH, floor,
-            )  # fmt: skip
+    @kernel(real_name, "repeats zeros own_memory")
+    def roof(given, part, parts):
+        a = Matrix(given.own_memory, itemsize, TILE_ROWS * itemsize)
+        b = Matrix(given.own_memory + _DEPTH * TILE_ROWS * itemsize, PANEL_BYTES, 0)
+        c = Matrix(b.address + _DEPTH * PANEL_BYTES, PANEL_BYTES, 0)
+        start, ahead = Matrix(given.zeros, 0, 0), Matrix(b.address, 0, 0)
+        for _ in range(given.repeats):
+            tile(TILE_ROWS, TILE_VECTORS, lanes, a, b, ahead, start, c, _DEPTH, floor)
 
     return roof
 
@@ -61,10 +57,11 @@ class Roof:
         self._plan.done()
         self._plan.add(
             _roof_kernel(self._real_name),
-            [repeats, CONSTANTS[self._real_name]],
             work=16 * config.NUMBA_NUM_THREADS * PART_WORK,
             own_memory=self._memory,
             most=16,
+            repeats=repeats,
+            zeros=zeros_of(self._real_name),
         )
         self._table = self._plan.table()
         self._flops = self._parts * repeats * self._tile_flops

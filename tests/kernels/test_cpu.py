@@ -18,7 +18,7 @@ pytest.importorskip("numba")
 
 import numba
 
-from minivae.kernels.cpu import program
+from minivae.kernels.cpu import jit, memory, optimizers, program
 
 from ..together import together
 
@@ -305,3 +305,35 @@ def test_arguments_that_do_not_fit_are_refused_before_anything_is_written():
         backend.reparameterize_forward(x, x, np.ones((5, 3), np.float32), "exp", x.copy(), np.ones((5, 3), np.float32))
     with pytest.raises(ValueError, match="velocity: got None"):
         backend.sgd_update(bias, bias.copy(), None, np.ones(1), np.zeros(1, np.int64), 0.9, False)
+
+
+def test_a_plan_takes_the_arguments_a_kernel_names_and_no_others():
+    gradient, plan = np.ones(5, np.float32), program.Plan(program.Arena())
+    shrink, given = optimizers.optimizer_kernels("float32").shrink, {"size": 5, "gradient": gradient}
+    with pytest.raises(TypeError, match="shrink_float32: got no argument 'sums', expected size, gradient, sums"):
+        plan.add(shrink, work=0, **given)
+    with pytest.raises(TypeError, match="shrink_float32: got no argument 'sums'"):
+        plan.add(shrink, work=0, **given, sum=np.ones(1))
+    with pytest.raises(
+        TypeError, match="shrink_float32: got an unknown argument 'norm', expected size, gradient, sums"
+    ):
+        plan.add(shrink, work=0, **given, sums=np.ones(1), norm=None)
+    with pytest.raises(TypeError, match="float"):
+        plan.add(shrink, work=0, sums=np.ones(1), gradient=gradient, size=5.0)
+    assert len(plan) == 0
+    # in any order; a number where the kernel has a float may be an integer
+    finish_norm, sums, norm = optimizers.optimizer_kernels("float32").finish_norm, np.array([7.0, 9.0]), np.zeros(1)
+    plan.add(finish_norm, work=0, limit=2, norm=norm, sums=sums, pieces=2)
+    plan.add(shrink, work=0, sums=sums, gradient=gradient, size=5)
+    plan.table().run()
+    assert norm == 4
+    assert (gradient == 0.5).all()
+
+
+def test_an_argument_that_a_kernel_does_not_name_is_refused_when_it_is_compiled():
+    @jit.kernel("test", "size values")
+    def misspelt(given, part, parts):
+        memory.float64_vector(given.value, given.size)[0] = 1.0
+
+    with pytest.raises(numba.TypingError, match="Unknown attribute 'value' of type arguments of misspelt_test"):
+        misspelt.assembly()

@@ -38,22 +38,17 @@ def check_product(m, n, k, form, dtype, rng, parts=4, threads=None):
 
     A sum of k products and a bias is off by at most (k + 1) eps times the sum of the absolute values.
     """
-    itemsize = np.dtype(dtype).itemsize
     a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
     bias = rng.standard_normal(n).astype(dtype)
     c, c_guard = guarded((m, n), dtype)
     sums, sums_guard = guarded((n,), dtype)
-    stored_a, a_strides = a, (k * itemsize, itemsize)
-    if form == "transposed a":
-        stored_a, a_strides = np.ascontiguousarray(a.T), (itemsize, m * itemsize)
+    stored_a = np.ascontiguousarray(a.T) if form == "transposed a" else a
     stored_b = np.ascontiguousarray(b.T) if form == "transposed b" else b
     plan = program.Plan(program.Arena())
     plan.arena.take(1 << 22)[:] = 255  # NaN in scratch memory: what is read must have been written
     plan.arena.reset()
-    matmul.plan_matmul(
-        plan, dtype, stored_a, a_strides, stored_b, c,
-        b_transposed=form == "transposed b", bias=bias, relu=True, sums=sums,
-    )  # fmt: skip
+    forms = {"a_transposed": form == "transposed a", "b_transposed": form == "transposed b"}
+    matmul.plan_matmul(plan, stored_a, stored_b, c, **forms, bias=bias, relu=True, sums=sums)
     table = plan.table()
     table.rows[:, program.PARTS], table.rows[:, program.TURNS] = parts, 1
     table.run(threads)

@@ -52,9 +52,9 @@ def test_error_in_units_in_the_last_place(name, dtype):
         pytest.skip("no arithmetic wider than float64 here")
     x = inputs(name, dtype)
     y = np.empty_like(x)
-    kernel = dense._elementwise(dtype, f"test_{name}", getattr(mathfun_for(dtype), name), 1)
+    kernel = dense._forward(dtype, f"test_{name}", getattr(mathfun_for(dtype), name))
     plan = program.Plan(program.Arena())
-    plan.add(kernel, [x.size, x, y], work=0)
+    plan.add(kernel, work=0, size=x.size, a=x, y=y)
     plan.table().run()
     with np.errstate(all="ignore"):
         exact = reference(name, x.astype(wide))
