@@ -1,4 +1,4 @@
-"""Numba on the CPU, parallel. The kernels are stated in `naive.py`; this page says how they are run here.
+"""Numba on the CPU, parallel. The kernels are stated in `naive`; this page says how they are run here.
 
 - `target.py`: the vector unit this machine has, and all sizes chosen by measurement.
 - `micro.py`, `packing.py`, `matmul.py`: the matrix product; `dense.py` the layers around it.

@@ -1,4 +1,4 @@
-"""Random numbers, minibatches and book-keeping. The functions are stated in `naive.py`."""
+"""Random numbers, minibatches and book-keeping. The functions are stated in `naive`."""
 
 import functools
 import math

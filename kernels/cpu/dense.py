@@ -1,4 +1,4 @@
-"""Dense layers: two matrix products around an activation. The functions are stated in `naive.py`."""
+"""Dense layers: two matrix products around an activation. The functions are stated in `naive`."""
 
 import functools
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Importance weights and the way of their gradient to z. The functions are stated in `naive.py`."""
+"""Importance weights and the way of their gradient to z. The functions are stated in `naive`."""
 
 import functools
 import math

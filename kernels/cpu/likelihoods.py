@@ -1,4 +1,4 @@
-"""The negative log-likelihoods and their gradients, in one pass. The functions are stated in `naive.py`."""
+"""The negative log-likelihoods and their gradients, in one pass. The functions are stated in `naive`."""
 
 import functools
 import math

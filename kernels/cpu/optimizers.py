@@ -1,4 +1,4 @@
-"""Optimizer steps and gradient clipping: one pass over the flat buffers. The functions are stated in `naive.py`."""
+"""Optimizer steps and gradient clipping: one pass over the flat buffers. The functions are stated in `naive`."""
 
 import functools
 import math

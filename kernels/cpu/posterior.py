@@ -1,4 +1,4 @@
-"""The sampling step and the KL term: sigma, z, their gradients. The functions are stated in `naive.py`."""
+"""The sampling step and the KL term: sigma, z, their gradients. The functions are stated in `naive`."""
 
 import functools
 from types import SimpleNamespace

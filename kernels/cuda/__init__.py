@@ -1,4 +1,4 @@
-"""The kernels in Numba CUDA, for NVIDIA GPUs of compute capability 8.0 and up. `naive.py` states what each computes.
+"""The kernels in Numba CUDA, for NVIDIA GPUs of compute capability 8.0 and up. `naive` states what each computes.
 
 - `dense.py`, `posterior.py`, `likelihoods.py`, `importance.py`, `optimizers.py`, `data.py`: the kernels, and after each
   the contract's function, which chooses a variant and a grid. A function that can do the work of the call after it too

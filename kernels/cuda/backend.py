@@ -1,4 +1,4 @@
-"""The contract on an NVIDIA GPU. Arguments and results are stated in `naive.py`; arrays are numba-cuda's device arrays.
+"""The contract on an NVIDIA GPU. Arguments and results are stated in `naive`; arrays are numba-cuda's device arrays.
 
 A recorded step becomes a `program.CudaProgram`, with fewer launches and, from its third run on, as one CUDA graph.
 """

@@ -1,5 +1,5 @@
 """Scalar functions inside the kernels, for one dtype at a time: every constant has that dtype, so that no float64
-slips into float32 arithmetic. Formulas and their reasons are those of `naive.py`.
+slips into float32 arithmetic. Formulas and their reasons are those of `naive`.
 """
 
 import functools
