@@ -33,7 +33,7 @@ OPTIONS += ["--backend", "numpy", "--no-pictures", "--checkpoint-every", "1"]
 
 # Each life is a fork of a process that has imported the package: without it, most of the time would go into imports.
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["benchmarks.kills", "minivae.runs.train", "minivae.command.main"])
+processes.set_forkserver_preload(["minivae.runs.train", "minivae.command.main"])
 
 
 def live(log, *arguments):
