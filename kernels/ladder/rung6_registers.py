@@ -8,6 +8,7 @@ vector code; the matrices are read as they lie.
 
 import numpy as np
 
+from ..cpu.matmul import Matrix, at
 from ..cpu.micro import make_tile
 from ..cpu.target import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from . import rung
@@ -26,16 +27,15 @@ def product(a, b, c):
         c[:] = 0
         rows.add(a, b, c)
         return
-    a_row, b_row = 4 * depth, 4 * n  # bytes
     zeros = np.zeros(COLUMNS, np.float32)
+    start, left = Matrix(zeros.ctypes.data, 0, 0), Matrix(a.ctypes.data, 4 * depth, 4)  # bytes from row to row
+    right, result = Matrix(b.ctypes.data, 4 * n, 4), Matrix(c.ctypes.data, 4 * n, 4)
     for first in range(0, n, COLUMNS):
         # the last tiles end where the matrix ends: some of their columns are computed twice
         vectors = min(TILE_VECTORS, -(-(n - first) // LANES))
         j = min(first, n - vectors * LANES)
-        b_j = b.ctypes.data + 4 * j
+        strip = at(right, 0, j)
+        ahead = Matrix(strip.address, 0, 0)  # nothing is fetched ahead
         for i in range(0, m, TILE_ROWS):
-            c_ij = c.ctypes.data + i * b_row + 4 * j
-            tile(
-                min(TILE_ROWS, m - i), vectors, LANES, a.ctypes.data + i * a_row, a_row, 4, b_j, b_row, b_j, 0,
-                zeros.ctypes.data, 0, c_ij, b_row, depth, NO_FLOOR,
-            )  # fmt: skip
+            rows_left = min(TILE_ROWS, m - i)
+            tile(rows_left, vectors, LANES, at(left, i, 0), strip, ahead, start, at(result, i, j), depth, NO_FLOOR)

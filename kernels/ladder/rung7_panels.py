@@ -8,6 +8,7 @@ second-level cache.
 
 import numpy as np
 
+from ..cpu.matmul import Matrix, at
 from ..cpu.target import CACHE_LINE, DEPTH_BLOCK, TILE_ROWS
 from . import rung
 from .rung6_registers import COLUMNS, LANES, NO_FLOOR, tile
@@ -17,7 +18,7 @@ from .rung6_registers import COLUMNS, LANES, NO_FLOOR, tile
 def product(a, b, c):
     c[:] = 0
     m, depth, n = a.shape[0], a.shape[1], b.shape[1]
-    a_row, c_row = 4 * depth, 4 * n
+    left, result = Matrix(a.ctypes.data, 4 * depth, 4), Matrix(c.ctypes.data, 4 * n, 4)
     memory = np.zeros((DEPTH_BLOCK + 1) * COLUMNS, np.float32)
     start = -memory.ctypes.data % CACHE_LINE // 4
     panel = memory[start : start + DEPTH_BLOCK * COLUMNS].reshape(DEPTH_BLOCK, COLUMNS)
@@ -30,9 +31,8 @@ def product(a, b, c):
                 b_row, copy = b[first + k, j : j + width], panel[k]
                 for v in range(width):
                     copy[v] = b_row[v]
+            edge = width - (vectors - 1) * LANES
+            strip, ahead = Matrix(panel.ctypes.data, 4 * COLUMNS, 4), Matrix(panel.ctypes.data, 0, 0)
             for i in range(0, m, TILE_ROWS):
-                a_i, c_ij = a.ctypes.data + i * a_row + 4 * first, c.ctypes.data + i * c_row + 4 * j
-                tile(
-                    min(TILE_ROWS, m - i), vectors, width - (vectors - 1) * LANES, a_i, a_row, 4,
-                    panel.ctypes.data, 4 * COLUMNS, panel.ctypes.data, 0, c_ij, c_row, c_ij, c_row, steps, NO_FLOOR,
-                )  # fmt: skip
+                source, target = at(left, i, first), at(result, i, j)
+                tile(min(TILE_ROWS, m - i), vectors, edge, source, strip, ahead, target, target, steps, NO_FLOOR)
