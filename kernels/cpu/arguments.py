@@ -13,11 +13,13 @@ from numba.extending import infer_getattr, lower_getattr_generic, models, regist
 from .target import VECTOR_BYTES
 
 _FLOAT, _INTEGER = struct.Struct("d"), struct.Struct("q")
+# Eager calls spend much of their time here: names spare the search for an attribute.
+_ndarray, _buffer, _addressof = np.ndarray, ctypes.c_char.from_buffer, ctypes.addressof
 
 
 def address_of(array):
     try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+        return _addressof(_buffer(array))
     except (TypeError, ValueError):
         # what is read-only, empty or in pieces; this way takes any array, and six times as long
         return array.__array_interface__["data"][0]
@@ -26,11 +28,11 @@ def address_of(array):
 def _integer(argument):
     """An integer, an array (its address) or None (0) as the signed 64-bit integer that carries it."""
     if type(argument) is int and argument < 1 << 63:
-        return argument  # most are
+        return argument
+    if isinstance(argument, _ndarray):
+        return address_of(argument)
     if argument is None:
         return 0
-    if isinstance(argument, np.ndarray):
-        return address_of(argument)
     argument = operator.index(argument)
     return argument - (1 << 64) if argument >= 1 << 63 else argument  # a seed may have 64 bits
 
@@ -43,10 +45,14 @@ class Arguments(types.Type):
     """What a kernel is given; for Numba, the type of the address of its words, each of which is an attribute."""
 
     def __init__(self, kernel, names, floats=""):
+        self.kernel, self._key = kernel, (kernel, names, floats)
         super().__init__(f"arguments of {kernel}")
-        self.kernel = kernel
         self._word_of = dict.fromkeys(names.split(), _integer) | dict.fromkeys(floats.split(), _float)
         self.places = {name: place for place, name in enumerate(self._word_of)}
+
+    @property
+    def key(self):
+        return self._key
 
     def words(self, given):
         """{name: argument} as a list of words; TypeError if one is missing or unknown."""

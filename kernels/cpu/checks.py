@@ -47,9 +47,11 @@ def all_match(shape, dtype, **arrays):
 
 def blocks_match(shape, dtype, **arrays):
     """The same for blocks of columns, each with the bytes from one of its rows to the next: {mu: array, mu_row: n}."""
+    given = {}
     for name, array in arrays.items():
         matches(name, array, shape, dtype, columns=True)
-    return arrays | {f"{name}_row": array.strides[0] for name, array in arrays.items()}
+        given[name], given[f"{name}_row"] = array, array.strides[0]
+    return given
 
 
 def samples_of(name, rows, n):

@@ -121,8 +121,8 @@ def standard_normal(plan, seed, stream, clock, noise):
     real_name = real_of("noise", noise)
     matches("noise", noise, noise.shape, real_name)
     matches("clock", clock, (1,), "int64")
-    counter = {"seed": seed, "stream": stream, "clock": clock}
-    plan.add(random_kernels(real_name), work=_NORMAL_COST * noise.size, size=noise.size, noise=noise, **counter)
+    given = {"size": noise.size, "seed": seed, "stream": stream, "clock": clock, "noise": noise}
+    plan.add(random_kernels(real_name), given, work=_NORMAL_COST * noise.size)
 
 
 @contract
@@ -141,12 +141,12 @@ def gather(plan, data, order, clock, batch_size, pixels, seed, x):
     words = None
     if pixels == "dynamic":
         words = plan.scratch((x.size,), np.uint32)
-        counter = {"seed": seed, "stream": philox.PIXELS, "clock": clock}
-        plan.add(word_kernel(), work=_WORD_COST * x.size, size=x.size, words=words, **counter)
-    shape = {"rows": len(x), "features": x.shape[1], "batch_size": batch_size, "examples": order.size}
+        given = {"size": x.size, "seed": seed, "stream": philox.PIXELS, "clock": clock, "words": words}
+        plan.add(word_kernel(), given, work=_WORD_COST * x.size)
     mode = {"grey": _GREY, "threshold": _THRESHOLD, "dynamic": _DYNAMIC}[pixels]
-    arrays = {"order": order, "clock": clock, "data": data, "x": x, "words": words}
-    plan.add(gather_kernel(real_name, data_name), work=_GATHER_COST * x.size, pixels=mode, **shape, **arrays)
+    given = {"rows": len(x), "features": x.shape[1], "batch_size": batch_size, "pixels": mode, "examples": order.size}
+    given |= {"order": order, "clock": clock, "data": data, "x": x, "words": words}
+    plan.add(gather_kernel(real_name, data_name), given, work=_GATHER_COST * x.size)
 
 
 @contract
@@ -159,11 +159,11 @@ def accumulate(plan, nll, kl, beta, totals, clock):
     matches("nll", nll, (nll.size,), real_name)
     matches("totals", totals, (5,), "float64")
     matches("clock", clock, (1,), "int64")
-    chosen, arrays = bookkeeping_kernels(real_name).accumulate, {"nll": nll, "kl": kl, "totals": totals, "clock": clock}
-    plan.add(chosen, work=0, n=n, samples=samples, size=kl.size, beta=beta, **arrays)
+    given = {"n": n, "samples": samples, "size": kl.size, "nll": nll, "kl": kl, "beta": beta}
+    plan.add(bookkeeping_kernels(real_name).accumulate, {**given, "totals": totals, "clock": clock}, work=0)
 
 
 @contract
 def tick(plan, clock):
     matches("clock", clock, (1,), "int64")
-    plan.add(bookkeeping_kernels("float32").tick, work=0, clock=clock)
+    plan.add(bookkeeping_kernels("float32").tick, {"clock": clock}, work=0)

@@ -98,7 +98,7 @@ def dense_forward(plan, x, weight, bias, activation, y):
     plan_matmul(plan, x, weight, y, bias=bias, relu=activation == "relu")
     if activation in ("tanh", "sigmoid", "softplus"):
         forward = activation_kernels(real_name).forward[activation]
-        plan.add(forward, work=y.size * _COST[activation], size=y.size, a=y, y=y)
+        plan.add(forward, {"size": y.size, "a": y, "y": y}, work=y.size * _COST[activation])
 
 
 @contract
@@ -112,7 +112,7 @@ def dense_backward(plan, x, weight, y, dy, activation, dx, dweight, dbias):
     if activation != "identity" and plan.gate_of(dy) is None:
         da = plan.scratch((rows, outputs), real_name)
         backward = activation_kernels(real_name).backward[activation]
-        plan.add(backward, work=y.size * _COST[activation], size=y.size, dy=dy, y=y, da=da)
+        plan.add(backward, {"size": y.size, "dy": dy, "y": y, "da": da}, work=y.size * _COST[activation])
     plan_matmul(plan, x, da, dweight, a_transposed=True, sums=dbias)
     if dx is not None:
         matches("dx", dx, (rows, inputs), real_name)

@@ -5,7 +5,7 @@ import math
 from types import SimpleNamespace
 
 from ..naive import LARGEST_LOG_RATIO, SCALES
-from .checks import all_match, blocks_match, one_of, real_of, samples_of
+from .checks import all_match, blocks_match, matches, one_of, real_of, samples_of
 from .contract import contract
 from .jit import inline, kernel
 from .memory import memory_of, share
@@ -125,11 +125,11 @@ def log_weights(plan, nll, rho, sigma, noise, z, scale, log_weight):
     real_name, rows = real_of("nll", nll), len(nll)
     n, latent = rho.shape
     samples = samples_of("nll", rows, n)
-    arrays = all_match((rows,), real_name, nll=nll, log_weight=log_weight)
-    arrays |= blocks_match((n, latent), real_name, rho=rho) | all_match((n, latent), real_name, sigma=sigma)
-    arrays |= all_match((rows, latent), real_name, noise=noise, z=z)
-    chosen, work = scale_kernels(real_name, scale).log_weights, _SCALE_COST * rho.size + _COST * z.size
-    plan.add(chosen, work=work, n=n, latent=latent, samples=samples, **arrays)
+    matches("sigma", sigma, (n, latent), real_name)
+    given = blocks_match((n, latent), real_name, rho=rho) | all_match((rows, latent), real_name, noise=noise, z=z)
+    given |= all_match((rows,), real_name, nll=nll, log_weight=log_weight)
+    given |= {"n": n, "latent": latent, "samples": samples, "sigma": sigma}
+    plan.add(scale_kernels(real_name, scale).log_weights, given, work=_SCALE_COST * rho.size + _COST * z.size)
 
 
 @contract
@@ -137,11 +137,18 @@ def importance_weights(plan, log_weight, outer, pooled, squared, loss, weight, l
     real_name, rows, n = real_of("log_weight", log_weight), len(log_weight), len(loss)
     samples = samples_of("log_weight", rows, n)
     samples_of("log_weight", samples, outer)
-    arrays = {"log_weight": log_weight, "weight": weight, "latent_weight": latent_weight, "ratio": ratio}
-    arrays = all_match((n,), real_name, loss=loss) | all_match((rows,), real_name, **arrays)
-    options = {"outer": outer, "pooled": bool(pooled), "squared": bool(squared)}
-    chosen = weight_kernels(real_name).importance_weights
-    plan.add(chosen, work=_WEIGHT_COST * rows, n=n, samples=samples, **options, **arrays)
+    matches("loss", loss, (n,), real_name)
+    given = {"log_weight": log_weight, "weight": weight, "latent_weight": latent_weight, "ratio": ratio}
+    all_match((rows,), real_name, **given)
+    given |= {
+        "n": n,
+        "samples": samples,
+        "outer": outer,
+        "pooled": bool(pooled),
+        "squared": bool(squared),
+        "loss": loss,
+    }
+    plan.add(weight_kernels(real_name).importance_weights, given, work=_WEIGHT_COST * rows)
 
 
 @contract
@@ -149,18 +156,19 @@ def importance_gradient(plan, z, noise, sigma, latent_weight, ratio, path, dz):
     real_name = real_of("z", z)
     (rows, latent), n = z.shape, len(sigma)
     samples = samples_of("z", rows, n)
-    arrays = all_match((n, latent), real_name, sigma=sigma)
-    arrays |= all_match((rows, latent), real_name, z=z, noise=noise, dz=dz)
-    arrays |= all_match((rows,), real_name, latent_weight=latent_weight, ratio=ratio)
-    chosen = weight_kernels(real_name).importance_gradient
-    plan.add(chosen, work=_COST * z.size, n=n, latent=latent, samples=samples, path=bool(path), **arrays)
+    matches("sigma", sigma, (n, latent), real_name)
+    given = all_match((rows, latent), real_name, z=z, noise=noise, dz=dz)
+    given |= all_match((rows,), real_name, latent_weight=latent_weight, ratio=ratio)
+    given |= {"n": n, "latent": latent, "samples": samples, "path": bool(path), "sigma": sigma}
+    plan.add(weight_kernels(real_name).importance_gradient, given, work=_COST * z.size)
 
 
 @contract
 def log_sigma_backward(plan, rho, sigma, weight, scale, drho):
     one_of("scale", scale, SCALES)
     real_name, (n, latent) = real_of("rho", rho), rho.shape
-    arrays = blocks_match((n, latent), real_name, rho=rho, drho=drho)
-    arrays |= all_match((n, latent), real_name, sigma=sigma) | all_match((n,), real_name, weight=weight)
-    chosen = scale_kernels(real_name, scale).log_sigma_backward
-    plan.add(chosen, work=_SCALE_COST * rho.size, n=n, latent=latent, **arrays)
+    matches("sigma", sigma, (n, latent), real_name)
+    matches("weight", weight, (n,), real_name)
+    given = blocks_match((n, latent), real_name, rho=rho, drho=drho)
+    given |= {"n": n, "latent": latent, "sigma": sigma, "weight": weight}
+    plan.add(scale_kernels(real_name, scale).log_sigma_backward, given, work=_SCALE_COST * rho.size)

@@ -132,13 +132,14 @@ def _check(x, values, name, weight, nll, gradient):
         matches(f"d{name}", gradient, (rows, features), real_name)
         if weight is None:
             raise ValueError(f"weight: got None, expected an array, because d{name} is asked for")
-    arrays = {"x": x, name: values, "weight": weight, "nll": nll, f"d{name}": gradient}
-    return real_name, {"rows": rows, "features": features, "samples": samples, **arrays}
+    given = {"rows": rows, "features": features, "samples": samples, "x": x, "weight": weight, "nll": nll}
+    given[name], given[f"d{name}"] = values, gradient
+    return real_name, given
 
 
 @contract
 def bernoulli_nll(plan, x, logits, weight, nll, dlogits):
-    real_name, arguments = _check(x, logits, "logits", weight, nll, dlogits)
+    real_name, given = _check(x, logits, "logits", weight, nll, dlogits)
     kernels = likelihood_kernels(real_name)
     if nll is None and dlogits is None:
         return
@@ -146,12 +147,12 @@ def bernoulli_nll(plan, x, logits, weight, nll, dlogits):
         chosen = kernels.bernoulli_value
     else:
         chosen = kernels.bernoulli_gradient if nll is None else kernels.bernoulli_both
-    plan.add(chosen, work=_BERNOULLI_COST * logits.size, **arguments)
+    plan.add(chosen, given, work=_BERNOULLI_COST * logits.size)
 
 
 @contract
 def gaussian_nll(plan, x, mean, log_sigma, weight, nll, dmean, dlog_sigma):
-    real_name, arguments = _check(x, mean, "mean", weight, nll, dmean)
+    real_name, given = _check(x, mean, "mean", weight, nll, dmean)
     matches("log_sigma", log_sigma, (1,), real_name)
     kernels = likelihood_kernels(real_name)
     slopes, rows = None, len(mean)
@@ -160,6 +161,7 @@ def gaussian_nll(plan, x, mean, log_sigma, weight, nll, dmean, dlog_sigma):
         if weight is None:
             raise ValueError("weight: got None, expected an array, because dlog_sigma is asked for")
         slopes = plan.scratch((rows,), np.float64)
-    plan.add(kernels.gaussian, work=_GAUSSIAN_COST * mean.size, log_sigma=log_sigma, slopes=slopes, **arguments)
+    given |= {"log_sigma": log_sigma, "slopes": slopes}
+    plan.add(kernels.gaussian, given, work=_GAUSSIAN_COST * mean.size)
     if slopes is not None:
-        plan.add(kernels.sum_rows, work=0, rows=rows, values=slopes, total=dlog_sigma)
+        plan.add(kernels.sum_rows, {"rows": rows, "values": slopes, "total": dlog_sigma}, work=0)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .checks import real_of
 from .jit import inline, kernel
 from .memory import memory_of, share
 from .micro import make_tile
@@ -224,12 +225,10 @@ def plan_matmul(
         memory *= -(-n * c.itemsize // PANEL_BYTES)
     if by_rows or a_transposed:
         memory += row_of_copy(depth, c.itemsize) * TILE_ROWS * min(-(-m // TILE_ROWS), _ROW_TILES_IN_BLOCK)
-    real_name, most = c.dtype.name, PARTS_BY_ROWS if by_rows else PARTS_OF_THREAD
-    matrices = {"a": a, "a_transposed": a_transposed, "b": b, "b_transposed": b_transposed, "c": c, "gate": gate}
-    vectors = {"bias": bias, "sums": sums, "zeros": zeros_of(real_name)}
-    numbers = {"m": m, "n": n, "k": k, "relu": relu, "by_rows": by_rows}
-    run = {"work": m * n * k // 8, "along": along, "own_memory": memory, "most": most}
-    plan.add(matmul_kernel(real_name), **run, **numbers, **matrices, **vectors)
+    real_name, most = real_of("c", c), PARTS_BY_ROWS if by_rows else PARTS_OF_THREAD
+    given = {"m": m, "n": n, "k": k, "a": a, "a_transposed": a_transposed, "b": b, "b_transposed": b_transposed, "c": c}
+    given |= {"bias": bias, "relu": relu, "sums": sums, "zeros": zeros_of(real_name), "gate": gate, "by_rows": by_rows}
+    plan.add(matmul_kernel(real_name), given, work=m * n * k // 8, along=along, own_memory=memory, most=most)
 
 
 def product_program(a, b, c, form):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .checks import all_match, matches, real_of
+from .checks import matches, real_of
 from .contract import contract
 from .jit import inline, kernel
 from .memory import float64_vector, int64_vector, memory_of, share
@@ -122,12 +122,14 @@ def optimizer_kernels(real_name):
 
 def _check(parameter, rates, clock, **others):
     """(kernels, their common arguments) once all arrays fit together."""
-    real_name, size = real_of("parameter", parameter), parameter.size
-    arrays = all_match((size,), real_name, parameter=parameter, **others)
-    matches("rates", rates, (rates.size,), "float64")
+    real_name, size, rate_count = real_of("parameter", parameter), parameter.size, rates.size
+    matches("parameter", parameter, (size,), real_name)
+    for name, array in others.items():
+        matches(name, array, parameter.shape, real_name)
+    matches("rates", rates, (rate_count,), "float64")
     matches("clock", clock, (1,), "int64")
-    shared = {"size": size, "rates": rates, "rate_count": rates.size, "clock": clock, **arrays}
-    return optimizer_kernels(real_name), shared
+    given = {"size": size, "parameter": parameter, "rates": rates, "rate_count": rate_count, "clock": clock, **others}
+    return optimizer_kernels(real_name), given
 
 
 @contract
@@ -138,9 +140,9 @@ def clip_norm(plan, gradient, limit, norm):
     matches("norm", norm, (1,), "float64")
     pieces = -(-size // PIECE)
     sums = plan.scratch((pieces,), np.float64)
-    plan.add(kernels.sum_squares, work=size, size=size, pieces=pieces, gradient=gradient, sums=sums)
-    plan.add(kernels.finish_norm, work=0, pieces=pieces, sums=sums, norm=norm, limit=limit)
-    plan.add(kernels.shrink, work=size, size=size, gradient=gradient, sums=sums)
+    plan.add(kernels.sum_squares, {"size": size, "pieces": pieces, "gradient": gradient, "sums": sums}, work=size)
+    plan.add(kernels.finish_norm, {"pieces": pieces, "sums": sums, "norm": norm, "limit": limit}, work=0)
+    plan.add(kernels.shrink, {"size": size, "gradient": gradient, "sums": sums}, work=size)
 
 
 @contract
@@ -148,13 +150,13 @@ def sgd_update(plan, parameter, gradient, velocity, rates, clock, momentum, nest
     moments = {} if velocity is None else {"velocity": velocity}
     if velocity is None and momentum != 0:
         raise ValueError(f"velocity: got None, expected an array, because momentum is {momentum}")
-    kernels, arguments = _check(parameter, rates, clock, gradient=gradient, **moments)
-    arguments["velocity"] = velocity
-    plan.add(kernels.sgd, work=_SGD_COST * parameter.size, momentum=momentum, nesterov=bool(nesterov), **arguments)
+    kernels, given = _check(parameter, rates, clock, gradient=gradient, **moments)
+    given |= {"velocity": velocity, "momentum": momentum, "nesterov": bool(nesterov)}
+    plan.add(kernels.sgd, given, work=_SGD_COST * parameter.size)
 
 
 @contract
 def adam_update(plan, parameter, gradient, first, second, rates, clock, beta1, beta2, eps, weight_decay):
-    kernels, arguments = _check(parameter, rates, clock, gradient=gradient, first=first, second=second)
-    constants = {"beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": weight_decay}
-    plan.add(kernels.adam, work=_ADAM_COST * parameter.size, **arguments, **constants)
+    kernels, given = _check(parameter, rates, clock, gradient=gradient, first=first, second=second)
+    given |= {"beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": weight_decay}
+    plan.add(kernels.adam, given, work=_ADAM_COST * parameter.size)

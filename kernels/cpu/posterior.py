@@ -4,7 +4,7 @@ import functools
 from types import SimpleNamespace
 
 from ..naive import SCALES
-from .checks import all_match, blocks_match, one_of, real_of, samples_of
+from .checks import all_match, blocks_match, matches, one_of, real_of, samples_of
 from .contract import contract
 from .jit import kernel
 from .memory import memory_of, share
@@ -106,32 +106,38 @@ def _noise_shape(noise, n, latent):
 def reparameterize_forward(plan, mu, rho, noise, scale, sigma, z):
     real_name, kernels, n, latent = _kernels("mu", mu, scale)
     samples = _noise_shape(noise, n, latent)
-    arrays = all_match(mu.shape, real_name, sigma=sigma) | all_match(noise.shape, real_name, noise=noise, z=z)
-    arrays |= blocks_match(mu.shape, real_name, mu=mu, rho=rho)
-    work = _COST * mu.size + 2 * z.size
-    plan.add(kernels.reparameterize_forward, work=work, n=n, latent=latent, samples=samples, **arrays)
+    matches("sigma", sigma, mu.shape, real_name)
+    matches("noise", noise, noise.shape, real_name)
+    matches("z", z, noise.shape, real_name)
+    given = {"n": n, "latent": latent, "samples": samples, "sigma": sigma, "noise": noise, "z": z}
+    given |= blocks_match(mu.shape, real_name, mu=mu, rho=rho)
+    plan.add(kernels.reparameterize_forward, given, work=_COST * mu.size + 2 * z.size)
 
 
 @contract
 def reparameterize_backward(plan, rho, sigma, noise, dz, scale, dmu, drho):
     real_name, kernels, n, latent = _kernels("sigma", sigma, scale)
     samples = _noise_shape(noise, n, latent)
-    arrays = all_match(rho.shape, real_name, sigma=sigma) | all_match(noise.shape, real_name, noise=noise, dz=dz)
-    arrays |= blocks_match(rho.shape, real_name, rho=rho, dmu=dmu, drho=drho)
-    work = _COST * rho.size + 3 * dz.size
-    plan.add(kernels.reparameterize_backward, work=work, n=n, latent=latent, samples=samples, **arrays)
+    matches("sigma", sigma, rho.shape, real_name)
+    matches("noise", noise, noise.shape, real_name)
+    matches("dz", dz, noise.shape, real_name)
+    given = {"n": n, "latent": latent, "samples": samples, "sigma": sigma, "noise": noise, "dz": dz}
+    given |= blocks_match(rho.shape, real_name, rho=rho, dmu=dmu, drho=drho)
+    plan.add(kernels.reparameterize_backward, given, work=_COST * rho.size + 3 * dz.size)
 
 
 @contract
 def gaussian_kl_forward(plan, mu, rho, sigma, scale, kl):
     real_name, kernels, n, latent = _kernels("mu", mu, scale)
-    arrays = all_match(mu.shape, real_name, sigma=sigma, kl=kl) | blocks_match(mu.shape, real_name, mu=mu, rho=rho)
-    plan.add(kernels.gaussian_kl_forward, work=_COST * mu.size, n=n, latent=latent, **arrays)
+    given = all_match(mu.shape, real_name, sigma=sigma, kl=kl) | blocks_match(mu.shape, real_name, mu=mu, rho=rho)
+    plan.add(kernels.gaussian_kl_forward, given | {"n": n, "latent": latent}, work=_COST * mu.size)
 
 
 @contract
 def gaussian_kl_backward(plan, mu, rho, sigma, weight, scale, dmu, drho):
     real_name, kernels, n, latent = _kernels("mu", mu, scale)
-    arrays = all_match(mu.shape, real_name, sigma=sigma) | all_match((n,), real_name, weight=weight)
-    arrays |= blocks_match(mu.shape, real_name, mu=mu, rho=rho, dmu=dmu, drho=drho)
-    plan.add(kernels.gaussian_kl_backward, work=_COST * mu.size, n=n, latent=latent, **arrays)
+    matches("sigma", sigma, mu.shape, real_name)
+    matches("weight", weight, (n,), real_name)
+    given = blocks_match(mu.shape, real_name, mu=mu, rho=rho, dmu=dmu, drho=drho)
+    given |= {"n": n, "latent": latent, "sigma": sigma, "weight": weight}
+    plan.add(kernels.gaussian_kl_backward, given, work=_COST * mu.size)

@@ -185,8 +185,8 @@ class Plan:
     def gate_of(self, gradient):
         return self._gates.get(address_of(gradient))
 
-    def add(self, kernel, *, work, along=False, own_memory=0, most=PARTS_OF_THREAD, **given):
-        """Adds a kernel with its arguments by name: numbers, arrays (their address is passed) or None (0).
+    def add(self, kernel, given, work, along=False, own_memory=0, most=PARTS_OF_THREAD):
+        """Adds a kernel and what it is given, {name: number, array (its address is passed) or None (0)}.
 
         work is the number of element operations; along lets the kernel run beside the one added before it. own_memory
         becomes an argument too: the address of so many bytes of scratch memory, other ones for each thread. It is cut
@@ -201,7 +201,7 @@ class Plan:
             copies = threads_at_most if own_memory else 1
         if own_memory:
             own_memory = -(-own_memory // CACHE_LINE) * CACHE_LINE
-            given["own_memory"] = self.arena.take_address(own_memory * copies)
+            given = given | {"own_memory": self.arena.take_address(own_memory * copies)}
         words, first = kernel.arguments.words(given), len(self._words)
         self._entries.append((kernel.address, first, mode, turns * stretches, turns, 8 * len(words) * (copies > 1)))
         self._words.extend(words)
@@ -222,18 +222,26 @@ class Plan:
         """The entries as a Table; it is valid as long as the arrays and the arena are."""
         words = np.array(self._words, np.int64)
         first = address_of(words)
-        return Table([(kernel, first + 8 * offset, *rest) for kernel, offset, *rest in self._entries], words)
+        rows = [
+            (kernel, first + 8 * place, mode, parts, turns, stride)
+            for kernel, place, mode, parts, turns, stride in self._entries
+        ]
+        return Table(rows, words)
 
 
-_local = threading.local()
+class _Local(threading.local):
+    def __init__(self):
+        self.arena = Arena()
+
+
+_local = _Local()
 
 
 def run_now(planner, arguments):
     """Plans one call and runs it, with scratch memory that this thread keeps."""
-    if not hasattr(_local, "arena"):
-        _local.arena = Arena()
-    _local.arena.reset()
-    plan = Plan(_local.arena)
+    arena = _local.arena
+    arena.reset()
+    plan = Plan(arena)
     planner(plan, *arguments)
     plan.table().run()
 

@@ -57,11 +57,10 @@ class Roof:
         self._plan.done()
         self._plan.add(
             _roof_kernel(self._real_name),
+            {"repeats": repeats, "zeros": zeros_of(self._real_name)},
             work=16 * config.NUMBA_NUM_THREADS * PART_WORK,
             own_memory=self._memory,
             most=16,
-            repeats=repeats,
-            zeros=zeros_of(self._real_name),
         )
         self._table = self._plan.table()
         self._flops = self._parts * repeats * self._tile_flops

@@ -311,20 +311,20 @@ def test_a_plan_takes_the_arguments_a_kernel_names_and_no_others():
     gradient, plan = np.ones(5, np.float32), program.Plan(program.Arena())
     shrink, given = optimizers.optimizer_kernels("float32").shrink, {"size": 5, "gradient": gradient}
     with pytest.raises(TypeError, match="shrink_float32: got no argument 'sums', expected size, gradient, sums"):
-        plan.add(shrink, work=0, **given)
+        plan.add(shrink, given, work=0)
     with pytest.raises(TypeError, match="shrink_float32: got no argument 'sums'"):
-        plan.add(shrink, work=0, **given, sum=np.ones(1))
+        plan.add(shrink, given | {"sum": np.ones(1)}, work=0)
     with pytest.raises(
         TypeError, match="shrink_float32: got an unknown argument 'norm', expected size, gradient, sums"
     ):
-        plan.add(shrink, work=0, **given, sums=np.ones(1), norm=None)
+        plan.add(shrink, given | {"sums": np.ones(1), "norm": None}, work=0)
     with pytest.raises(TypeError, match="float"):
-        plan.add(shrink, work=0, sums=np.ones(1), gradient=gradient, size=5.0)
+        plan.add(shrink, {"sums": np.ones(1), "gradient": gradient, "size": 5.0}, work=0)
     assert len(plan) == 0
     # in any order; a number where the kernel has a float may be an integer
     finish_norm, sums, norm = optimizers.optimizer_kernels("float32").finish_norm, np.array([7.0, 9.0]), np.zeros(1)
-    plan.add(finish_norm, work=0, limit=2, norm=norm, sums=sums, pieces=2)
-    plan.add(shrink, work=0, sums=sums, gradient=gradient, size=5)
+    plan.add(finish_norm, {"limit": 2, "norm": norm, "sums": sums, "pieces": 2}, work=0)
+    plan.add(shrink, {"sums": sums, "gradient": gradient, "size": 5}, work=0)
     plan.table().run()
     assert norm == 4
     assert (gradient == 0.5).all()

@@ -54,7 +54,7 @@ def test_error_in_units_in_the_last_place(name, dtype):
     y = np.empty_like(x)
     kernel = dense._forward(dtype, f"test_{name}", getattr(mathfun_for(dtype), name))
     plan = program.Plan(program.Arena())
-    plan.add(kernel, work=0, size=x.size, a=x, y=y)
+    plan.add(kernel, {"size": x.size, "a": x, "y": y}, work=0)
     plan.table().run()
     with np.errstate(all="ignore"):
         exact = reference(name, x.astype(wide))
