@@ -104,21 +104,18 @@ class Backend(Memory, naive.Dense, naive.Posterior, naive.Likelihoods, naive.Imp
     A kernel is the function of its name in `module`, or else in the file of its family beside `module`; one that is in
     neither says so when it is called. `record` turns a step into a `Program`. The module may offer
     `compile_program(calls, kernels)`, with the backend's function for each name, to return something better than a loop
-    over the calls: a captured graph, or fused kernels.
+    over the calls: a captured graph, or fused kernels. `on_host` says whether the backend's arrays are NumPy arrays, so
+    that reading one costs nothing.
     """
 
     def __init__(self, name: str, module: ModuleType) -> None:
         self.name = name
         self.module = module
+        self.on_host: bool = getattr(module, "ON_HOST", True)
         self._kernels = {kernel: _find(name, module, kernel) for kernel in CONTRACT}
         vars(self).update(self._kernels)
         for function in MEMORY:
             setattr(self, function, getattr(module, function))
-
-    @property
-    def on_host(self) -> bool:
-        """Whether the backend's arrays are NumPy arrays, so that reading one costs nothing."""
-        return getattr(self.module, "ON_HOST", True)
 
     def record(self, step: Callable[[], object]) -> Program:
         """Runs step(), which must only call kernels on arrays that stay where they are, and returns it as a Program."""

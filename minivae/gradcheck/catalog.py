@@ -60,7 +60,7 @@ class Subject:
     """Something check_gradients takes: the target, its inputs and the options."""
 
     target: object
-    inputs: object
+    inputs: dict
     options: dict = field(default_factory=dict)
 
     def check(self, **more):
@@ -138,7 +138,7 @@ def _model(parts, dtype, scale, likelihood, samples, name, activation="tanh", be
 
 def subjects():
     """section -> list of (name, make(parts, dtype)): everything with a gradient."""
-    found = {"Dense": [], "sampler": [], "losses": [], "model": [], "bounds": []}
+    found: dict[str, list] = {"Dense": [], "sampler": [], "losses": [], "model": [], "bounds": []}
     for activation in ("identity", "relu", "tanh", "sigmoid", "softplus"):
         found["Dense"].append((f"Dense {activation}", partial(_dense, activation=activation, size=SMALL)))
     found["Dense"].append(("Dense tanh, wide", partial(_dense, activation="tanh", size=WIDE)))
@@ -236,8 +236,8 @@ def agreement(name, pairs, dtype):
             return Outcome(False, np.inf, 1.0, f"{name}: {what} has shape {got.shape}, the reference {wanted.shape}")
         same = np.isfinite(wanted) & np.isfinite(got)
         if not np.array_equal(got[~same], wanted[~same], equal_nan=True):
-            at = [int(i) for i in np.argwhere(~same & (got != wanted))[0]]
-            return Outcome(False, np.inf, 1.0, f"{name}: {what} at {at} is not finite on one side only")
+            first = [int(i) for i in np.argwhere(~same & (got != wanted))[0]]
+            return Outcome(False, np.inf, 1.0, f"{name}: {what} at {first} is not finite on one side only")
         got, wanted = np.where(same, got, 0.0), np.where(same, wanted, 0.0)
         gap = np.abs(got - wanted)
         size = max(1e-30, float(np.max(np.abs(wanted), initial=0.0)))

@@ -81,11 +81,11 @@ def draw_steps(path=None):
     cases = (("tanh", "float64", None), ("tanh", "float32", None), ("relu", "float64", 1e-5))
     for axes, (activation, dtype, kink) in zip(panels, cases, strict=True):
         name = f"{activation}, {dtype}" + ("" if kink is None else ", a kink at 1e-5")
-        _panel(axes, name, *_curves(dtype, activation, kink), kink, first=axes is panels[0])
+        _panel(axes, name, kink, axes is panels[0], *_curves(dtype, activation, kink))
     return style.finish(figure, path)
 
 
-def _panel(axes, name, steps, errors, found, error, kink, first):
+def _panel(axes, name, kink, first, steps, errors, found, error):
     style.style_axes(axes, name, xlabel="step h", ylabel="relative error" if first else None)
     axes.set(xscale="log", yscale="log", ylim=(3e-18, 30))
     for curve, (label, colour) in zip(errors, CURVES.items(), strict=True):

@@ -66,7 +66,7 @@ class Target:
         accumulates=False,
         seed=0,
     ):
-        self.target, self.gradient = target, gradient
+        self.target = target
         self._identify(target, gradient)
         names, values, self.by_keyword = named_inputs(self._forward, inputs)
         self.values = {n: finite_copy(f"input '{n}'", v) for n, v in zip(names, values, strict=True)}
@@ -86,16 +86,17 @@ class Target:
 
     def _identify(self, target, gradient):
         self.name = getattr(target, "__name__", type(target).__name__)
+        forward, backward = getattr(target, "forward", None), getattr(target, "backward", None)
         if isinstance(target, tuple) and len(target) == 2 and all(callable(f) for f in target):
             self.kind, self._forward, self._backward = "pair", target[0], target[1]
             self.name = getattr(target[0], "__name__", "pair")
-        elif callable(getattr(target, "forward", None)) and callable(getattr(target, "backward", None)):
-            self.kind, self._forward, self._backward = "layer", target.forward, target.backward
+        elif callable(forward) and callable(backward):
+            self.kind, self._forward, self._backward = "layer", forward, backward
         else:
             expected = "a function, an object with forward and backward, or a pair of two such functions"
             expect(callable(target), "target", target, expected)
             expect(gradient is not None, "gradient", None, "a callable or the array(s) that the function claims")
-            self.kind, self._forward, self._backward = "function", target, None
+            self.kind, self._forward, self._backward = "function", target, gradient
         allowed = gradient is None or self.kind == "function"
         expect(allowed, "gradient", gradient, f"None for a {self.kind}: only a scalar function has one")
 
@@ -200,7 +201,7 @@ class Target:
     def _run_backward(self, handed):
         try:
             if self.kind == "function":
-                return self._with(self.gradient, self.values) if callable(self.gradient) else self.gradient
+                return self._with(self._backward, self.values) if callable(self._backward) else self._backward
             if self.kind == "pair":
                 return self._backward(*handed, self.cache)
             if self.kind == "model" or not self._takes_cotangent():

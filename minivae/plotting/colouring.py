@@ -27,22 +27,21 @@ def scatter(axes, points, labels=None, *, by_density=True):
     style = {"s": float(np.clip(9000 / len(points), 2.5, 28)), "linewidths": 0, "rasterized": True}
     style["alpha"] = 0.9 if len(points) < 1000 else 0.65
     x, y = points.T
-    classes = classes_of(labels)
-    if classes is not None:
+    if labels is None:
+        if by_density and len(points) >= 500:
+            axes.scatter(x, y, c=density(points), cmap=COLOUR_MAP, **style)
+        else:
+            axes.scatter(x, y, color=SINGLE, **style)
+    elif (classes := classes_of(labels)) is None:
+        return axes.scatter(x, y, c=labels[order], cmap=COLOUR_MAP, **style)
+    else:
         colours = np.array(class_colours(classes))
         axes.scatter(x, y, c=colours[np.searchsorted(classes, labels[order])], **style)
-    elif labels is not None:
-        return axes.scatter(x, y, c=labels[order], cmap=COLOUR_MAP, **style)
-    elif by_density and len(points) >= 500:
-        axes.scatter(x, y, c=density(points), cmap=COLOUR_MAP, **style)
-    else:
-        axes.scatter(x, y, color=SINGLE, **style)
     return None
 
 
-def name_classes(axes, points, labels, gap):
+def name_classes(axes, points, labels, classes, gap):
     """Each class's label, on a disc of its colour, at the median of its points; discs keep `gap` apart."""
-    classes = classes_of(labels)
     places = np.array([np.median(points[labels == value], axis=0) for value in classes])
     for value, (x, y), colour in zip(classes, apart(places, gap), class_colours(classes), strict=True):
         disc = {"boxstyle": "circle,pad=0.22", "facecolor": colour, "edgecolor": "white", "linewidth": 1.4}
@@ -68,14 +67,13 @@ def apart(places, gap):
 
 def key(figure, axes, labels, mappable):
     """To the right of the axes: the classes in their colours, or the colour bar of a continuous label."""
-    if mappable is not None:
+    if (classes := classes_of(labels)) is None:
         bar = figure.colorbar(mappable, ax=axes, fraction=0.05, pad=0.02)
         bar.set_label("label", fontsize=TICK, color=INK)
         bar.ax.tick_params(labelsize=TICK)
         bar.solids.set_alpha(1)
         bar.outline.set_visible(False)
         return
-    classes = classes_of(labels)
     for place, (value, colour) in enumerate(zip(classes, class_colours(classes), strict=True)):
         y = 0.97 - 0.075 * place
         axes.plot([1.06], [y], marker="o", markersize=6, color=colour, transform=axes.transAxes, clip_on=False)

@@ -67,8 +67,8 @@ def plot_latent(
     kl = checks.vector("kl_per_latent", kl_per_latent, latents)
     if kl is None and sigma is not None:
         kl = 0.5 * (mu**2 + sigma**2 - 1 - 2 * np.log(sigma)).mean(axis=0)
-    active = checks.vector("active", active, latents)
-    active = mu.var(axis=0) > ACTIVE if active is None else active > 0
+    flags = checks.vector("active", active, latents)
+    used = mu.var(axis=0) > ACTIVE if flags is None else flags > 0
     manifold = None if decoded is None else _manifold(decoded, image_shape, latents)
     if data is not None:
         data = checks.matrix("data", data, columns=2)
@@ -89,7 +89,7 @@ def plot_latent(
         first, second = (int(index) for index in order[:2])
         pair = [first, second]
         _means(left, mu[:, pair], None if sigma is None else sigma[:, pair], labels, pair)
-        _bars(right, strength[order], order, active[order], kl is not None)
+        _bars(right, strength[order], order, used[order], kl is not None)
     return style.finish(figure, path)
 
 
@@ -131,8 +131,8 @@ def _means(axes, means, sigma, labels, pair):
         box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
         look = {"fontsize": style.SMALL, "color": style.INK, "bbox": box, "zorder": 5, "ha": "center", "va": "center"}
         axes.text(0, -radius, f"prior {radius}{style.SIGMA}", **look)
-    if classes_of(labels) is not None:
-        name_classes(axes, means, labels, 0.115 * half)
+    if (classes := classes_of(labels)) is not None:
+        name_classes(axes, means, labels, classes, 0.115 * half)
     elif mapping is not None:
         inset_bar(axes, mapping)
     if sigma is not None:

@@ -44,19 +44,18 @@ def plot_points(
     key_width = 0.5 if labels is None else 1.0
     figure = style.new_figure(len(panels) * (wide + 0.15) + key_width, tall + 0.8, title, subtitle)
     grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    mappings = []
     for axes, (name, points, colours) in zip(grid, panels, strict=True):
         ylabel = "feature 1" if axes is grid[0] else None
         style.style_axes(axes, f"{name} ({len(points):,})", xlabel="feature 0", ylabel=ylabel)
-        mapping = scatter(axes, points, colours, by_density=labels is None)
+        mappings.append(scatter(axes, points, colours, by_density=labels is None))
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
         outside = int(np.count_nonzero(((points < low) | (points > high)).any(axis=1)))
         if outside:
             look = {"fontsize": style.SMALL, "color": style.MUTED, "ha": "right"}
             axes.text(0.98, 0.02, f"{outside} outside the frame", transform=axes.transAxes, **look)
-        if axes is grid[0]:
-            first = mapping
     if labels is not None:
-        key(figure, grid[-1], labels, first)
+        key(figure, grid[-1], labels, mappings[0])
     return style.finish(figure, path)
 
 

@@ -93,7 +93,7 @@ class Training:
             rate = StepDecay(rate, self.decay_epochs * steps_per_epoch)
         elif self.schedule == "cosine":
             rate = Cosine(rate, self.epochs * steps_per_epoch, round(self.warmup_epochs * steps_per_epoch))
-        return kind(**taken(kind, self) | {"learning_rate": rate})
+        return kind(**{**taken(kind, self), "learning_rate": rate})
 
 
 @dataclass(frozen=True)

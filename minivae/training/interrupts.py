@@ -2,6 +2,8 @@
 
 import signal
 import threading
+from collections.abc import Callable
+from types import FrameType
 
 
 class _Handler:
@@ -11,6 +13,8 @@ class _Handler:
     """
 
     requested = False
+    _signal: signal.Signals
+    _handle: Callable[[int, FrameType | None], None]
 
     def __enter__(self):
         self._main = threading.current_thread() is threading.main_thread()
