@@ -51,9 +51,9 @@ def expect_fraction(name: str, got: Any) -> None:
 
 def expect_array(name: str, array: Any, shape: Sequence[int | None], dtype: str) -> None:
     """Raises ValueError unless the array has this dtype and shape; None in `shape` matches any length of at least 1."""
-    got: Any = getattr(array, "shape", None)
+    got = getattr(array, "shape", None)
     fits = got is not None and len(got) == len(shape)
-    fits = fits and all(g == s if s is not None else g >= 1 for g, s in zip(got, shape, strict=True))
+    fits = fits and all(g == s if s is not None else g >= 1 for g, s in zip(got or (), shape, strict=True))
     if not fits or array.dtype != dtype:
         wanted = ", ".join("any" if s is None else str(s) for s in shape)
         came = type(array).__name__ if got is None else f"{array.dtype} of shape {tuple(got)}"

@@ -57,8 +57,8 @@ def run(args):
 
 
 def _say_importance(summary, samples, examples):
-    errors = {"draws": summary["sampling_error"], "data": summary["data_error"]}
-    errors = ", ".join(f"{error:.3f} from the {source}" for source, error in errors.items() if error is not None)
+    sources = {"draws": summary["sampling_error"], "data": summary["data_error"]}
+    errors = ", ".join(f"{error:.3f} from the {source}" for source, error in sources.items() if error is not None)
     say(f"log p(x) {summary['log_likelihood']:7.3f}  by {samples:,} importance samples, {examples:,} examples")
     say(f"standard error of that mean: {errors or 'unknown'}")
     say(f"effective samples {summary['effective_samples']:.1f} of {samples:,} (median over examples)")

@@ -152,8 +152,8 @@ def _twin(subject):
         return None
 
     def answer():
+        kept, subject._forward = subject._forward, twin.forward
         try:
-            kept, subject._forward = subject._forward, twin.forward
             return subject.outputs()
         finally:
             subject._forward = kept

@@ -10,7 +10,7 @@ from .reference import reference_loss
 
 STEPS = 7
 # Gradients span ten orders of magnitude: eps inside or outside the root, and its size, then matter.
-TRIALS = {
+TRIALS: dict[str, tuple[str, dict]] = {
     "SGD": ("SGD", {"learning_rate": 0.1}),
     "SGD momentum": ("SGD", {"learning_rate": 0.1, "momentum": 0.9}),
     "SGD Nesterov": ("SGD", {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True}),
@@ -37,7 +37,8 @@ def _trajectory(title, parts, dtype):
     model, optimizer = _tiny(parts, dtype), parts.optimizers[kind](**options)
     rng = np.random.default_rng(list(title.encode()))
     parameter = np.concatenate([p.ravel() for p in model.parameters.values()]).astype(np.float64)
-    state, pairs = {}, []
+    state: dict[str, np.ndarray] = {}
+    pairs = []
     sizes = 10.0 ** rng.uniform(-9, 1, parameter.size)
     for t in range(1, STEPS + 1):
         gradient = (sizes * rng.standard_normal(parameter.size)).astype(dtype)

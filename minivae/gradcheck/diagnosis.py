@@ -95,7 +95,7 @@ def _relation(table, mask, subject):
 
 def _name_factor(factor, subject):
     """Which size of the problem the factor is, if any."""
-    lengths = {}
+    lengths: dict[int, str] = {}
     for name, array in {**subject.values, **subject.parameters}.items():
         for axis, length in enumerate(np.shape(array)):
             if length > 1:

@@ -129,7 +129,7 @@ class Judge:
         found = {low}
         for axis, length in enumerate(self.array.shape):
             for i in {*range(min(8, length)), *range(max(0, length - 8), length)}:
-                other = list(index)
+                other: list = list(index)
                 other[axis] = i
                 found.add(int(np.ravel_multi_index(other, self.array.shape)))
         return np.array(sorted(found))

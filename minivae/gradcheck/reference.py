@@ -1,15 +1,17 @@
 """Formulas written out in float64 NumPy, sharing no code with the kernels or layers that are compared with them."""
 
+from collections.abc import Callable
+
 import numpy as np
 
-ACTIVATION = {
+ACTIVATION: dict[str, Callable] = {
     "identity": lambda a: a,
     "relu": lambda a: np.where(a > 0.0, a, 0.0),
     "tanh": np.tanh,
     "sigmoid": lambda a: 1.0 / (1.0 + np.exp(-a)),
     "softplus": lambda a: np.logaddexp(0.0, a),
 }
-SCALE = {"softplus": ACTIVATION["softplus"], "exp": np.exp}
+SCALE: dict[str, Callable] = {"softplus": ACTIVATION["softplus"], "exp": np.exp}
 
 
 def _wide(*arrays):

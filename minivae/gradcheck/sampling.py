@@ -289,7 +289,7 @@ def check_same_draw(
     expect(callable(draw), "draw", draw, "a function of a numpy Generator")
     rng = np.random.default_rng(seed)
     mean = np.asarray(mean, dtype=np.float64)
-    rows = []
+    rows, eps = [], 0.0
     for _ in range(draws):
         drawn = draw(rng)
         triple = isinstance(drawn, (tuple, list)) and len(drawn) == 3

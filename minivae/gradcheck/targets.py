@@ -7,6 +7,7 @@ with a `loss`, `backward()` fills `gradients`), or a pair of functions `(forward
 
 import inspect
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -67,6 +68,7 @@ class Target:
         seed=0,
     ):
         self.target, self.gradient = target, gradient
+        self._backward: Any
         self._identify(target, gradient)
         names, values, self.by_keyword = named_inputs(self._forward, inputs)
         self.values = {n: finite_copy(f"input '{n}'", v) for n, v in zip(names, values, strict=True)}
@@ -85,12 +87,13 @@ class Target:
         self.cotangents: list[np.ndarray] = []  # until `draw_cotangents`
 
     def _identify(self, target, gradient):
+        forward, backward = getattr(target, "forward", None), getattr(target, "backward", None)
         self.name = getattr(target, "__name__", type(target).__name__)
         if isinstance(target, tuple) and len(target) == 2 and all(callable(f) for f in target):
             self.kind, self._forward, self._backward = "pair", target[0], target[1]
             self.name = getattr(target[0], "__name__", "pair")
-        elif callable(getattr(target, "forward", None)) and callable(getattr(target, "backward", None)):
-            self.kind, self._forward, self._backward = "layer", target.forward, target.backward
+        elif callable(forward) and callable(backward):
+            self.kind, self._forward, self._backward = "layer", forward, backward
         else:
             expected = "a function, an object with forward and backward, or a pair of two such functions"
             expect(callable(target), "target", target, expected)

@@ -1,11 +1,13 @@
 """Points coloured by class, by number, or by their density."""
 
+from typing import Any
+
 import numpy as np
 
 from .style import CLASS_COLOURS, COLOUR_MAP, INK, PANEL, SINGLE, SMALL, TICK
 
 
-def classes_of(labels):
+def classes_of(labels) -> Any:
     """The distinct labels where they are at most ten whole numbers, else None: then a colour map is read from them."""
     if labels is None:
         return None
@@ -30,7 +32,7 @@ def scatter(axes, points, labels=None, *, by_density=True):
     classes = classes_of(labels)
     if classes is not None:
         colours = np.array(class_colours(classes))
-        axes.scatter(x, y, c=colours[np.searchsorted(classes, labels[order])], **style)
+        axes.scatter(x, y, c=colours[np.searchsorted(classes, np.asarray(labels)[order])], **style)
     elif labels is not None:
         return axes.scatter(x, y, c=labels[order], cmap=COLOUR_MAP, **style)
     elif by_density and len(points) >= 500:

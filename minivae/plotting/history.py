@@ -51,7 +51,7 @@ def plot_history(
     main, strip = 2.9, 1.35
     figure = upper = style.new_figure(style.WIDTH, main + (strip if varied else 0), title, subtitle)
     if varied:
-        upper, lower = figure.subfigures(2, 1, height_ratios=(main, strip))
+        upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(main, strip))[:, 0]
         for axes, name in zip(lower.subplots(1, len(varied), squeeze=False)[0], varied, strict=True):
             _strip(axes, columns["epoch"], columns[name], EXTRAS[name])
     panels = upper.subplots(1, 3)

@@ -89,7 +89,7 @@ def plot_latent(
         first, second = (int(index) for index in order[:2])
         pair = [first, second]
         _means(left, mu[:, pair], None if sigma is None else sigma[:, pair], labels, pair)
-        _bars(right, strength[order], order, active[order], kl is not None)
+        _bars(right, strength[order], order, np.asarray(active)[order], kl is not None)
     return style.finish(figure, path)
 
 

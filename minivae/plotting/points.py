@@ -44,6 +44,7 @@ def plot_points(
     key_width = 0.5 if labels is None else 1.0
     figure = style.new_figure(len(panels) * (wide + 0.15) + key_width, tall + 0.8, title, subtitle)
     grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    first = None
     for axes, (name, points, colours) in zip(grid, panels, strict=True):
         ylabel = "feature 1" if axes is grid[0] else None
         style.style_axes(axes, f"{name} ({len(points):,})", xlabel="feature 0", ylabel=ylabel)

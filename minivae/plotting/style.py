@@ -60,7 +60,7 @@ def axes_at(figure, left, bottom, width, height):
     return figure.add_axes((left / full_width, bottom / full_height, width / full_width, height / full_height))
 
 
-def style_axes(axes, title=None, *, xlabel=None, ylabel=None, grid="both"):
+def style_axes(axes, title=None, *, xlabel=None, ylabel=None, grid: str | None = "both"):
     """Thin, quiet axes: two spines, small ticks, a faint grid behind the data."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(MUTED)

@@ -11,6 +11,10 @@ class _Handler:
     """
 
     requested = False
+    _signal: signal.Signals
+
+    def _handle(self, signum, frame):
+        raise NotImplementedError
 
     def __enter__(self):
         self._main = threading.current_thread() is threading.main_thread()
