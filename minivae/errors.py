@@ -51,7 +51,7 @@ def expect_fraction(name: str, got: Any) -> None:
 
 def expect_array(name: str, array: Any, shape: Sequence[int | None], dtype: str) -> None:
     """Raises ValueError unless the array has this dtype and shape; None in `shape` matches any length of at least 1."""
-    got: Any = getattr(array, "shape", None)
+    got = getattr(array, "shape", None)
     fits = got is not None and len(got) == len(shape)
     fits = fits and all(g == s if s is not None else g >= 1 for g, s in zip(got or (), shape, strict=True))
     if not fits or array.dtype != dtype:

@@ -6,6 +6,7 @@ and demands that a check of its section fails.
 
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -243,9 +244,10 @@ def agreement(name, pairs, dtype):
         size = max(1e-30, float(np.max(np.abs(wanted), initial=0.0)))
         off = float(np.max(gap, initial=0.0)) / (size * float(np.finfo(dtype).eps))
         if off >= worst:
-            at = np.unravel_index(int(np.argmax(gap)), gap.shape) if gap.ndim else ()
+            at = [int(i) for i in np.unravel_index(int(np.argmax(gap)), gap.shape)] if gap.ndim else []
             worst = off
-            text = f"{what} at {[int(i) for i in at]}: {got[at]:.9g}, reference {wanted[at]:.9g}, {off:.3g} roundings"
+            mine, theirs = got[tuple(at)], wanted[tuple(at)]
+            text = f"{what} at {at}: {mine:.9g}, reference {theirs:.9g}, {off:.3g} roundings"
     return Outcome(worst <= 256.0, worst, 256.0, f"{name}: {text}")
 
 

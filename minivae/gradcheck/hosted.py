@@ -8,7 +8,7 @@ from ..kernels import CONTRACT, Backend
 class HostedBackend(Backend):
     """Every kernel copies its arguments in and all of them out again. Slow, and meant for checks alone."""
 
-    on_host = True
+    on_host = True  # pyright: ignore
 
     def __init__(self, backend):
         self.name, self.module, self._backend = backend.name, backend.module, backend

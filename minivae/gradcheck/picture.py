@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..plotting import style
-from .differences import Differences, differentiate
+from .differences import Derivative, Differences, differentiate
 from .judge import rms
 from .probe import coordinate_line
 from .targets import Target, flat
@@ -25,7 +25,7 @@ def _layer(dtype, activation, kink=None):
     return layer, x
 
 
-def _curves(dtype, activation, kink=None):
+def _curves(dtype, activation, kink=None) -> tuple[np.ndarray, np.ndarray, Derivative, float]:
     """Steps, errors of forward, central and extrapolated differences, and the Derivative that the checker takes."""
     layer, x = _layer(dtype, activation, kink)
     target = Target(layer, {"x": x})

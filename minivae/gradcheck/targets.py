@@ -7,6 +7,7 @@ with a `loss`, `backward()` fills `gradients`), or a pair of functions `(forward
 
 import inspect
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -85,6 +86,7 @@ class Target:
         self.cotangents: list[np.ndarray] = []  # until `draw_cotangents`
 
     def _identify(self, target, gradient):
+        forward, backward = getattr(target, "forward", None), getattr(target, "backward", None)
         self.name = getattr(target, "__name__", type(target).__name__)
         forward, backward = getattr(target, "forward", None), getattr(target, "backward", None)
         if isinstance(target, tuple) and len(target) == 2 and all(callable(f) for f in target):

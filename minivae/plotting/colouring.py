@@ -1,11 +1,13 @@
 """Points coloured by class, by number, or by their density."""
 
+from typing import Any
+
 import numpy as np
 
 from .style import CLASS_COLOURS, COLOUR_MAP, INK, PANEL, SINGLE, SMALL, TICK
 
 
-def classes_of(labels):
+def classes_of(labels) -> Any:
     """The distinct labels where they are at most ten whole numbers, else None: then a colour map is read from them."""
     if labels is None:
         return None

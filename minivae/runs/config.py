@@ -88,7 +88,7 @@ class Training:
     def make_optimizer(self, steps_per_epoch: int) -> Optimizer:
         """The optimizer with its schedule and with every option that its class takes; by default the class's rate."""
         kind = OPTIMIZERS[self.optimizer]
-        rate = self.learning_rate or inspect.signature(kind).parameters["learning_rate"].default
+        rate: Any = self.learning_rate or inspect.signature(kind).parameters["learning_rate"].default
         if self.schedule == "step":
             rate = StepDecay(rate, self.decay_epochs * steps_per_epoch)
         elif self.schedule == "cosine":

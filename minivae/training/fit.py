@@ -1,5 +1,6 @@
 """Training: epochs, minibatches, validation, history, progress."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,8 @@ import numpy as np
 from ..errors import check_data, expect, expect_choice, expect_integer, expect_seed
 from ..evaluation.held_out import Evaluator
 from ..kernels.naive import PIXELS
-from ..optim import Adam
+from ..optim import Adam, Optimizer
+from ..vae import VAE
 from .epoch import Due, Epoch
 from .interrupts import Interrupt
 from .state import History, TrainingState
@@ -15,24 +17,24 @@ from .step import TrainingStep
 
 
 def fit(
-    model,
-    train,
+    model: VAE,
+    train: np.ndarray,
     *,
-    validation=None,
-    epochs=10,
-    batch_size=128,
-    optimizer=None,
-    pixels="grey",
-    validation_noise="fixed",
-    early_stopping=None,
-    seed=0,
-    progress=None,
-    on_epoch=None,
-    start=None,
-    on_checkpoint=None,
-    checkpoint_steps=None,
-    checkpoint_seconds=None,
-):
+    validation: np.ndarray | None = None,
+    epochs: int = 10,
+    batch_size: int = 128,
+    optimizer: Optimizer | None = None,
+    pixels: str = "grey",
+    validation_noise: str = "fixed",
+    early_stopping: int | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
+    on_epoch: Callable[[dict[str, float]], object] | None = None,
+    start: TrainingState | None = None,
+    on_checkpoint: Callable[[TrainingState], object] | None = None,
+    checkpoint_steps: int | None = None,
+    checkpoint_seconds: float | None = None,
+) -> History:
     """Trains the model in place and returns its `History`.
 
     Parameters
