@@ -6,7 +6,6 @@ and demands that a check of its section fails.
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
 

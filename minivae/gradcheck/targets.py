@@ -7,7 +7,6 @@ with a `loss`, `backward()` fills `gradients`), or a pair of functions `(forward
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
