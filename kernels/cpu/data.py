@@ -11,7 +11,7 @@ from ..naive import PIXELS
 from .checks import matches, one_of, real_of, samples_of
 from .contract import contract
 from .jit import kernel
-from .memory import float64_vector, int64_vector, memory_of, share, uint32_vector
+from .memory import float64_vector, int64_vector, memory_of, share
 from .random import draw_normals, draw_words
 from .target import FASTMATH_SUMS
 
@@ -20,27 +20,17 @@ _GREY, _THRESHOLD, _DYNAMIC = range(3)
 
 
 @functools.cache
-def random_kernels(real_name):
-    vector = memory_of(real_name).vector
+def random_kernel(name, draw):
+    """Philox numbers in an array of the type `name`: words by `draw_words`, or normals by `draw_normals`."""
+    vector = memory_of(name).vector
 
-    @kernel(real_name, "size seed stream clock noise", fastmath=False)
-    def standard_normal(given, part, parts):
+    @kernel(f"{draw.__name__}_{name}", "size seed stream clock numbers", fastmath=False)
+    def random(given, part, parts):
         first, last = share(-(-given.size // 4), part, parts)
-        noise, clock = vector(given.noise, given.size), int64_vector(given.clock, 1)[0]
-        draw_normals(given.seed, given.stream, clock, first, last, noise)
+        numbers, clock = vector(given.numbers, given.size), int64_vector(given.clock, 1)[0]
+        draw(given.seed, given.stream, clock, first, last, numbers)
 
-    return standard_normal
-
-
-@functools.cache
-def word_kernel():
-    @kernel("uint32", "size seed stream clock words", fastmath=False)
-    def random_words(given, part, parts):
-        first, last = share(-(-given.size // 4), part, parts)
-        words, clock = uint32_vector(given.words, given.size), int64_vector(given.clock, 1)[0]
-        draw_words(given.seed, given.stream, clock, first, last, words)
-
-    return random_words
+    return random
 
 
 @functools.cache
@@ -121,8 +111,8 @@ def standard_normal(plan, seed, stream, clock, noise):
     real_name = real_of("noise", noise)
     matches("noise", noise, noise.shape, real_name)
     matches("clock", clock, (1,), "int64")
-    given = {"size": noise.size, "seed": seed, "stream": stream, "clock": clock, "noise": noise}
-    plan.add(random_kernels(real_name), given, work=_NORMAL_COST * noise.size)
+    given = {"size": noise.size, "seed": seed, "stream": stream, "clock": clock, "numbers": noise}
+    plan.add(random_kernel(real_name, draw_normals), given, work=_NORMAL_COST * noise.size)
 
 
 @contract
@@ -141,8 +131,8 @@ def gather(plan, data, order, clock, batch_size, pixels, seed, x):
     words = None
     if pixels == "dynamic":
         words = plan.scratch((x.size,), np.uint32)
-        given = {"size": x.size, "seed": seed, "stream": philox.PIXELS, "clock": clock, "words": words}
-        plan.add(word_kernel(), given, work=_WORD_COST * x.size)
+        given = {"size": x.size, "seed": seed, "stream": philox.PIXELS, "clock": clock, "numbers": words}
+        plan.add(random_kernel("uint32", draw_words), given, work=_WORD_COST * x.size)
     mode = {"grey": _GREY, "threshold": _THRESHOLD, "dynamic": _DYNAMIC}[pixels]
     given = {"rows": len(x), "features": x.shape[1], "batch_size": batch_size, "pixels": mode, "examples": order.size}
     given |= {"order": order, "clock": clock, "data": data, "x": x, "words": words}

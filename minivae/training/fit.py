@@ -68,15 +68,7 @@ def fit(
         last checkpoint or of the end of the last epoch.
     """
     train, validation = check_arguments(
-        model,
-        train,
-        validation=validation,
-        epochs=epochs,
-        batch_size=batch_size,
-        pixels=pixels,
-        validation_noise=validation_noise,
-        early_stopping=early_stopping,
-        seed=seed,
+        model, train, validation, epochs, batch_size, pixels, validation_noise, early_stopping, seed
     )
     due = Due(checkpoint_steps, checkpoint_seconds)
     save, tell = on_checkpoint or _ignore, on_epoch or _ignore
@@ -109,7 +101,7 @@ def fit(
     return history
 
 
-def check_arguments(model, train, *, validation, epochs, batch_size, pixels, validation_noise, early_stopping, seed):
+def check_arguments(model, train, validation, epochs, batch_size, pixels, validation_noise, early_stopping, seed):
     """Raises what `fit` raises for its arguments; returns training and validation data as the kernels take them."""
     expect_integer("epochs", epochs, 1)
     expect_integer("batch_size", batch_size, 1)
