@@ -31,6 +31,9 @@ from .target import FASTMATH
 _inlined = {"error_model": "numpy", "forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 inline = njit(fastmath=FASTMATH, **_inlined)
 inline_exact = njit(fastmath=False, **_inlined)
+# Functions that are written into their caller before anything is compiled: those that would only pass on long code,
+# which LLVM would go through once more with each of them.
+written_out = njit(inline="always")
 
 _lock = threading.RLock()
 

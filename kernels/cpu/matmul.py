@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .checks import real_of
-from .jit import inline, kernel
+from .jit import inline, kernel, written_out
 from .memory import memory_of, share
 from .micro import make_tile
 from .packing import PANEL_BYTES, packing_of, row_of_copy
@@ -44,6 +44,16 @@ class Matrix(NamedTuple):
     address: int
     row: int
     column: int
+
+
+class Tiles(NamedTuple):
+    """The tiles of a matrix: where they are, or, if step is not 0, copied so many bytes apart from tile `first` on."""
+
+    address: int
+    row: int
+    column: int
+    step: int
+    first: int
 
 
 @inline
@@ -91,6 +101,16 @@ def matmul_kernel(real_name):
             cost -= (row_tiles + 1) * one
         return panels * row_tiles
 
+    @written_out
+    def stretch(part, parts, row_tiles, n, by_rows):
+        """(first and last row of tiles, first and last tile) of a part: rows of all panels, or tiles panel by panel."""
+        panels, vectors = -(-n // columns), -(-n // lanes)
+        if by_rows:
+            first_row, last_row = share(row_tiles, part, parts)
+            return first_row, last_row, 0, row_tiles * panels
+        first = first_tile(part, parts, row_tiles, panels, vectors)
+        return 0, row_tiles, first, first_tile(part + 1, parts, row_tiles, panels, vectors)
+
     @inline
     def columns_of(panel, n):
         """(first column, columns, vectors, columns in the last vector) of a panel of n columns in all."""
@@ -100,35 +120,43 @@ def matmul_kernel(real_name):
         width = min(n - start * lanes, own * lanes)
         return start * lanes, width, own, width - (own - 1) * lanes
 
-    @inline
-    def copied_tile(t, copies, depth, a_transposed):
-        """The t-th of the tiles of A that are copied one behind the other: as columns, where A is a transpose."""
+    @written_out
+    def copy_tiles(a, a_transposed, m, begin, end, depth, memory):
+        """Tiles begin .. end - 1 of A (m, depth), copied into memory: as columns, where A is a transpose."""
         row = copied_row(depth, itemsize)
-        address = copies + t * TILE_ROWS * row
-        return Matrix(address, itemsize, TILE_ROWS * itemsize) if a_transposed else Matrix(address, row, itemsize)
-
-    @inline
-    def copy_tiles(a, a_transposed, m, begin, end, depth, copies):
-        """Copies of tiles begin .. end - 1 of A (m, depth)."""
-        row_tiles = -(-m // TILE_ROWS)
+        step = TILE_ROWS * row
         for t in range(begin, end):
-            i0, i1 = share(m, t, row_tiles)
-            source, copy = at(a, i0, 0), copied_tile(t - begin, copies, depth, a_transposed)
+            i0, i1 = share(m, t, -(-m // TILE_ROWS))
+            source, copy = at(a, i0, 0).address, memory + (t - begin) * step
             if a_transposed:
-                pack_columns(source.address, source.column, depth, i1 - i0, copy.address)
+                pack_columns(source, a.column, depth, i1 - i0, copy)
             else:
-                copy_rows(source.address, source.row, depth, i1 - i0, copy.address, copy.row)
+                copy_rows(source, a.row, depth, i1 - i0, copy, row)
+        if a_transposed:
+            return Tiles(memory, itemsize, TILE_ROWS * itemsize, step, begin)
+        return Tiles(memory, row, itemsize, step, begin)
 
-    @inline
-    def panel_of(b, b_transposed, depth, width, tiles, memory):
-        """A panel of B (depth, width) for so many tiles: copied into memory, or where it is if that costs less."""
+    @written_out
+    def tile_of(tiles, t, i0):
+        """Tile t, which begins in row i0."""
+        if tiles.step:
+            return Matrix(tiles.address + (t - tiles.first) * tiles.step, tiles.row, tiles.column)
+        return at(tiles, i0, 0)
+
+    @written_out
+    def panel_of(b, b_transposed, n, j, width, depth, tiles, memory):
+        """A panel of B (depth, n), in memory unless so few tiles need it that a copy would cost more; and the next one,
+        of which each of the first tiles fetches a vector of every row.
+        """
+        source, copy = at(b, 0, j), Matrix(memory, PANEL_BYTES, 0)
         if b_transposed:
-            pack_transposed(b.address, b.column, depth, width, memory)
-        elif tiles >= PACK_FROM or width % lanes:
-            pack_rows(b.address, b.row, depth, width, memory)
-        else:
-            return b.address, b.row
-        return memory, PANEL_BYTES
+            pack_transposed(source.address, b.column, depth, width, memory)
+            return copy, Matrix(memory, 0, VECTOR_BYTES)
+        ahead = Matrix(at(b, 0, min(j + columns, n - 1)).address, b.row, VECTOR_BYTES)
+        if tiles >= PACK_FROM or width % lanes:
+            pack_rows(source.address, b.row, depth, width, memory)
+            return copy, ahead
+        return Matrix(source.address, b.row, 0), ahead
 
     @inline
     def close(gate, c, height, width):
@@ -138,73 +166,63 @@ def matmul_kernel(real_name):
             for j in range(width):
                 values[j] = values[j] if open_[j] > zero else zero
 
+    @written_out
+    def multiply(begin, end, m, a, b, ahead, start, c, vectors, edge, depth, floor, gate):
+        """Tiles begin .. end - 1 of a panel of C. gate: bytes from an element of C to its gate, or 0."""
+        for t in range(begin, end):
+            i0, i1 = share(m, t, -(-m // TILE_ROWS))
+            fetched = at(ahead, 0, t - begin) if t - begin < TILE_VECTORS else Matrix(b.address, 0, 0)
+            into = at(c, i0, 0)
+            tile(i1 - i0, vectors, edge, tile_of(a, t, i0), b, fetched, at(start, i0, 0), into, depth, floor)
+            if gate:
+                close(into.address + gate, into, i1 - i0, (vectors - 1) * lanes + edge)
+
     @kernel(real_name, "m n k a a_transposed b b_transposed c bias relu sums zeros gate by_rows own_memory")
     def matmul(given, part, parts):
         m, n, k = given.m, given.n, given.k
         a_transposed, b_transposed = given.a_transposed, given.b_transposed
-        left = Matrix(given.a, itemsize, m * itemsize) if a_transposed else Matrix(given.a, k * itemsize, itemsize)
-        right = Matrix(given.b, itemsize, k * itemsize) if b_transposed else Matrix(given.b, n * itemsize, itemsize)
-        result, one = Matrix(given.c, n * itemsize, itemsize), Matrix(given.zeros + PANEL_BYTES, 0, 0)
+        a = Matrix(given.a, itemsize, m * itemsize) if a_transposed else Matrix(given.a, k * itemsize, itemsize)
+        b = Matrix(given.b, itemsize, k * itemsize) if b_transposed else Matrix(given.b, n * itemsize, itemsize)
+        c, sums = Matrix(given.c, n * itemsize, itemsize), Matrix(given.sums, 0, itemsize)
+        zeros, one = Matrix(given.zeros, 0, 0), Matrix(given.zeros + PANEL_BYTES, 0, 0)
 
-        row_tiles, panels = -(-m // TILE_ROWS), -(-n // columns)
-        first_row, last_row, first, last = 0, row_tiles, 0, row_tiles * panels
-        if given.by_rows:
-            first_row, last_row = share(row_tiles, part, parts)
-        else:
-            first = first_tile(part, parts, row_tiles, panels, -(-n // lanes))
-            last = first_tile(part + 1, parts, row_tiles, panels, -(-n // lanes))
-        copy_a = last - first > row_tiles and (a_transposed or (given.by_rows and left.row % COLLIDING == 0))
-        all_at_once = given.by_rows and not b_transposed and right.row >= PAGE
+        row_tiles = -(-m // TILE_ROWS)
+        first_row, last_row, first, last = stretch(part, parts, row_tiles, n, given.by_rows)
+        copy_a = last - first > row_tiles and (a_transposed or (given.by_rows and a.row % COLLIDING == 0))
+        all_at_once = given.by_rows and not b_transposed and b.row >= PAGE
         keep = all_at_once or (given.by_rows and last_row - first_row > _ROW_TILES_IN_BLOCK)
         blocks = -(-k // DEPTH_BLOCK)
         for block in range(blocks):
             k0, k1 = share(k, block, blocks)
             depth, is_last = k1 - k0, block == blocks - 1
             floor = zero if given.relu and is_last else minus_infinity
-            a_block, b_block = at(left, 0, k0), at(right, k0, 0)
-            panel_step = depth * PANEL_BYTES if keep else 0
-            copies = given.own_memory + max(panels * panel_step, depth * PANEL_BYTES)
-            start, sums_start = result, Matrix(given.sums, 0, itemsize)
+            gate = given.gate - given.c if given.gate and is_last else 0
+            start, sums_start = c, sums
             if block == 0:
-                start = Matrix(given.bias, 0, itemsize) if given.bias else Matrix(given.zeros, 0, 0)
-                sums_start = Matrix(given.zeros, 0, 0)
+                start, sums_start = Matrix(given.bias, 0, itemsize) if given.bias else zeros, zeros
+            step = depth * PANEL_BYTES if keep else 0
+            copies = given.own_memory + max(-(-n // columns) * step, depth * PANEL_BYTES)
             if all_at_once:
-                pack_all(b_block.address, b_block.row, depth, n, given.own_memory)
+                pack_all(at(b, k0, 0).address, b.row, depth, n, given.own_memory)
             for block_tile in range(first_row, last_row, _ROW_TILES_IN_BLOCK):
                 block_end = min(block_tile + _ROW_TILES_IN_BLOCK, last_row)
+                tiles = Tiles(at(a, 0, k0).address, a.row, a.column, 0, 0)
                 if copy_a:
-                    copy_tiles(a_block, a_transposed, m, block_tile, block_end, depth, copies)
+                    tiles = copy_tiles(at(a, 0, k0), a_transposed, m, block_tile, block_end, depth, copies)
                 for panel in range(first // row_tiles, -(-last // row_tiles)):
                     begin, end = max(first - panel * row_tiles, block_tile), min(last - panel * row_tiles, block_end)
                     if begin >= end:
                         continue
                     j, width, vectors, edge = columns_of(panel, n)
-                    is_packed = all_at_once or (keep and block_tile > first_row)
-                    b_panel, b_row = given.own_memory + panel * panel_step, PANEL_BYTES
-                    if not is_packed:
-                        b_panel, b_row = panel_of(at(b_block, 0, j), b_transposed, depth, width, end - begin, b_panel)
-                    b_tile, no_ahead = Matrix(b_panel, b_row, 0), Matrix(b_panel, 0, 0)
+                    memory = given.own_memory + panel * step
+                    right, ahead = Matrix(memory, PANEL_BYTES, 0), Matrix(memory + step, PANEL_BYTES, VECTOR_BYTES)
+                    if not all_at_once and (not keep or block_tile == first_row):
+                        right, ahead = panel_of(at(b, k0, 0), b_transposed, n, j, width, depth, end - begin, memory)
+                    before, after = at(start, 0, j), at(c, 0, j)
                     if given.sums and begin == 0:
-                        into = at(Matrix(given.sums, 0, itemsize), 0, j)
-                        tile(1, vectors, edge, one, b_tile, no_ahead, at(sums_start, 0, j), into, depth, minus_infinity)
-                    # the first tiles fetch the next panel, a vector of each of its rows each
-                    following, following_row = b_panel, 0
-                    if is_packed:
-                        following, following_row = b_panel + panel_step, PANEL_BYTES
-                    elif not b_transposed:
-                        following, following_row = at(b_block, 0, min(j + columns, n - 1)).address, b_block.row
-                    for t in range(begin, end):
-                        ahead = no_ahead
-                        if t - begin < TILE_VECTORS:
-                            ahead = Matrix(following + (t - begin) * VECTOR_BYTES, following_row, 0)
-                        i0, i1 = share(m, t, row_tiles)
-                        a_tile = at(a_block, i0, 0)
-                        if copy_a:
-                            a_tile = copied_tile(t - block_tile, copies, depth, a_transposed)
-                        into = at(result, i0, j)
-                        tile(i1 - i0, vectors, edge, a_tile, b_tile, ahead, at(start, i0, j), into, depth, floor)
-                        if given.gate and is_last:
-                            close(given.gate + (into.address - given.c), into, i1 - i0, width)
+                        first_sum, sum_, still = at(sums_start, 0, j), at(sums, 0, j), Matrix(right.address, 0, 0)
+                        tile(1, vectors, edge, one, right, still, first_sum, sum_, depth, minus_infinity)
+                    multiply(begin, end, m, tiles, right, ahead, before, after, vectors, edge, depth, floor, gate)
 
     return matmul
 
