@@ -1,5 +1,6 @@
 """What the commands share: the types of options, the run folder, where a result goes, and a line of progress."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -8,32 +9,23 @@ from ..files.atomic import replacing
 from ..kernels import BACKENDS
 
 
-def whole(text):
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
+def number(kind, holds, name):
+    """The type of an option; argparse says "invalid NAME value: 'x'"."""
+
+    def convert(text):
+        value = kind(text)
+        if not holds(value):
+            raise ValueError
+        return value
+
+    convert.__name__ = name
+    return convert
 
 
-def positive(text):
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError
-    return value
-
-
-def not_negative(text):
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise ValueError
-    return value
-
-
-def seed(text):
-    value = int(text)
-    if not 0 <= value < 2**64:
-        raise ValueError
-    return value
+whole = number(int, lambda value: value >= 1, "whole number of at least 1,")
+seed = number(int, lambda value: 0 <= value < 2**64, "whole number from 0 to 2^64 - 1,")
+positive = number(float, lambda value: 0 < value < math.inf, "number above 0,")
+not_negative = number(float, lambda value: 0 <= value < math.inf, "number of 0 or more,")
 
 
 def interval(text):
@@ -41,12 +33,7 @@ def interval(text):
     return (None, positive(text[:-1])) if text.endswith("s") else (whole(text), None)
 
 
-# argparse puts these into its message: "invalid whole number of at least 1 value: 'x'"
-whole.__name__ = "whole number of at least 1,"
-positive.__name__ = "number above 0,"
-not_negative.__name__ = "number of 0 or more,"
 interval.__name__ = "number of steps, or of seconds as in 30s,"
-seed.__name__ = "whole number from 0 to 2^64 - 1,"
 
 
 def add_run(parser):
