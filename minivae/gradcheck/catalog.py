@@ -127,9 +127,9 @@ def _likelihood(parts, dtype, kind, samples, name):
 
 def _model(parts, dtype, scale, likelihood, samples, name, activation="tanh", beta=1.0, bound=None):
     learned = likelihood == "learned"
-    model = parts.VAE(7, 3, (6, 5), activation, scale, "gaussian" if learned else likelihood, learn_sigma=learned,
-                      observation_sigma=0.8 if learned else 1.0, beta=beta, dtype=dtype, backend=parts.backend(),
-                      seed=5, **(bound or {}))  # fmt: skip
+    options = {"learn_sigma": learned, "observation_sigma": 0.8 if learned else 1.0, "beta": beta, **(bound or {})}
+    kind = "gaussian" if learned else likelihood
+    model = parts.VAE(7, 3, (6, 5), activation, scale, kind, dtype=dtype, backend=parts.backend(), seed=5, **options)
     rng = _rng(name)
     x = rng.random((6, 7)).astype(dtype)
     noise = rng.standard_normal((6 * samples, 3)).astype(dtype)
@@ -163,8 +163,8 @@ def subjects():
         found["model"].append((f"VAE {likelihood}, {scale}, {activation}", make))
     # Of the importance-weighted bounds these two have gradients that are derivatives of the loss.
     for objective, outer, scale in (("iwae", 1, "softplus"), ("miwae", 2, "exp")):
-        make = partial(_model, scale=scale, likelihood="bernoulli", samples=3 * outer,
-                       bound={"objective": objective, "outer": outer, "samples": 3})  # fmt: skip
+        bound = {"objective": objective, "outer": outer, "samples": 3}
+        make = partial(_model, scale=scale, likelihood="bernoulli", samples=3 * outer, bound=bound)
         found["bounds"].append((f"VAE {objective}, {scale}", make))
     return found
 
@@ -292,8 +292,8 @@ def gradient_checks():
                 checks.append(Check(section, name, what, partial(_loss, make, name)))
             elif not name.startswith("sampler and KL"):
                 checks.append(Check(section, name, "values", partial(_values, make, name)))
+    whats = {"distribution": "samples against q", "KL": "KL against Monte Carlo", "same draw": "same draw in backward"}
     for scale in ("softplus", "exp"):
-        for kind, what in (("distribution", "samples against q"), ("KL", "KL against Monte Carlo"),
-                           ("same draw", "same draw in backward")):  # fmt: skip
+        for kind, what in whats.items():
             checks.append(Check("sampler", f"sampler {scale}", what, partial(_sampling, kind, scale)))
     return checks
