@@ -5,8 +5,9 @@
 - `posterior.py`, `importance.py`, `likelihoods.py`, `optimizers.py`, `data.py`, `random.py`, `scalar.py`: everything
   else.
 - `backend.py`: the backend itself; `probe.py`: whether it can run here.
-- `jit.py`: compiling and the cache on disk; `program.py`: running; `threads.py`: the thread pool; `contract.py`,
-  `checks.py`: from a call with arrays to an entry of a program.
+- `jit.py`: compiling and the cache on disk; `arguments.py`, `memory.py`: what a kernel is given, by name, and arrays
+  in it; `program.py`: running; `threads.py`: the thread pool; `contract.py`, `checks.py`: from a call with arrays to an
+  entry of a program.
 
 Results are the same bit for bit whatever the number of threads. There is no BLAS call: its threads and these would wait
 for each other.

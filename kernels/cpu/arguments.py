@@ -1,4 +1,8 @@
-"""The arguments of a kernel: 64-bit words in memory, in the order in which the kernel names them."""
+"""The arguments of a kernel: 64-bit words in memory, in the order in which the kernel names them.
+
+A kernel reads `given.size` and a plan is given {"size": ...}: names are compared when a call is planned and when a
+kernel is compiled, and what runs is a load from an address.
+"""
 
 import ctypes
 import operator
@@ -28,7 +32,7 @@ def address_of(array):
 def _integer(argument):
     """An integer, an array (its address) or None (0) as the signed 64-bit integer that carries it."""
     if type(argument) is int and argument < 1 << 63:
-        return argument
+        return argument  # most are
     if isinstance(argument, _ndarray):
         return address_of(argument)
     if argument is None:
@@ -58,11 +62,12 @@ class Arguments(types.Type):
         """{name: argument} as a list of words; TypeError if one is missing or unknown."""
         try:
             words = [word_of(given[name]) for name, word_of in self._word_of.items()]
-        except KeyError as missing:
-            raise TypeError(f"{self.kernel}: got no argument {missing}, expected {', '.join(self.places)}") from None
-        if len(words) != len(given):
-            unknown = ", ".join(repr(name) for name in given if name not in self.places)
-            raise TypeError(f"{self.kernel}: got an unknown argument {unknown}, expected {', '.join(self.places)}")
+        except KeyError:
+            words = None
+        if words is None or len(words) != len(given):
+            missing = ", ".join(self.places.keys() - given.keys()) or "none"
+            unknown = ", ".join(given.keys() - self.places.keys()) or "none"
+            raise TypeError(f"{self.kernel}: missing arguments: {missing}; unknown arguments: {unknown}")
         return words
 
     def kind(self, name):

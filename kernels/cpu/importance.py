@@ -76,28 +76,29 @@ def weight_kernels(real_name):
 
     @kernel(real_name, "n samples outer pooled squared log_weight loss weight latent_weight ratio", FASTMATH_SUMS)
     def importance_weights(given, part, parts):
-        n, samples = given.n, given.samples
-        loss, inner = vector(given.loss, n), samples // given.outer
+        n, samples, outer = given.n, given.samples, given.outer
+        pooled, squared = given.pooled != 0, given.squared != 0
+        loss, inner = vector(given.loss, n), samples // outer
         log_inner, log_samples = real(math.log(inner)), real(math.log(samples))
-        log_groups, log_examples = real(math.log(n * given.outer)), real(math.log(n))
+        log_groups, log_examples = real(math.log(n * outer)), real(math.log(n))
         first, last = share(n, part, parts)
         for i in range(first, last):
             own, ratio = row(given.log_weight, i, samples), row(given.ratio, i, samples)
             weight, latent_weight = row(given.weight, i, samples), row(given.latent_weight, i, samples)
             pool_top, pool_log = log_sum_exp(own, 0, samples)
             means = zero
-            for m in range(given.outer):
+            for m in range(outer):
                 top, log_total = log_sum_exp(own, m * inner, (m + 1) * inner)
                 means += top + (log_total - log_inner)
                 for s in range(m * inner, (m + 1) * inner):
                     log_u = own[s] - top - log_total
-                    log_latent = (two * log_u if given.squared else log_u) - log_groups
-                    log_all = own[s] - pool_top - pool_log - log_examples if given.pooled else log_u - log_groups
+                    log_latent = (two * log_u if squared else log_u) - log_groups
+                    log_all = own[s] - pool_top - pool_log - log_examples if pooled else log_u - log_groups
                     log_ratio = min(log_latent - log_all, largest)
                     weight[s] = exp(log_latent - log_ratio)
                     latent_weight[s] = exp(log_latent)
                     ratio[s] = exp(log_ratio)
-            loss[i] = -(pool_top + (pool_log - log_samples)) if given.pooled else -means / real(given.outer)
+            loss[i] = -(pool_top + (pool_log - log_samples)) if pooled else -means / real(outer)
 
     @kernel(real_name, "n latent samples path latent_weight ratio sigma z noise dz")
     def importance_gradient(given, part, parts):
