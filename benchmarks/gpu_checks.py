@@ -18,7 +18,7 @@ from tests.cuda.host import cuda_backend as cuda
 class Sizes:
     """How much of everything is done."""
 
-    kernels: tuple = tuple(CONTRACT)
+    kernels: tuple = CONTRACT
     dtypes: tuple = ("float32", "float64")
     normals: int = 2**22
     epochs: int = 3

@@ -129,8 +129,10 @@ def lines(names):
 
 
 def write_pages():
-    """Replaces what is between the markers; raises ValueError where a page has none."""
+    """Replaces what is between the markers of each page that has results; ValueError where one has no markers."""
     for page, names in PAGES.items():
+        if not any(map(load, names)):
+            continue
         path = harness.HERE.parent / page
         text = path.read_text()
         if START not in text or END not in text:

@@ -146,15 +146,17 @@ def _methods(cls):
 
 MEMORY = _methods(Memory)
 # The kernels, each with its family: the file of the specification, and of every backend, that it stands in.
-CONTRACT = {
+FAMILIES = {
     kernel: family.__module__.rpartition(".")[2] for family in Backend.__bases__[1:] for kernel in _methods(family)
 }
+CONTRACT = tuple(FAMILIES)
 
 
 def _find(name, module, kernel):
     """The backend's function for a kernel; where it has none, one that says so."""
-    file = f"{module.__package__}.{CONTRACT[kernel]}"
-    if not hasattr(module, kernel) and importlib.util.find_spec(file) is not None:
+    package = getattr(module, "__package__", None)
+    file = f"{package or module.__name__}.{FAMILIES[kernel]}"
+    if package and not hasattr(module, kernel) and importlib.util.find_spec(file) is not None:
         module = importlib.import_module(file)
 
     def missing(*arguments):

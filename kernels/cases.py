@@ -10,7 +10,7 @@ import inspect
 import numpy as np
 
 from . import naive
-from .backend import CONTRACT
+from .backend import FAMILIES
 
 
 class Case:
@@ -64,7 +64,7 @@ def cases_of(kernel, dtype):
     """Yields the cases of a kernel, always the same. Raises NotImplementedError where it has none."""
     make = getattr(naive, f"{kernel}_cases", None)
     if make is None:
-        where = f"kernels/naive/{CONTRACT[kernel]}.py"
+        where = f"kernels/naive/{FAMILIES[kernel]}.py"
         raise NotImplementedError(f"{kernel} has no cases: expected {kernel}_cases in {where}")
     for arguments, bounds in make(dtype, np.random.default_rng(list(kernel.encode()))):
         yield Case(kernel, arguments, bounds)

@@ -3,6 +3,7 @@
 from . import optim
 from .datasets import load_dataset
 from .errors import TrainingDiverged
+from .evaluation import importance as importance
 from .evaluation.held_out import Evaluation, Evaluator
 from .evaluation.importance import ImportanceEstimate
 from .evaluation.importance import estimate as importance_estimate
@@ -12,6 +13,7 @@ from .layers import Dense
 from .losses import Bernoulli, Gaussian, GaussianKL
 from .optim import *  # noqa: F403
 from .reparam import Reparameterize
+from .runs import checkpoint as checkpoint
 from .schedules import Constant, Cosine, StepDecay
 from .training.fit import fit
 from .training.state import History, TrainingState

@@ -36,7 +36,8 @@ def imports(name, path, known):
     found, nodes = set(), [ast.parse(path.read_text(encoding="utf-8"))]
     while nodes:
         node = nodes.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            nodes += node.orelse
             continue
         nodes += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
@@ -98,17 +99,21 @@ def test_an_import_that_runs_up_or_in_a_circle_is_named(edges):
 
 
 def test_every_form_of_an_import_is_seen(tmp_path):
-    known = dict.fromkeys(["minivae", "minivae.a", "minivae.a.b", "minivae.c", "minivae.c.d", "minivae.e", "minivae.f"])
+    known = dict.fromkeys(
+        ["minivae", "minivae.a", "minivae.a.b", "minivae.c", "minivae.c.d", "minivae.e", "minivae.f", "minivae.g"]
+    )
     (tmp_path / "b.py").write_text("""
 import minivae.e, numpy
 if typing.TYPE_CHECKING:
     from ..f import only_a_type
+else:
+    import minivae.g
 def late():
     from ..c import d
     from .. import c, a as own, __version__
 """)
     found = imports("minivae.a.b", tmp_path / "b.py", known)
-    assert sorted(found) == ["minivae", "minivae.a", "minivae.c", "minivae.c.d", "minivae.e"]
+    assert sorted(found) == ["minivae", "minivae.a", "minivae.c", "minivae.c.d", "minivae.e", "minivae.g"]
 
 
 def test_the_hall_is_small():

@@ -7,7 +7,9 @@ it: what is left to gain is the threads.
 """
 
 from ..cpu.matmul import product_program
+from . import checked
 
 
+@checked
 def product(a, b, c):
     product_program(a, b, c, "plain")()

@@ -27,6 +27,8 @@ def run(args):
     from ..runs import folder
     from ..runs.pictures import pixels_phrase
 
+    if args.examples and not args.samples:
+        raise ValueError(f"--examples: got {args.examples}, expected --samples K with it")
     config, model, data = folder.open_run(args.run, args.backend, args.best)
     pixels = args.pixels or config.training.pixels
     evaluator = Evaluator(model, data.test, pixels=pixels, seed=args.seed)

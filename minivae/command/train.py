@@ -1,6 +1,7 @@
 """`minivae train`: its options, the presets that set them together, and a run's configuration from both."""
 
 import argparse
+import inspect
 
 from ..bounds import OBJECTIVES
 from ..kernels import BACKENDS
@@ -25,6 +26,12 @@ PRESETS = {
         "epochs": 100,
     },
 }
+
+
+def defaults(option):
+    """The defaults that the optimizers have for an option, for its help."""
+    kinds = {name: inspect.signature(kind).parameters.get(option) for name, kind in OPTIMIZERS.items()}
+    return ", ".join(f"{name} {found.default}" for name, found in kinds.items() if found)
 
 
 def add(parser):
@@ -56,13 +63,13 @@ def add(parser):
     add("--epochs", type=whole, metavar="N", help="passes over the data (10)")
     add("--batch-size", type=whole, metavar="N", help="examples in a minibatch (128)")
     add("--optimizer", choices=sorted(OPTIMIZERS))
-    add("--learning-rate", type=positive, metavar="R", help="0.001, for sgd 0.01")
+    add("--learning-rate", type=positive, metavar="R", help=f"by default {defaults('learning_rate')}")
     add("--schedule", choices=("constant", "step", "cosine"), help="of the learning rate")
     add("--decay-epochs", type=whole, metavar="N", help="step: multiply the rate by 0.1 every N epochs (10)")
     add("--warmup-epochs", type=not_negative, metavar="N", help="cosine: rise linearly over N epochs first (0)")
-    add("--momentum", type=not_negative, help="sgd (0)")
+    add("--momentum", type=not_negative, help=f"by default {defaults('momentum')}")
     add("--nesterov", action="store_true", help="sgd: Nesterov's momentum")
-    add("--weight-decay", type=not_negative, help="adamw (0.01)")
+    add("--weight-decay", type=not_negative, help=f"by default {defaults('weight_decay')}")
     add("--clip-norm", type=positive, metavar="C", help="scale gradients down to this norm")
     add("--early-stopping", type=whole, metavar="N", help="stop after N epochs without a better validation loss")
     add("--validation-noise", choices=("fixed", "fresh"), help="the same draws after each epoch, or new ones")
@@ -93,7 +100,7 @@ def run(args):
     from ..runs.config import Results, part
 
     given = vars(args)
-    if not given.get("resume"):
+    if "resume" not in given:
         return train.start(configuration(args), say)
     refused = sorted(given.keys() - {"command", *AT_RESUME})
     if refused:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..datasets import Dataset, dataset_names
-from ..errors import expect
+from ..errors import expect, expect_choice
 from ..optim import OPTIMIZERS, Optimizer
 from ..schedules import Cosine, StepDecay
 from ..vae import VAE
@@ -85,6 +85,10 @@ class Training:
     validation_noise: str = "fixed"
     seed: int = 0
 
+    def __post_init__(self):
+        expect_choice("optimizer", self.optimizer, OPTIMIZERS)
+        expect_choice("schedule", self.schedule, SCHEDULES)
+
     def make_optimizer(self, steps_per_epoch: int) -> Optimizer:
         """The optimizer with its schedule and with every option that its class takes; by default the class's rate."""
         kind = OPTIMIZERS[self.optimizer]
@@ -109,6 +113,8 @@ class Results:
     keep: int = 2
     no_pictures: bool = False
 
+
+SCHEDULES = ("constant", "step", "cosine")
 
 # An option that does not always apply: the one it goes with, and the values of that one with which it does.
 NEEDS = {
@@ -154,15 +160,19 @@ class Config:
         for option, (other, values) in NEEDS.items():
             applies = option not in self.given or chosen[other] in (None, *values)
             expect(applies, _flag(option), chosen[option], f"{_flag(other)} {' or '.join(values)} with it")
-        named, fraction = self.data.name in dataset_names, self.data.test_fraction
+        named = self.data.name in dataset_names and not Path(self.data.name).exists()
+        fraction = self.data.test_fraction
         expect(not named or "test_fraction" not in self.given, "--test-fraction", fraction, "--data FILE with it")
-        expect("overwrite" not in self.given or self.results.out is not None, "--overwrite", True, "--out with it")
+        expect("overwrite" not in self.given or self.results.out, "--overwrite", True, "--out with it")
 
     @classmethod
     def from_options(cls, given: Mapping[str, Any], preset: Mapping[str, Any], version: str) -> "Config":
         """From the options that were given, by name, over those that a preset sets."""
         entry = {**preset, **given}
-        data = part(Data, entry)
+        kind = inspect.signature(OPTIMIZERS[entry.get("optimizer", Training.optimizer)]).parameters
+        own = {name: option.default for name, option in kind.items() if option.default is not None}
+        own.pop("learning_rate")  # is asked for where the optimizer is made
+        data, entry = part(Data, entry), own | entry
         return cls(
             replace(data, name=entry.get("data", data.name)),
             part(Model, entry),
@@ -183,7 +193,8 @@ class Config:
                 if not isinstance(entry[name][key], kind):
                     raise TypeError(f"{key}: got {entry[name][key]!r:.80}")
         versions = {key: value for key, value in entry.items() if key not in ("backend", "data", "model", "training")}
-        data, training = part(Data, entry["data"]), part(Training, entry["training"])
+        data = part(Data, entry["data"])
+        training = Training(**{field.name: entry["training"][field.name] for field in fields(Training)})
         return cls(data, Model(**entry["model"]), training, entry["backend"], versions=versions)
 
     def to_json(self) -> dict:

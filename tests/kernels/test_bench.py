@@ -5,7 +5,7 @@ import json
 import pytest
 
 from minivae.command.main import main
-from minivae.kernels import CONTRACT, bench
+from minivae.kernels import FAMILIES, bench
 
 
 def test_verify_only(capsys):
@@ -28,7 +28,7 @@ def test_a_wrong_pass_is_not_timed(monkeypatch, kernel, output):
         if arguments[output].dtype == "float32":
             arguments[output].flat[-1] += 0.01
 
-    monkeypatch.setattr(f"minivae.kernels.numpy_backend.{CONTRACT[kernel]}.{kernel}", wrong)
+    monkeypatch.setattr(f"minivae.kernels.numpy_backend.{FAMILIES[kernel]}.{kernel}", wrong)
     loaded = iter([bench.load_backend("numpy"), reference])
     monkeypatch.setattr(bench, "load_backend", lambda name: next(loaded))
     with pytest.raises(RuntimeError, match="is wrong in"):

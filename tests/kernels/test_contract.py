@@ -15,7 +15,7 @@ from minivae.kernels import naive
 from minivae.kernels.cases import cases_of
 
 FOLDER = Path(kernels.__file__).parent
-FAMILIES = list(dict.fromkeys(kernels.CONTRACT.values()))
+FAMILIES = list(dict.fromkeys(registry.FAMILIES.values()))
 HOST_BACKENDS = [name for name in kernels.available_backends() if kernels.load_backend(name).on_host]
 
 

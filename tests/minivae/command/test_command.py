@@ -132,6 +132,11 @@ def test_a_run_is_used_from_its_folder_alone(image_run, capsys):
     assert np.load(image_run / "s.npy").shape == (7, 30)
     assert main(["reconstruct", str(image_run), "--out", str(image_run / "r.npy")]) == 0
     assert np.load(image_run / "r.npy").shape == (20, 30)
+    best = mv.VAE.load(image_run / "best.npz")
+    best.backend.assign(best.parameters["likelihood.bias"], 7.0)
+    best.save(image_run / "best.npz")
+    assert main(["sample", str(image_run), "--best", "--out", str(image_run / "b.npy")]) == 0
+    assert np.load(image_run / "b.npy").mean() > 0.9 > np.load(image_run / "s.npy").mean()
     for command in ("sample", "reconstruct"):
         picture = image_run / f"{command}.png"
         assert main([command, str(image_run), "--count", "4", "--out", str(picture)]) == 0

@@ -36,6 +36,20 @@ def test_every_option_reaches_the_optimizer(name):
     assert default.schedule == kind().schedule, "the class's own rate"
 
 
+def test_an_optimizer_keeps_its_own_defaults(monkeypatch):
+    class Heavy(OPTIMIZERS["sgd"]):
+        def __init__(self, learning_rate=0.3, momentum=0.9, nesterov=True, clip_norm=2.0):
+            super().__init__(learning_rate, momentum, nesterov, clip_norm)
+
+    monkeypatch.setitem(OPTIMIZERS, "heavy", Heavy)
+    config = Config.from_options({"optimizer": "heavy"}, {}, "1")
+    heavy = config.training.make_optimizer(5)
+    assert (heavy.schedule(0), heavy.momentum, heavy.nesterov, heavy.clip_norm) == (0.3, 0.9, True, 2.0)
+    assert Config.from_json(config.to_json() | {"data": {**config.to_json()["data"], "fingerprint": ""}}).training == (
+        config.training
+    )
+
+
 def test_schedules_count_in_steps():
     step = chosen("--schedule", "step", "--decay-epochs", "2").training.make_optimizer(5).schedule
     assert (step(9), step(10)) == (1e-3, 1e-4)
@@ -45,7 +59,7 @@ def test_schedules_count_in_steps():
 
 
 def test_a_configuration_outlives_its_file():
-    """Also one whose stored values do not apply, and one of an older version that knew fewer choices."""
+    """Also one whose stored values do not apply; nothing that a training depends on is guessed where it is missing."""
     options = [
         "--optimizer",
         "sgd",
@@ -71,9 +85,11 @@ def test_a_configuration_outlives_its_file():
     assert again.training == config.training
     entry["training"]["optimizer"] = "adam"
     assert Config.from_json(entry).training.momentum == 0.9
-    del entry["training"]["clip_norm"], entry["model"]["objective"]
-    older = Config.from_json(entry)
-    assert (older.training.clip_norm, older.model.objective) == (None, "elbo")
+    with pytest.raises(ValueError, match="schedule: got 'slow', expected one of 'constant', 'step', 'cosine'"):
+        Config.from_json(entry | {"training": entry["training"] | {"schedule": "slow"}})
+    for key in list(entry["training"]):
+        with pytest.raises(KeyError, match=key):
+            Config.from_json(entry | {"training": {k: v for k, v in entry["training"].items() if k != key}})
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float64"])
