@@ -1,4 +1,4 @@
-"""C = floor(init + A @ B) for matrices of any size and strides: the blocking around the micro-kernel.
+"""C = floor(init + A @ B) for matrices of any size, or their transposes: the blocking around the micro-kernel.
 
 C is cut into panels of columns and each panel into tiles of rows whose heights differ by at most one. A part of the
 work is a stretch of tiles, panel after panel, of the same total cost as every other; if A has many rows, or is a
