@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from . import kernels
 from .errors import check_data, expect, expect_array, expect_choice, expect_integer
+from .kernels import Backend, load_backend
 from .kernels.naive import ACTIVATIONS
 from .parameters import DTYPES, Parameters, RowBuffers, initial_dense
 
@@ -21,9 +21,9 @@ from .parameters import DTYPES, Parameters, RowBuffers, initial_dense
 NO_ARRAY: np.ndarray = None  # type: ignore[assignment]
 
 
-def resolve_backend(backend: str | kernels.Backend) -> kernels.Backend:
+def resolve_backend(backend: str | Backend) -> Backend:
     """A backend by name, or a Backend as it is."""
-    return backend if isinstance(backend, kernels.Backend) else kernels.load_backend(backend)
+    return backend if isinstance(backend, Backend) else load_backend(backend)
 
 
 class Dense:
@@ -51,7 +51,7 @@ class Dense:
         activation: str = "identity",
         *,
         dtype: str = "float32",
-        backend: str | kernels.Backend = "numpy",
+        backend: str | Backend = "numpy",
         seed: int = 0,
         index: int = 0,
         parameters: dict[str, np.ndarray] | None = None,

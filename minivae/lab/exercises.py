@@ -7,8 +7,7 @@ import numpy as np
 
 from .. import estimators as est
 from ..estimators.functions import Quadratic
-from . import linear_gaussian, report
-from . import signal_to_noise as bounds
+from . import linear_gaussian, report, signal_to_noise
 
 
 def crossing():
@@ -33,10 +32,10 @@ def fresh_noise():
 
 def elbo_gap():
     """4: log p(x) - ELBO of the shifted model of `minivae lab bounds`, and KL(q || p(z|x)) by its formula."""
-    model, _ = bounds.setting()
-    curve = bounds.curve_rows()
+    model, _ = signal_to_noise.setting()
+    curve = signal_to_noise.curve_rows()
     variance = float(linear_gaussian.posterior(model)[1][0, 0])
-    shift, log_sigma = bounds.SHIFT["mean"], bounds.SHIFT["log_sigma"]
+    shift, log_sigma = signal_to_noise.SHIFT["mean"], signal_to_noise.SHIFT["log_sigma"]
     kl = 0.5 * (shift**2 / variance + math.exp(2 * log_sigma) - 1) - log_sigma
     return f"measured {curve[0]['log_likelihood'] - curve[0]['bound']:.4f}, formula {kl:.4f} nats"
 
