@@ -1,7 +1,5 @@
 """What a user's own code looks like, read by a type checker against the installed package (.ci/run) and never run."""
 
-from typing import Any
-
 import numpy as np
 from typing_extensions import assert_type
 
@@ -18,9 +16,9 @@ terms = model.forward(data.train[:10])
 assert_type(terms.loss, float)
 model.backward()
 optimizer.update(model)
-assert_type(model.gradients["posterior.bias"], np.ndarray[Any, Any])
-assert_type(mv.VAE.load("model.npz").sample(8), np.ndarray[Any, Any])
-assert_type(mv.Evaluator(model, data.test)().kl_per_latent, np.ndarray[Any, Any])
+assert_type(model.gradients["posterior.bias"].ndim, int)
+assert_type(mv.VAE.load("model.npz").sample(8).ndim, int)
+assert_type(mv.Evaluator(model, data.test)().kl_per_latent.ndim, int)
 assert_type(mv.importance_estimate(model, data.test[:10]).counts, tuple[int, ...])
 
 report = mv.check_gradients(mv.Dense(3, 2, "tanh", dtype="float64"), {"x": np.ones((4, 3))})
