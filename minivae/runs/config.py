@@ -127,7 +127,7 @@ NEEDS = {
     for option in taken(kind, Training())
 }
 
-# What is used of a config.json whatever is asked of the run; what else it lacks takes its default.
+# The kinds of what is used of a config.json whatever is asked of the run.
 REQUIRED: dict[str, dict[str, Any]] = {
     "data": {"name": str, "size": (int, type(None)), "test_fraction": float, "seed": int, "fingerprint": str},
     "training": {"pixels": str, "seed": int, "epochs": int},
@@ -172,11 +172,11 @@ class Config:
         kind = inspect.signature(OPTIMIZERS[entry.get("optimizer", Training.optimizer)]).parameters
         own = {name: option.default for name, option in kind.items() if option.default is not None}
         own.pop("learning_rate")  # is asked for where the optimizer is made
-        data, entry = part(Data, entry), own | entry
+        data = part(Data, entry)
         return cls(
             replace(data, name=entry.get("data", data.name)),
             part(Model, entry),
-            part(Training, entry),
+            part(Training, own | entry),
             entry.get("backend", "auto"),
             part(Results, entry),
             {"minivae": version, "python": platform.python_version(), "numpy": np.__version__},
