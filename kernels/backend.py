@@ -117,8 +117,22 @@ class Backend(Memory, naive.Dense, naive.Posterior, naive.Likelihoods, naive.Imp
         for function in MEMORY:
             setattr(self, function, getattr(module, function))
 
+    @property
+    def compiles(self) -> bool:
+        """Whether a `Program` of this backend is more than a loop over its calls."""
+        return hasattr(self.module, "compile_program")
+
+    def changed(self) -> str | None:
+        """The name of a kernel that was replaced on this object, or None."""
+        own = vars(self)
+        return next((name for name, kernel in self._kernels.items() if own[name] is not kernel), None)
+
     def record(self, step: Callable[[], object]) -> Program:
         """Runs step(), which must only call kernels on arrays that stay where they are, and returns it as a Program."""
+        return self.program(self.calls_of(step))
+
+    def calls_of(self, step: Callable[[], object]) -> list[tuple[str, tuple[Any, ...]]]:
+        """Runs step() and returns the kernels that it called, as (name, arguments)."""
         calls = []
 
         def recorder(name, kernel):
@@ -133,6 +147,10 @@ class Backend(Memory, naive.Dense, naive.Posterior, naive.Likelihoods, naive.Imp
             step()
         finally:
             vars(self).update(self._kernels)
+        return calls
+
+    def program(self, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> Program:
+        """The calls as one program."""
         compiler = getattr(self.module, "compile_program", None)
         return compiler(calls, self._kernels) if compiler else Program(self._kernels, calls)
 

@@ -11,6 +11,14 @@ class TrainingDiverged(ArithmeticError):
     """The loss became infinite or NaN. The model holds the parameters of the last epoch that ended well."""
 
 
+def add_note(error: BaseException, note: str) -> None:
+    """Adds a line to what an exception says, whatever its type."""
+    if hasattr(error, "add_note"):
+        error.add_note(note)
+    elif error.args and isinstance(error.args[0], str):  # Python 3.10
+        error.args = (f"{error.args[0]}\n{note}", *error.args[1:])
+
+
 def expect(condition: object, name: str, got: object, expected: str) -> None:
     """Raises ValueError("name: got ..., expected ...") unless the condition holds."""
     if not condition:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .errors import expect, expect_fraction, expect_positive
 from .parameters import Model
-from .schedules import Constant
+from .schedules import SCHEDULES, Constant
 
 __all__ = ["SGD", "Adam", "AdamW"]
 
@@ -20,32 +20,67 @@ LearningRate = float | Callable[[int], float]  # a number, or a schedule
 class Optimizer:
     """What all optimizers share: the learning rate, the clock, clipping, and buffers that belong to one model.
 
+    One of your own overrides `_apply`, and names its buffers in `moments`; or it overrides `update`.
+
     Parameters
     ----------
     learning_rate : a number, or a schedule (a callable from the step to a rate)
     clip_norm : where the Euclidean norm of the whole gradient exceeds this, the gradient is scaled down to it; None
-    for never
+        for never
+
+    Attributes
+    ----------
+    learning_rate, schedule, clip_norm : may be set at any time, and hold from the next step on; learning_rate is a
+        number where the schedule is constant
+    state : dict from each of `moments` to a buffer of the parameters' layout
     """
 
     moments: tuple[str, ...] = ()  # names of the buffers of the parameters' layout
 
     def __init__(self, learning_rate: LearningRate, clip_norm: float | None = None) -> None:
-        self.schedule = learning_rate if callable(learning_rate) else Constant(learning_rate)
-        if clip_norm is not None:
-            expect_positive("clip_norm", clip_norm)
+        self.learning_rate = learning_rate
         self.clip_norm = clip_norm
         self._model: Model | None = None
-        self._planned = False
+        self._planned: Callable[[int], float] | None = None
+
+    @property
+    def schedule(self) -> Callable[[int], float]:
+        return self._schedule
+
+    @schedule.setter
+    def schedule(self, schedule: LearningRate) -> None:
+        self._schedule = schedule if callable(schedule) else Constant(schedule)
+
+    @property
+    def learning_rate(self) -> LearningRate:
+        return self._schedule.rate if type(self._schedule) is Constant else self._schedule
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: LearningRate) -> None:
+        self.schedule = learning_rate  # type: ignore[assignment]
+
+    @property
+    def clip_norm(self) -> float | None:
+        return self._clip_norm
+
+    @clip_norm.setter
+    def clip_norm(self, clip_norm: float | None) -> None:
+        if clip_norm is not None:
+            expect_positive("clip_norm", clip_norm)
+        self._clip_norm = clip_norm
 
     def attach(self, model: Model) -> None:
         """Makes the buffers for this model; an optimizer with the moments of one model cannot serve another."""
-        if self._model is model:
+        store = model.store
+        if self._model is model and self._store is store:
             return
-        expect(self._model is None, "optimizer", "one that is attached to another model", "a new optimizer")
-        backend, store = model.backend, model.store
-        self._model, self._backend = model, backend
+        expect(self._model in (None, model), "optimizer", "one that is attached to another model", "a new optimizer")
+        if self._model is model:
+            expect(False, "optimizer", "one made for the parameters that the model had", "a new optimizer")
+        backend = model.backend
+        self._model, self._backend, self._store = model, backend, store
         self.clock = backend.zeros((1,), "int64")
-        self._rates = backend.zeros((1,), "float64")
+        self._rates, self.rate = backend.zeros((1,), "float64"), 0.0
         self._norm = backend.zeros((1,), "float64")
         self.state: dict[str, np.ndarray] = {
             name: backend.zeros(store.flat.shape, model.dtype) for name in self.moments
@@ -57,23 +92,61 @@ class Optimizer:
         return 0 if self._model is None else int(self._backend.to_host(self.clock)[0])
 
     def plan(self, total: int) -> None:
-        """Puts the rates of steps 0 .. total - 1 where the kernels read them."""
-        rates = np.array([self.schedule(step) for step in range(total)], np.float64)
+        """Puts the rates of steps 0 .. total - 1 where the kernels read them, if the schedule is known to be a function
+        of the step alone; any other is asked anew in each step. A total of 0 ends it.
+        """
+        schedule = self._schedule
+        self._planned = schedule if total and type(schedule) in SCHEDULES else None
+        if self._planned is None:
+            rates = np.zeros(1)
+            self.rate = 0.0
+        elif isinstance(schedule, Constant):
+            rates = np.array([schedule.rate])
+        else:
+            rates = np.array([schedule(step) for step in range(total)], np.float64)
         bad = np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))
         expect(not bad.size, "learning_rate", f"{rates[bad[:1]]} at step {bad[:1]}", "finite rates, 0 or more")
         if (rates == rates[0]).all():
             rates = rates[:1]
-        self._rates = self._backend.from_host(rates)
-        self._planned = True
+        if rates.shape == tuple(self._rates.shape):
+            self._backend.assign(self._rates, rates)
+        else:
+            self._rates = self._backend.from_host(rates)
+
+    @property
+    def last_rate(self) -> float:
+        """The rate of the last step."""
+        return self.rate_of(self.steps - 1) if self.is_planned else self.rate
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether the rates that the kernels read are those of the schedule as it is now."""
+        return self._planned is self._schedule
+
+    def rate_of(self, step: int) -> float:
+        """The schedule's rate for a step, a finite number, 0 or more; ValueError otherwise."""
+        rate = self._schedule(step)
+        try:
+            right = 0 <= rate < float("inf")
+        except (TypeError, ValueError):
+            right = False
+        expect(right, "learning_rate", f"{rate!r} at step {step}", "a finite rate, 0 or more")
+        return float(rate)
 
     def update(self, model: Model) -> None:
         """One step: parameters and moments change in place; gradients change only by clipping."""
         self.attach(model)
-        if not self._planned:
-            self._backend.assign(self._rates, self.schedule(self.steps))
+        if not self.is_planned:
+            if self._planned is not None:
+                self.plan(0)
+            rate = self.rate_of(self.steps)
+            if rate != self.rate:
+                self._backend.assign(self._rates, rate)
+                self.rate = rate
+        store = self._store
         if self.clip_norm is not None:
-            self._backend.clip_norm(model.store.flat_gradients, self.clip_norm, self._norm)
-        self._apply(model.store.flat, model.store.flat_gradients)
+            self._backend.clip_norm(store.flat_gradients, self.clip_norm, self._norm)
+        self._apply(store.flat, store.flat_gradients)
         self._backend.tick(self.clock)
 
     def _apply(self, parameters: np.ndarray, gradients: np.ndarray) -> None:

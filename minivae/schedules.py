@@ -62,3 +62,7 @@ class Cosine:
             return self.rate * (step + 1) / self.warmup
         progress = min((step - self.warmup) / (self.total - self.warmup), 1.0)
         return self.rate * (self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+# Functions of the step and of nothing else, whose values may be computed before they are needed.
+SCHEDULES = (Constant, StepDecay, Cosine)

@@ -64,3 +64,6 @@ PARTS_OF_THREAD = 4
 # into fewer parts, because each reads all of B.
 CUT_BY_ROWS_FROM = 512
 PARTS_BY_ROWS = 3
+
+# Calls outside of programs whose tables a thread keeps, about 1 KB each: those of some models in turn.
+MOST_READY = 1024

@@ -6,7 +6,7 @@ import time
 
 from tqdm import tqdm
 
-from ..errors import TrainingDiverged, expect_integer, expect_positive
+from ..errors import TrainingDiverged, add_note, expect_integer, expect_positive
 from .non_finite import first_non_finite, first_non_finite_parameter
 from .state import TrainingState
 
@@ -38,14 +38,17 @@ class Epoch:
     step : TrainingStep
     number : of the epoch, from 1
     good : the `TrainingState` to begin with and to return to if the numbers go bad
+    total : the step at which training ends
     due, save : when to make a checkpoint, and what takes it
     """
 
-    def __init__(self, step, number, good, due, save):
+    def __init__(self, step, number, good, total, due, save):
         self.step, self.number, self.good, self._due, self._save = step, number, good, due, save
+        self._total = total
         begin = good.first + (number - 1) * step.batches
         self._end = begin + step.batches
         self._within = good.step > begin
+        step.changed(total)
         step.shuffle(begin // step.batches)
         if self._within:
             step.tally.restore(good.totals)
@@ -70,7 +73,12 @@ class Epoch:
         bar = tqdm(total=step.rows, initial=rows, desc=label, unit="ex", unit_scale=True, leave=False, disable=not show)
         with bar:
             for number in range(self.good.step, self._end):
-                bar.update(step(number))
+                try:
+                    rows = step(number)
+                except Exception as error:
+                    add_note(error, f"in step {number + 1} of training; the model is in its state after step {number}")
+                    raise
+                bar.update(rows)
                 # on a device, reading the sums waits for it: only as often as a person looks
                 look = time.monotonic() - shown > 0.5
                 if backend.on_host or look:
@@ -88,6 +96,7 @@ class Epoch:
                     self.good = self.capture()
                     self._save(self.good)
                     self._due.reset()
+                    step.changed(self._total)
         self._elapsed = self._seconds()
         self._check()
 
@@ -100,7 +109,8 @@ class Epoch:
             "train_loss": sums.loss,
             "train_nll": sums.nll,
             "train_kl": sums.kl,
-            "learning_rate": float(optimizer.schedule(optimizer.steps - 1)),
+            "learning_rate": optimizer.last_rate,
+            "beta": step.model.beta,
             "examples_per_second": sums.examples / self._elapsed,
         }
 

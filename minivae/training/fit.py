@@ -2,18 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from ..errors import check_data, expect, expect_choice, expect_integer, expect_seed
 from ..evaluation.held_out import Evaluator
 from ..kernels.naive import PIXELS
-from ..optim import Adam, Optimizer
+from ..optim import Adam
 from ..vae import VAE
 from .epoch import Due, Epoch
 from .interrupts import Interrupt
 from .state import History, TrainingState
-from .step import TrainingStep
+from .step import TrainingStep, as_optimizer
 
 
 def fit(
@@ -23,7 +24,8 @@ def fit(
     validation: np.ndarray | None = None,
     epochs: int = 10,
     batch_size: int = 128,
-    optimizer: Optimizer | None = None,
+    optimizer: Any = None,
+    beta: float | Callable[[int], float] | None = None,
     pixels: str = "grey",
     validation_noise: str = "fixed",
     early_stopping: int | None = None,
@@ -44,7 +46,9 @@ def fit(
     validation : data of the same kind, evaluated after each epoch on one noise draw per example
     epochs : passes over the data; each ends with a partial batch where batch_size does not divide n
     batch_size : rows in a minibatch; one batch of all rows if larger than the data
-    optimizer : by default Adam(1e-3)
+    optimizer : by default Adam(1e-3); an `Optimizer`, or any object whose update(model) makes a step
+    beta : the weight of the KL term, by default what the model has: a number, or a callable of the step (0, 1, ...)
+        such as `Warmup`; the model keeps the last
     pixels : "grey" uses values as they are, "threshold" 1 where a value is above 1/2, "dynamic" draws 1 with
         probability value, afresh at each use; for training and validation alike
     validation_noise : "fixed" uses the same draws after every epoch, so that epochs compare; "fresh" new ones
@@ -52,12 +56,16 @@ def fit(
         parameters
     seed : of shuffles, noise and binarisation
     progress : show a tqdm bar; by default if standard error is a terminal
-    on_epoch : called after each epoch with its history row, a dict
+    on_epoch : called after each epoch with its history row, a dict; training stops where it returns False. What it
+        changes (beta, rates, layers, arrays) holds from the next step on, or raises.
     start : a `TrainingState` to go on from, as if training had never stopped; `epochs` then counts from its beginning
     on_checkpoint : called with a `TrainingState` after each epoch, and where training ends within one
     checkpoint_steps, checkpoint_seconds : call it also after so many steps, or so much time; None for never
 
     Ctrl-C stops after the current step: history.stopped is then "interrupted" and the model is whole.
+
+    Steps of minivae's own parts are replayed as one program, others run as they stand (see `training.replay`); the
+    numbers are the same. The logger "minivae" tells which.
 
     Raises
     ------
@@ -66,20 +74,25 @@ def fit(
     TrainingDiverged
         If the loss or a parameter becomes infinite or NaN; model and optimizer are in the last good state, that of the
         last checkpoint or of the end of the last epoch.
+    Exception
+        Whatever a part of one's own raises, with a note in which step; the model is in the state before that step.
     """
     train, validation = check_arguments(
         model, train, validation, epochs, batch_size, pixels, validation_noise, early_stopping, seed
     )
     due = Due(checkpoint_steps, checkpoint_seconds)
     save, tell = on_checkpoint or _ignore, on_epoch or _ignore
-    optimizer = Adam() if optimizer is None else optimizer
-    step = TrainingStep(model, train, min(batch_size, len(train)), optimizer, pixels, seed)
+    optimizer = Adam() if optimizer is None else as_optimizer(optimizer)
+    beta = _given_beta(model, beta)
+    step = TrainingStep(model, train, min(batch_size, len(train)), optimizer, pixels, seed, beta)
     validate = Validation(model, validation, pixels, seed, validation_noise)
     good = _begin(step, epochs, start)
     history, stopping = good.history.copy(), EarlyStopping(early_stopping, good.best)
-    with Interrupt() as interrupt:
+    total = good.first + epochs * step.batches
+    with Interrupt() as interrupt, step:
         for number in range(history.epochs + 1, epochs + 1):
-            epoch = Epoch(step, number, good, due, save)
+            _observe(optimizer, history)
+            epoch = Epoch(step, number, good, total, due, save)
             epoch.run(f"epoch {number}/{epochs}", progress, interrupt)
             if interrupt.requested:
                 history.stopped = "interrupted"
@@ -88,12 +101,12 @@ def fit(
             row = epoch.row() | validate(number)
             history.add(row)
             over = stopping(model, history)
+            more = tell(row)
             good = TrainingState.capture(step, good.first, history, best=stopping.best)
-            tell(row)
             save(good)
             due.reset()
-            if over:
-                history.stopped = "early"
+            if over or more is False:
+                history.stopped = "early" if over else "on_epoch"
                 break
     if stopping.best:
         save(replace(good, history=history.copy(), finished=True))
@@ -116,15 +129,27 @@ def check_arguments(model, train, validation, epochs, batch_size, pixels, valida
     return train, validation
 
 
+def _given_beta(model, beta):
+    """The schedule of beta, or None where it is a number, which the model takes."""
+    if beta is None or callable(beta):
+        return beta
+    model.beta = beta
+    return None
+
+
+def _observe(optimizer, history):
+    """Shows the history to a schedule that looks at it (see `Plateau`)."""
+    if history.epochs and hasattr(optimizer.schedule, "observe"):
+        optimizer.schedule.observe(history)
+
+
 def _begin(step, epochs, start):
-    """The state that training begins with, its rates laid out; ValueError before anything changes."""
+    """The state that training begins with; ValueError before anything changes."""
     history, first = History(), step.optimizer.steps
     if start:
         start.check(step, epochs)
         history, first = start.history.copy(), start.first
         history.stopped = "completed"
-    step.optimizer.plan(first + epochs * step.batches)
-    if start:
         start.restore(step)
     return TrainingState.capture(step, first, history, start.seconds if start else 0.0, start and start.best)
 

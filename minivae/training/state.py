@@ -17,7 +17,7 @@ class History(dict):
     last step), examples_per_second (without validation), and, with validation data, validation_loss, validation_nll,
     validation_kl, active_units and kl_per_latent (an array for each epoch).
 
-    stopped : "completed", "early" or "interrupted"
+    stopped : "completed", "early", "interrupted", or "on_epoch" where that returned False
     """
 
     stopped = "completed"

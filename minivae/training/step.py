@@ -2,30 +2,69 @@
 
 import numpy as np
 
+from ..errors import expect
 from ..kernels import philox
 from ..losses import Tally
+from ..optim import Optimizer
 from ..parameters import RowBuffers
+from .replay import Replay, foreign
+
+
+def as_optimizer(given):
+    """An `Optimizer` as it is; around any other object that has a method update(model), one that calls it."""
+    if isinstance(given, Optimizer):
+        return given
+    expect(callable(getattr(given, "update", None)), "optimizer", given, "an object with a method update(model)")
+    return _Wrapped(given)
+
+
+class _Wrapped(Optimizer):
+    """An optimizer that is no `Optimizer`. Of its state, training keeps what it has in a mapping `state`, from names to
+    arrays of the layout of the model's flat buffer.
+    """
+
+    def __init__(self, wrapped):
+        super().__init__(0.0)
+        self.wrapped = wrapped
+
+    def attach(self, model):
+        super().attach(model)
+        self.state = getattr(self.wrapped, "state", {})
+        self.moments = tuple(self.state)
+
+    def update(self, model):
+        self.wrapped.update(model)
+        self._backend.tick(self.clock)
+
+    @property
+    def last_rate(self):
+        rate = getattr(self.wrapped, "learning_rate", None)
+        return float(rate) if isinstance(rate, (int, float)) else float("nan")
 
 
 class TrainingStep:
-    """One minibatch from data to updated parameters, recorded once for each batch length and replayed.
+    """One minibatch from data to updated parameters.
 
     Noise, shuffles and binarisations are functions of the seed and of the optimizer's step count, which is the only
     state.
+
+    Parameters
+    ----------
+    beta : None, or a callable from the step to the beta that `model` has in it
     """
 
-    def __init__(self, model, data, batch_size, optimizer, pixels, seed):
+    def __init__(self, model, data, batch_size, optimizer, pixels, seed, beta=None):
         optimizer.attach(model)
         backend = model.backend
         self.model, self.optimizer, self.batch_size = model, optimizer, batch_size
         self._data = backend.from_host(data)
         self._order = backend.from_host(np.arange(len(data)))
         self.tally = Tally(model, optimizer.clock)
-        self._pixels, self._seed = pixels, seed
+        self._pixels, self._seed, self._beta = pixels, seed, beta
         self._buffers = RowBuffers(backend, model.dtype)
         self.rows, self.batches = len(data), -(-len(data) // batch_size)
         self._last = len(data) - (self.batches - 1) * batch_size
-        self._programs = {}
+        self._replay = Replay(self, self._run, beta)
 
     def shuffle(self, epoch):
         """Starts an epoch: its own order of the rows, and totals from zero."""
@@ -33,21 +72,60 @@ class TrainingStep:
         self.model.backend.assign(self._order, order)
         self.tally.reset()
 
+    def changed(self, total):
+        """To be called before the first step and where other code has run: whatever that has changed holds from now on.
+
+        total : the step at which training ends
+        """
+        self.model.settle()
+        self.optimizer.attach(self.model)
+        if not self.optimizer.is_planned or hasattr(self.optimizer.schedule, "observe"):
+            self.optimizer.plan(total)
+        if self._beta is not None and self._replay.steps:
+            last = self._beta_set
+            expect(self.model.beta == last, "model.beta", self.model.beta, f"{last}, which the beta of fit has set")
+        self._optimizer_is_foreign = foreign("the optimizer", self.optimizer) is not None
+        self._replay.check()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.optimizer.plan(0)  # what other code does with it afterwards asks its schedule
+
     def __call__(self, step):
         """Makes the step of this number, which the clock must agree with."""
         rows = self._last if step % self.batches == self.batches - 1 else self.batch_size
-        if rows in self._programs:
-            self._programs[rows]()
-        else:
-            self._programs[rows] = self.model.backend.record(lambda: self._run(rows))
+        if self._beta is not None:
+            self.model.beta = self._beta_set = self._beta(step)
+        self._replay(rows)
         return rows
 
     def _run(self, rows):
         model, backend, clock = self.model, self.model.backend, self.optimizer.clock
+        model.settle()
         x, noise = self._buffers("x", rows, model.features), self._buffers("noise", rows * model.draws, model.latent)
         backend.gather(self._data, self._order, clock, self.batch_size, self._pixels, self._seed, x)
         backend.standard_normal(self._seed, philox.NOISE, clock, noise)
         nll, kl = model.pass_down(x, noise)
         self.tally.add(nll, kl)
         model.pass_up()
-        self.optimizer.update(model)
+        if self._optimizer_is_foreign:
+            self._update_or_undo()
+        else:
+            self.optimizer.update(model)
+
+    def _update_or_undo(self):
+        """The update of an optimizer of one's own: all of it, or, where it raises, nothing."""
+        model, optimizer, assign = self.model, self.optimizer, self.model.backend.assign
+        arrays = [model.store.flat, optimizer.clock, *optimizer.state.values()]
+        before = [np.array(model.backend.to_host(array)) for array in arrays]
+        try:
+            optimizer.update(model)
+        except BaseException:
+            for array, values in zip(arrays, before, strict=True):
+                assign(array, values)
+            raise
+        if optimizer.steps == before[1][0]:
+            model.backend.tick(optimizer.clock)  # data and noise follow it
+        model.settle()
