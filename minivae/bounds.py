@@ -63,7 +63,7 @@ OBJECTIVES = ("elbo", *GRADIENTS)
 ONE_GROUP = ("elbo", "iwae")
 
 
-def check_objective(objective: str, samples: int, outer: int, beta: float) -> None:
+def check_objective(objective: str, samples: int, outer: int) -> None:
     """Raises ValueError for an objective, or counts, that make no bound."""
     expect_choice("objective", objective, OBJECTIVES)
     expect_integer("samples", samples, 1)
@@ -71,6 +71,12 @@ def check_objective(objective: str, samples: int, outer: int, beta: float) -> No
     expect(
         outer == 1 or objective not in ONE_GROUP, "outer", outer, f"1 with objective {objective!r}; miwae has groups"
     )
+
+
+def check_beta(beta: Any, objective: str) -> None:
+    """Raises ValueError for what cannot weigh the KL term of the objective."""
+    number = isinstance(beta, (int, float)) and not isinstance(beta, bool)
+    expect(number and 0 <= beta < float("inf"), "beta", beta, "a finite number, 0 or more")
     expect(beta == 1 or objective == "elbo", "beta", beta, f"1 with objective {objective!r}: it would bound nothing")
 
 

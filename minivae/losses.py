@@ -177,8 +177,9 @@ class Tally:
 
     def __init__(self, model: Any, clock: np.ndarray) -> None:
         self._model, self._clock = model, clock
-        self.terms = model.backend.zeros((5,), "float64")
-        self.losses = self.terms if model.bound is None else model.backend.zeros((5,), "float64")
+        self.terms = model.backend.zeros((6,), "float64")
+        self.losses = self.terms if model.bound is None else model.backend.zeros((6,), "float64")
+        self._zero = model.backend.zeros((1,), "float64")
         self._none: dict[int, np.ndarray] = {}
 
     def reset(self) -> None:
@@ -188,16 +189,16 @@ class Tally:
     def add(self, nll: np.ndarray, kl: np.ndarray) -> None:
         """Adds the last pass down of the model, which returned nll and kl."""
         model, backend = self._model, self._model.backend
-        backend.accumulate(nll, kl, model.beta, self.terms, self._clock)
+        backend.accumulate(nll, kl, model.beta_array, self.terms, self._clock)
         if model.bound is not None:
             loss = model.bound.loss
             n = loss.shape[0]
             if n not in self._none:
                 self._none[n] = backend.zeros((n, 1), model.dtype)
-            backend.accumulate(loss, self._none[n], 0.0, self.losses, self._clock)
+            backend.accumulate(loss, self._none[n], self._zero, self.losses, self._clock)
 
     def capture(self) -> np.ndarray:
-        """The sums so far as (2, 5) float64 in host memory: of the terms, and of the losses."""
+        """The sums so far as (2, 6) float64 in host memory: of the terms, and of the losses."""
         return np.stack([self._model.backend.to_host(totals) for totals in (self.terms, self.losses)])
 
     def restore(self, captured: np.ndarray) -> None:
@@ -207,10 +208,9 @@ class Tally:
 
     def read(self) -> Sums:
         """The `Sums` so far; on a device, waits for it."""
-        to_host, model = self._model.backend.to_host, self._model
-        nll, kl, n, last, bad = to_host(self.terms).tolist()
-        loss = nll + model.beta * kl
-        if model.bound is not None:
-            loss, _, _, last, bad_loss = to_host(self.losses).tolist()
+        to_host = self._model.backend.to_host
+        nll, kl, n, last, bad, loss = to_host(self.terms).tolist()
+        if self._model.bound is not None:
+            _, _, _, last, bad_loss, loss = to_host(self.losses).tolist()
             bad = min(bad or bad_loss, bad_loss or bad)
         return Sums(loss / n, nll / n, kl / n, int(n), last, int(bad)) if n else Sums(0.0, 0.0, 0.0, 0, 0.0, 0)

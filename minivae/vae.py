@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .bounds import CHUNK, ImportanceWeighted, check_objective, drawn_log_weights, log_mean_exp
+from .bounds import CHUNK, ImportanceWeighted, check_beta, check_objective, drawn_log_weights, log_mean_exp
 from .errors import check_data, expect, expect_array, expect_choice, expect_integer, expect_positive, expect_seed
 from .files import stored
 from .kernels import Backend, philox
@@ -54,7 +54,7 @@ class VAE:
     likelihood : "bernoulli" (from logits, data in [0, 1]) or "gaussian" (one standard deviation for all features)
     observation_sigma : that standard deviation (gaussian only)
     learn_sigma : whether it is a parameter (gaussian only)
-    beta : the weight of the KL term
+    beta : the weight of the KL term; may be set between steps
     objective : "elbo", or, for beta = 1, "iwae", "stl", "dreg", "miwae" or "piwae"
     samples : K, the draws of z in a bound; with "elbo" those that are averaged over
     outer : M, the number of such bounds that are averaged ("stl", "dreg", "miwae", "piwae")
@@ -66,6 +66,7 @@ class VAE:
     ----------
     parameters, gradients : dicts from name to a view: `encoder.0.weight`, ..., `posterior.bias`, ..., `likelihood.bias`
     store : the flat buffers under them
+    beta_array : (1,) float64, beta as the kernels read it
     config : the arguments above as a dict, enough to build the model again
     dhead : (n, 2 * latent), the gradient of the last pass up by what the encoder's head put out, mu then rho
 
@@ -104,13 +105,13 @@ class VAE:
         expect_choice("likelihood", likelihood, LIKELIHOODS)
         expect_positive("observation_sigma", observation_sigma)
         expect(likelihood == "gaussian" or not learn_sigma, "learn_sigma", learn_sigma, "a gaussian likelihood")
-        expect(isinstance(beta, (int, float)) and 0 <= beta < float("inf"), "beta", beta, "a finite number, 0 or more")
-        check_objective(objective, samples, outer, beta)
+        check_objective(objective, samples, outer)
+        check_beta(beta, objective)
         expect_choice("dtype", dtype, DTYPES)
         expect_seed(seed)
         self.backend = resolve_backend(backend)
         self.features, self.latent, self.scale, self.likelihood_name = features, latent, scale, likelihood
-        self.beta, self.dtype, self.seed = float(beta), dtype, seed
+        self.dtype, self.seed = dtype, seed
         self.draws = samples * outer
         self.config: dict[str, Any] = {
             "features": features,
@@ -122,7 +123,7 @@ class VAE:
             "decoder_hidden": list(decoder_hidden),
             "observation_sigma": float(observation_sigma),
             "learn_sigma": bool(learn_sigma),
-            "beta": self.beta,
+            "beta": float(beta),
             "objective": objective,
             "samples": samples,
             "outer": outer,
@@ -162,8 +163,26 @@ class VAE:
         self.dhead = NO_ARRAY
         self._buffers = RowBuffers(self.backend, dtype)
         self._weights: dict[tuple[int, float], np.ndarray] = {}
+        self._kl_weights: dict[int, np.ndarray] = {}
+        self.beta_array = self.backend.zeros((1,), "float64")
+        self.beta = beta
         self._draws = self.backend.zeros((1,), "int64")
         self._tally = Tally(self, self._draws)
+
+    @property
+    def beta(self) -> float:
+        """The weight of the KL term. A new value counts from the next step on: gradient, loss, `config`, and whatever
+        is recorded read it from arrays.
+        """
+        return self.config["beta"]
+
+    @beta.setter
+    def beta(self, value: float) -> None:
+        check_beta(value, self.config["objective"])
+        self.config["beta"] = float(value)
+        self.backend.assign(self.beta_array, float(value))
+        for rows, weight in self._kl_weights.items():
+            self.backend.assign(weight, value / rows)
 
     # One pass down, one pass up, on the backend's arrays
 
@@ -175,7 +194,7 @@ class VAE:
         n, rows = x.shape[0], noise.shape[0]
         if self.bound is None:
             nll, kl = self.elbo_terms(x, noise, self._weight(rows, 1.0 / rows))
-            self._kl_weight = self._weight(n, self.beta / n)
+            self._kl_weight = self._weight_of_kl(n)
         else:
             nll, kl = self.elbo_terms(x, noise)
             self.bound.forward(nll, self.sampler)
@@ -213,6 +232,12 @@ class VAE:
         if (rows, value) not in self._weights:
             self._weights[rows, value] = self.backend.from_host(np.full(rows, value, self.dtype))
         return self._weights[rows, value]
+
+    def _weight_of_kl(self, rows):
+        """(rows,) of beta / rows, made once and filled again when beta changes."""
+        if rows not in self._kl_weights:
+            self._kl_weights[rows] = self.backend.from_host(np.full(rows, self.beta / rows, self.dtype))
+        return self._kl_weights[rows]
 
     # The public passes
 

@@ -58,7 +58,7 @@ def _no_kl_backward(mu, rho, sigma, weight, scale, dmu, drho):
 
 
 def _nll_only(nll, kl, beta, totals, clock):
-    RIGHT.accumulate(nll, kl, 0.0, totals, clock)
+    RIGHT.accumulate(nll, kl, np.zeros(1), totals, clock)
 
 
 def _negated_nll(x, mean, log_sigma, weight, nll, dmean, dlog_sigma):

@@ -20,12 +20,12 @@ class Step:
         optimizer.plan(1)
         x = backend.from_host(protocol.batch(shape))
         noise = backend.zeros((shape.batch, shape.latent), "float32")
-        totals = backend.zeros((5,), "float64")
+        totals = backend.zeros((6,), "float64")
 
         def step():
             backend.standard_normal(shape.seed, philox.NOISE, optimizer.clock, noise)
             nll, kl = self.model.pass_down(x, noise)
-            backend.accumulate(nll, kl, 1.0, totals, optimizer.clock)
+            backend.accumulate(nll, kl, self.model.beta_array, totals, optimizer.clock)
             self.model.pass_up()
             optimizer.update(self.model)
 

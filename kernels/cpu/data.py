@@ -80,10 +80,10 @@ def gather_kernel(real_name, data_name):
 def bookkeeping_kernels(real_name):
     vector = memory_of(real_name).vector
 
-    @kernel(real_name, "n samples size nll kl totals clock", FASTMATH_SUMS, floats="beta")
+    @kernel(real_name, "n samples size nll kl beta totals clock", FASTMATH_SUMS)
     def accumulate(given, part, parts):
         n, samples, size = given.n, given.samples, given.size
-        nll, kl, totals = vector(given.nll, n * samples), vector(given.kl, size), float64_vector(given.totals, 5)
+        nll, kl, totals = vector(given.nll, n * samples), vector(given.kl, size), float64_vector(given.totals, 6)
         a = 0.0
         for i in range(n * samples):
             a += np.float64(nll[i])
@@ -91,13 +91,14 @@ def bookkeeping_kernels(real_name):
         b = 0.0
         for i in range(size):
             b += np.float64(kl[i])
-        loss = (a + given.beta * b) / n
+        loss = a + float64_vector(given.beta, 1)[0] * b
         totals[0] += a
         totals[1] += b
         totals[2] += n
-        totals[3] = loss
-        if not math.isfinite(loss) and totals[4] == 0:
+        totals[3] = loss / n
+        if not math.isfinite(totals[3]) and totals[4] == 0:
             totals[4] = int64_vector(given.clock, 1)[0] + 1
+        totals[5] += loss
 
     @kernel("int64", "clock")
     def tick(given, part, parts):
@@ -147,7 +148,8 @@ def accumulate(plan, nll, kl, beta, totals, clock):
     matches("kl", kl, kl.shape, real_name)
     n, samples = len(kl), samples_of("nll", nll.size, len(kl))
     matches("nll", nll, (nll.size,), real_name)
-    matches("totals", totals, (5,), "float64")
+    matches("beta", beta, (1,), "float64")
+    matches("totals", totals, (6,), "float64")
     matches("clock", clock, (1,), "int64")
     given = {"n": n, "samples": samples, "size": kl.size, "nll": nll, "kl": kl, "beta": beta}
     plan.add(bookkeeping_kernels(real_name).accumulate, {**given, "totals": totals, "clock": clock}, work=0)

@@ -188,7 +188,7 @@ def accumulate_batch(nll, kl, n, samples, beta, totals, clock, partial, counters
 
 def accumulate(nll, kl, beta, totals, clock):
     n = kl.shape[0]
-    arguments = nll, kl.reshape(-1), n, nll.shape[0] // n, float(beta), totals, clock
+    arguments = nll, kl.reshape(-1), n, nll.shape[0] // n, beta, totals, clock
     current().launch_rows(accumulate_batch, nll.shape[0], *arguments)
 
 

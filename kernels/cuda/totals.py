@@ -79,15 +79,16 @@ def add_batch(nll_sum, kl, n, samples, beta, totals, clock, partial, counters, s
             totals[0] += a
             totals[1] += b
             totals[2] += n
-            loss = (a + beta * b) / n
-            totals[3] = loss
-            if not math.isfinite(loss) and totals[4] == 0:
+            loss = a + beta[0] * b
+            totals[3] = loss / n
+            if not math.isfinite(totals[3]) and totals[4] == 0:
                 totals[4] = clock[0] + 1
+            totals[5] += loss
 
 
 def batch_arguments(call, dtype):
     """kl, n, beta, totals and clock of a kernel that can end with `add_batch`; call: of accumulate, or None."""
     if call is None:
         given = current().given
-        return given(None, dtype), 1, 0.0, given(None, "float64"), given(None, "int64")
-    return call.kl.reshape(-1), call.kl.shape[0], float(call.beta), call.totals, call.clock
+        return given(None, dtype), 1, given(None, "float64"), given(None, "float64"), given(None, "int64")
+    return call.kl.reshape(-1), call.kl.shape[0], call.beta, call.totals, call.clock

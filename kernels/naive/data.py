@@ -47,9 +47,9 @@ def gather(data, order, clock, batch_size, pixels, seed, x):
 def accumulate(nll, kl, beta, totals, clock):
     """Adds a batch to the running totals of an epoch.
 
-    With a = sum(nll) / samples and b = sum(kl): totals[0] += a, totals[1] += b, totals[2] += n, totals[3] = (a + beta
-    b) / n, the loss of this batch; where that is not finite and totals[4] is 0, totals[4] = clock[0] + 1, the step it
-    went wrong. nll (n * samples,), kl (n, latent), totals (5,).
+    With a = sum(nll) / samples, b = sum(kl) and loss = a + beta[0] b: totals[0] += a, totals[1] += b, totals[2] += n,
+    totals[3] = loss / n, the loss of this batch; where that is not finite and totals[4] is 0, totals[4] = clock[0] + 1,
+    the step it went wrong; totals[5] += loss. nll (n * samples,), kl (n, latent), beta (1,) float64, totals (6,).
     """
     n = kl.shape[0]
     samples = nll.shape[0] // n
@@ -58,9 +58,11 @@ def accumulate(nll, kl, beta, totals, clock):
     totals[0] += a
     totals[1] += b
     totals[2] += n
-    totals[3] = (a + beta * b) / n
+    loss = a + float(beta[0]) * b
+    totals[3] = loss / n
     if not math.isfinite(totals[3]) and totals[4] == 0:
         totals[4] = int(clock[0]) + 1
+    totals[5] += loss
 
 
 def tick(clock):
@@ -102,12 +104,12 @@ def accumulate_cases(dtype, rng):
     for n, latent, samples in ((1, 1, 1), (3, 2, 1), (4, 5, 3)):
         for bad, beta in ((False, 0.5), (False, 4.0), (True, 0.5)):
             nll, kl = np.abs(matrix(rng, n * samples, dtype)), np.abs(matrix(rng, (n, latent), dtype))
-            totals = np.array([5.0, 3.0, 2.0, 0.0, 0.0])
+            totals = np.array([5.0, 3.0, 2.0, 0.0, 0.0, 9.0])
             size = float(nll.sum()) + max(beta, 1) * float(kl.sum()) + 20
             if bad:
                 nll[-1] = np.inf
             bound = eps("float64") * (nll.size + kl.size + 8) * size
-            yield [nll, kl, beta, totals, np.array([11])], {"totals": bound}
+            yield [nll, kl, np.array([beta]), totals, np.array([11])], {"totals": bound}
 
 
 def tick_cases(dtype, rng):

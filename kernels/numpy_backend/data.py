@@ -53,9 +53,11 @@ def accumulate(nll, kl, beta, totals, clock):
     totals[0] += a
     totals[1] += b
     totals[2] += n
-    totals[3] = (a + beta * b) / n
+    loss = a + float(beta[0]) * b
+    totals[3] = loss / n
     if not math.isfinite(totals[3]) and totals[4] == 0:
         totals[4] = int(clock[0]) + 1
+    totals[5] += loss
 
 
 def tick(clock):

@@ -67,7 +67,6 @@ def _state(training, arrays, model):
     history.stopped = str(training["stopped"])
     if len({history.epochs, *map(len, history.values())}) > 1:
         raise ValueError("columns of the history differ in length")
-    expect_stored(arrays, "totals", (2, 5), "float64")
     finished, best = bool(training["finished"]), training["best"]
     if best is not None:
         expect_integer("best", best, 1)
@@ -78,12 +77,22 @@ def _state(training, arrays, model):
         training["batches"],
         _flat(arrays, "last" if finished else "parameter", model),
         {str(moment): _flat(arrays, moment, model) for moment in training["moments"]},
-        arrays["totals"],
+        _totals(arrays, model),
         float(training["seconds"]),
         history,
         best,
         finished,
     )
+
+
+def _totals(arrays, model):
+    """The running totals (2, 6); without the sum of the losses, as they were stored at first, beta was constant."""
+    if arrays.get("totals", np.zeros(0)).shape != (2, 5):
+        expect_stored(arrays, "totals", (2, 6), "float64")
+        return arrays["totals"]
+    expect_stored(arrays, "totals", (2, 5), "float64")
+    nll, kl = arrays["totals"][:, 0], arrays["totals"][:, 1]
+    return np.column_stack([arrays["totals"], nll + model.beta * kl])
 
 
 def _flat(arrays, group, model):

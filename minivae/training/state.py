@@ -46,7 +46,7 @@ class TrainingState:
     first : the optimizer's step count when training began; step : its count now
     batches : steps in an epoch
     parameters : (size,) the model's flat buffer; moments : dict from name to (size,), the optimizer's
-    totals : (2, 5) float64, running sums of the epoch under way (see `Tally.capture`)
+    totals : (2, 6) float64, running sums of the epoch under way (see `Tally.capture`)
     seconds : training time in that epoch so far
     history : of the epochs that are done
     best : None, or (epoch, parameters) of the lowest validation loss, where early stopping needs it

@@ -64,13 +64,19 @@ def nll_not_averaged(a):
 def beta_on_the_wrong_term(a):
     """beta multiplies the nll."""
     n = len(a.kl)
-    a.totals[3] = (a.beta * float(np.sum(a.nll)) * n / len(a.nll) + float(np.sum(a.kl))) / n
+    a.totals[3] = (a.beta[0] * float(np.sum(a.nll)) * n / len(a.nll) + float(np.sum(a.kl))) / n
 
 
 @after("accumulate")
 def divergence_not_noted(a):
     """The step at which the loss stopped being finite is not kept."""
     a.totals[4] = 0
+
+
+@after("accumulate")
+def kl_of_the_sum_unweighted(a):
+    """beta weighs the KL in the batch's loss and not in the epoch's."""
+    a.totals[5] += (1 - a.beta[0]) * float(np.sum(a.kl))
 
 
 @instead("accumulate")

@@ -121,9 +121,7 @@ class StaleWeights(VAE):
     """The weights 1 / rows are made once and kept when the batch changes its size."""
 
     def _weight(self, rows, value):
-        kept = self.__dict__.setdefault("kept", {})
-        first = kept.setdefault("kl" if value == self.beta / rows and self.beta != 1 else "nll", value)
-        return super()._weight(rows, first)
+        return super()._weight(rows, self.__dict__.setdefault("kept", value))
 
 
 @part("VAE")

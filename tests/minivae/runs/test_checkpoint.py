@@ -5,6 +5,7 @@ import io
 import json
 import tracemalloc
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,6 +89,17 @@ def test_what_is_saved_is_loaded(tmp_path):
         assert json.loads(file["description"])["training"]["step"] == 4
     checkpoint.save(tmp_path / "d.npz", again, loaded, extra={"note": "mine"})
     assert (tmp_path / "d.npz").read_bytes() == (tmp_path / "c.npz").read_bytes()
+
+
+@pytest.mark.parametrize("options", [{"beta": 0.25}, {"objective": "iwae", "samples": 2}])
+def test_totals_without_the_sum_of_losses_are_loaded(options, tmp_path):
+    """As they were stored while beta was a constant: (2, 5)."""
+    model, state = trained(**options)
+    checkpoint.save(tmp_path / "old.npz", model, replace(state, totals=state.totals[:, :5]))
+    loaded = checkpoint.load_state(tmp_path / "old.npz", "numpy")[1]
+    assert loaded.totals.shape == (2, 6)
+    np.testing.assert_array_equal(loaded.totals[:, :5], state.totals[:, :5])
+    np.testing.assert_allclose(loaded.totals[:, 5], state.totals[:, 5], rtol=1e-14)
 
 
 def test_every_truncation_is_refused(good, tmp_path):
