@@ -106,20 +106,54 @@ class Dense:
 
 
 class Chain:
-    """Layers one after another: forward in order, backward in reverse. An empty chain passes its input on."""
+    """Layers one after another: forward in order, backward in reverse. An empty chain passes its input on.
 
-    def __init__(self, layers: Iterable[Any]) -> None:
-        self.layers = list(layers)
+    A layer of one's own is any object with forward(x) -> y and backward(dy) -> dx, x (rows, inputs) and y (rows,
+    outputs) arrays of floats. What it returns is copied into the chain's own memory, in the chain's dtype.
+
+    Parameters
+    ----------
+    names : what messages call the layers; by default 0, 1, ...
+    """
+
+    def __init__(
+        self, layers: Iterable[Any], names: str = "{}", *, dtype: str = "float32", backend: str | Backend = "numpy"
+    ) -> None:
+        self.layers, self._names = list(layers), names
+        self.dtype, self.backend = dtype, resolve_backend(backend)
+        self._buffers = RowBuffers(self.backend, dtype)
+
+    def name(self, place: int) -> str:
+        """What messages call the layer at a place: its name and, where it is of one's own, its class."""
+        layer, name = self.layers[place], self._names.format(place)
+        return name if type(layer) is Dense else f"{name} ({type(layer).__name__})"
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        for layer in self.layers:
-            x = layer.forward(x)
+        for place, layer in enumerate(self.layers):
+            y = layer.forward(x)
+            x = y if type(layer) is Dense else self._kept(f"y of {self.name(place)}", y, x.shape[0])
         return x
 
     def backward(self, dy: np.ndarray, input_gradient: bool = True) -> np.ndarray:
-        for layer in reversed(self.layers):
-            dy = layer.backward(dy, input_gradient or layer is not self.layers[0])
+        for place in reversed(range(len(self.layers))):
+            layer, wanted = self.layers[place], input_gradient or place > 0
+            if type(layer) is Dense:
+                dy = layer.backward(dy, wanted)
+            else:
+                dx = layer.backward(dy)
+                dy = self._kept(f"dx of {self.name(place)}", dx, dy.shape[0]) if wanted else NO_ARRAY
         return dy
+
+    def _kept(self, name, array, rows):
+        """What a layer of one's own returned, where it is in no one else's way and stays from step to step."""
+        if not self.backend.on_host:
+            expect_array(name, array, (rows, None), self.dtype)
+            return array
+        real = isinstance(array, np.ndarray) and array.dtype.kind == "f" and array.ndim == 2 and len(array) == rows
+        expect(real, name, array, f"a float array of {rows} rows")
+        kept = self._buffers(name, rows, array.shape[1])
+        np.copyto(kept, array, casting="same_kind")
+        return kept
 
 
 def layer_plan(

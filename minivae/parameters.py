@@ -82,3 +82,58 @@ def initial_dense(seed: int, index: int, inputs: int, outputs: int) -> tuple[np.
     bound = 1.0 / math.sqrt(inputs)
     values = (2.0 * philox.uniforms(seed, philox.INIT, index, (inputs + 1) * outputs) - 1.0) * np.float32(bound)
     return values[: inputs * outputs].reshape(inputs, outputs), values[inputs * outputs :]
+
+
+class Exchange:
+    """Keeps the arrays that a part of one's own computes with equal to the model's, which the optimizer changes.
+
+    The part's arrays stay its own: whoever changes them, or puts others of the same shape in their place, changes the
+    model's with them, and the other way round. An array whose memory is the model's already needs nothing.
+
+    Parameters
+    ----------
+    name : of the part, as messages give it
+    part : has mappings `parameters` and `gradients`
+    values, gradients : the model's arrays for it, by the names in those mappings
+    """
+
+    def __init__(self, name: str, part: Any, values: "Arrays", gradients: "Arrays", backend: Backend) -> None:
+        self._name, self._part, self._values, self._gradients = name, part, values, gradients
+        self._backend = backend
+        self._last = {key: None for key in values}  # what both held after the last exchange, in the part's dtype
+        self()
+
+    def __call__(self) -> None:
+        """Takes over what has changed on one side since the last time."""
+        parameters = self._part.parameters
+        same = parameters.keys() == self._values.keys()
+        expect(same, f"{self._name}.parameters", sorted(parameters), f"{sorted(self._values)}, as at first")
+        for key, model in self._values.items():
+            own, last = parameters[key], self._last[key]
+            expect_own(f"{self._name}.parameters[{key!r}]", own, model.shape)
+            if np.may_share_memory(own, model):
+                continue
+            if last is None or not np.array_equal(own, last, equal_nan=True):
+                both = last is not None and not np.array_equal(model, last, equal_nan=True)
+                expect(not both, f"{self._name}.parameters[{key!r}]", "a change", "none since an optimizer changed it")
+                self._backend.assign(model, own)
+            elif np.array_equal(model, last, equal_nan=True):
+                continue
+            own[...] = model
+            self._last[key] = own.copy()
+
+    def collect(self) -> None:
+        """Takes over the gradients of a backward pass."""
+        given = self._part.gradients
+        for key, view in self._gradients.items():
+            gradient = given.get(key)
+            if gradient is not view:
+                expect_own(f"{self._name}.gradients[{key!r}]", gradient, view.shape)
+                self._backend.assign(view, gradient)
+
+
+def expect_own(name: str, array: Any, shape: tuple[int, ...] | None = None) -> None:
+    """Raises ValueError unless a part of one's own gave a float array, of this shape."""
+    expected = f"a float array{'' if shape is None else f' of shape {tuple(shape)}'}"
+    expect(isinstance(array, np.ndarray) and array.dtype.kind == "f", name, array, expected)
+    expect(shape is None or array.shape == tuple(shape), name, array, expected)
