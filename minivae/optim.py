@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .errors import expect, expect_fraction, expect_positive
-from .parameters import Model
+from .parameters import Model, Portable
 from .schedules import Constant
 
 __all__ = ["SGD", "Adam", "AdamW"]
@@ -17,7 +17,7 @@ __all__ = ["SGD", "Adam", "AdamW"]
 LearningRate = float | Callable[[int], float]  # a number, or a schedule
 
 
-class Optimizer:
+class Optimizer(Portable):
     """What all optimizers share: the learning rate, the clock, clipping, and buffers that belong to one model.
 
     Parameters
@@ -25,6 +25,9 @@ class Optimizer:
     learning_rate : a number, or a schedule (a callable from the step to a rate)
     clip_norm : where the Euclidean norm of the whole gradient exceeds this, the gradient is scaled down to it; None
     for never
+
+    Pickled or copied, an attached optimizer takes its model and its moments along: pickle (model, optimizer) as one
+    object, and the two stay attached.
     """
 
     moments: tuple[str, ...] = ()  # names of the buffers of the parameters' layout
