@@ -154,6 +154,9 @@ class Backend(Memory, naive.Dense, naive.Posterior, naive.Likelihoods, naive.Imp
         compiler = getattr(self.module, "compile_program", None)
         return compiler(calls, self._kernels) if compiler else Program(self._kernels, calls)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load_backend, (self.name,)
+
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
 

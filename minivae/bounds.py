@@ -40,7 +40,7 @@ from tqdm import tqdm
 from .errors import expect, expect_choice, expect_integer
 from .kernels import Backend, philox
 from .layers import NO_ARRAY, as_rows
-from .parameters import RowBuffers
+from .parameters import Portable, RowBuffers
 from .reparam import Reparameterize
 
 
@@ -80,7 +80,7 @@ def check_beta(beta: Any, objective: str) -> None:
     expect(beta == 1 or objective == "elbo", "beta", beta, f"1 with objective {objective!r}: it would bound nothing")
 
 
-class ImportanceWeighted:
+class ImportanceWeighted(Portable):
     """The loss -L_K of each example, and its gradient's way from dz to mu and rho.
 
     Parameters
@@ -93,6 +93,8 @@ class ImportanceWeighted:
     loss : (n,), nats, of the last forward pass: to be averaged over the batch
     weight : (n * M * K,), what each row's nll counts for in the decoder's gradient
     """
+
+    _transient = ("loss", "weight", "_latent_weight", "_ratio")
 
     def __init__(self, objective: str, outer: int, scale: str, *, dtype: str, backend: Backend) -> None:
         self.gradient, self.outer, self.scale, self.backend = GRADIENTS[objective], outer, scale, backend

@@ -33,6 +33,14 @@ def described(value: object) -> str:
     return text if len(text) <= 200 and "\n" not in text else type(value).__name__
 
 
+def as_array(name: str, value: Any) -> np.ndarray:
+    """What `np.asarray` makes of it; ValueError for what it cannot take."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name}: got {type(value).__name__}, expected an array or what makes one: {error}") from error
+
+
 def expect_choice(name: str, got: object, choices: Collection[object]) -> None:
     expect(got in choices, name, got, "one of " + ", ".join(map(repr, choices)))
 

@@ -14,7 +14,7 @@ import numpy as np
 from .errors import check_data, expect, expect_array, expect_choice, expect_integer
 from .kernels import Backend, load_backend
 from .kernels.naive import ACTIVATIONS
-from .parameters import DTYPES, Parameters, RowBuffers, initial_dense
+from .parameters import DTYPES, Parameters, Portable, RowBuffers, initial_dense
 
 # What stands for an array before the first forward pass, and for a gradient that is not asked for. Its type is that of
 # the arrays, so that whoever uses them need not rule out None each time.
@@ -26,7 +26,7 @@ def resolve_backend(backend: str | Backend) -> Backend:
     return backend if isinstance(backend, Backend) else load_backend(backend)
 
 
-class Dense:
+class Dense(Portable):
     """y = activation(x @ weight + bias).
 
     Parameters
@@ -43,6 +43,8 @@ class Dense:
     ValueError
         For a width below 1, an unknown activation or dtype, or an input of another width or dtype.
     """
+
+    _transient = ("x", "y")
 
     def __init__(
         self,
@@ -105,7 +107,7 @@ class Dense:
         return dx
 
 
-class Chain:
+class Chain(Portable):
     """Layers one after another: forward in order, backward in reverse. An empty chain passes its input on.
 
     A layer of one's own is any object with forward(x) -> y and backward(dy) -> dx, x (rows, inputs) and y (rows,

@@ -13,14 +13,16 @@ from .errors import expect, expect_array, expect_choice
 from .kernels import Backend
 from .kernels.naive import SCALES
 from .layers import NO_ARRAY, resolve_backend
-from .parameters import DTYPES, Parameters, RowBuffers
+from .parameters import DTYPES, Arrays, Parameters, Portable, RowBuffers
 
 
-class GaussianKL:
+class GaussianKL(Portable):
     """KL(N(mu, sigma^2) || N(0, 1)) = (mu^2 + sigma^2 - 1) / 2 - log sigma, for each example and latent.
 
     Source: Kingma and Welling (arXiv:1312.6114), appendix B, there with the opposite sign and summed over latents.
     """
+
+    _transient = ("mu", "rho", "sigma", "kl")
 
     def __init__(self, scale: str = "softplus", *, dtype: str = "float32", backend: str | Backend = "numpy") -> None:
         expect_choice("scale", scale, SCALES)
@@ -54,10 +56,12 @@ class GaussianKL:
         return dmu, drho
 
 
-class _Likelihood:
+class _Likelihood(Portable):
     """What the two likelihoods share: the forward pass that can make the gradient on the way, because it is then one
     pass.
     """
+
+    _transient = ("x", "output", "gradient")
 
     def __init__(self, *, dtype: str = "float32", backend: str | Backend = "numpy") -> None:
         expect_choice("dtype", dtype, DTYPES)
@@ -125,8 +129,8 @@ class Gaussian(_Likelihood):
 
     Parameters
     ----------
-    log_sigma : backend array (1,) that holds log s; by default the likelihood makes its own from `sigma`
-    dlog_sigma : backend array (1,) for its gradient, or None where s is fixed
+    parameters, gradients : views of a model's buffers under "log_sigma", for `learn`; by default the likelihood makes
+        its own
     """
 
     def __init__(
@@ -136,23 +140,22 @@ class Gaussian(_Likelihood):
         learn: bool = False,
         dtype: str = "float32",
         backend: str | Backend = "numpy",
-        log_sigma: np.ndarray | None = None,
-        dlog_sigma: np.ndarray | None = None,
+        parameters: Arrays | None = None,
+        gradients: Arrays | None = None,
     ) -> None:
         super().__init__(dtype=dtype, backend=backend)
         expect(isinstance(sigma, (int, float)) and 0 < sigma < float("inf"), "sigma", sigma, "a finite number above 0")
-        if log_sigma is None:
+        if parameters is None or gradients is None:
             own = Parameters({"log_sigma": (1,)}, self.backend, dtype)
-            log_sigma = own.values["log_sigma"]
-            dlog_sigma = own.gradients["log_sigma"] if learn else None
-        self._log_sigma, self._dlog_sigma = log_sigma, dlog_sigma
-        self.backend.assign(log_sigma, np.log(sigma))
-        self.parameters = {"log_sigma": log_sigma} if learn else {}
-        self.gradients = {"log_sigma": dlog_sigma} if learn else {}
+            parameters, gradients = own.values, own.gradients
+        self._values = parameters
+        self._values["log_sigma"] = np.log(sigma)
+        self.parameters: dict[str, np.ndarray] = parameters if learn else {}
+        self.gradients: dict[str, np.ndarray] = gradients if learn else {}
 
     def _kernel(self, nll, weight, dmean):
-        dlog_sigma = None if weight is None else self._dlog_sigma
-        self.backend.gaussian_nll(self.x, self.output, self._log_sigma, weight, nll, dmean, dlog_sigma)
+        dlog_sigma = None if weight is None else self.gradients.get("log_sigma")
+        self.backend.gaussian_nll(self.x, self.output, self._values["log_sigma"], weight, nll, dmean, dlog_sigma)
 
 
 class Sums(NamedTuple):

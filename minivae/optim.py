@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .errors import expect, expect_fraction, expect_positive
-from .parameters import Model
+from .parameters import Model, Portable
 from .schedules import SCHEDULES, Constant
 
 __all__ = ["SGD", "Adam", "AdamW"]
@@ -17,7 +17,7 @@ __all__ = ["SGD", "Adam", "AdamW"]
 LearningRate = float | Callable[[int], float]  # a number, or a schedule
 
 
-class Optimizer:
+class Optimizer(Portable):
     """What all optimizers share: the learning rate, the clock, clipping, and buffers that belong to one model.
 
     One of your own overrides `_apply`, and names its buffers in `moments`; or it overrides `update`.
@@ -33,6 +33,9 @@ class Optimizer:
     learning_rate, schedule, clip_norm : may be set at any time, and hold from the next step on; learning_rate is a
         number where the schedule is constant
     state : dict from each of `moments` to a buffer of the parameters' layout
+
+    Pickled or copied, an attached optimizer takes its model and its moments along: pickle (model, optimizer) as one
+    object, and the two stay attached.
     """
 
     moments: tuple[str, ...] = ()  # names of the buffers of the parameters' layout

@@ -1,14 +1,87 @@
 """Named parameters and gradients as views of flat buffers, and row buffers that layers reuse."""
 
+import copy
 import math
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
+from .errors import as_array, expect, expect_choice
 from .kernels import Backend, philox
 
 DTYPES = ("float32", "float64")
+
+
+class Arrays(dict[str, np.ndarray]):
+    """Arrays by name, each a shaped view of one flat buffer of a `Parameters`.
+
+    `arrays[name] = value`, `update` and `|=` copy an array of that shape, or a number, into the memory that layers and
+    optimizers use. The names are fixed: one that is not there raises ValueError, what would add or remove an array
+    TypeError. Pickled or copied deeply, it takes its whole `Parameters` along, so that all that is pickled together
+    still shares memory.
+
+    Parameters
+    ----------
+    store : a `Parameters`
+    buffer : "flat" or "flat_gradients"
+    names : from a name here to that in the store; by default all of the store's
+    """
+
+    def __init__(self, store: "Parameters", buffer: str, names: Mapping[str, str] | None = None) -> None:
+        self._store, self._buffer = store, buffer
+        self._names = {name: name for name in store.shapes} if names is None else dict(names)
+        views = store.views(getattr(store, buffer))
+        super().__init__({name: views[full] for name, full in self._names.items()})
+
+    def part(self, prefix: str, names: Iterable[str] | None = None) -> "Arrays":
+        """Those called `prefix`.name, under `name`: all, or the `names` given. The same memory."""
+        start = f"{prefix}."
+        if names is None:
+            names = [name.removeprefix(start) for name in self if name.startswith(start)]
+        return Arrays(self._store, self._buffer, {name: self._names[start + name] for name in names})
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.update({name: value})
+
+    def update(self, *others: Any, **named: Any) -> None:
+        """Copies every value, or none where one does not fit."""
+        values = {name: self._fitting(name, value) for name, value in dict(*others, **named).items()}
+        for name, value in values.items():
+            self._store.backend.assign(self[name], value)
+
+    def __ior__(self, others: Any) -> "Arrays":  # type: ignore[override,misc]
+        self.update(others)
+        return self
+
+    def setdefault(self, name: str, default: Any = None) -> np.ndarray:
+        return self[name] if name in self else self._fixed()
+
+    def _fitting(self, name, value):
+        expect_choice("name", name, self)
+        array = self[name]
+        if value is array:  # as in `arrays[name] -= step`
+            return value
+        value = as_array(name, value)
+        shape = tuple(array.shape)
+        expect(value.dtype.kind in "buif", name, value, "real numbers")
+        expect(value.shape in ((), shape), name, value, f"an array of shape {shape}, or a number")
+        with np.errstate(over="ignore"):
+            value = value.astype(array.dtype)
+        bad = value[~np.isfinite(value)]
+        expect(not bad.size, name, bad.tolist()[:1], f"finite {array.dtype} numbers")
+        return value
+
+    def _fixed(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("the layout is fixed: no array can be added or removed")
+
+    __delitem__ = pop = popitem = clear = _fixed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Arrays, (self._store, self._buffer, self._names)
+
+    def __repr__(self) -> str:
+        return f"Arrays({', '.join(f'{name}: {tuple(array.shape)}' for name, array in self.items())})"
 
 
 class Parameters:
@@ -20,11 +93,12 @@ class Parameters:
     Attributes
     ----------
     flat, flat_gradients : (size,) arrays of the backend
-    values, gradients : dicts from name to a shaped view
+    values, gradients : `Arrays`, from name to a shaped view
     """
 
     def __init__(self, shapes: Mapping[str, Iterable[int]], backend: Backend, dtype: str) -> None:
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
+        self.backend, self.dtype = backend, dtype
         line = 64 // np.dtype(dtype).itemsize
         self._slices, end = {}, 0
         for name, shape in self.shapes.items():
@@ -32,11 +106,28 @@ class Parameters:
             self._slices[name] = slice(end, end + size)
             end += -(-size // line) * line
         self.flat, self.flat_gradients = backend.zeros((end,), dtype), backend.zeros((end,), dtype)
-        self.values, self.gradients = self.views(self.flat), self.views(self.flat_gradients)
+
+    @property
+    def values(self) -> Arrays:
+        return Arrays(self, "flat")
+
+    @property
+    def gradients(self) -> Arrays:
+        return Arrays(self, "flat_gradients")
 
     def views(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """Any buffer of this layout (a moment, a copy) as a dict from name to a shaped view."""
         return {name: flat[self._slices[name]].reshape(shape) for name, shape in self.shapes.items()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        buffers = {name: self.backend.to_host(getattr(self, name)) for name in ("flat", "flat_gradients")}
+        return vars(self) | buffers
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        for name in ("flat", "flat_gradients"):  # into aligned memory of the backend
+            setattr(self, name, self.backend.zeros(state[name].shape, self.dtype))
+            self.backend.assign(getattr(self, name), state[name])
 
 
 class Model(Protocol):
@@ -45,6 +136,22 @@ class Model(Protocol):
     backend: Backend
     store: Parameters
     dtype: str
+
+
+class Portable:
+    """What can be pickled and copied. copy.copy shares no memory with the original, as copy.deepcopy: two that wrote
+    into the same buffers would spoil each other's passes.
+
+    What the last pass left, the attributes named in `_transient`, does not go along: the next `forward` makes it again.
+    """
+
+    _transient: tuple[str, ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | dict.fromkeys(self._transient)
+
+    def __copy__(self) -> Any:
+        return copy.deepcopy(self)
 
 
 class RowBuffers:
@@ -71,6 +178,9 @@ class RowBuffers:
             self._arrays[name, width] = array
             self._views = {key: view for key, view in self._views.items() if (key[0], key[2]) != (name, width)}
         return array if array.shape[0] == rows else array[:rows]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RowBuffers, (self._backend, self._dtype)  # empty: what is in them is the last pass's
 
 
 def initial_dense(seed: int, index: int, inputs: int, outputs: int) -> tuple[np.ndarray, np.ndarray]:

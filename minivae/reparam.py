@@ -28,10 +28,10 @@ from .errors import expect, expect_array, expect_choice
 from .kernels import Backend
 from .kernels.naive import SCALES
 from .layers import NO_ARRAY, resolve_backend
-from .parameters import DTYPES, RowBuffers
+from .parameters import DTYPES, Portable, RowBuffers
 
 
-class Reparameterize:
+class Reparameterize(Portable):
     """z = mu + sigma * noise with sigma = softplus(rho) or exp(rho); routes gradients to mu and, through sigma, to rho.
 
     Parameters
@@ -44,6 +44,8 @@ class Reparameterize:
     ----------
     sigma, z : (n, latent) and (n * samples, latent), of the last forward pass
     """
+
+    _transient = ("rho", "sigma", "z", "noise")
 
     def __init__(self, scale: str = "softplus", *, dtype: str = "float32", backend: str | Backend = "numpy") -> None:
         expect_choice("scale", scale, SCALES)

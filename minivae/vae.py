@@ -21,7 +21,7 @@ from .kernels import Backend, philox
 from .kernels.naive import ACTIVATIONS, SCALES
 from .layers import NO_ARRAY, Chain, Dense, as_reals, as_rows, layer_plan, parameter_shapes, resolve_backend
 from .losses import Bernoulli, Gaussian, GaussianKL, Tally
-from .parameters import DTYPES, Parameters, RowBuffers
+from .parameters import DTYPES, Parameters, Portable, RowBuffers
 from .reparam import Reparameterize
 
 LIKELIHOODS = ("bernoulli", "gaussian")
@@ -37,7 +37,7 @@ class Terms(NamedTuple):
     kl: float
 
 
-class VAE:
+class VAE(Portable):
     """A variational autoencoder with dense layers, a Gaussian posterior and a standard normal prior.
 
     loss = mean over the batch of ( sum over features of nll + beta * sum over latents of KL(q(z|x) || p(z)) ), in
@@ -64,7 +64,8 @@ class VAE:
 
     Attributes
     ----------
-    parameters, gradients : dicts from name to a view: `encoder.0.weight`, ..., `posterior.bias`, ..., `likelihood.bias`
+    parameters, gradients : `Arrays`, from name to a view: `encoder.0.weight`, ..., `posterior.bias`, ...,
+        `likelihood.bias`; `parameters[name] = value` copies the value
     store : the flat buffers under them
     beta_array : (1,) float64, beta as the kernels read it
     config : the arguments above as a dict, enough to build the model again
@@ -75,6 +76,8 @@ class VAE:
     ValueError
         For any argument outside its range, naming it.
     """
+
+    _transient = ("dhead",)
 
     def __init__(
         self,
@@ -142,8 +145,8 @@ class VAE:
                 *layer,
                 seed=seed,
                 index=index,
-                parameters={key: self.parameters[f"{name}.{key}"] for key in ("weight", "bias")},
-                gradients={key: self.gradients[f"{name}.{key}"] for key in ("weight", "bias")},
+                parameters=self.parameters.part(name, ("weight", "bias")),
+                gradients=self.gradients.part(name, ("weight", "bias")),
                 **shared,
             )
             for index, (name, layer) in enumerate(plan.items())
@@ -156,9 +159,11 @@ class VAE:
         if likelihood == "bernoulli":
             self.likelihood: Bernoulli | Gaussian = Bernoulli(**shared)
         else:
-            log_sigma = self.parameters.get("likelihood.log_sigma")
-            dlog_sigma = self.gradients.get("likelihood.log_sigma")
-            self.likelihood = Gaussian(observation_sigma, log_sigma=log_sigma, dlog_sigma=dlog_sigma, **shared)
+            own: dict[str, Any] = {}
+            if learn_sigma:
+                own["parameters"] = self.parameters.part("likelihood", ["log_sigma"])
+                own["gradients"] = self.gradients.part("likelihood", ["log_sigma"])
+            self.likelihood = Gaussian(observation_sigma, learn=learn_sigma, **own, **shared)
         self.bound = None if objective == "elbo" else ImportanceWeighted(objective, outer, scale, **shared)
         self.dhead = NO_ARRAY
         self._buffers = RowBuffers(self.backend, dtype)

@@ -5,6 +5,7 @@ CPU; nothing else in this package touches a device.
 """
 
 import contextlib
+import copyreg
 from typing import NamedTuple
 
 import numpy as np
@@ -86,10 +87,12 @@ class Gpu(Runtime):
         super().__init__()
         from numba import cuda
         from numba.cuda.core import config
+        from numba.cuda.cudadrv.devicearray import DeviceNDArray
 
         # a warning at every launch of fewer than 128 blocks, of which a step of a small model has many
         config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
         self._cuda = cuda
+        copyreg.pickle(DeviceNDArray, _pickled)
 
     def zeros(self, shape, dtype):
         return self._cuda.to_device(np.zeros(shape, dtype))
@@ -131,6 +134,14 @@ class Gpu(Runtime):
 
     def synchronize(self):
         self._cuda.synchronize()
+
+
+def _pickled(array):
+    return _unpickled, (array.copy_to_host(),)
+
+
+def _unpickled(host):
+    return current().from_host(host)
 
 
 _current = None

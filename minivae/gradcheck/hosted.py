@@ -14,6 +14,9 @@ class HostedBackend(Backend):
         for kernel in CONTRACT:
             setattr(self, kernel, self._hosted(getattr(backend, kernel)))
 
+    def __reduce__(self):
+        return HostedBackend, (self._backend,)
+
     def _hosted(self, kernel):
         def call(*arguments):
             inside = [self._backend.from_host(np.array(a)) if isinstance(a, np.ndarray) else a for a in arguments]
