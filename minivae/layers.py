@@ -14,7 +14,7 @@ import numpy as np
 from .errors import check_data, expect, expect_array, expect_choice, expect_integer
 from .kernels import Backend, load_backend
 from .kernels.naive import ACTIVATIONS
-from .parameters import DTYPES, Parameters, Portable, RowBuffers, initial_dense
+from .parameters import DTYPES, Parameters, Portable, RowBuffers, Trial, initial_dense, same_objects
 
 # What stands for an array before the first forward pass, and for a gradient that is not asked for. Its type is that of
 # the arrays, so that whoever uses them need not rule out None each time.
@@ -44,7 +44,7 @@ class Dense(Portable):
         For a width below 1, an unknown activation or dtype, or an input of another width or dtype.
     """
 
-    _transient = ("x", "y")
+    _transient = ("x", "y", "_checked")
 
     def __init__(
         self,
@@ -74,14 +74,22 @@ class Dense(Portable):
         self.backend.assign(parameters["bias"], bias.astype(dtype))
         self._buffers = RowBuffers(self.backend, dtype)
         self.x = self.y = NO_ARRAY
+        self._checked: Any = None
 
     @staticmethod
     def shapes(inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
         return {"weight": (inputs, outputs), "bias": (outputs,)}
 
+    def joined(self, backend: Backend, dtype: str) -> None:
+        """The layer's arrays have become those of a model, whose backend and dtype it takes."""
+        self.backend, self.dtype = backend, dtype
+        self._buffers = RowBuffers(backend, dtype)
+        self.x = self.y = NO_ARRAY
+
     def forward(self, x: np.ndarray) -> np.ndarray:
         """y (rows, outputs) from x (rows, inputs)."""
-        expect_array("x", x, (None, self.inputs), self.dtype)
+        if x is not self.x:
+            expect_array("x", x, (None, self.inputs), self.dtype)
         self.x, self.y = x, self._buffers("y", x.shape[0], self.outputs)
         self.backend.dense_forward(x, self.parameters["weight"], self.parameters["bias"], self.activation, self.y)
         return self.y
@@ -92,7 +100,9 @@ class Dense(Portable):
         `input_gradient=False` skips dx, which a first layer does not need, and returns None.
         """
         expect(self.x is not None, "backward", "no forward pass", "a forward pass before it")
-        expect_array("dy", dy, self.y.shape, self.dtype)
+        if not same_objects(self._checked, (dy, self.y)):
+            expect_array("dy", dy, self.y.shape, self.dtype)
+            self._checked = dy, self.y
         dx = self._buffers("dx", self.x.shape[0], self.inputs) if input_gradient else NO_ARRAY
         self.backend.dense_backward(
             self.x,
@@ -130,6 +140,22 @@ class Chain(Portable):
         layer, name = self.layers[place], self._names.format(place)
         return name if type(layer) is Dense else f"{name} ({type(layer).__name__})"
 
+    def outputs(self, inputs: int, expected: int | None = None, first: bool = True) -> int:
+        """The width of what comes out for so many inputs; ValueError, naming it, for a layer that does not fit.
+
+        expected : what that width must be; first : whether no gradient by the input is needed
+        """
+        width = inputs
+        for place, layer in enumerate(self.layers):
+            name, last = self.name(place), expected if place == len(self.layers) - 1 else None
+            if type(layer) is Dense:
+                expect(layer.inputs == width, name, f"a layer of {layer.inputs} inputs", f"one of {width}")
+                expect(last in (None, layer.outputs), name, f"a layer of {layer.outputs} outputs", f"one of {last}")
+                width = layer.outputs
+            else:
+                width = Trial(name, layer, self.dtype).layer(width, last, first and place == 0)
+        return width
+
     def forward(self, x: np.ndarray) -> np.ndarray:
         for place, layer in enumerate(self.layers):
             y = layer.forward(x)
@@ -148,9 +174,6 @@ class Chain(Portable):
 
     def _kept(self, name, array, rows):
         """What a layer of one's own returned, where it is in no one else's way and stays from step to step."""
-        if not self.backend.on_host:
-            expect_array(name, array, (rows, None), self.dtype)
-            return array
         real = isinstance(array, np.ndarray) and array.dtype.kind == "f" and array.ndim == 2 and len(array) == rows
         expect(real, name, array, f"a float array of {rows} rows")
         kept = self._buffers(name, rows, array.shape[1])

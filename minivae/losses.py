@@ -13,7 +13,7 @@ from .errors import expect, expect_array, expect_choice
 from .kernels import Backend
 from .kernels.naive import SCALES
 from .layers import NO_ARRAY, resolve_backend
-from .parameters import DTYPES, Arrays, Parameters, Portable, RowBuffers
+from .parameters import DTYPES, Arrays, Parameters, Portable, RowBuffers, same_objects
 
 
 class GaussianKL(Portable):
@@ -22,7 +22,7 @@ class GaussianKL(Portable):
     Source: Kingma and Welling (arXiv:1312.6114), appendix B, there with the opposite sign and summed over latents.
     """
 
-    _transient = ("mu", "rho", "sigma", "kl")
+    _transient = ("mu", "rho", "sigma", "kl", "_checked")
 
     def __init__(self, scale: str = "softplus", *, dtype: str = "float32", backend: str | Backend = "numpy") -> None:
         expect_choice("scale", scale, SCALES)
@@ -31,15 +31,17 @@ class GaussianKL(Portable):
         self.backend = resolve_backend(backend)
         self._buffers = RowBuffers(self.backend, dtype)
         self.mu = self.rho = self.sigma = self.kl = NO_ARRAY
+        self._checked: Any = None
 
     def forward(self, mu: np.ndarray, rho: np.ndarray, sigma: np.ndarray) -> np.ndarray:
         """kl (n, latent) from mu, rho and the sampler's sigma, each (n, latent).
 
         sigma is the very array z was drawn with; rho gives log sigma where sigma is too small for its own logarithm.
         """
-        expect_array("mu", mu, (None, None), self.dtype)
-        expect_array("rho", rho, mu.shape, self.dtype)
-        expect_array("sigma", sigma, mu.shape, self.dtype)
+        if not same_objects((self.mu, self.rho, self.sigma), (mu, rho, sigma)):
+            expect_array("mu", mu, (None, None), self.dtype)
+            expect_array("rho", rho, mu.shape, self.dtype)
+            expect_array("sigma", sigma, mu.shape, self.dtype)
         self.mu, self.rho, self.sigma = mu, rho, sigma
         self.kl = self._buffers("kl", *mu.shape)
         self.backend.gaussian_kl_forward(mu, rho, sigma, self.scale, self.kl)
@@ -51,7 +53,9 @@ class GaussianKL(Portable):
         The one backward pass that adds: mu and rho also feed the sampler, whose gradients dmu and drho hold already.
         """
         expect(self.mu is not None, "backward", "no forward pass", "a forward pass before it")
-        expect_array("weight", weight, self.mu.shape[:1], self.dtype)
+        if not same_objects(self._checked, (weight, self.mu)):
+            expect_array("weight", weight, self.mu.shape[:1], self.dtype)
+            self._checked = weight, self.mu
         self.backend.gaussian_kl_backward(self.mu, self.rho, self.sigma, weight, self.scale, dmu, drho)
         return dmu, drho
 
@@ -61,13 +65,20 @@ class _Likelihood(Portable):
     pass.
     """
 
-    _transient = ("x", "output", "gradient")
+    _transient = ("x", "output", "gradient", "_checked")
 
     def __init__(self, *, dtype: str = "float32", backend: str | Backend = "numpy") -> None:
         expect_choice("dtype", dtype, DTYPES)
         self.dtype = dtype
         self.backend = resolve_backend(backend)
         self._buffers = RowBuffers(self.backend, dtype)
+        self.x = self.output = self.gradient = NO_ARRAY
+        self._checked: Any = None
+
+    def joined(self, backend: Backend, dtype: str) -> None:
+        """The likelihood has become a model's, whose backend and dtype it takes."""
+        self.backend, self.dtype = backend, dtype
+        self._buffers = RowBuffers(backend, dtype)
         self.x = self.output = self.gradient = NO_ARRAY
 
     def forward(self, x: np.ndarray, output: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
@@ -77,10 +88,11 @@ class _Likelihood(Portable):
         `weight` (n * samples,) the gradient of sum_r weight_r * nll_r is made in the same pass, for `backward()` to
         return.
         """
-        expect_array("x", x, (None, None), self.dtype)
-        n, features = x.shape
-        expect_array("output", output, (None, features), self.dtype)
-        expect(output.shape[0] % n == 0, "output", f"{output.shape[0]} rows", f"a multiple of the {n} rows of x")
+        if not same_objects((self.x, self.output), (x, output)):
+            expect_array("x", x, (None, None), self.dtype)
+            n, features = x.shape
+            expect_array("output", output, (None, features), self.dtype)
+            expect(output.shape[0] % n == 0, "output", f"{output.shape[0]} rows", f"a multiple of the {n} rows of x")
         self.x, self.output = x, output
         nll = self._buffers("nll", output.shape[0])
         self.gradient = self._evaluate(nll, weight)
@@ -99,7 +111,9 @@ class _Likelihood(Portable):
     def _evaluate(self, nll, weight):
         doutput = NO_ARRAY
         if weight is not None:
-            expect_array("weight", weight, self.output.shape[:1], self.dtype)
+            if not same_objects(self._checked, (weight, self.output)):
+                expect_array("weight", weight, self.output.shape[:1], self.dtype)
+                self._checked = weight, self.output
             doutput = self._buffers("doutput", *self.output.shape)
         self._kernel(nll, weight, doutput)
         return doutput

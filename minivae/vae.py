@@ -10,6 +10,7 @@ Source: Kingma and Welling, "Auto-Encoding Variational Bayes" (arXiv:1312.6114);
 
 import os
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,12 +20,13 @@ from .errors import check_data, expect, expect_array, expect_choice, expect_inte
 from .files import stored
 from .kernels import Backend, philox
 from .kernels.naive import ACTIVATIONS, SCALES
-from .layers import NO_ARRAY, Chain, Dense, as_reals, as_rows, layer_plan, parameter_shapes, resolve_backend
+from .layers import NO_ARRAY, Chain, Dense, as_reals, as_rows, parameter_shapes, resolve_backend
 from .losses import Bernoulli, Gaussian, GaussianKL, Tally
-from .parameters import DTYPES, Parameters, Portable, RowBuffers
+from .parameters import DTYPES, Assembled, RowBuffers, Trial
 from .reparam import Reparameterize
 
 LIKELIHOODS = ("bernoulli", "gaussian")
+OWN_LIKELIHOODS = (Bernoulli, Gaussian)
 
 
 class Terms(NamedTuple):
@@ -37,8 +39,8 @@ class Terms(NamedTuple):
     kl: float
 
 
-class VAE(Portable):
-    """A variational autoencoder with dense layers, a Gaussian posterior and a standard normal prior.
+class VAE(Assembled):
+    """A variational autoencoder with a Gaussian posterior and a standard normal prior.
 
     loss = mean over the batch of ( sum over features of nll + beta * sum over latents of KL(q(z|x) || p(z)) ), in
     nats per example: for beta = 1 the negative ELBO. Other objectives are tighter bounds, see `bounds.py`.
@@ -50,8 +52,13 @@ class VAE(Portable):
     hidden : the widths of the encoder's hidden layers; () for none
     decoder_hidden : those of the decoder; by default the encoder's in reverse
     activation : of the hidden layers: "relu", "tanh", "sigmoid", "softplus" or "identity"
+    encoder, decoder : lists of layers that take the place of the dense hidden layers: a `Dense`, or any object with
+        forward(x) and backward(dy) and, if it learns, mappings `parameters` and `gradients` (docs/extending.md)
+    posterior, output : a layer each in the place of the dense layers that follow those lists: it puts out mu and rho,
+        (rows, 2 * latent), or what the likelihood takes
     scale : "softplus" (sigma = softplus(rho)) or "exp" (rho is log sigma)
-    likelihood : "bernoulli" (from logits, data in [0, 1]) or "gaussian" (one standard deviation for all features)
+    likelihood : "bernoulli" (from logits, data in [0, 1]) or "gaussian" (one standard deviation for all features), or
+        an object with forward(x, output) -> nll (rows,), backward(weight) -> doutput and, for `decode`, mean(output)
     observation_sigma : that standard deviation (gaussian only)
     learn_sigma : whether it is a parameter (gaussian only)
     beta : the weight of the KL term; may be set between steps
@@ -77,7 +84,7 @@ class VAE(Portable):
         For any argument outside its range, naming it.
     """
 
-    _transient = ("dhead",)
+    _transient = ("dhead", "_nll_weight")
 
     def __init__(
         self,
@@ -86,9 +93,13 @@ class VAE(Portable):
         hidden: Iterable[int] | int = (400,),
         activation: str = "relu",
         scale: str = "softplus",
-        likelihood: str = "bernoulli",
+        likelihood: Any = "bernoulli",
         *,
         decoder_hidden: Iterable[int] | int | None = None,
+        encoder: Iterable[Any] | None = None,
+        decoder: Iterable[Any] | None = None,
+        posterior: Any = None,
+        output: Any = None,
         observation_sigma: float = 1.0,
         learn_sigma: bool = False,
         beta: float = 1.0,
@@ -105,7 +116,8 @@ class VAE(Portable):
         expect_integer("latent", latent, 1)
         expect_choice("activation", activation, ACTIVATIONS)
         expect_choice("scale", scale, SCALES)
-        expect_choice("likelihood", likelihood, LIKELIHOODS)
+        if isinstance(likelihood, str):
+            expect_choice("likelihood", likelihood, LIKELIHOODS)
         expect_positive("observation_sigma", observation_sigma)
         expect(likelihood == "gaussian" or not learn_sigma, "learn_sigma", learn_sigma, "a gaussian likelihood")
         check_objective(objective, samples, outer)
@@ -113,8 +125,9 @@ class VAE(Portable):
         expect_choice("dtype", dtype, DTYPES)
         expect_seed(seed)
         self.backend = resolve_backend(backend)
-        self.features, self.latent, self.scale, self.likelihood_name = features, latent, scale, likelihood
+        self.features, self.latent, self.scale = features, latent, scale
         self.dtype, self.seed = dtype, seed
+        super().__init__()
         self.draws = samples * outer
         self.config: dict[str, Any] = {
             "features": features,
@@ -122,7 +135,7 @@ class VAE(Portable):
             "hidden": list(hidden),
             "activation": activation,
             "scale": scale,
-            "likelihood": likelihood,
+            "likelihood": likelihood if isinstance(likelihood, str) else None,
             "decoder_hidden": list(decoder_hidden),
             "observation_sigma": float(observation_sigma),
             "learn_sigma": bool(learn_sigma),
@@ -134,45 +147,33 @@ class VAE(Portable):
             "seed": seed,
         }
 
-        plan = layer_plan(features, latent, hidden, decoder_hidden, activation)
-        shapes = parameter_shapes(features, latent, hidden, decoder_hidden, learn_sigma)
-        self.store = Parameters(shapes, self.backend, dtype)
-        self.parameters, self.gradients = self.store.values, self.store.gradients
-
         shared: dict[str, Any] = {"dtype": dtype, "backend": self.backend}
-        layers = {
-            name: Dense(
-                *layer,
-                seed=seed,
-                index=index,
-                parameters=self.parameters.part(name, ("weight", "bias")),
-                gradients=self.gradients.part(name, ("weight", "bias")),
-                **shared,
-            )
-            for index, (name, layer) in enumerate(plan.items())
-        }
-        self.encoder = Chain(layers[f"encoder.{i}"] for i in range(len(hidden)))
-        self.posterior = layers["posterior"]
+        self.encoder = Chain(self._hidden("encoder", encoder, features, hidden, activation, 0), "encoder.{}", **shared)
+        count = len(self.encoder.layers)
+        width = self.encoder.outputs(features)
+        self.posterior = Dense(width, 2 * latent, seed=seed, index=count, **shared) if posterior is None else posterior
+        layers = self._hidden("decoder", decoder, latent, decoder_hidden, activation, count + 1)
+        self.decoder = Chain(layers, "decoder.{}", **shared)
+        self.likelihood = self._make_likelihood(likelihood, observation_sigma, learn_sigma)
+        if output is None:
+            width, index = self.decoder.outputs(latent), count + 1 + len(layers)
+            output = Dense(width, self._outputs(), seed=seed, index=index, **shared)
+        self.decoder.layers.append(output)
         self.sampler = Reparameterize(scale, **shared)
         self.kl = GaussianKL(scale, **shared)
-        self.decoder = Chain([layers[f"decoder.{i}"] for i in range(len(decoder_hidden))] + [layers["likelihood"]])
-        if likelihood == "bernoulli":
-            self.likelihood: Bernoulli | Gaussian = Bernoulli(**shared)
-        else:
-            own: dict[str, Any] = {}
-            if learn_sigma:
-                own["parameters"] = self.parameters.part("likelihood", ["log_sigma"])
-                own["gradients"] = self.gradients.part("likelihood", ["log_sigma"])
-            self.likelihood = Gaussian(observation_sigma, learn=learn_sigma, **own, **shared)
         self.bound = None if objective == "elbo" else ImportanceWeighted(objective, outer, scale, **shared)
-        self.dhead = NO_ARRAY
+        self._top = Chain([self.posterior], "posterior", **shared)
+        self.dhead, self._passed = NO_ARRAY, False
+        self._nll_weight: np.ndarray | None = None
         self._buffers = RowBuffers(self.backend, dtype)
         self._weights: dict[tuple[int, float], np.ndarray] = {}
         self._kl_weights: dict[int, np.ndarray] = {}
+        self._halves: dict[str, tuple[np.ndarray, ...]] = {}
         self.beta_array = self.backend.zeros((1,), "float64")
         self.beta = beta
         self._draws = self.backend.zeros((1,), "int64")
         self._tally = Tally(self, self._draws)
+        self.settle()
 
     @property
     def beta(self) -> float:
@@ -188,6 +189,62 @@ class VAE(Portable):
         self.backend.assign(self.beta_array, float(value))
         for rows, weight in self._kl_weights.items():
             self.backend.assign(weight, value / rows)
+
+    # Its parts
+
+    def parts(self) -> dict[str, Any]:
+        """The layers and the likelihood by name, in the order of the flat buffers.
+
+        "output" is the decoder's last layer, whose parameters are called likelihood.NAME.
+        """
+        *hidden, output = self.decoder.layers
+        encoder = {f"encoder.{i}": layer for i, layer in enumerate(self.encoder.layers)}
+        decoder = {f"decoder.{i}": layer for i, layer in enumerate(hidden)}
+        return {**encoder, "posterior": self.posterior, **decoder, "output": output, "likelihood": self.likelihood}
+
+    def _parts_now(self):
+        return (*self.encoder.layers, self.posterior, *self.decoder.layers, self.likelihood)
+
+    def _prefix(self, name):
+        return "likelihood" if name == "output" else name
+
+    def _is_own(self, part):
+        return type(part) is Dense or type(part) in OWN_LIKELIHOODS
+
+    def _outputs(self):
+        """How many numbers the decoder puts out for each example."""
+        return self.features * getattr(self.likelihood, "outputs", 1)
+
+    def _try(self, parts):
+        for name, part in parts.items():
+            if not self._is_own(part):
+                needs = "a part of minivae's own: others need arrays in host memory"
+                expect(self.backend.on_host, self.describe(name), f"the {self.backend.name} backend", needs)
+        width = self.encoder.outputs(self.features)
+        Chain([self.posterior], "posterior", dtype=self.dtype).outputs(
+            width, 2 * self.latent, first=not self.encoder.layers
+        )
+        self.decoder.outputs(self.latent, self._outputs(), first=False)
+        if type(self.likelihood) not in OWN_LIKELIHOODS:
+            trial = Trial(self.describe("likelihood"), self.likelihood, self.dtype)
+            trial.likelihood(self.features, self._outputs())
+
+    def _hidden(self, name, given, inputs, widths, activation, index):
+        """The hidden layers: those given, or dense ones."""
+        if given is None:
+            return [
+                Dense(*pair, activation, dtype=self.dtype, backend=self.backend, seed=self.seed, index=index + i)
+                for i, pair in enumerate(pairwise((inputs, *widths)))
+            ]
+        expect(isinstance(given, Iterable) and not isinstance(given, (str, Mapping)), name, given, "a list of layers")
+        return list(given)
+
+    def _make_likelihood(self, given, sigma, learn):
+        """The likelihood of this name, or the object given."""
+        if not isinstance(given, str):
+            return given
+        shared: dict[str, Any] = {"dtype": self.dtype, "backend": self.backend}
+        return Bernoulli(**shared) if given == "bernoulli" else Gaussian(sigma, learn=learn, **shared)
 
     # One pass down, one pass up, on the backend's arrays
 
@@ -212,25 +269,52 @@ class VAE(Portable):
         """nll and kl as `pass_down` returns them, whatever the objective; with weight (n * samples,) the likelihood
         makes its gradient on the way.
         """
-        head = self.posterior.forward(self.encoder.forward(x))
-        mu, rho = head[:, : self.latent], head[:, self.latent :]
+        mu, rho = self._head(x)
         z = self.sampler.forward(mu, rho, noise)
         kl = self.kl.forward(mu, rho, self.sampler.sigma)
-        return self.likelihood.forward(x, self.decoder.forward(z), weight), kl
+        output = self.decoder.forward(z)
+        if type(self.likelihood) in OWN_LIKELIHOODS:
+            return self.likelihood.forward(x, output, weight), kl
+        self._nll_weight = weight
+        return self._kept("nll", self.likelihood.forward(x, output)), kl
+
+    def _head(self, x):
+        """mu and rho, (n, latent) each, from x: what the encoder's last layer puts out."""
+        self._top.layers[0] = self.posterior
+        return self._in_halves("head", self._top.forward(self.encoder.forward(x)))
+
+    def _in_halves(self, name, array):
+        """The columns of mu and those of rho, as the same objects each time."""
+        known = self._halves.get(name)
+        if known is None or known[0] is not array:
+            known = self._halves[name] = array, array[:, : self.latent], array[:, self.latent :]
+        return known[1:]
+
+    def _kept(self, name, array):
+        """What a likelihood of one's own returned, in memory that stays."""
+        kept = self._buffers(f"own {name}", *array.shape)
+        np.copyto(kept, array, casting="same_kind")
+        return kept
 
     def pass_up(self) -> None:
         """Fills `gradients` with those of the loss of the last pass down."""
-        dz = self.decoder.backward(self.likelihood.backward(None if self.bound is None else self.bound.weight))
+        weight = None if self.bound is None else self.bound.weight
+        if type(self.likelihood) in OWN_LIKELIHOODS:
+            doutput = self.likelihood.backward(weight)
+        else:
+            doutput = self._kept("doutput", self.likelihood.backward(self._nll_weight if weight is None else weight))
+        dz = self.decoder.backward(doutput)
         dhead = self._buffers("dhead", self.kl.mu.shape[0], 2 * self.latent)
-        dmu, drho = dhead[:, : self.latent], dhead[:, self.latent :]
+        dmu, drho = self._in_halves("dhead", dhead)
         if self.bound is None:
             self.sampler.backward(dz, dmu, drho)
             self.kl.backward(self._kl_weight, dmu, drho)
         else:
             self.bound.backward(dz, self._kl_weight, dmu, drho)
         self.dhead = dhead
-        dh = self.posterior.backward(dhead, input_gradient=bool(self.encoder.layers))
+        dh = self._top.backward(dhead, input_gradient=bool(self.encoder.layers))
         self.encoder.backward(dh, input_gradient=False)
+        self.collect()
 
     def _weight(self, rows, value):
         """(rows,) of one value, made once: the same array each time, because recorded calls hold on to it."""
@@ -253,14 +337,16 @@ class VAE(Portable):
         model's dtype, or None to draw samples * outer for each example; the draws of successive calls differ and follow
         from the seed.
         """
-        x = self._device(as_rows("x", x, self.features, self.dtype))
+        self.settle(training=True)
+        x = self._in_place("x", as_rows("x", x, self.features, self.dtype))
         if noise is None:
             noise = self._buffers("noise", x.shape[0] * self.draws, self.latent)
             self.backend.standard_normal(self.seed, philox.SAMPLE, self._draws, noise)
             self.backend.tick(self._draws)
         else:
             expect_array("noise", noise, (None, self.latent), self.dtype)
-            noise = self._device(noise)
+            noise = self._in_place("noise", noise)
+        self._passed = True
         nll, kl = self.pass_down(x, noise)
         self._tally.reset()
         self._tally.add(nll, kl)
@@ -269,30 +355,40 @@ class VAE(Portable):
 
     def backward(self) -> None:
         """Fills `gradients` with those of the loss that the last `forward` returned: assigned, not added to."""
-        expect(self.likelihood.x is not None, "backward", "no forward pass", "a forward pass before it")
+        expect(self._passed, "backward", "no forward pass", "a forward pass before it")
         self.pass_up()
+
+    def _in_place(self, name, array):
+        """An array in memory of the model's own: the same at each call, and no one else's until `backward`."""
+        if not self.backend.on_host:
+            return self.backend.from_host(array)
+        kept = self._buffers(name, *array.shape)
+        np.copyto(kept, array)
+        return kept
 
     def encode(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """mu and sigma of q(z|x), each (n, latent), from x (n, features)."""
+        self.settle(training=False)
         x = np.asarray(x)
         check_data("x", x, features=self.features)
         mu, sigma = (np.empty((len(x), self.latent), self.dtype) for _ in range(2))
         for rows in _chunks(len(x)):
             page = self._device(as_reals(x[rows], self.dtype))
-            head = self.posterior.forward(self.encoder.forward(page))
-            noise = self._buffers("no noise", head.shape[0], self.latent)
-            self.sampler.forward(head[:, : self.latent], head[:, self.latent :], noise)
-            mu[rows] = self.backend.to_host(head)[:, : self.latent]
+            head = self._head(page)
+            noise = self._buffers("no noise", page.shape[0], self.latent)
+            self.sampler.forward(*head, noise)
+            mu[rows] = self.backend.to_host(self._halves["head"][0])[:, : self.latent]
             sigma[rows] = self.backend.to_host(self.sampler.sigma)
         return mu, sigma
 
     def decode(self, z: np.ndarray) -> np.ndarray:
         """The mean of p(x|z), (n, features), from z (n, latent): pixel probabilities for "bernoulli"."""
+        self.settle(training=False)
         z = as_rows("z", z, self.latent, self.dtype)
         mean = np.empty((len(z), self.features), self.dtype)
         for rows in _chunks(len(z)):
             mean[rows] = self.backend.to_host(self.decoder.forward(self._device(z[rows])))
-        if self.likelihood_name == "bernoulli":
+        if isinstance(self.likelihood, Bernoulli):
             with np.errstate(over="ignore"):
                 np.divide(1, 1 + np.exp(-mean), out=mean)
         return mean
@@ -311,6 +407,7 @@ class VAE(Portable):
 
     def terms_of_each(self, x: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """nll and KL of each example with one z from q, in nats, each (n,)."""
+        self.settle(training=False)
         x = np.asarray(x)
         clock = self.backend.zeros((1,), "int64")
         nll, kl = np.empty(len(x)), np.empty(len(x))

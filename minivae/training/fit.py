@@ -196,6 +196,6 @@ def _ignore(_):
 
 def _checked(name, data, model, pixels):
     """The data as the kernels take it, uint8 or floats, once it is known to suit the model."""
-    unit_interval = "bernoulli" if pixels != "grey" else model.likelihood_name
+    unit_interval = "bernoulli" if pixels != "grey" else model.config["likelihood"]
     check_data(name, data, features=model.features, likelihood=unit_interval)
     return np.ascontiguousarray(data if data.dtype in (np.uint8, np.float32, np.float64) else data.astype(model.dtype))

@@ -2,13 +2,14 @@
 
 import copy
 import math
+import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
-from .errors import as_array, expect, expect_choice
-from .kernels import Backend, philox
+from ..errors import as_array, expect, expect_choice
+from ..kernels import Backend, philox
 
 DTYPES = ("float32", "float64")
 
@@ -71,6 +72,20 @@ class Arrays(dict[str, np.ndarray]):
         bad = value[~np.isfinite(value)]
         expect(not bad.size, name, bad.tolist()[:1], f"finite {array.dtype} numbers")
         return value
+
+    def move(self, store: "Parameters", names: Mapping[str, str]) -> None:
+        """Makes these arrays views of another buffer, under other names, for all who hold this object."""
+        moved = Arrays(store, self._buffer, names)
+        self._store, self._names = store, moved._names
+        dict.update(self, moved)
+
+    @property
+    def is_private(self) -> bool:
+        """Whether there is no other array in the buffer."""
+        return len(self) == len(self._store.shapes)
+
+    def lies_in(self, store: "Parameters") -> bool:
+        return self._store is store
 
     def _fixed(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("the layout is fixed: no array can be added or removed")
@@ -154,6 +169,13 @@ class Portable:
         return copy.deepcopy(self)
 
 
+def same_objects(known: tuple[Any, ...] | None, given: tuple[Any, ...]) -> bool:
+    """Whether these are the objects that were checked last time: an array keeps its shape and dtype, and a pass on the
+    buffers of the one before spends a third of its time on checks otherwise.
+    """
+    return known is not None and all(map(operator.is_, known, given))
+
+
 class RowBuffers:
     """Arrays that are kept from call to call: the same name, rows and width give the same memory.
 
@@ -192,58 +214,3 @@ def initial_dense(seed: int, index: int, inputs: int, outputs: int) -> tuple[np.
     bound = 1.0 / math.sqrt(inputs)
     values = (2.0 * philox.uniforms(seed, philox.INIT, index, (inputs + 1) * outputs) - 1.0) * np.float32(bound)
     return values[: inputs * outputs].reshape(inputs, outputs), values[inputs * outputs :]
-
-
-class Exchange:
-    """Keeps the arrays that a part of one's own computes with equal to the model's, which the optimizer changes.
-
-    The part's arrays stay its own: whoever changes them, or puts others of the same shape in their place, changes the
-    model's with them, and the other way round. An array whose memory is the model's already needs nothing.
-
-    Parameters
-    ----------
-    name : of the part, as messages give it
-    part : has mappings `parameters` and `gradients`
-    values, gradients : the model's arrays for it, by the names in those mappings
-    """
-
-    def __init__(self, name: str, part: Any, values: "Arrays", gradients: "Arrays", backend: Backend) -> None:
-        self._name, self._part, self._values, self._gradients = name, part, values, gradients
-        self._backend = backend
-        self._last = {key: None for key in values}  # what both held after the last exchange, in the part's dtype
-        self()
-
-    def __call__(self) -> None:
-        """Takes over what has changed on one side since the last time."""
-        parameters = self._part.parameters
-        same = parameters.keys() == self._values.keys()
-        expect(same, f"{self._name}.parameters", sorted(parameters), f"{sorted(self._values)}, as at first")
-        for key, model in self._values.items():
-            own, last = parameters[key], self._last[key]
-            expect_own(f"{self._name}.parameters[{key!r}]", own, model.shape)
-            if np.may_share_memory(own, model):
-                continue
-            if last is None or not np.array_equal(own, last, equal_nan=True):
-                both = last is not None and not np.array_equal(model, last, equal_nan=True)
-                expect(not both, f"{self._name}.parameters[{key!r}]", "a change", "none since an optimizer changed it")
-                self._backend.assign(model, own)
-            elif np.array_equal(model, last, equal_nan=True):
-                continue
-            own[...] = model
-            self._last[key] = own.copy()
-
-    def collect(self) -> None:
-        """Takes over the gradients of a backward pass."""
-        given = self._part.gradients
-        for key, view in self._gradients.items():
-            gradient = given.get(key)
-            if gradient is not view:
-                expect_own(f"{self._name}.gradients[{key!r}]", gradient, view.shape)
-                self._backend.assign(view, gradient)
-
-
-def expect_own(name: str, array: Any, shape: tuple[int, ...] | None = None) -> None:
-    """Raises ValueError unless a part of one's own gave a float array, of this shape."""
-    expected = f"a float array{'' if shape is None else f' of shape {tuple(shape)}'}"
-    expect(isinstance(array, np.ndarray) and array.dtype.kind == "f", name, array, expected)
-    expect(shape is None or array.shape == tuple(shape), name, array, expected)

@@ -1,0 +1,17 @@
+"""Parameters: the flat buffers that hold them, and the model's parts whose arrays lie there."""
+
+from .parts import Assembled, Trial
+from .store import DTYPES, Arrays, Model, Parameters, Portable, RowBuffers, initial_dense, same_objects
+
+__all__ = [
+    "DTYPES",
+    "Arrays",
+    "Assembled",
+    "Model",
+    "Parameters",
+    "Portable",
+    "RowBuffers",
+    "Trial",
+    "initial_dense",
+    "same_objects",
+]

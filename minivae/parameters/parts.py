@@ -1,0 +1,280 @@
+"""A model made of parts: its own, and those that a user brings."""
+
+import copy
+import itertools
+import operator
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import expect
+from ..kernels import Backend
+from .store import Arrays, Parameters, Portable
+
+
+class Exchange:
+    """Keeps the arrays that a part of one's own computes with equal to the model's, which the optimizer changes.
+
+    The part's arrays stay its own: whoever changes them, or puts others of the same shape in their place, changes the
+    model's with them, and the other way round. An array whose memory is the model's already needs nothing.
+
+    Parameters
+    ----------
+    name : of the part, as messages give it
+    part : has mappings `parameters` and `gradients`
+    values, gradients : the model's arrays for it, by the names in those mappings
+    """
+
+    def __init__(self, name: str, part: Any, values: Arrays, gradients: Arrays, backend: Backend) -> None:
+        self._name, self._part, self._values, self._gradients = name, part, values, gradients
+        self._backend = backend
+        self._last = dict.fromkeys(values)  # what both held after the last exchange, in the part's dtype
+        self()
+
+    def __call__(self) -> None:
+        """Takes over what has changed on one side since the last time."""
+        parameters = self._part.parameters
+        same = parameters.keys() == self._values.keys()
+        expect(same, f"{self._name}.parameters", sorted(parameters), f"{sorted(self._values)}, as at first")
+        for key, model in self._values.items():
+            own, last = parameters[key], self._last[key]
+            _expect_array(f"{self._name}.parameters[{key!r}]", own, model.shape)
+            if np.shares_memory(own, model):
+                continue
+            if last is None or not np.array_equal(own, last, equal_nan=True):
+                both = last is not None and not np.array_equal(model, last, equal_nan=True)
+                expect(not both, f"{self._name}.parameters[{key!r}]", "a change", "none since an optimizer changed it")
+                self._backend.assign(model, own)
+            elif np.array_equal(model, last, equal_nan=True):
+                continue
+            own[...] = model
+            self._last[key] = own.copy()
+
+    def collect(self) -> None:
+        """Takes over the gradients of a backward pass."""
+        given = self._part.gradients
+        for key, view in self._gradients.items():
+            gradient = given.get(key)
+            if gradient is not view:
+                _expect_array(f"{self._name}.gradients[{key!r}]", gradient, view.shape)
+                self._backend.assign(view, gradient)
+
+
+class Assembled(Portable):
+    """What a model of parts is: it keeps its flat buffers in line with the parts that it has.
+
+    Attributes
+    ----------
+    parameters, gradients : `Arrays`, from name to a view; `parameters[name] = value` copies the value
+    store : the flat buffers under them
+    """
+
+    backend: Backend
+    dtype: str
+
+    def __init__(self) -> None:
+        self._sequence: tuple[Any, ...] = ()
+        self._store: Parameters | None = None
+        self._exchanges: list[Exchange] = []
+        self._moded: list[Any] = []
+
+    # What a model says of itself
+
+    def parts(self) -> dict[str, Any]:
+        """Its parts by name, in the order of the flat buffers."""
+        raise NotImplementedError
+
+    def _parts_now(self) -> tuple[Any, ...]:
+        """The same parts, without names: asked for at each pass."""
+        raise NotImplementedError
+
+    def _prefix(self, name: str) -> str:
+        """What stands before the names of a part's parameters."""
+        return name
+
+    def _is_own(self, part: Any) -> bool:
+        """Whether a part is of one of this package's classes, which need no trial."""
+        raise NotImplementedError
+
+    def _try(self, parts: Mapping[str, Any]) -> None:
+        """Raises ValueError, naming it, for a part that does not fit into its place."""
+        raise NotImplementedError
+
+    # What follows
+
+    @property
+    def store(self) -> Parameters:
+        self.settle()
+        assert self._store is not None
+        return self._store
+
+    @property
+    def parameters(self) -> Arrays:
+        self.settle()
+        return self._values
+
+    @property
+    def gradients(self) -> Arrays:
+        self.settle()
+        return self._gradients
+
+    def settle(self, training: bool | None = None) -> None:
+        """Brings parts and flat buffers in line, where either has changed; the first thing that every pass does.
+
+        training : what parts that have an attribute of that name find in it
+        """
+        parts = self._parts_now()
+        if len(parts) != len(self._sequence) or any(map(operator.is_not, parts, self._sequence)):
+            self._join(parts)
+        for exchange in self._exchanges:
+            exchange()
+        if training is not None:
+            for part in self._moded:
+                part.training = training
+
+    def collect(self) -> None:
+        """The last thing that a backward pass does: takes the gradients of parts of one's own into the buffer."""
+        for exchange in self._exchanges:
+            exchange.collect()
+
+    def describe(self, name: str) -> str:
+        """A part by its name and, where it is of one's own, its class."""
+        part = self.parts()[name]
+        return name if self._is_own(part) else f"{name} ({type(part).__name__})"
+
+    def _join(self, sequence):
+        """Lays the parameters of all parts out in the flat buffers; nothing changes where a part does not fit."""
+        parts = self.parts()
+        for (name, part), (other, again) in itertools.combinations(parts.items(), 2):
+            expect(part is not again, other, f"the part that {name} is already", "one of its own")
+        self._try(parts)
+        places = {}  # name in the buffers: (holder, key), what each array belongs to
+        for name, part in parts.items():
+            for inner, holder in holders(part):
+                for key in holder.parameters:
+                    full = f"{self._prefix(name)}.{inner}{key}"
+                    expect(full not in places, self.describe(name), f"a parameter {full!r}", "names that are not taken")
+                    places[full] = name, holder, key
+        self._expect_apart(places)
+        shapes = {full: tuple(holder.parameters[key].shape) for full, (_, holder, key) in places.items()}
+        store = self._store
+        if store is None or list(shapes.items()) != list(store.shapes.items()):
+            store = Parameters(shapes, self.backend, self.dtype)
+        to_host = _to_host_of(self.backend)
+        values = {full: np.array(to_host(holder.parameters[key])) for full, (_, holder, key) in places.items()}
+        for full, view in store.values.items():
+            self.backend.assign(view, values[full])
+        self._exchanges = []
+        for name, holder in {id(place[1]): place[:2] for place in places.values()}.values():
+            names = {key: full for full, (_, other, key) in places.items() if other is holder}
+            moved = [part for part in (holder.parameters, holder.gradients) if isinstance(part, Arrays)]
+            for arrays in moved:
+                arrays.move(store, names)
+            if len(moved) < 2:
+                own = Arrays(store, "flat", names), Arrays(store, "flat_gradients", names)
+                self._exchanges.append(Exchange(self.describe(name), holder, *own, self.backend))
+        for part in (*parts.values(), *(holder for _, holder, _ in places.values())):
+            if hasattr(part, "joined"):
+                part.joined(self.backend, self.dtype)
+        self._sequence = sequence
+        self._moded = [part for part in parts.values() if hasattr(part, "training")]
+        if store is not self._store:
+            self._store, self._values, self._gradients = store, store.values, store.gradients
+
+    def _expect_apart(self, places):
+        """No two parameters may share memory, nor be those of another model."""
+        for full, (name, holder, _) in places.items():
+            arrays = holder.parameters
+            if isinstance(arrays, Arrays) and not (arrays.is_private or arrays.lies_in(self._store)):
+                expect(False, self.describe(name), f"{full!r} of another model", "a layer of its own: copy.deepcopy")
+        if all(self._is_own(holder) for _, holder, _ in places.values()):
+            return
+        for (one, (_, a, i)), (other, (name, b, j)) in itertools.combinations(places.items(), 2):
+            apart = not np.shares_memory(a.parameters[i], b.parameters[j])
+            expect(apart, self.describe(name), f"{other!r} in the memory of {one!r}", "memory of its own")
+
+
+def _to_host_of(backend):
+    """to_host for arrays of the backend and of NumPy."""
+    return lambda array: array if isinstance(array, np.ndarray) else backend.to_host(array)
+
+
+def holders(part: Any) -> Iterator[tuple[str, Any]]:
+    """(prefix, object) of what has the mappings `parameters` and `gradients` in a part: the part itself, or else those
+    of its attributes that have them, also within lists. One alone needs no prefix.
+    """
+    if isinstance(getattr(part, "parameters", None), Mapping):
+        yield "", part
+        return
+    inner = {}
+    for name, value in getattr(part, "__dict__", {}).items():
+        items = enumerate(value) if isinstance(value, (list, tuple)) else [(None, value)]
+        for place, item in items:
+            if isinstance(getattr(item, "parameters", None), Mapping):
+                inner[f"{name}." if place is None else f"{name}.{place}."] = item
+    for prefix, item in inner.items():
+        yield ("" if len(inner) == 1 else prefix), item
+
+
+class Trial:
+    """A pass up and down of a part of one's own, on a copy, so that a part that counts its passes or draws numbers does
+    not notice.
+
+    Each method raises ValueError, naming the part, where the part cannot be trained.
+    """
+
+    rows = 3
+
+    def __init__(self, name: str, part: Any, dtype: str) -> None:
+        self._name, self._dtype = name, dtype
+        for method in ("forward", "backward"):
+            expect(callable(getattr(part, method, None)), name, part, f"an object with a method {method}")
+        try:
+            self._part = copy.deepcopy(part)
+        except Exception:
+            self._part = part  # what cannot be copied is tried itself
+
+    def layer(self, inputs: int, outputs: int | None, first: bool = False) -> int:
+        """Tries a layer of so many inputs, and None for any number of outputs, which it returns."""
+        x = np.random.default_rng(0).random((self.rows, inputs)).astype(self._dtype)
+        y = self._call("forward", x)
+        _expect_array(f"{self._name}.forward", y, (self.rows, outputs))
+        dx = self._call("backward", np.ones(y.shape, self._dtype))
+        if not first:
+            _expect_array(f"{self._name}.backward", dx, x.shape)
+        self._expect_gradients()
+        return y.shape[1]
+
+    def likelihood(self, features: int, outputs: int) -> None:
+        """Tries a likelihood of so many features, whose parameters are so many numbers that the decoder puts out."""
+        x = np.random.default_rng(0).integers(0, 2, (self.rows, features)).astype(self._dtype)
+        nll = self._call("forward", x, np.zeros((self.rows, outputs), self._dtype))
+        _expect_array(f"{self._name}.forward", nll, (self.rows,))
+        gradient = self._call("backward", np.ones(self.rows, self._dtype))
+        _expect_array(f"{self._name}.backward", gradient, (self.rows, outputs))
+        self._expect_gradients()
+
+    def _call(self, method, *arguments):
+        try:
+            with np.errstate(all="ignore"):
+                return getattr(self._part, method)(*arguments)
+        except Exception as error:
+            raise ValueError(f"{self._name}: {method} raised {type(error).__name__} in a trial: {error}") from error
+
+    def _expect_gradients(self):
+        for prefix, holder in holders(self._part):
+            gradients = getattr(holder, "gradients", None)
+            expect(isinstance(gradients, Mapping), f"{self._name}.{prefix}gradients", gradients, "a mapping")
+            for key, array in holder.parameters.items():
+                _expect_array(f"{self._name}.{prefix}parameters[{key!r}]", array)
+                _expect_array(f"{self._name}.{prefix}gradients[{key!r}]", gradients.get(key), array.shape)
+
+
+def _expect_array(name, array, shape=None):
+    """Raises ValueError unless a part of one's own gave a float array, of this shape; None in it is any length."""
+    text = "" if shape is None else f" of shape ({', '.join('any' if n is None else str(n) for n in shape)})"
+    right = isinstance(array, np.ndarray) and array.dtype.kind == "f"
+    if right and shape is not None:
+        right = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
+    expect(right, name, array, f"a float array{text}")
