@@ -92,6 +92,7 @@ class TrainingStep:
 
     def __exit__(self, *exception):
         self.optimizer.plan(0)  # what other code does with it afterwards asks its schedule
+        del self._replay  # which holds this step: the rows are let go without the collector
 
     def __call__(self, step):
         """Makes the step of this number, which the clock must agree with."""
