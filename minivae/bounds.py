@@ -80,6 +80,13 @@ def check_beta(beta: Any, objective: str) -> None:
     expect(beta == 1 or objective == "elbo", "beta", beta, f"1 with objective {objective!r}: it would bound nothing")
 
 
+def check_free_bits(free_bits: Any, objective: str) -> None:
+    """Raises ValueError for what cannot be free of the KL term of the objective, in nats for each latent."""
+    number = isinstance(free_bits, (int, float)) and not isinstance(free_bits, bool)
+    expect(number and 0 <= free_bits < float("inf"), "free_bits", free_bits, "a finite number, 0 or more")
+    expect(not free_bits or objective == "elbo", "free_bits", free_bits, f"0 with objective {objective!r}")
+
+
 class ImportanceWeighted(Portable):
     """The loss -L_K of each example, and its gradient's way from dz to mu and rho.
 

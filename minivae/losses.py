@@ -20,9 +20,14 @@ class GaussianKL(Portable):
     """KL(N(mu, sigma^2) || N(0, 1)) = (mu^2 + sigma^2 - 1) / 2 - log sigma, for each example and latent.
 
     Source: Kingma and Welling (arXiv:1312.6114), appendix B, there with the opposite sign and summed over latents.
+
+    Attributes
+    ----------
+    kl : (n, latent), nats, of the last forward pass
+    active, loss : (latent,) and (n,) of the last `free_bits`; None where there was none since the forward pass
     """
 
-    _transient = ("mu", "rho", "sigma", "kl", "_checked")
+    _transient = ("mu", "rho", "sigma", "kl", "active", "loss", "_checked")
 
     def __init__(self, scale: str = "softplus", *, dtype: str = "float32", backend: str | Backend = "numpy") -> None:
         expect_choice("scale", scale, SCALES)
@@ -30,7 +35,7 @@ class GaussianKL(Portable):
         self.scale, self.dtype = scale, dtype
         self.backend = resolve_backend(backend)
         self._buffers = RowBuffers(self.backend, dtype)
-        self.mu = self.rho = self.sigma = self.kl = NO_ARRAY
+        self.mu = self.rho = self.sigma = self.kl = self.active = self.loss = NO_ARRAY
         self._checked: Any = None
 
     def forward(self, mu: np.ndarray, rho: np.ndarray, sigma: np.ndarray) -> np.ndarray:
@@ -43,12 +48,30 @@ class GaussianKL(Portable):
             expect_array("rho", rho, mu.shape, self.dtype)
             expect_array("sigma", sigma, mu.shape, self.dtype)
         self.mu, self.rho, self.sigma = mu, rho, sigma
+        self.active = self.loss = NO_ARRAY
         self.kl = self._buffers("kl", *mu.shape)
         self.backend.gaussian_kl_forward(mu, rho, sigma, self.scale, self.kl)
         return self.kl
 
+    def free_bits(self, nll: np.ndarray, beta: np.ndarray, floor: np.ndarray) -> np.ndarray:
+        """loss (n,), nats: mean over samples of nll (n * samples,) + beta * sum over latents of kl, or of `floor` for
+        a latent whose mean KL over the batch is no more than that. `backward` then leaves such latents out.
+
+        beta and floor are (1,) float64. Over the batch the mean is nll + beta * sum_j max(floor, mean_i kl_ij), with
+        the derivative beta/n by kl_ij where latent j is above the floor, and 0 where it is not; at equality the two
+        sides have different slopes, and 0 is taken. Source: Kingma et al. (arXiv:1606.04934), appendix C.8.
+        """
+        expect(self.kl is not None, "free_bits", "no forward pass", "a forward pass before it")
+        n, latent = self.kl.shape
+        expect_array("nll", nll, (None,), self.dtype)
+        expect(nll.shape[0] % n == 0, "nll", f"{nll.shape[0]} rows", f"a multiple of the {n} examples")
+        self.active, self.loss = self._buffers("active", latent), self._buffers("loss", n)
+        self.backend.free_bits(nll, self.kl, beta, floor, self.active, self.loss)
+        return self.loss
+
     def backward(self, weight: np.ndarray, dmu: np.ndarray, drho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """dmu += weight * mu; drho += weight * (sigma - 1 / sigma) * dsigma/drho. weight is (n,), one for each example.
+        """dmu += weight * mu; drho += weight * (sigma - 1 / sigma) * dsigma/drho. weight is (n,), one for each example;
+        after `free_bits` it is multiplied by `active` for each latent.
 
         The one backward pass that adds: mu and rho also feed the sampler, whose gradients dmu and drho hold already.
         """
@@ -56,7 +79,7 @@ class GaussianKL(Portable):
         if not same_objects(self._checked, (weight, self.mu)):
             expect_array("weight", weight, self.mu.shape[:1], self.dtype)
             self._checked = weight, self.mu
-        self.backend.gaussian_kl_backward(self.mu, self.rho, self.sigma, weight, self.scale, dmu, drho)
+        self.backend.gaussian_kl_backward(self.mu, self.rho, self.sigma, weight, self.scale, dmu, drho, self.active)
         return dmu, drho
 
 
@@ -188,14 +211,14 @@ class Sums(NamedTuple):
 class Tally:
     """Adds up the loss and its parts over batches, inside a recorded step.
 
-    loss is what the model minimises; nll and kl are the two terms of the negative ELBO, which for another objective do
-    not add up to the loss.
+    loss is what the model minimises; nll and kl are the two terms of the negative ELBO, which for another objective,
+    and with free bits, do not add up to the loss. If only some batches had such a loss, it is the mean of those.
     """
 
     def __init__(self, model: Any, clock: np.ndarray) -> None:
         self._model, self._clock = model, clock
         self.terms = model.backend.zeros((6,), "float64")
-        self.losses = self.terms if model.bound is None else model.backend.zeros((6,), "float64")
+        self.losses = model.backend.zeros((6,), "float64")
         self._zero = model.backend.zeros((1,), "float64")
         self._none: dict[int, np.ndarray] = {}
 
@@ -207,8 +230,8 @@ class Tally:
         """Adds the last pass down of the model, which returned nll and kl."""
         model, backend = self._model, self._model.backend
         backend.accumulate(nll, kl, model.beta_array, self.terms, self._clock)
-        if model.bound is not None:
-            loss = model.bound.loss
+        loss = model.kl.loss if model.bound is None else model.bound.loss
+        if loss is not None:
             n = loss.shape[0]
             if n not in self._none:
                 self._none[n] = backend.zeros((n, 1), model.dtype)
@@ -225,9 +248,11 @@ class Tally:
 
     def read(self) -> Sums:
         """The `Sums` so far; on a device, waits for it."""
-        to_host = self._model.backend.to_host
-        nll, kl, n, last, bad, loss = to_host(self.terms).tolist()
-        if self._model.bound is not None:
-            _, _, _, last, bad_loss, loss = to_host(self.losses).tolist()
+        nll, kl, n, *sums = self._model.backend.to_host(self.terms).tolist()
+        last, bad, loss = sums
+        counted = n
+        _, _, own, *sums = self._model.backend.to_host(self.losses).tolist()
+        if own:
+            (last, bad_loss, loss), counted = sums, own
             bad = min(bad or bad_loss, bad_loss or bad)
-        return Sums(loss / n, nll / n, kl / n, int(n), last, int(bad)) if n else Sums(0.0, 0.0, 0.0, 0, 0.0, 0)
+        return Sums(loss / counted, nll / n, kl / n, int(n), last, int(bad)) if n else Sums(0.0, 0.0, 0.0, 0, 0.0, 0)

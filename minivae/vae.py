@@ -15,7 +15,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .bounds import CHUNK, ImportanceWeighted, check_beta, check_objective, drawn_log_weights, log_mean_exp
+from .bounds import (
+    CHUNK,
+    ImportanceWeighted,
+    check_beta,
+    check_free_bits,
+    check_objective,
+    drawn_log_weights,
+    log_mean_exp,
+)
 from .errors import check_data, expect, expect_array, expect_choice, expect_integer, expect_positive, expect_seed
 from .files import stored
 from .kernels import Backend, philox
@@ -31,7 +39,7 @@ OWN_LIKELIHOODS = (Bernoulli, Gaussian)
 
 class Terms(NamedTuple):
     """The loss of a batch in nats per example, and the parts of the negative ELBO: loss = nll + beta * kl for objective
-    "elbo".
+    "elbo" without free bits.
     """
 
     loss: float
@@ -62,6 +70,7 @@ class VAE(Assembled):
     observation_sigma : that standard deviation (gaussian only)
     learn_sigma : whether it is a parameter (gaussian only)
     beta : the weight of the KL term; may be set between steps
+    free_bits : nats of each latent's mean KL that cost nothing more (objective "elbo" only); may be set likewise
     objective : "elbo", or, for beta = 1, "iwae", "stl", "dreg", "miwae" or "piwae"
     samples : K, the draws of z in a bound; with "elbo" those that are averaged over
     outer : M, the number of such bounds that are averaged ("stl", "dreg", "miwae", "piwae")
@@ -74,7 +83,7 @@ class VAE(Assembled):
     parameters, gradients : `Arrays`, from name to a view: `encoder.0.weight`, ..., `posterior.bias`, ...,
         `likelihood.bias`; `parameters[name] = value` copies the value
     store : the flat buffers under them
-    beta_array : (1,) float64, beta as the kernels read it
+    beta_array, free_bits_array : (1,) float64, beta and free_bits as the kernels read them
     config : the arguments above as a dict, enough to build the model again
     dhead : (n, 2 * latent), the gradient of the last pass up by what the encoder's head put out, mu then rho
 
@@ -103,6 +112,7 @@ class VAE(Assembled):
         observation_sigma: float = 1.0,
         learn_sigma: bool = False,
         beta: float = 1.0,
+        free_bits: float = 0.0,
         objective: str = "elbo",
         samples: int = 1,
         outer: int = 1,
@@ -122,6 +132,7 @@ class VAE(Assembled):
         expect(likelihood == "gaussian" or not learn_sigma, "learn_sigma", learn_sigma, "a gaussian likelihood")
         check_objective(objective, samples, outer)
         check_beta(beta, objective)
+        check_free_bits(free_bits, objective)
         expect_choice("dtype", dtype, DTYPES)
         expect_seed(seed)
         self.backend = resolve_backend(backend)
@@ -140,6 +151,7 @@ class VAE(Assembled):
             "observation_sigma": float(observation_sigma),
             "learn_sigma": bool(learn_sigma),
             "beta": float(beta),
+            "free_bits": float(free_bits),
             "objective": objective,
             "samples": samples,
             "outer": outer,
@@ -169,8 +181,8 @@ class VAE(Assembled):
         self._weights: dict[tuple[int, float], np.ndarray] = {}
         self._kl_weights: dict[int, np.ndarray] = {}
         self._halves: dict[str, tuple[np.ndarray, ...]] = {}
-        self.beta_array = self.backend.zeros((1,), "float64")
-        self.beta = beta
+        self.beta_array, self.free_bits_array = (self.backend.zeros((1,), "float64") for _ in range(2))
+        self.beta, self.free_bits = beta, free_bits
         self._draws = self.backend.zeros((1,), "int64")
         self._tally = Tally(self, self._draws)
         self.settle()
@@ -189,6 +201,19 @@ class VAE(Assembled):
         self.backend.assign(self.beta_array, float(value))
         for rows, weight in self._kl_weights.items():
             self.backend.assign(weight, value / rows)
+
+    @property
+    def free_bits(self) -> float:
+        """The nats that each latent has free, 0 for none: the loss takes no less for its mean KL over a minibatch, and
+        has no gradient by a smaller one (see `GaussianKL.free_bits`). A new value counts from the next step on.
+        """
+        return self.config["free_bits"]
+
+    @free_bits.setter
+    def free_bits(self, value: float) -> None:
+        check_free_bits(value, self.config["objective"])
+        self.config["free_bits"] = float(value)
+        self.backend.assign(self.free_bits_array, float(value))
 
     # Its parts
 
@@ -221,9 +246,8 @@ class VAE(Assembled):
                 needs = "a part of minivae's own: others need arrays in host memory"
                 expect(self.backend.on_host, self.describe(name), f"the {self.backend.name} backend", needs)
         width = self.encoder.outputs(self.features)
-        Chain([self.posterior], "posterior", dtype=self.dtype).outputs(
-            width, 2 * self.latent, first=not self.encoder.layers
-        )
+        head = Chain([self.posterior], "posterior", dtype=self.dtype)
+        head.outputs(width, 2 * self.latent, first=not self.encoder.layers)
         self.decoder.outputs(self.latent, self._outputs(), first=False)
         if type(self.likelihood) not in OWN_LIKELIHOODS:
             trial = Trial(self.describe("likelihood"), self.likelihood, self.dtype)
@@ -251,12 +275,15 @@ class VAE(Assembled):
     def pass_down(self, x: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """nll (n * samples,) and kl (n, latent) from x (n, features) and noise (n * samples, latent).
 
-        What else the objective needs is kept for `pass_up`; its loss (n,) is then in `bound.loss`.
+        What else the objective needs is kept for `pass_up`; its loss (n,) is then in `bound.loss`, with free bits in
+        `kl.loss`.
         """
         n, rows = x.shape[0], noise.shape[0]
         if self.bound is None:
             nll, kl = self.elbo_terms(x, noise, self._weight(rows, 1.0 / rows))
             self._kl_weight = self._weight_of_kl(n)
+            if self.free_bits:
+                self.kl.free_bits(nll, self.beta_array, self.free_bits_array)
         else:
             nll, kl = self.elbo_terms(x, noise)
             self.bound.forward(nll, self.sampler)

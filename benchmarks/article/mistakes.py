@@ -47,13 +47,13 @@ def _kl_exp(mu, rho, sigma, scale, kl):
     kl[...] = 0.5 * (mu**2 + sigma**2 - 1) - _softplus(rho)
 
 
-def _kl_exp_backward(mu, rho, sigma, weight, scale, dmu, drho):
+def _kl_exp_backward(mu, rho, sigma, weight, scale, dmu, drho, active=None):
     """dKL/drho = (sigma - 1/sigma) dsigma/drho = (sigma^2 - 1) sigmoid(rho)."""
     dmu += weight[:, None] * mu
     drho += weight[:, None] * (sigma**2 - 1) * _sigmoid(rho)
 
 
-def _no_kl_backward(mu, rho, sigma, weight, scale, dmu, drho):
+def _no_kl_backward(mu, rho, sigma, weight, scale, dmu, drho, active=None):
     pass
 
 
@@ -73,7 +73,7 @@ def _negated_kl(mu, rho, sigma, scale, kl):
     np.negative(kl, out=kl)
 
 
-def _negated_kl_backward(mu, rho, sigma, weight, scale, dmu, drho):
+def _negated_kl_backward(mu, rho, sigma, weight, scale, dmu, drho, active=None):
     RIGHT.gaussian_kl_backward(mu, rho, sigma, -weight, scale, dmu, drho)
 
 

@@ -10,7 +10,9 @@ from . import runtime
 
 def named(name, arguments):
     """A recorded call as an object that has its arguments under their names in the contract."""
-    return SimpleNamespace(**inspect.signature(getattr(naive, name)).bind(*arguments).arguments)
+    bound = inspect.signature(getattr(naive, name)).bind(*arguments)
+    bound.apply_defaults()
+    return SimpleNamespace(**bound.arguments)
 
 
 def belong_together(call, following):

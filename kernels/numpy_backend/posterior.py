@@ -40,8 +40,10 @@ def gaussian_kl_forward(mu, rho, sigma, scale, kl):
 
 
 @quiet
-def gaussian_kl_backward(mu, rho, sigma, weight, scale, dmu, drho):
+def gaussian_kl_backward(mu, rho, sigma, weight, scale, dmu, drho, active=None):
     weight = weight[:, None]
+    if active is not None:
+        weight = np.multiply(weight, active, out=scratch("active weight", mu.shape, mu.dtype))
     product = scratch("kl gradient", mu.shape, mu.dtype)
     np.multiply(mu, weight, out=product)
     np.add(dmu, product, out=dmu)
@@ -55,3 +57,19 @@ def gaussian_kl_backward(mu, rho, sigma, weight, scale, dmu, drho):
         np.subtract(product, relative, out=product)
     np.multiply(product, weight, out=product)
     np.add(drho, product, out=drho)
+
+
+@quiet
+def free_bits(nll, kl, beta, floor, active, loss):
+    mean = scratch("mean kl", active.shape, np.float64)
+    np.mean(kl, axis=0, dtype=np.float64, out=mean)
+    np.copyto(active, 1)
+    np.copyto(active, 0, where=mean <= floor)
+    counted = scratch("counted kl", kl.shape, np.float64)
+    np.copyto(counted, kl)
+    np.copyto(counted, floor, where=active == 0)
+    total, mean_nll = scratch("total", loss.shape, np.float64), scratch("mean nll", loss.shape, np.float64)
+    np.sum(counted, axis=1, out=total)
+    np.multiply(total, beta, out=total)
+    np.mean(nll.reshape(len(kl), -1), axis=1, dtype=np.float64, out=mean_nll)
+    np.add(total, mean_nll, out=loss, casting="same_kind")

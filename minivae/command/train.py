@@ -54,6 +54,7 @@ def add(parser):
     add("--observation-sigma", type=positive, metavar="S", help="the gaussian likelihood's sigma (1)")
     add("--learn-sigma", action="store_true", help="make that sigma a parameter")
     add("--beta", type=not_negative, help="the weight of the KL term (1)")
+    add("--free-bits", type=not_negative, metavar="R", help="nats of each latent's KL that cost nothing more (0)")
     add("--objective", choices=OBJECTIVES, help="the bound to train with (elbo)")
     add("--samples", type=whole, metavar="K", help="draws of z in each bound (1)")
     add("--outer", type=whole, metavar="M", help="bounds averaged: stl, dreg, miwae, piwae (1)")

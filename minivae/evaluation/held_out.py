@@ -19,8 +19,8 @@ ACTIVE = 0.01
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Averages over a data set, in nats per example. `loss` is the model's objective, nll + beta * kl for "elbo"; the
-    ELBO is -(nll + kl).
+    """Averages over a data set, in nats per example. `loss` is the model's objective, nll + beta * kl for "elbo"
+    without free bits, which are counted in the evaluation's own batches of 500 rows; the ELBO is -(nll + kl).
 
     kl_per_latent (latent,) adds up to kl; mean_variance (latent,) is the variance over the data of each posterior mean.
     """
@@ -60,7 +60,7 @@ class Evaluator:
         self._rows = max(1, BATCH // model.draws)
         self._pixels, self._seed = pixels, seed
         self._buffers = RowBuffers(backend, model.dtype)
-        self._passes: dict[int, tuple[Program, np.ndarray, np.ndarray]] = {}
+        self._passes: dict[tuple[int, bool], tuple[Program, np.ndarray, np.ndarray]] = {}
 
     def __call__(self, draw: int = 0) -> Evaluation:
         """The `Evaluation` on one noise draw per example; `draw` = 0, 1, ... chooses independent draws (and
@@ -73,13 +73,14 @@ class Evaluator:
         mu, kl_per_latent = np.empty((self.n, model.latent)), np.zeros(model.latent)
         for start in range(0, self.n, self._rows):
             rows = min(self._rows, self.n - start)
-            if rows in self._passes:
-                program, head, kl = self._passes[rows]
+            key = rows, model.free_bits > 0
+            if key in self._passes:
+                program, head, kl = self._passes[key]
                 program()
             else:
                 program = backend.record(partial(self._batch, rows))
                 head, kl = model.posterior.y, model.kl.kl
-                self._passes[rows] = program, head, kl
+                self._passes[key] = program, head, kl
             mu[start : start + rows] = backend.to_host(head)[:, : model.latent]
             kl_per_latent += backend.to_host(kl).sum(axis=0, dtype=np.float64)
         sums = self._tally.read()

@@ -125,9 +125,9 @@ def _likelihood(parts, dtype, kind, samples, name):
     return Subject(layer, {"output": output}, {"fixed": {"x": x}, "name": name})
 
 
-def _model(parts, dtype, scale, likelihood, samples, name, activation="tanh", beta=1.0, bound=None):
+def _model(parts, dtype, scale, likelihood, samples, name, activation="tanh", beta=1.0, more=None):
     learned = likelihood == "learned"
-    options = {"learn_sigma": learned, "observation_sigma": 0.8 if learned else 1.0, "beta": beta, **(bound or {})}
+    options = {"learn_sigma": learned, "observation_sigma": 0.8 if learned else 1.0, "beta": beta, **(more or {})}
     kind = "gaussian" if learned else likelihood
     model = parts.VAE(7, 3, (6, 5), activation, scale, kind, dtype=dtype, backend=parts.backend(), seed=5, **options)
     rng = _rng(name)
@@ -161,10 +161,13 @@ def subjects():
     ):
         make = partial(_model, scale=scale, likelihood=likelihood, samples=samples, activation=activation, beta=beta)
         found["model"].append((f"VAE {likelihood}, {scale}, {activation}", make))
+    # Some latents above these free bits and some below, none so near that a difference would cross the kink.
+    free = {"scale": "softplus", "likelihood": "bernoulli", "samples": 2, "beta": 0.5, "more": {"free_bits": 0.15}}
+    found["model"].append(("VAE bernoulli, softplus, free bits", partial(_model, **free)))
     # Of the importance-weighted bounds these two have gradients that are derivatives of the loss.
     for objective, outer, scale in (("iwae", 1, "softplus"), ("miwae", 2, "exp")):
         bound = {"objective": objective, "outer": outer, "samples": 3}
-        make = partial(_model, scale=scale, likelihood="bernoulli", samples=3 * outer, bound=bound)
+        make = partial(_model, scale=scale, likelihood="bernoulli", samples=3 * outer, more=bound)
         found["bounds"].append((f"VAE {objective}, {scale}", make))
     return found
 

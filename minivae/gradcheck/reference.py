@@ -60,8 +60,9 @@ def reference_loss(model, x, noise):
     """(loss, nll, kl) of the model, in nats per example, from its parameters alone.
 
     For the ELBO, loss = mean over the batch of (mean over samples of nll summed over features + beta * kl summed over
-    latents). For the importance-weighted bounds, minus the mean over groups of log mean exp of log p(x, z) / q(z|x)
-    (Burda et al., arXiv:1509.00519; Rainforth et al., arXiv:1802.04537).
+    latents), where a latent's mean kl counts as no less than the free bits. For the importance-weighted bounds, minus
+    the mean over groups of log mean exp of log p(x, z) / q(z|x) (Burda et al., arXiv:1509.00519; Rainforth et al.,
+    arXiv:1802.04537).
     """
     p = {name: np.asarray(value, dtype=np.float64) for name, value in model.parameters.items()}
     activate = ACTIVATION[model.config["activation"]]
@@ -91,5 +92,6 @@ def reference_loss(model, x, noise):
         log_q = -0.5 * noise**2 - np.log(np.repeat(sigma, samples, axis=0))
         log_weight = (-nll + np.sum(-0.5 * z**2 - log_q, axis=1)).reshape(-1, model.config["samples"])
         bound = -float(np.mean(np.logaddexp.reduce(log_weight, axis=1) - np.log(log_weight.shape[1])))
-    nll, kl = float(np.mean(nll)), float(np.mean(np.sum(kl, axis=1)))
-    return nll + model.config["beta"] * kl if bound is None else bound, nll, kl
+    nll, kl = float(np.mean(nll)), np.mean(kl, axis=0)
+    counted = float(np.sum(np.maximum(kl, model.config["free_bits"])))
+    return nll + model.config["beta"] * counted if bound is None else bound, nll, float(np.sum(kl))

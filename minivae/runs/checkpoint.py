@@ -86,13 +86,16 @@ def _state(training, arrays, model):
 
 
 def _totals(arrays, model):
-    """The running totals (2, 6); without the sum of the losses, as they were stored at first, beta was constant."""
+    """The running totals (2, 6). At first (2, 5) were stored, without the sums of the losses: of the terms with a
+    constant beta, and of a bound, or of the terms once more.
+    """
     if arrays.get("totals", np.zeros(0)).shape != (2, 5):
         expect_stored(arrays, "totals", (2, 6), "float64")
         return arrays["totals"]
     expect_stored(arrays, "totals", (2, 5), "float64")
-    nll, kl = arrays["totals"][:, 0], arrays["totals"][:, 1]
-    return np.column_stack([arrays["totals"], nll + model.beta * kl])
+    terms, losses = arrays["totals"]
+    losses = np.zeros(5) if model.bound is None else losses
+    return np.array([[*terms, terms[0] + model.beta * terms[1]], [*losses, losses[0]]])
 
 
 def _flat(arrays, group, model):

@@ -57,6 +57,7 @@ class Model:
     observation_sigma: float = 1.0
     learn_sigma: bool = False
     beta: float = 1.0
+    free_bits: float = 0.0
     objective: str = "elbo"
     samples: int = 1
     outer: int = 1

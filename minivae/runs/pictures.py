@@ -20,8 +20,10 @@ def pixels_phrase(data, pixels):
 
 
 def objective_phrase(model: Model) -> str | None:
-    """What the loss of this model is where it is not the negative ELBO; None where it is."""
+    """What the loss of this model is where it is not nll + beta KL; None where it is."""
     groups = f", M = {model.outer}" if model.outer > 1 else ""
+    if model.free_bits:
+        return f"Loss with {model.free_bits:g} nats of KL free in each latent"
     return None if model.objective == "elbo" else f"Loss: minus {model.objective} bound, K = {model.samples}{groups}"
 
 

@@ -167,5 +167,5 @@ def _announce(path, config, model, data, rows, state, say):
 
 
 def _equals(config):
-    """The sign between the loss and its terms; none where the loss is another bound."""
-    return "=" if config.model.objective == "elbo" else " "
+    """The sign between the loss and its terms; none where they do not add up to it."""
+    return " " if objective_phrase(config.model) else "="

@@ -44,14 +44,16 @@ def trained(steps=3, **options):
     return model.store.flat.copy()
 
 
+@pytest.mark.parametrize("free_bits", [0.0, 0.1])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_same_bits_for_one_and_two_threads_and_from_run_to_run(dtype):
+def test_same_bits_for_one_and_two_threads_and_from_run_to_run(dtype, free_bits):
     if numba.get_num_threads() < 2:
         pytest.skip("one core")
-    two, again = trained(dtype=dtype), trained(dtype=dtype)
+    options = {"dtype": dtype, "free_bits": free_bits}
+    two, again = trained(**options), trained(**options)
     numba.set_num_threads(1)
     try:
-        one = trained(dtype=dtype)
+        one = trained(**options)
     finally:
         numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
     np.testing.assert_array_equal(two, again)

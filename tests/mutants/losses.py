@@ -52,6 +52,46 @@ def kl_gradient_doubled(a):
     a.dmu += a.weight[:, None] * a.mu
 
 
+@before("gaussian_kl_backward")
+def inactive_latents_pushed(a):
+    """A latent within its free bits gets the KL's gradient all the same."""
+    a.active = None
+
+
+@after("free_bits")
+def free_bits_of_each_example(a):
+    """Each example's KL is held up to the floor, not the mean over the batch."""
+    rest = np.maximum(a.kl, a.floor[0]).sum(axis=1) - np.where(a.active > 0, a.kl, a.floor[0]).sum(axis=1)
+    a.loss += a.beta[0] * rest
+
+
+@after("free_bits")
+def free_bits_left_out(a):
+    """A latent within its free bits costs nothing, where it costs the floor: the loss jumps when it leaves them."""
+    a.loss -= a.beta[0] * a.floor[0] * np.count_nonzero(a.active == 0)
+
+
+@after("free_bits")
+def free_bits_without_beta(a):
+    """beta does not weigh the free bits."""
+    a.loss += (1 - a.beta[0]) * np.where(a.active > 0, a.kl, a.floor[0]).sum(axis=1)
+
+
+@instead("free_bits")
+def free_bits_in_total(a):
+    """The floor is for the sum of the latents, not for each."""
+    a.floor = a.floor / a.kl.shape[1]
+    a.active[...] = np.sum(np.mean(a.kl, axis=0)) > a.kl.shape[1] * a.floor
+    counted = np.where(a.active > 0, a.kl, a.floor[0]).sum(axis=1)
+    a.loss[...] = a.nll.reshape(len(a.kl), -1).mean(axis=1) + a.beta[0] * counted
+
+
+@after("free_bits")
+def active_at_the_floor(a):
+    """A latent whose mean is the floor itself counts as above it."""
+    a.active[a.kl.mean(axis=0) == a.floor[0]] = 1
+
+
 class AlteredKL(GaussianKL):
     """Another function of mu and sigma with the derivative of exactly that: terms -> value, d/dmu, d/dsigma."""
 
