@@ -49,7 +49,7 @@ class VAE:
     latent : the number of latents
     hidden : the widths of the encoder's hidden layers; () for none
     decoder_hidden : those of the decoder; by default the encoder's in reverse
-    activation : of the hidden layers: "relu", "tanh", "sigmoid", "softplus" or "identity"
+    activation : of the hidden layers: "relu", "tanh", "sigmoid", "softplus", "leaky_relu", "gelu", "silu" or "identity"
     scale : "softplus" (sigma = softplus(rho)) or "exp" (rho is log sigma)
     likelihood : "bernoulli" (from logits, data in [0, 1]) or "gaussian" (one standard deviation for all features)
     observation_sigma : that standard deviation (gaussian only)
