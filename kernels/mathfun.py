@@ -1,8 +1,9 @@
 """Exponentials and logarithms as branch-free polynomials, which compilers turn into vector code: one source.
 
 Scalar library functions keep a loop from being vectorised and cost as much as all the matrix work of a training step.
-These take every input, denormal numbers, infinities and NaN included, and stay within the errors below, in units in
-the last place of the result (denormal results: of the smallest normal number's).
+These take every input, denormal numbers, infinities and NaN included (silu and its slope may be infinity times 0, NaN),
+and stay within the errors below, in units in the last place of the result; for denormal results, of the smallest normal
+number's, of silu and slopes |x| times that. A slope's units are those of the larger of its two terms.
 
 | function | is | float32 | float64 |
 | --- | --- | --- | --- |
@@ -13,10 +14,16 @@ the last place of the result (denormal results: of the smallest normal number's)
 | sigmoid | 1 / (1 + e^-x) | 4 | 4 |
 | softplus | log(1 + e^x) | 4 | 4 |
 | tanh | | 5 | 5 |
+| normal_cdf | Phi(x), the standard normal distribution function | 5 | 5 |
+| gelu | x Phi(x) | 6 | 6 |
+| silu | x sigmoid(x) | 5 | 5 |
+| gelu_slope, silu_slope | their derivatives | 6 | 6 |
 
 `build` makes them for a target and a precision from the target's operations, as `philox.build` does. Sources: range
 reduction after W. J. Cody and W. Waite, "Software manual for the elementary functions" (1980); the logarithm after
-FreeBSD's msun (e_log.c, e_logf.c); the other polynomials are Chebyshev interpolants computed in 60 digits.
+FreeBSD's msun (e_log.c, e_logf.c); the map that makes the normal distribution's tail one polynomial after M. M.
+Shepherd and J. G. Laframboise, "Chebyshev approximation of (1 + 2x) exp(x^2) erfc x in 0 <= x < infinity", Math. Comp.
+36 (1981); the other polynomials, and that one, are Chebyshev interpolants computed in 60 digits.
 """
 
 from types import SimpleNamespace
@@ -89,6 +96,47 @@ LOG_COEFFICIENTS = {  # (log(1 + f) - 2s) / s in powers of s^2, with s = f / (2 
         6.666666666666735130e-01,
     ),
 }
+NORMAL_TAIL_COEFFICIENTS = {  # (x + 4) Phi(-x) e^(x^2 / 2) in powers of (x - 4) / (x + 4), highest power first
+    "float32": (
+        -0.00012298315,
+        0.00019480185,
+        0.0015693137,
+        -0.003523574,
+        -0.007527213,
+        0.06040647,
+        -0.186523,
+        0.38713667,
+        -0.6078966,
+        0.75528514,
+    ),
+    "float64": (
+        -9.653425420228504e-10,
+        7.26954547902669e-11,
+        1.392402399350171e-08,
+        1.457859334703646e-08,
+        -7.63808205349045e-08,
+        -1.5426320536771075e-07,
+        2.6368248576407624e-07,
+        1.0198048518135172e-06,
+        -6.25132104047868e-07,
+        -5.918892731763236e-06,
+        7.150055959216099e-07,
+        3.5144181157760973e-05,
+        -1.9078665316613576e-06,
+        -0.0002310948183193762,
+        0.00013334425401904912,
+        0.0016308184418903596,
+        -0.0034796923622425332,
+        -0.007540188965593059,
+        0.06039657489069947,
+        -0.18652185795969417,
+        0.38713740074221886,
+        -0.6078966419718917,
+        0.7552851304157515,
+    ),
+}
+# Where Phi(-x) has become 0, and the fractional bits that x may keep so that its square is exact up to there.
+NORMAL_TAIL = {"float32": (14.5, 8), "float64": (39.0, 20)}
 # ln 2 in two parts, of which the first has enough zeros at its end that a multiple of it is exact.
 LN2 = {
     "float32": (0.693359375, -2.12194440054690583e-4),
@@ -215,4 +263,60 @@ def build(jit, real_name, to_bits, from_bits, horner=horner):
         sigmoid=sigmoid,
         softplus=softplus,
         tanh=tanh,
+        **vars(build_gated(jit, real_name, exp, horner)),
     )
+
+
+def build_gated(jit, real_name, exp, horner=horner):
+    """normal_cdf, gelu, gelu_slope, silu and silu_slope for one target and one precision, from that target's exp."""
+    real = np.dtype(real_name).type
+    zero, half, one, third, four = real(0), real(0.5), real(1), real(1 / 3), real(4)
+    limit, fraction = NORMAL_TAIL[real_name]
+    limit, shift = real(limit), real(1.5 * 2.0 ** (np.finfo(real).nmant - fraction))
+    peak = real(0.3989422804014327)  # 1 / sqrt(2 pi), the density's at 0
+    tail = horner(jit, tuple(real(c) for c in NORMAL_TAIL_COEFFICIENTS[real_name]))
+
+    @jit
+    def normal_tail(a):
+        """x = |a|, e = e^(-x^2 / 2) and Phi(-x) / e, which is never too small for a number.
+
+        The square is taken of a rounded x, and is exact: an error in it would be one of e, x^2 / 2 times as large.
+        """
+        x = abs(a)
+        x = limit if x > limit else x
+        high = (x + shift) - shift
+        rest = half * (x - high) * (x + high)
+        e = exp(-half * high * high) * (one - rest * (one - half * rest * (one - third * rest)))
+        r = one / (x + four)
+        return x, e, tail((x - four) * r) * r
+
+    @jit
+    def normal_cdf(a):
+        _, e, ratio = normal_tail(a)
+        return ratio * e if a < zero else one - ratio * e
+
+    @jit
+    def gelu(a):
+        x, e, ratio = normal_tail(a)
+        return -(x * ratio * e) if a < zero else a - x * ratio * e
+
+    @jit
+    def gelu_slope(a):
+        """Phi(a) + a phi(a)"""
+        x, e, ratio = normal_tail(a)
+        below = (ratio - x * peak) * e  # at -x
+        return below if a < zero else one - below
+
+    @jit
+    def silu(a):
+        e = exp(-abs(a))
+        return a * (e if a < zero else one) / (one + e)
+
+    @jit
+    def silu_slope(a):
+        """s (1 + a (1 - s)) with s = sigmoid(a); 1 - s as it stands would lose digits above 0."""
+        e = exp(-abs(a))
+        r = one / (one + e)
+        return ((e if a < zero else one) + a * e * r) * r
+
+    return SimpleNamespace(normal_cdf=normal_cdf, gelu=gelu, gelu_slope=gelu_slope, silu=silu, silu_slope=silu_slope)

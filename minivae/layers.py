@@ -13,7 +13,7 @@ import numpy as np
 
 from .errors import check_data, expect, expect_array, expect_choice, expect_integer
 from .kernels import Backend, load_backend
-from .kernels.naive import ACTIVATIONS
+from .kernels.naive import ACTIVATIONS, BY_INPUT
 from .parameters import DTYPES, Parameters, Portable, RowBuffers, Trial, initial_dense, same_objects
 
 # What stands for an array before the first forward pass, and for a gradient that is not asked for. Its type is that of
@@ -32,7 +32,8 @@ class Dense(Portable):
     Parameters
     ----------
     inputs, outputs : widths; weight is (inputs, outputs), bias (outputs,)
-    activation : "identity", "relu", "tanh", "sigmoid" or "softplus"
+    activation : "identity", "relu", "leaky_relu" (slope 0.01 below 0), "tanh", "sigmoid", "softplus", "gelu" or "silu".
+        The last two, whose derivatives do not follow from y, keep their input a = x @ weight + bias as well.
     dtype : "float32" or "float64"
     backend : a name, or the `Backend` that a model's layers share
     seed, index : the initial values are a function of these two (see `initial_dense`)
@@ -91,8 +92,13 @@ class Dense(Portable):
         if x is not self.x:
             expect_array("x", x, (None, self.inputs), self.dtype)
         self.x, self.y = x, self._buffers("y", x.shape[0], self.outputs)
-        self.backend.dense_forward(x, self.parameters["weight"], self.parameters["bias"], self.activation, self.y)
+        weight, bias = self.parameters["weight"], self.parameters["bias"]
+        self.backend.dense_forward(x, weight, bias, self.activation, self.y, *self._input())
         return self.y
+
+    def _input(self) -> tuple[np.ndarray, ...]:
+        """What the kernels take besides: the activation's input, where its derivative is taken from that."""
+        return (self._buffers("a", *self.y.shape),) if self.activation in BY_INPUT else ()
 
     def backward(self, dy: np.ndarray, input_gradient: bool = True) -> np.ndarray:
         """With da = dy * activation'(a): dweight = x.T @ da, dbias = sum of da over rows; returns dx = da @ weight.T.
@@ -113,6 +119,7 @@ class Dense(Portable):
             dx,
             self.gradients["weight"],
             self.gradients["bias"],
+            *self._input(),
         )
         return dx
 

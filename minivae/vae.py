@@ -59,7 +59,7 @@ class VAE(Assembled):
     latent : the number of latents
     hidden : the widths of the encoder's hidden layers; () for none
     decoder_hidden : those of the decoder; by default the encoder's in reverse
-    activation : of the hidden layers: "relu", "tanh", "sigmoid", "softplus" or "identity"
+    activation : of the hidden layers: "relu", "tanh", "sigmoid", "softplus", "leaky_relu", "gelu", "silu" or "identity"
     encoder, decoder : lists of layers that take the place of the dense hidden layers: a `Dense`, or any object with
         forward(x) and backward(dy) and, if it learns, mappings `parameters` and `gradients` (docs/extending.md)
     posterior, output : a layer each in the place of the dense layers that follow those lists: it puts out mu and rho,

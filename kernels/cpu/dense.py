@@ -3,7 +3,8 @@
 import functools
 from types import SimpleNamespace
 
-from ..naive import ACTIVATIONS
+from ..naive import ACTIVATIONS, BY_INPUT, LEAK
+from ..naive.tools import expect_input
 from .checks import matches, one_of, real_of
 from .contract import contract
 from .jit import inline, kernel
@@ -12,7 +13,7 @@ from .memory import memory_of, share
 from .scalar import mathfun_for
 
 # Element operations that one element costs, for the choice whether to split.
-_COST = {"relu": 1, "tanh": 6, "sigmoid": 6, "softplus": 8}
+_COST = {"relu": 1, "tanh": 6, "sigmoid": 6, "softplus": 8, "leaky_relu": 1, "gelu": 12, "silu": 6}
 
 
 def _forward(real_name, name, activation):
@@ -30,7 +31,7 @@ def _forward(real_name, name, activation):
 
 
 def _backward(real_name, name, derivative):
-    """A kernel over flat arrays: da = dy * activation'(a) = derivative(dy, y)."""
+    """A kernel over flat arrays: da = dy * activation'(a) = derivative(dy, y), or for BY_INPUT derivative(dy, a)."""
     vector = memory_of(real_name).vector
 
     def backward(given, part, parts):
@@ -45,11 +46,11 @@ def _backward(real_name, name, derivative):
 
 @functools.cache
 def activation_kernels(real_name):
-    """`forward[activation]`: y = activation(a); `backward[activation]`: da = dy * activation', from dy and y."""
+    """`forward[activation]`: y = activation(a); `backward[activation]`: da = dy * activation', from dy and y or a."""
     functions = mathfun_for(real_name)
     real = memory_of(real_name).type
-    zero, one = real(0), real(1)
-    expm1_down = functions.expm1_down
+    zero, one, leak = real(0), real(1), real(LEAK)
+    expm1_down, gelu_slope, silu_slope = functions.expm1_down, functions.gelu_slope, functions.silu_slope
 
     @inline
     def relu_backward(dy, y):
@@ -67,12 +68,32 @@ def activation_kernels(real_name):
     def softplus_backward(dy, y):
         return dy * -expm1_down(-y)
 
-    forward = {"tanh": functions.tanh, "sigmoid": functions.sigmoid, "softplus": functions.softplus}
+    @inline
+    def leaky_relu(a):
+        return a if a > zero else leak * a
+
+    @inline
+    def leaky_relu_backward(dy, y):
+        return dy if y > zero else leak * dy
+
+    @inline
+    def gelu_backward(dy, a):
+        return dy * gelu_slope(a)
+
+    @inline
+    def silu_backward(dy, a):
+        return dy * silu_slope(a)
+
+    forward = {name: getattr(functions, name) for name in ("tanh", "sigmoid", "softplus", *BY_INPUT)}
+    forward["leaky_relu"] = leaky_relu
     backward = {
         "relu": relu_backward,
         "tanh": tanh_backward,
         "sigmoid": sigmoid_backward,
         "softplus": softplus_backward,
+        "leaky_relu": leaky_relu_backward,
+        "gelu": gelu_backward,
+        "silu": silu_backward,
     }
     return SimpleNamespace(
         forward={name: _forward(real_name, name, f) for name, f in forward.items()},
@@ -90,19 +111,29 @@ def _check(x, weight, activation):
     return real_name, x.shape[0], x.shape[1], weight.shape[1]
 
 
+def _input_or(y, activation, a):
+    """What the derivative is taken from: a for BY_INPUT, else y."""
+    if activation not in BY_INPUT:
+        return y
+    expect_input(activation, a)
+    matches("a", a, y.shape, y.dtype)
+    return a
+
+
 @contract
-def dense_forward(plan, x, weight, bias, activation, y):
+def dense_forward(plan, x, weight, bias, activation, y, a=None):
     real_name, rows, _, outputs = _check(x, weight, activation)
     matches("bias", bias, (outputs,), real_name)
     matches("y", y, (rows, outputs), real_name)
-    plan_matmul(plan, x, weight, y, bias=bias, relu=activation == "relu")
-    if activation in ("tanh", "sigmoid", "softplus"):
+    product = _input_or(y, activation, a)
+    plan_matmul(plan, x, weight, product, bias=bias, relu=activation == "relu")
+    if activation not in ("identity", "relu"):
         forward = activation_kernels(real_name).forward[activation]
-        plan.add(forward, {"size": y.size, "a": y, "y": y}, work=y.size * _COST[activation])
+        plan.add(forward, {"size": y.size, "a": product, "y": y}, work=y.size * _COST[activation])
 
 
 @contract
-def dense_backward(plan, x, weight, y, dy, activation, dx, dweight, dbias):
+def dense_backward(plan, x, weight, y, dy, activation, dx, dweight, dbias, a=None):
     real_name, rows, inputs, outputs = _check(x, weight, activation)
     matches("y", y, (rows, outputs), real_name)
     matches("dy", dy, (rows, outputs), real_name)
@@ -110,9 +141,9 @@ def dense_backward(plan, x, weight, y, dy, activation, dx, dweight, dbias):
     matches("dbias", dbias, (outputs,), real_name)
     da = dy
     if activation != "identity" and plan.gate_of(dy) is None:
-        da = plan.scratch((rows, outputs), real_name)
+        source, da = _input_or(y, activation, a), plan.scratch((rows, outputs), real_name)
         backward = activation_kernels(real_name).backward[activation]
-        plan.add(backward, {"size": y.size, "dy": dy, "y": y, "da": da}, work=y.size * _COST[activation])
+        plan.add(backward, {"size": y.size, "dy": dy, "y": source, "da": da}, work=y.size * _COST[activation])
     plan_matmul(plan, x, da, dweight, a_transposed=True, sums=dbias)
     if dx is not None:
         matches("dx", dx, (rows, inputs), real_name)

@@ -4,6 +4,8 @@ import functools
 
 from numba import cuda
 
+from ..naive import BY_INPUT
+from ..naive.tools import expect_input
 from .access import U
 from .constants import PRODUCT_BLOCKS_PER_MULTIPROCESSOR, PRODUCT_THREADS, VECTOR
 from .plans import plans
@@ -25,18 +27,27 @@ def forward_kernel(activation, tile, aligned, dtype):
     shared = shared_memory(tile, dtype)
 
     @cuda.jit(launch_bounds=BOUNDS)
-    def dense_forward(x, weight, bias, y, cut, partial, counters):
+    def dense_forward(x, weight, bias, y, a, cut, partial, counters):
         parts = cut, partial, counters
-        product(U(cuda.blockIdx.x), x, x, weight, weight, y, bias, U(x.shape[1]), parts, shared())
+        product(U(cuda.blockIdx.x), x, x, weight, weight, y, bias, a, U(x.shape[1]), parts, shared())
 
     return dense_forward
 
 
-def dense_forward(x, weight, bias, activation, y):
-    device, dtype, aligned = current(), y.dtype.name, _aligned(x, weight, y)
+def _input_or(y, activation, a):
+    """What the derivative is taken from: a for BY_INPUT, else y."""
+    if activation not in BY_INPUT:
+        return y
+    expect_input(activation, a)
+    return a
+
+
+def dense_forward(x, weight, bias, activation, y, a=None):
+    before = _input_or(y, activation, a)
+    device, dtype, aligned = current(), y.dtype.name, _aligned(x, weight, y, before)
     (plan,) = plans([(*y.shape, x.shape[1])], dtype, aligned)
     kernel = forward_kernel(activation, plan.tile, aligned, dtype)
-    arguments = x, weight, bias, y, *device.product_arguments("first", plan, dtype)
+    arguments = x, weight, bias, y, before, *device.product_arguments("first", plan, dtype)
     device.launch(kernel, plan.blocks, PRODUCT_THREADS, *arguments)
 
 
@@ -53,17 +64,17 @@ def backward_kernel(activation, tile, aligned, dtype, input_gradient):
         tn_parts, nt_parts = (tn_cut, tn_partial, tn_counters), (nt_cut, nt_partial, nt_counters)
         block, memory = U(cuda.blockIdx.x), shared()
         if block < tn_end:
-            tn(block, x, x, dy, y, dweight, dbias, U(dy.shape[0]), tn_parts, memory)
+            tn(block, x, x, dy, y, dweight, dbias, dweight, U(dy.shape[0]), tn_parts, memory)
         elif input_gradient:
-            nt(block - tn_end, dy, y, weight, weight, dx, dbias, U(dy.shape[1]), nt_parts, memory)
+            nt(block - tn_end, dy, y, weight, weight, dx, dbias, dx, U(dy.shape[1]), nt_parts, memory)
 
     return dense_backward
 
 
-def dense_backward(x, weight, y, dy, activation, dx, dweight, dbias):
+def dense_backward(x, weight, y, dy, activation, dx, dweight, dbias, a=None):
     device, dtype, wanted = current(), dy.dtype.name, dx is not None
-    target = dx if wanted else x
-    aligned = _aligned(x, weight, y, dy, target, dweight)
+    source, target = _input_or(y, activation, a), dx if wanted else x
+    aligned = _aligned(x, weight, source, dy, target, dweight)
     rows, (inputs, outputs) = dy.shape[0], weight.shape
     shapes = [(inputs, outputs, rows), (rows, inputs, outputs)]
     chosen = plans(shapes if wanted else shapes[:1], dtype, aligned)
@@ -72,7 +83,7 @@ def dense_backward(x, weight, y, dy, activation, dx, dweight, dbias):
         backward_kernel(activation, tn.tile, aligned, dtype, wanted),
         sum(plan.blocks for plan in chosen),
         PRODUCT_THREADS,
-        *(x, weight, y, dy, target, dweight, dbias),
+        *(x, weight, source, dy, target, dweight, dbias),
         *(*device.product_arguments("first", tn, dtype), U(tn.blocks)),
         *device.product_arguments("second", nt, dtype),
     )

@@ -5,9 +5,9 @@ lies in one half of shared memory, each fetches its vector of the next step into
 other half, so one barrier for each step is enough. Both operands lie in shared memory as [step][result], whatever
 their layout in global memory, so that each thread reads its rows and columns as vectors.
 
-    forward   y  = activation(x @ weight + bias)   x is transposed on its way to shared memory
-    tn        dweight = x.T @ da                   neither is; the sums of the columns of da are dbias
-    nt        dx = da @ weight.T                   both are
+    forward   y  = activation(a), a = x @ weight + bias   x is transposed on its way to shared memory
+    tn        dweight = x.T @ da                          neither is; the sums of the columns of da are dbias
+    nt        dx = da @ weight.T                          both are
 
 da = dy * activation'(a) is formed where it is loaded. Where there are too few tiles to fill the machine the inner sum
 is split (see `plans`); the last block of a tile adds the parts in order.
@@ -18,6 +18,7 @@ import functools
 import numpy as np
 from numba import cuda, int32
 
+from ..naive import BY_INPUT
 from .access import U, access, operand
 from .constants import PADDING, VECTOR, WARP
 from .intrinsics import device, load4, store4
@@ -117,7 +118,8 @@ def tile_product(form, activation, tile, aligned, dtype):
     """The whole work of one block, from its number to the stored tile.
 
     c (rows, columns) = a @ b over `depth`, cut as `parts` says (see `Runtime.product_arguments`). `extra` is the bias
-    for "forward", dbias for "tn"; a_output and b_output are the layer's output where that operand is dy.
+    for "forward", dbias for "tn"; a_output and b_output are the layer's output where that operand is dy. For an
+    activation of BY_INPUT they are its input instead, which "forward" leaves in `before`.
     """
     real = np.dtype(dtype).type
     zero = real(0)
@@ -133,10 +135,12 @@ def tile_product(form, activation, tile, aligned, dtype):
     tile_rows, tile_columns, step_depth = tile.rows, tile.columns, tile.depth
     warps_across = tile.columns // micro // WARP_COLUMNS
     add_bias, sum_columns = form == "forward", form == "tn"
+    keep_input = add_bias and activation in BY_INPUT
 
     @device
-    def finish(results, bias, first_column, columns):
-        """results = activate(results + bias); this thread's columns start at first_column in every group.
+    def finish(results, bias, before, first_row, first_column, rows, columns):
+        """results = activate(results + bias); this thread's rows and columns start at first_row and first_column in
+        every group.
 
         The row at hand is always row 0, and moves to the end: with softplus the compiler keeps this loop, and registers
         have no index.
@@ -145,17 +149,24 @@ def tile_product(form, activation, tile, aligned, dtype):
         for j in range(micro):
             at = first_column + U(j // 4 * column_gap + j % 4)
             biases[j] = bias[at] if at < columns else zero
-        for _ in range(micro):
+        for i in range(micro):
             for j in range(micro):
-                row[j] = activate(results[0, j] + biases[j])
-            for i in range(1, micro):
+                row[j] = results[0, j] + biases[j]
+            if keep_input:
+                at = first_row + U(i // 4 * row_gap + i % 4)
+                for g in range(groups):
+                    j, column = 4 * g, first_column + U(g * column_gap)
+                    store(before, at, column, rows, columns, row[j], row[j + 1], row[j + 2], row[j + 3])
+            for j in range(micro):
+                row[j] = activate(row[j])
+            for above in range(micro - 1):
                 for j in range(micro):
-                    results[i - 1, j] = results[i, j]
+                    results[above, j] = results[above + 1, j]
             for j in range(micro):
                 results[micro - 1, j] = row[j]
 
     @device
-    def product(block, a, a_output, b, b_output, c, extra, depth, parts, shared):
+    def product(block, a, a_output, b, b_output, c, extra, before, depth, parts, shared):
         (across, splits, part), partial, counters = parts
         a_tile, b_tile, flag = shared
         thread = U(cuda.threadIdx.x)
@@ -199,7 +210,7 @@ def tile_product(form, activation, tile, aligned, dtype):
         if splits > 1 and not sum_parts(results, sums, tile_number, split, splits, partial, counters, flag):
             return
         if add_bias:
-            finish(results, extra, first_column + column, columns)
+            finish(results, extra, before, first_row + row, first_column + column, rows, columns)
         for i in range(micro):
             for g in range(groups):
                 v = results[i, 4 * g], results[i, 4 * g + 1], results[i, 4 * g + 2], results[i, 4 * g + 3]

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .. import philox
-from ..naive import SOFTPLUS_TAIL
+from .. import mathfun, philox
+from ..naive import LEAK, SOFTPLUS_TAIL
 from .intrinsics import add32, add64, device, multiply32, multiply64, sqrt32
 
 # The same bits as on every other backend: nothing in it may be contracted.
@@ -60,13 +60,17 @@ def scale_functions(scale, dtype):
 
 @functools.cache
 def activation_functions(activation, dtype):
-    """activate(a) and slope(y), the derivative from the output."""
+    """activate(a) and slope(y), the derivative from the output; for BY_INPUT slope(a), from the input."""
     f = functions(dtype)
-    real, zero, one = f.real, f.zero, f.one
+    real, zero, one, leak = f.real, f.zero, f.one, f.real(LEAK)
+    gated = mathfun.build_gated(device, dtype, device(lambda x: real(math.exp(x))))
     return {
         "identity": (device(lambda a: a), device(lambda y: one)),
         "relu": (f.positive, device(lambda y: one if y > zero else zero)),
         "tanh": (device(lambda a: real(math.tanh(a))), device(lambda y: one - y * y)),
         "sigmoid": (f.sigmoid, device(lambda y: y * (one - y))),
         "softplus": (f.softplus, device(lambda y: -real(math.expm1(-y)))),
+        "leaky_relu": (device(lambda a: leak * a if a < zero else a), device(lambda y: one if y > zero else leak)),
+        "gelu": (gated.gelu, gated.gelu_slope),
+        "silu": (gated.silu, gated.silu_slope),
     }[activation]

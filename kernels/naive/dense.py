@@ -4,9 +4,12 @@ import math
 
 import numpy as np
 
-from .tools import ELEMENTARY, eps, matrix, output, sigmoid, softplus
+from .tools import ELEMENTARY, eps, expect_input, matrix, output, sigmoid, softplus
 
-ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid", "softplus")
+ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid", "softplus", "leaky_relu", "gelu", "silu")
+# Those whose derivative does not follow from the output y: each y below 0 has two inputs a. Their a is kept.
+BY_INPUT = ("gelu", "silu")
+LEAK = 0.01  # the slope of leaky_relu below 0
 
 
 def _activate(a, activation):
@@ -18,7 +21,17 @@ def _activate(a, activation):
         return math.tanh(a)
     if activation == "sigmoid":
         return sigmoid(a)
-    return softplus(a)
+    if activation == "softplus":
+        return softplus(a)
+    if activation == "leaky_relu":
+        return a if a > 0 else LEAK * a
+    if activation == "gelu":
+        return a * _normal_cdf(a)
+    return a * sigmoid(a)
+
+
+def _normal_cdf(a):
+    return 0.5 * math.erfc(-a / math.sqrt(2.0))
 
 
 def _derivative_from_output(y, activation):
@@ -30,35 +43,55 @@ def _derivative_from_output(y, activation):
         return 1.0 - y * y
     if activation == "sigmoid":
         return y * (1.0 - y)
-    return -math.expm1(-y)
+    if activation == "softplus":
+        return -math.expm1(-y)
+    return 1.0 if y > 0 else LEAK
 
 
-def dense_forward(x, weight, bias, activation, y):
-    """y = activation(x @ weight + bias).
+def _derivative_from_input(a, activation):
+    if activation == "gelu":
+        return _normal_cdf(a) + a * math.exp(-0.5 * a * a) / math.sqrt(2.0 * math.pi)
+    s = sigmoid(a)
+    return s * (1.0 + a * (1.0 - s))
 
-    x (rows, inputs), weight (inputs, outputs), bias (outputs,), y (rows, outputs); activation is one of ACTIVATIONS.
+
+def dense_forward(x, weight, bias, activation, y, a=None):
+    """y = activation(a) with a = x @ weight + bias.
+
+    x (rows, inputs), weight (inputs, outputs), bias (outputs,), y (rows, outputs); activation is one of ACTIVATIONS. An
+    activation of BY_INPUT leaves its input in a (rows, outputs) for `dense_backward`; the others take no notice of a.
+    leaky_relu(a) = max(a, LEAK a); gelu(a) = a Phi(a), with the normal distribution function, and silu(a) =
+    a sigmoid(a): Hendrycks and Gimpel, "Gaussian error linear units" (arXiv:1606.08415).
     """
+    by_input = activation in BY_INPUT
+    if by_input:
+        expect_input(activation, a)
     rows, inputs = x.shape
     for i in range(rows):
         for j in range(weight.shape[1]):
             total = float(bias[j])
             for k in range(inputs):
                 total += float(x[i, k]) * float(weight[k, j])
+            if by_input:
+                a[i, j] = total
             y[i, j] = _activate(total, activation)
 
 
-def dense_backward(x, weight, y, dy, activation, dx, dweight, dbias):
+def dense_backward(x, weight, y, dy, activation, dx, dweight, dbias, a=None):
     """With da = dy * activation'(a): dx = da @ weight.T, dweight = x.T @ da, dbias = sum of the rows of da.
 
     The derivative is taken from the output: relu' = [y > 0], tanh' = 1 - y^2, sigmoid' = y (1 - y),
-    softplus' = 1 - exp(-y). Shapes as in `dense_forward`; dx may be None (the first layer needs none).
+    softplus' = 1 - exp(-y), leaky_relu' = 1 if y > 0, else LEAK. For BY_INPUT it is taken from a, as `dense_forward`
+    left it, and y is not read: gelu' = Phi(a) + a phi(a), with the normal density phi; silu' = s (1 + a (1 - s)) with
+    s = sigmoid(a). Shapes as in `dense_forward`; dx may be None (the first layer needs none).
     """
+    derivative, source = _derivative_from_output, y
+    if activation in BY_INPUT:
+        expect_input(activation, a)
+        derivative, source = _derivative_from_input, a
     rows, inputs = x.shape
     outputs = weight.shape[1]
-    da = [
-        [float(dy[i, j]) * _derivative_from_output(float(y[i, j]), activation) for j in range(outputs)]
-        for i in range(rows)
-    ]
+    da = [[float(dy[i, j]) * derivative(float(source[i, j]), activation) for j in range(outputs)] for i in range(rows)]
     for k in range(inputs):
         for j in range(outputs):
             total = 0.0
@@ -73,6 +106,9 @@ def dense_backward(x, weight, y, dy, activation, dx, dweight, dbias):
                 dx[i, k] = sum(da[i][j] * float(weight[k, j]) for j in range(outputs))
 
 
+STEEPEST = 1.13  # the largest derivative: gelu's, at the square root of 2; all others but silu's are at most 1
+
+
 def _shapes(rng):
     """Rows, inputs, outputs."""
     yield from ((1, 1, 1), (1, 5, 3), (3, 1, 2), (2, 7, 1), (17, 31, 33), (13, 64, 29), (33, 65, 67))
@@ -81,9 +117,11 @@ def _shapes(rng):
 
 
 def _activated(x, weight, bias, activation):
+    """y, and a where the activation leaves it."""
     y = np.empty((x.shape[0], weight.shape[1]))
-    dense_forward(x, weight, bias, activation, y)
-    return y.astype(x.dtype)
+    a = np.empty_like(y) if activation in BY_INPUT else None
+    dense_forward(x, weight, bias, activation, y, a)
+    return y.astype(x.dtype), a if a is None else a.astype(x.dtype)
 
 
 def dense_forward_cases(dtype, rng):
@@ -92,18 +130,22 @@ def dense_forward_cases(dtype, rng):
             x, weight = matrix(rng, (rows, inputs), dtype), matrix(rng, (inputs, outputs), dtype)
             bias = matrix(rng, outputs, dtype)
             size = np.abs(x) @ np.abs(weight) + np.abs(bias)
-            bound = eps(dtype) * ((inputs + 1) * size + ELEMENTARY * (1 + size))
-            yield [x, weight, bias, activation, output((rows, outputs), dtype)], {"y": bound}
+            product = eps(dtype) * (inputs + 1) * size
+            bounds = {"y": STEEPEST * product + eps(dtype) * ELEMENTARY * (1 + size)}
+            a = output((rows, outputs), dtype) if activation in BY_INPUT else None
+            if a is not None:
+                bounds["a"] = product
+            yield [x, weight, bias, activation, output((rows, outputs), dtype), a], bounds
 
 
 def dense_backward_cases(dtype, rng):
     for number, (rows, inputs, outputs) in enumerate(_shapes(rng)):
         for activation in ACTIVATIONS:
             x, weight = matrix(rng, (rows, inputs), dtype), matrix(rng, (inputs, outputs), dtype)
-            y = _activated(x, weight, matrix(rng, outputs, dtype), activation)
+            y, a = _activated(x, weight, matrix(rng, outputs, dtype), activation)
             dy = matrix(rng, (rows, outputs), dtype)
-            # activation' is at most 1 and off by a few roundings
-            size, few = np.abs(dy), ELEMENTARY + 2
+            # activation' is off by a few roundings of 1
+            size, few = STEEPEST * np.abs(dy), ELEMENTARY + 2
             dx = None if number % 3 == 1 else output((rows, inputs), dtype)
             bounds = {
                 "dx": eps(dtype) * (outputs + few) * (size @ np.abs(weight.T)),
@@ -113,7 +155,7 @@ def dense_backward_cases(dtype, rng):
             if dx is None:
                 del bounds["dx"]
             arrays = [dx, output(weight.shape, dtype), output(outputs, dtype)]
-            yield [x, weight, y, dy, activation, *arrays], bounds
+            yield [x, weight, y, dy, activation, *arrays, a], bounds
 
 
 class Dense:

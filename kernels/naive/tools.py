@@ -15,6 +15,12 @@ def softplus(a):
     return max(a, 0.0) + math.log1p(math.exp(-abs(a)))
 
 
+def expect_input(activation, a):
+    """Raises ValueError where a dense kernel lacks the array for an activation's input."""
+    if a is None:
+        raise ValueError(f"a: got None, expected an array, which activation {activation!r} needs for its input")
+
+
 def exp(a):
     return math.exp(a) if a < 709.0 else math.inf
 

@@ -6,7 +6,8 @@ import threading
 
 import numpy as np
 
-from ..naive import SOFTPLUS_TAIL
+from ..mathfun import NORMAL_TAIL, NORMAL_TAIL_COEFFICIENTS
+from ..naive import LEAK, SOFTPLUS_TAIL
 
 _pool = threading.local()
 
@@ -61,20 +62,63 @@ def sigmoid(a, out):
     return np.divide(numerator, out, out=out)
 
 
-def activate(a, activation):
+def normal_tail(a):
+    """x = |a|, e = exp(-x^2 / 2) and Phi(-x) / e, in memory for temporaries; as in `mathfun`, which says why."""
+    x, e, ratio, t, r = (scratch(f"normal {i}", a.shape, a.dtype) for i in range(5))
+    limit, fraction = NORMAL_TAIL[a.dtype.name]
+    first, *coefficients = NORMAL_TAIL_COEFFICIENTS[a.dtype.name]
+    np.abs(a, out=x)
+    np.minimum(x, limit, out=x)
+    np.multiply(x, 2.0**fraction, out=e)
+    np.rint(e, out=e)
+    e *= 2.0**-fraction  # x, rounded so that its square is exact
+    np.subtract(x, e, out=t)
+    np.add(x, e, out=r)
+    t *= r
+    e *= e
+    for square in (e, t):
+        square *= -0.5
+        np.exp(square, out=square)
+    e *= t
+    np.add(x, 4, out=r)
+    np.subtract(x, 4, out=t)
+    t /= r
+    ratio.fill(first)
+    for c in coefficients:
+        ratio *= t
+        ratio += c
+    ratio /= r
+    return x, e, ratio
+
+
+def activate(a, activation, out):
+    """out = activation(a); out may be a, but for BY_INPUT."""
     if activation == "relu":
-        np.maximum(a, 0, out=a)
+        np.maximum(a, 0, out=out)
     elif activation == "tanh":
-        np.tanh(a, out=a)
+        np.tanh(a, out=out)
     elif activation == "sigmoid":
-        sigmoid(a, out=a)
+        sigmoid(a, out=out)
     elif activation == "softplus":
         y = scratch("activation", a.shape, a.dtype)
-        np.copyto(a, softplus(a, out=y))
+        np.copyto(out, softplus(a, out=y))
+    elif activation == "leaky_relu":
+        leaked = scratch("activation", a.shape, a.dtype)
+        np.multiply(a, LEAK, out=leaked)
+        np.maximum(a, leaked, out=out)
+    elif activation == "gelu":
+        x, e, ratio = normal_tail(a)
+        x *= ratio
+        x *= e
+        np.maximum(a, 0, out=out)
+        np.subtract(out, x, out=out)
+    elif activation == "silu":
+        sigmoid(a, out=out)
+        np.multiply(out, a, out=out)
 
 
-def times_derivative(dy, y, activation):
-    """dy * activation'(a), the derivative taken from the output y."""
+def times_derivative(dy, y, activation, a):
+    """dy * activation'(a), the derivative taken from the output y, or for BY_INPUT from a."""
     if activation == "identity":
         return dy
     da = scratch("da", dy.shape, dy.dtype)
@@ -88,6 +132,25 @@ def times_derivative(dy, y, activation):
     elif activation == "sigmoid":
         np.subtract(1, y, out=da)
         np.multiply(da, y, out=da)
+    elif activation == "leaky_relu":
+        np.greater(y, 0, out=da, casting="unsafe")
+        np.maximum(da, LEAK, out=da)
+    elif activation == "gelu":
+        x, e, ratio = normal_tail(a)
+        x *= 1 / math.sqrt(2 * math.pi)
+        np.subtract(ratio, x, out=x)
+        x *= e  # gelu'(-|a|) = 1 - gelu'(|a|)
+        negative = scratch("negative", a.shape, bool)
+        np.less(a, 0, out=negative)
+        np.subtract(1, x, out=da)
+        np.copyto(da, x, where=negative)
+    elif activation == "silu":
+        rest = scratch("rest", a.shape, a.dtype)
+        np.negative(a, out=rest)
+        sigmoid(rest, out=rest)  # 1 - sigmoid(a), with all its digits
+        np.multiply(rest, a, out=rest)
+        np.add(rest, 1, out=rest)
+        np.multiply(sigmoid(a, out=da), rest, out=da)
     else:
         np.negative(y, out=da)
         np.expm1(da, out=da)

@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from ..kernels.naive import ACTIVATIONS
 from .check import check_gradients
 from .hosted import HostedBackend
 from .reference import reference_loss, reference_values
@@ -139,7 +140,7 @@ def _model(parts, dtype, scale, likelihood, samples, name, activation="tanh", be
 def subjects():
     """section -> list of (name, make(parts, dtype)): everything with a gradient."""
     found: dict[str, list] = {"Dense": [], "sampler": [], "losses": [], "model": [], "bounds": []}
-    for activation in ("identity", "relu", "tanh", "sigmoid", "softplus"):
+    for activation in ACTIVATIONS:
         found["Dense"].append((f"Dense {activation}", partial(_dense, activation=activation, size=SMALL)))
     found["Dense"].append(("Dense tanh, wide", partial(_dense, activation="tanh", size=WIDE)))
     found["Dense"].append(("Dense relu, one row", partial(_dense, activation="relu", size=(1, 7, 6))))

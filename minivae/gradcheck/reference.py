@@ -1,5 +1,6 @@
 """Formulas written out in float64 NumPy, sharing no code with the kernels or layers that are compared with them."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +11,9 @@ ACTIVATION: dict[str, Callable] = {
     "tanh": np.tanh,
     "sigmoid": lambda a: 1.0 / (1.0 + np.exp(-a)),
     "softplus": lambda a: np.logaddexp(0.0, a),
+    "leaky_relu": lambda a: np.where(a > 0.0, a, 0.01 * a),
+    "gelu": np.vectorize(lambda a: 0.5 * a * math.erfc(-a / math.sqrt(2.0))),
+    "silu": lambda a: a / (1.0 + np.exp(-a)),
 }
 SCALE: dict[str, Callable] = {"softplus": ACTIVATION["softplus"], "exp": np.exp}
 

@@ -154,7 +154,7 @@ def test_spilled_registers_are_seen(tmp_path, proven):
     crowded = mutant(dense, "", "", BOUNDS=(256, 4))
     kernel = crowded.forward_kernel("identity", launching.constants.LARGE, True, "float32")
     matrix, number = np.zeros((4, 4), np.float32), np.uint32(1)
-    arguments = matrix, matrix, matrix[0], matrix, (number,) * 3, matrix, np.zeros(1, np.int32)
+    arguments = matrix, matrix, matrix[0], matrix, matrix, (number,) * 3, matrix, np.zeros(1, np.int32)
     report = machine_code.report(ptx_of(kernel, *arguments), (9, 0), tmp_path / "crowded")
     assert report.spills > 0
     proven("bugs", [("dense_forward", "spills")])

@@ -21,10 +21,10 @@ ORDERS = "up", "down", 3
 
 
 def picked(kernel, dtype):
-    """Of the dense kernels, which take seconds each, a few shapes with one activation each; of the others all."""
+    """Of the dense kernels, which take seconds each, a few shapes and activations; of the others all."""
     if not kernel.startswith("dense"):
         return list(launching.cases_of(kernel, dtype))
-    with launching.aligned_shapes(((20, 36, 8), (5, 7, 66)), ("relu", "tanh")):
+    with launching.aligned_shapes(((20, 36, 8), (5, 7, 66)), ("relu", "tanh", "gelu")):
         return list(launching.cases_of(kernel, dtype))
 
 

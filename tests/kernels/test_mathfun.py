@@ -1,5 +1,6 @@
 """The polynomials of `mathfun` against wider arithmetic, over all exponents and around every special value."""
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from minivae.kernels.cpu.scalar import mathfun_for
 
 # Units in the last place, as mathfun's own table promises.
 ULPS = {"exp": 2, "expm1_down": 3, "log": 2, "log1p_unit": 2, "sigmoid": 4, "softplus": 4, "tanh": 5}
+GATED = {"normal_cdf": 5, "gelu": 6, "silu": 5, "gelu_slope": 6, "silu_slope": 6}
 
 
 def reference(name, x):
@@ -44,6 +46,16 @@ def inputs(name, dtype):
     return -np.abs(x) if name == "expm1_down" else x
 
 
+def computed(name, x):
+    """The function in a kernel."""
+    y, dtype = np.empty_like(x), x.dtype.name
+    kernel = dense._forward(dtype, f"test_{name}", getattr(mathfun_for(dtype), name))
+    plan = program.Plan(program.Arena())
+    plan.add(kernel, {"size": x.size, "a": x, "y": y}, work=0)
+    plan.table().run()
+    return y
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ULPS)
 def test_error_in_units_in_the_last_place(name, dtype):
@@ -51,11 +63,7 @@ def test_error_in_units_in_the_last_place(name, dtype):
     if dtype == "float64" and np.finfo(np.longdouble).nmant == np.finfo(np.float64).nmant:
         pytest.skip("no arithmetic wider than float64 here")
     x = inputs(name, dtype)
-    y = np.empty_like(x)
-    kernel = dense._forward(dtype, f"test_{name}", getattr(mathfun_for(dtype), name))
-    plan = program.Plan(program.Arena())
-    plan.add(kernel, {"size": x.size, "a": x, "y": y}, work=0)
-    plan.table().run()
+    y = computed(name, x)
     with np.errstate(all="ignore"):
         exact = reference(name, x.astype(wide))
         rounded = exact.astype(dtype)
@@ -70,3 +78,47 @@ def test_error_in_units_in_the_last_place(name, dtype):
     errors = np.abs(y[finite].astype(wide) - exact[finite]) / ulp
     worst = np.argmax(errors)
     assert errors[worst] <= ULPS[name], f"{name}({x[finite][worst]!r}): {errors[worst]:.2f} units"
+
+
+def gated(name, x):
+    """(value, the largest term of its sum) in 60 digits."""
+    x = mpmath.mpf(float(x))
+    near = min(max(x, -99), 99)
+    normal, s = mpmath.erfc(-near / mpmath.sqrt(2)) / 2, 1 / (1 + mpmath.exp(-x))
+    if name == "gelu_slope":
+        terms = [normal, near * mpmath.exp(-near * near / 2) / mpmath.sqrt(2 * mpmath.pi)]
+    elif name == "silu_slope":
+        terms = [s, s * x / (1 + mpmath.exp(x))]
+    else:
+        terms = [{"normal_cdf": normal, "gelu": x * normal, "silu": x * s}[name]]
+    return sum(terms), max(map(abs, terms))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", GATED)
+def test_error_of_gated_functions_in_the_tails_too(name, dtype):
+    """Far below 0 they are tiny, and keep their digits. A slope, which is 0 somewhere, is off by units of its larger
+    term."""
+    rng, info = np.random.default_rng(0), np.finfo(dtype)
+    tail = 14.5 if dtype == "float32" else 39.0
+    edges = [0.0, -0.0, info.tiny, -info.smallest_subnormal, -0.75, tail, -tail, info.max / 2, -info.max / 2]
+    ranges = (1500, tail), (300, 1.2 * np.log(info.max)), (300, info.max / 2)
+    x = np.concatenate([rng.standard_normal(1000), *(rng.uniform(-end, end, n) for n, end in ranges), edges])
+    x = x.astype(dtype)
+    y = computed(name, x)
+    # in silu and the slopes x stands beside an exponential, which may be denormal where the product is not
+    smallest = np.full_like(x, info.tiny) if name in ("normal_cdf", "gelu") else info.tiny * np.maximum(np.abs(x), 1)
+    with mpmath.workdps(60):
+        for a, got, least in zip(x, y, smallest, strict=True):
+            exact, term = gated(name, a)
+            unit = np.spacing(np.maximum(np.array(float(term), dtype), least))
+            error = abs(mpmath.mpf(float(got)) - exact) / float(unit)
+            assert error <= GATED[name], f"{name}({a!r}): {got!r}, {float(error):.2f} units"
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_gated_functions_keep_nan_and_have_limits(name):
+    kept, below, above = computed(name, np.array([np.nan, -np.inf, np.inf]))
+    assert np.isnan(kept)
+    if "silu" not in name:
+        assert (below, above) == (0, np.inf if name == "gelu" else 1)

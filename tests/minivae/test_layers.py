@@ -6,8 +6,8 @@ import pytest
 
 import minivae as mv
 from minivae import kernels
-from minivae.kernels import philox
-from minivae.kernels.naive import SCALES
+from minivae.kernels import naive, philox
+from minivae.kernels.naive import ACTIVATIONS, BY_INPUT, SCALES
 from minivae.layers import Chain
 
 F64 = {"dtype": "float64", "backend": "numpy"}
@@ -29,6 +29,30 @@ def test_backward_assigns_and_leaves_its_inputs_alone(rng):
     layer.backward(dy)
     np.testing.assert_array_equal(layer.gradients["weight"], first)
     np.testing.assert_array_equal(dy, kept)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_the_input_of_an_activation_is_kept_where_the_derivative_needs_it_and_nowhere_else(activation, backend, rng):
+    layer = mv.Dense(3, 2, activation, dtype="float64", backend=backend)
+    x, dy = rng.standard_normal((4, 3)), rng.standard_normal((4, 2))
+    program = layer.backend.record(lambda: (layer.forward(x), layer.backward(dy)))
+    (_, forward), (_, backward) = program.calls
+    if activation not in BY_INPUT:
+        assert (len(forward), len(backward)) == (5, 8)
+        return
+    a = x @ layer.parameters["weight"] + layer.parameters["bias"]
+    assert forward[5] is backward[8]
+    np.testing.assert_allclose(forward[5], a, rtol=1e-14)
+    backward[2][...] = np.nan  # y is not read
+    before = layer.gradients["weight"].copy()
+    layer.backend.dense_backward(*backward)
+    np.testing.assert_array_equal(layer.gradients["weight"], before)
+    for kernel, arguments in (("dense_forward", forward), ("dense_backward", backward)):
+        with pytest.raises(ValueError, match=f"a: got None, expected an array, which activation '{activation}' needs"):
+            getattr(layer.backend, kernel)(*arguments[:-1])
+        with pytest.raises(ValueError, match=f"a: got None, expected an array, which activation '{activation}' needs"):
+            getattr(naive, kernel)(*arguments[:-1])
 
 
 def test_chain_skips_only_the_first_input_gradient(rng):

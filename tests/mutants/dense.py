@@ -1,28 +1,42 @@
 """Bugs in a dense layer."""
 
+import math
+
 import numpy as np
 
 from minivae import Dense
+from minivae.kernels.naive import BY_INPUT, dense
 
 from .registry import after, before, instead, part, sigmoid
 
 
 def _da(a):
     """dy times the right derivative."""
-    slopes = {"identity": np.ones_like(a.y), "relu": a.y > 0, "tanh": 1 - a.y**2, "sigmoid": a.y * (1 - a.y)}
-    return a.dy * slopes.get(a.activation, -np.expm1(-a.y))  # softplus
+    if a.activation in BY_INPUT:
+        return a.dy * np.vectorize(dense._derivative_from_input)(a.a, a.activation)
+    return a.dy * np.vectorize(dense._derivative_from_output)(a.y, a.activation)
+
+
+def _with_slope(a, activation, slope):
+    """Where the layer has this activation, dy times slope(a) goes on as if it had none."""
+    if a.activation == activation:
+        a.dy, a.activation = a.dy * slope(a.a), "identity"
+
+
+def _normal_cdf(a):
+    return 0.5 * np.vectorize(math.erfc)(-a / math.sqrt(2))
 
 
 @instead("dense_forward")
 def bias_forgotten(a):
     """The bias is not added."""
-    a.original(a.x, a.weight, np.zeros_like(a.bias), a.activation, a.y)
+    a.original(a.x, a.weight, np.zeros_like(a.bias), a.activation, a.y, a.a)
 
 
 @instead("dense_forward")
 def bias_after_activation(a):
     """The bias is added after the activation."""
-    a.original(a.x, a.weight, np.zeros_like(a.bias), a.activation, a.y)
+    a.original(a.x, a.weight, np.zeros_like(a.bias), a.activation, a.y, a.a)
     a.y += a.bias
 
 
@@ -67,9 +81,11 @@ def forward_adds_to_its_buffer(a):
 @instead("dense_forward")
 def float32_in_forward(a):
     """A float64 layer multiplies in float32. Seen: a scratch array without a dtype."""
-    y = np.empty(a.y.shape, "float32")
-    a.original(*(v.astype("float32") for v in (a.x, a.weight, a.bias)), a.activation, y)
+    y, before = np.empty(a.y.shape, "float32"), np.empty(a.y.shape, "float32")
+    a.original(*(v.astype("float32") for v in (a.x, a.weight, a.bias)), a.activation, y, before)
     a.y[...] = y
+    if a.a is not None:
+        a.a[...] = before
 
 
 @before("dense_forward")
@@ -120,7 +136,7 @@ def slope_of_the_output(a):
     """sigmoid'(y) for sigmoid'(a): the output taken for the pre-activation."""
     dy = a.dy * sigmoid(a.y) * (1 - sigmoid(a.y)) if a.activation == "sigmoid" else a.dy
     activation = "identity" if a.activation == "sigmoid" else a.activation
-    a.original(a.x, a.weight, a.y, dy, activation, a.dx, a.dweight, a.dbias)
+    a.original(a.x, a.weight, a.y, dy, activation, a.dx, a.dweight, a.dbias, a.a)
 
 
 @before("dense_backward")
@@ -149,6 +165,62 @@ def softplus_slope_of_output(a):
     """softplus' = sigmoid(y), of the output and not of the pre-activation."""
     if a.activation == "softplus":
         a.dy, a.activation = a.dy * sigmoid(a.y), "identity"
+
+
+@before("dense_backward")
+def leak_forgotten_in_backward(a):
+    """leaky_relu leaks in forward; its gradient is relu's."""
+    if a.activation == "leaky_relu":
+        a.activation = "relu"
+
+
+@before("dense_forward")
+def input_not_kept(a):
+    """forward computes a where backward does not look for it, and that buffer keeps its zeros."""
+    a.a = None if a.a is None else np.empty_like(a.a)
+
+
+@before("dense_backward")
+def slope_of_input_at_output(a):
+    """The derivatives of gelu and silu are taken at y."""
+    a.a = a.y
+
+
+@before("dense_backward")
+def gelu_without_density(a):
+    """gelu' = Phi(a): the gate is taken for a constant."""
+    _with_slope(a, "gelu", _normal_cdf)
+
+
+@before("dense_backward")
+def gelu_density_unscaled(a):
+    """The density in gelu' lacks 1 / sqrt(2 pi)."""
+    _with_slope(a, "gelu", lambda a: _normal_cdf(a) + a * np.exp(-0.5 * a * a))
+
+
+@before("dense_backward")
+def gelu_slope_of_sigmoid_form(a):
+    """gelu forward is exact; its gradient is that of a sigmoid(1.702 a), the approximation of the same paper."""
+    _with_slope(a, "gelu", lambda a: sigmoid(1.702 * a) * (1 + 1.702 * a * sigmoid(-1.702 * a)))
+
+
+@after("dense_forward")
+def gelu_of_tanh_form(a):
+    """gelu forward is the approximation by tanh; its gradient is exact."""
+    if a.activation == "gelu":
+        a.y[...] = 0.5 * a.a * (1 + np.tanh(math.sqrt(2 / math.pi) * (a.a + 0.044715 * a.a**3)))
+
+
+@before("dense_backward")
+def silu_slope_of_sigmoid(a):
+    """silu' = s (1 - s): the gate's derivative without the product rule."""
+    _with_slope(a, "silu", lambda a: sigmoid(a) * sigmoid(-a))
+
+
+@before("dense_backward")
+def silu_slope_by_output(a):
+    """silu' = y + s (1 - s), for y + s (1 - y)."""
+    _with_slope(a, "silu", lambda a: a * sigmoid(a) + sigmoid(a) * sigmoid(-a))
 
 
 @after("dense_backward")

@@ -72,14 +72,16 @@ def _kernel(run):
     """A decorator for functions of a kernel's named arguments; run(function, original, named, state) is the mutant."""
 
     def of(kernel):
-        names = list(inspect.signature(getattr(naive, kernel)).parameters)
+        signature = inspect.signature(getattr(naive, kernel))
 
         def decorate(function):
             def make(original):
                 state = {}
 
                 def mutant(*arguments):
-                    run(function, original, SimpleNamespace(**dict(zip(names, arguments, strict=True))), state)
+                    named = signature.bind(*arguments)
+                    named.apply_defaults()
+                    run(function, original, SimpleNamespace(**named.arguments), state)
 
                 return mutant
 

@@ -218,7 +218,7 @@ def make_files(folder):
         (["--hidden", "0"], ["--hidden", "'0'"]),
         (["--learning-rate", "0"], ["--learning-rate", "'0'", "above 0"]),
         (["--learning-rate", "nan"], ["--learning-rate", "'nan'"]),
-        (["--activation", "gelu"], ["--activation", "'gelu'", "relu"]),
+        (["--activation", "swish"], ["--activation", "'swish'", "relu"]),
         (["--likelihood", "poisson"], ["--likelihood", "'poisson'"]),
         (["--backend", "tpu"], ["--backend", "'tpu'", "numpy"]),
         (["--preset", "best"], ["--preset", "'best'", "article"]),
