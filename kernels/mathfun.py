@@ -291,6 +291,7 @@ def build_rising(jit, real_name, log, select, horner=horner):
         low2, high2 = low * low, high * high
         tails = low2 * digamma_tail(low2) - high2 * digamma_tail(high2)
         shifted = select(small, eight_factors(x)[1] - eight_factors(x + n)[1], zero)
-        return l + half * (low - high) + tails + shifted
+        # a compiler that contracts one of two equal products and not the other leaves a rounding where n is 0
+        return select(n > zero, l + half * (low - high) + tails + shifted, zero)
 
     return SimpleNamespace(log1p=log1p, rising=rising, digamma_rise=digamma_rise)
