@@ -8,6 +8,7 @@ Source: Kingma and Welling, "Auto-Encoding Variational Bayes" (arXiv:1312.6114);
 (ICLR 2017).
 """
 
+import inspect
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -19,12 +20,10 @@ from .errors import check_data, expect, expect_array, expect_choice, expect_inte
 from .files import stored
 from .kernels import Backend, philox
 from .kernels.naive import ACTIVATIONS, SCALES
-from .layers import NO_ARRAY, Chain, Dense, as_reals, as_rows, layer_plan, parameter_shapes, resolve_backend
-from .losses import Bernoulli, Gaussian, GaussianKL, Tally
+from .layers import NO_ARRAY, Chain, Dense, as_reals, as_rows, layer_plan, resolve_backend
+from .losses import LIKELIHOODS, GaussianKL, Tally
 from .parameters import DTYPES, Parameters, RowBuffers
 from .reparam import Reparameterize
-
-LIKELIHOODS = ("bernoulli", "gaussian")
 
 
 class Terms(NamedTuple):
@@ -51,9 +50,9 @@ class VAE:
     decoder_hidden : those of the decoder; by default the encoder's in reverse
     activation : of the hidden layers: "relu", "tanh", "sigmoid", "softplus" or "identity"
     scale : "softplus" (sigma = softplus(rho)) or "exp" (rho is log sigma)
-    likelihood : "bernoulli" (from logits, data in [0, 1]) or "gaussian" (one standard deviation for all features)
-    observation_sigma : that standard deviation (gaussian only)
-    learn_sigma : whether it is a parameter (gaussian only)
+    likelihood : "bernoulli" (from logits, data in [0, 1]), "gaussian", or for bytes "beta_binomial" or "logistic"
+    observation_sigma : the standard deviation of all features (gaussian only)
+    learn_sigma : True makes it a parameter, "features" makes one for each feature (gaussian only)
     beta : the weight of the KL term
     objective : "elbo", or, for beta = 1, "iwae", "stl", "dreg", "miwae" or "piwae"
     samples : K, the draws of z in a bound; with "elbo" those that are averaged over
@@ -86,7 +85,7 @@ class VAE:
         *,
         decoder_hidden: Iterable[int] | int | None = None,
         observation_sigma: float = 1.0,
-        learn_sigma: bool = False,
+        learn_sigma: bool | str = False,
         beta: float = 1.0,
         objective: str = "elbo",
         samples: int = 1,
@@ -103,13 +102,16 @@ class VAE:
         expect_choice("scale", scale, SCALES)
         expect_choice("likelihood", likelihood, LIKELIHOODS)
         expect_positive("observation_sigma", observation_sigma)
-        expect(likelihood == "gaussian" or not learn_sigma, "learn_sigma", learn_sigma, "a gaussian likelihood")
+        kind = LIKELIHOODS[likelihood]
+        takes = inspect.signature(kind).parameters
+        expect_choice("learn_sigma", learn_sigma, (False, True, "features"))
+        expect("learn" in takes or not learn_sigma, "learn_sigma", learn_sigma, "a gaussian likelihood")
         expect(isinstance(beta, (int, float)) and 0 <= beta < float("inf"), "beta", beta, "a finite number, 0 or more")
         check_objective(objective, samples, outer, beta)
         expect_choice("dtype", dtype, DTYPES)
         expect_seed(seed)
         self.backend = resolve_backend(backend)
-        self.features, self.latent, self.scale, self.likelihood_name = features, latent, scale, likelihood
+        self.features, self.latent, self.scale = features, latent, scale
         self.beta, self.dtype, self.seed = float(beta), dtype, seed
         self.draws = samples * outer
         self.config: dict[str, Any] = {
@@ -121,7 +123,7 @@ class VAE:
             "likelihood": likelihood,
             "decoder_hidden": list(decoder_hidden),
             "observation_sigma": float(observation_sigma),
-            "learn_sigma": bool(learn_sigma),
+            "learn_sigma": learn_sigma if learn_sigma == "features" else bool(learn_sigma),
             "beta": self.beta,
             "objective": objective,
             "samples": samples,
@@ -130,8 +132,8 @@ class VAE:
             "seed": seed,
         }
 
-        plan = layer_plan(features, latent, hidden, decoder_hidden, activation)
-        shapes = parameter_shapes(features, latent, hidden, decoder_hidden, learn_sigma)
+        plan = layer_plan(features, latent, hidden, decoder_hidden, activation, kind.outputs)
+        shapes = parameter_shapes(**self.config)
         self.store = Parameters(shapes, self.backend, dtype)
         self.parameters, self.gradients = self.store.values, self.store.gradients
 
@@ -152,12 +154,13 @@ class VAE:
         self.sampler = Reparameterize(scale, **shared)
         self.kl = GaussianKL(scale, **shared)
         self.decoder = Chain([layers[f"decoder.{i}"] for i in range(len(decoder_hidden))] + [layers["likelihood"]])
-        if likelihood == "bernoulli":
-            self.likelihood: Bernoulli | Gaussian = Bernoulli(**shared)
-        else:
-            log_sigma = self.parameters.get("likelihood.log_sigma")
-            dlog_sigma = self.gradients.get("likelihood.log_sigma")
-            self.likelihood = Gaussian(observation_sigma, log_sigma=log_sigma, dlog_sigma=dlog_sigma, **shared)
+        own = {
+            "sigma": observation_sigma,
+            "learn": bool(learn_sigma),
+            "log_sigma": self.parameters.get("likelihood.log_sigma"),
+            "dlog_sigma": self.gradients.get("likelihood.log_sigma"),
+        }
+        self.likelihood = kind(**{name: value for name, value in own.items() if name in takes}, **shared)
         self.bound = None if objective == "elbo" else ImportanceWeighted(objective, outer, scale, **shared)
         self.dhead = NO_ARRAY
         self._buffers = RowBuffers(self.backend, dtype)
@@ -257,14 +260,13 @@ class VAE:
         return mu, sigma
 
     def decode(self, z: np.ndarray) -> np.ndarray:
-        """The mean of p(x|z), (n, features), from z (n, latent): pixel probabilities for "bernoulli"."""
+        """The mean of p(x|z), (n, features), from z (n, latent): pixel probabilities for "bernoulli", and for bytes
+        their means divided by 255.
+        """
         z = as_rows("z", z, self.latent, self.dtype)
         mean = np.empty((len(z), self.features), self.dtype)
         for rows in _chunks(len(z)):
-            mean[rows] = self.backend.to_host(self.decoder.forward(self._device(z[rows])))
-        if self.likelihood_name == "bernoulli":
-            with np.errstate(over="ignore"):
-                np.divide(1, 1 + np.exp(-mean), out=mean)
+            mean[rows] = self.likelihood.mean(self.backend.to_host(self.decoder.forward(self._device(z[rows]))))
         return mean
 
     def reconstruct(self, x: np.ndarray) -> np.ndarray:
@@ -356,6 +358,27 @@ class VAE:
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.config.items())
         return f"VAE({arguments}, backend={self.backend.name!r})"
+
+
+def parameter_shapes(
+    features: int,
+    latent: int,
+    hidden: Iterable[int],
+    decoder_hidden: Iterable[int],
+    likelihood: str,
+    learn_sigma: bool | str,
+    **others: object,
+) -> dict[str, tuple[int, ...]]:
+    """The shape of each parameter of a model with these arguments, by its name; nothing is allocated."""
+    plan = layer_plan(features, latent, tuple(hidden), tuple(decoder_hidden), "", LIKELIHOODS[likelihood].outputs)
+    shapes = {
+        f"{layer}.{name}": shape
+        for layer, (inputs, outputs, _) in plan.items()
+        for name, shape in Dense.shapes(inputs, outputs).items()
+    }
+    if learn_sigma:
+        shapes["likelihood.log_sigma"] = (features,) if learn_sigma == "features" else (1,)
+    return shapes
 
 
 def _widths(name: str, widths: Any) -> tuple[int, ...]:

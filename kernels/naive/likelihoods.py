@@ -7,8 +7,7 @@ import numpy as np
 from .tools import ELEMENTARY, eps, matrix, output, sigmoid, softplus
 
 LARGEST_BYTE = 255
-# How far from 0 what a decoder puts out counts: log alpha and log beta, the mean, the log scale. Beyond, no probability
-# of a byte would change by more than rounding does, or only one that is 0 to rounding.
+# How far from 0 what a decoder puts out counts: log alpha and log beta, the mean, the log scale.
 LOG_LIMIT, MEAN_LIMIT, LOG_SCALE_LIMIT = 30.0, 1e30, 8.0
 
 
