@@ -280,7 +280,8 @@ def build_rising(jit, real_name, log, select, horner=horner):
         low, high = one / z, one / (z + n)
         l = log1p(n * low)
         tails = high * log_gamma_tail(high * high) - low * log_gamma_tail(low * low)
-        quotient = eight_factors(x + n)[0] / eight_factors(x)[0]
+        near = select(small, x, one)  # a number whose product is finite
+        quotient = eight_factors(near + n)[0] / eight_factors(near)[0]
         return shift, l, (z - half) * l + tails, select(small, quotient, one)
 
     @jit
@@ -290,7 +291,8 @@ def build_rising(jit, real_name, log, select, horner=horner):
         low, high = one / z, one / (z + n)
         low2, high2 = low * low, high * high
         tails = low2 * digamma_tail(low2) - high2 * digamma_tail(high2)
-        shifted = select(small, eight_factors(x)[1] - eight_factors(x + n)[1], zero)
+        near = select(small, x, one)
+        shifted = select(small, eight_factors(near)[1] - eight_factors(near + n)[1], zero)
         # a compiler that contracts one of two equal products and not the other leaves a rounding where n is 0
         return select(n > zero, l + half * (low - high) + tails + shifted, zero)
 
