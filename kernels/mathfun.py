@@ -320,3 +320,84 @@ def build_gated(jit, real_name, exp, horner=horner):
         return ((e if a < zero else one) + a * e * r) * r
 
     return SimpleNamespace(normal_cdf=normal_cdf, gelu=gelu, gelu_slope=gelu_slope, silu=silu, silu_slope=silu_slope)
+
+
+# Products that beta and gamma functions are made of, for arguments in one order of magnitude and in many.
+
+LOG_GAMMA_COEFFICIENTS = {  # B_2j / (2j (2j - 1)), highest j first: the powers of 1 / z^2 in Stirling's series
+    "float32": (1 / 1260, -1 / 360, 1 / 12),
+    "float64": (-3617 / 122400, 1 / 156, -691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12),
+}
+DIGAMMA_COEFFICIENTS = {  # B_2j / (2j), highest j first
+    "float32": (1 / 252, -1 / 120, 1 / 12),
+    "float64": (43867 / 14364, -3617 / 8160, 1 / 12, -691 / 32760, 1 / 132, -1 / 240, 1 / 252, -1 / 120, 1 / 12),
+}
+
+
+def build_rising(jit, real_name, log, select, horner=horner):
+    """Logarithm and digamma of rising factorials Gamma(x + n) / Gamma(x), for x in [1e-14, 1e14] and whole n from 0 to
+    255, as differences that do not cancel: those of lgamma and digamma themselves lose every digit where x is large.
+
+    An x below 8 is shifted by 8, and from there on Stirling's series holds: Abramowitz and Stegun, 6.1.15, 6.1.41, 6.3.6
+    and 6.3.18. The product of the eight factors is a polynomial in u = x (x + 7), because x + i and x + 7 - i multiply to
+    u + i (7 - i). Within 4 roundings of the largest term, of n and of 1 / x: tests/kernels/test_mathfun.py.
+
+    Parameters
+    ----------
+    jit, real_name, horner : as in `build`
+    log : the target's logarithm
+    select : select(condition, a, b), the target's choice between two values that it has both
+
+    Returns
+    -------
+    log1p(x) for x > -1/2; rising(x, n) -> shift, l, rest, q; digamma_rise(x, n, l) = digamma(x + n) - digamma(x); with
+    z = x + shift, l = log1p(n / z) and log(Gamma(x + n) / Gamma(x)) = n log(z + n) - n + rest - log(q).
+    """
+    real = np.dtype(real_name).type
+    zero, half, one, two = real(0), real(0.5), real(1), real(2)
+    six, seven, ten, twelve, twenty_two = real(6), real(7), real(10), real(12), real(22)
+    eight = real(8)
+    log_gamma_tail, digamma_tail = (
+        horner(jit, tuple(real(c) for c in table[real_name]))
+        for table in (LOG_GAMMA_COEFFICIENTS, DIGAMMA_COEFFICIENTS)
+    )
+
+    @jit
+    def log1p(x):
+        u = one + x
+        return log(u) - ((u - one) - x) / u
+
+    @jit
+    def eight_factors(x):
+        """Their product x (x + 1) ... (x + 7) and its logarithmic derivative."""
+        u = x * (x + seven)
+        outer, inner = u * (u + six), (u + ten) * (u + twelve)
+        product = outer * inner
+        slope = (two * x + seven) * ((two * u + six) * inner + (two * u + twenty_two) * outer) / product
+        return product, slope
+
+    @jit
+    def rising(x, n):
+        small = x < eight
+        shift = select(small, eight, zero)
+        z = x + shift
+        low, high = one / z, one / (z + n)
+        l = log1p(n * low)
+        tails = high * log_gamma_tail(high * high) - low * log_gamma_tail(low * low)
+        near = select(small, x, one)  # a number whose product is finite
+        quotient = eight_factors(near + n)[0] / eight_factors(near)[0]
+        return shift, l, (z - half) * l + tails, select(small, quotient, one)
+
+    @jit
+    def digamma_rise(x, n, l):
+        small = x < eight
+        z = x + select(small, eight, zero)
+        low, high = one / z, one / (z + n)
+        low2, high2 = low * low, high * high
+        tails = low2 * digamma_tail(low2) - high2 * digamma_tail(high2)
+        near = select(small, x, one)
+        shifted = select(small, eight_factors(near)[1] - eight_factors(near + n)[1], zero)
+        # a compiler that contracts one of two equal products and not the other leaves a rounding where n is 0
+        return select(n > zero, l + half * (low - high) + tails + shifted, zero)
+
+    return SimpleNamespace(log1p=log1p, rising=rising, digamma_rise=digamma_rise)

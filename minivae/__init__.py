@@ -10,7 +10,7 @@ from .evaluation.importance import estimate as importance_estimate
 from .gradcheck import assert_gradients, check_gradients
 from .kernels import available_backends
 from .layers import Dense
-from .losses import Bernoulli, Gaussian, GaussianKL
+from .losses import Bernoulli, BetaBinomial, Gaussian, GaussianKL, Likelihood, Logistic
 from .optim import *  # noqa: F403
 from .reparam import Reparameterize
 from .runs import checkpoint as checkpoint
@@ -24,6 +24,7 @@ __version__ = "0.1.0"
 __all__ = [
     "VAE",
     "Bernoulli",
+    "BetaBinomial",
     "Constant",
     "Cosine",
     "Dense",
@@ -33,6 +34,8 @@ __all__ = [
     "GaussianKL",
     "History",
     "ImportanceEstimate",
+    "Likelihood",
+    "Logistic",
     "Reparameterize",
     "StepDecay",
     "Terms",

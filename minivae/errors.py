@@ -79,7 +79,7 @@ def expect_array(name: str, array: Any, shape: Sequence[int | None], dtype: str)
 CHUNK = 1 << 20  # values looked at in one go: bounds the memory of a check, and a chunk of float32 stays in cache
 
 
-def check_data(name: str, array: Any, *, features: int | None = None, likelihood: str | None = None) -> None:
+def check_data(name: str, array: Any, *, features: int | None = None) -> None:
     """Raise ValueError unless `array` can be used as examples, one per row.
 
     It must be a NumPy array (rows, features) with at least one row and one feature, of booleans, integers or real
@@ -91,9 +91,6 @@ def check_data(name: str, array: Any, *, features: int | None = None, likelihood
         What the message calls the array.
     features : int, optional
         The number of columns it must have.
-    likelihood : str, optional
-        For "bernoulli", values must lie in [0, 1]; uint8 arrays are pixels 0..255, scaled when a minibatch is
-        gathered, and always pass. Other likelihoods accept every finite value.
     """
     expect(isinstance(array, np.ndarray), name, array, "a NumPy array (rows, features)")
     expect(array.ndim == 2, name, array, "two dimensions (rows, features)")
@@ -102,9 +99,12 @@ def check_data(name: str, array: Any, *, features: int | None = None, likelihood
     expect(features in (None, array.shape[1]), name, array, f"{features} features per row")
     if array.dtype.kind == "f":
         expect_everywhere(name, array, np.isfinite, "finite numbers")
-    if likelihood == "bernoulli" and array.dtype != np.uint8:
-        within = "values in [0, 1] for the Bernoulli likelihood"
-        expect_everywhere(name, array, lambda chunk: (chunk >= 0) & (chunk <= 1), within, _advice)
+
+
+def expect_unit_interval(name: str, array: np.ndarray) -> None:
+    """Raises ValueError unless all values lie in [0, 1]."""
+    within = "values in [0, 1] for the Bernoulli likelihood"
+    expect_everywhere(name, array, lambda chunk: (chunk >= 0) & (chunk <= 1), within, _advice)
 
 
 def expect_everywhere(

@@ -189,32 +189,15 @@ class Chain(Portable):
 
 
 def layer_plan(
-    features: int, latent: int, hidden: Sequence[int], decoder_hidden: Sequence[int], activation: str
+    features: int, latent: int, hidden: Sequence[int], decoder_hidden: Sequence[int], activation: str, outputs: int
 ) -> dict[str, tuple[int, int, str]]:
-    """(inputs, outputs, activation) of each dense layer by its name."""
+    """(inputs, outputs, activation) of each dense layer by its name; the decoder has `outputs` for each feature."""
     widths, decoder_widths = (features, *hidden), (latent, *decoder_hidden)
     plan = {f"encoder.{i}": (*pair, activation) for i, pair in enumerate(pairwise(widths))}
     plan["posterior"] = (widths[-1], 2 * latent, "identity")
     plan |= {f"decoder.{i}": (*pair, activation) for i, pair in enumerate(pairwise(decoder_widths))}
-    plan["likelihood"] = (decoder_widths[-1], features, "identity")
+    plan["likelihood"] = (decoder_widths[-1], outputs * features, "identity")
     return plan
-
-
-def parameter_shapes(
-    features: int,
-    latent: int,
-    hidden: Sequence[int],
-    decoder_hidden: Sequence[int],
-    learn_sigma: bool = False,
-    **others: object,
-) -> dict[str, tuple[int, ...]]:
-    """The shape of each parameter of a model with these arguments, by its name; nothing is allocated."""
-    shapes = {
-        f"{layer}.{name}": shape
-        for layer, (inputs, outputs, _) in layer_plan(features, latent, hidden, decoder_hidden, "").items()
-        for name, shape in Dense.shapes(inputs, outputs).items()
-    }
-    return shapes | ({"likelihood.log_sigma": (1,)} if learn_sigma else {})
 
 
 def as_rows(name: str, x: np.ndarray, features: int, dtype: str) -> np.ndarray:

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import expect, expect_array, expect_choice
+from .errors import expect, expect_array, expect_choice, expect_everywhere, expect_integer, expect_unit_interval
 from .kernels import Backend
-from .kernels.naive import SCALES
+from .kernels.naive import LOG_LIMIT, LOG_SCALE_LIMIT, SCALES
 from .layers import NO_ARRAY, resolve_backend
-from .parameters import DTYPES, Arrays, Parameters, Portable, RowBuffers, same_objects
+from .parameters import DTYPES, Parameters, Portable, RowBuffers, same_objects
 
 
 class GaussianKL(Portable):
@@ -83,17 +83,32 @@ class GaussianKL(Portable):
         return dmu, drho
 
 
-class _Likelihood(Portable):
-    """What the two likelihoods share: the forward pass that can make the gradient on the way, because it is then one
-    pass.
+class Likelihood(Portable):
+    """-log p(x|z) from what the decoder puts out, in nats: what the likelihoods share, and the base for one's own.
+
+    A subclass gives `name`, `outputs`, `mean` and `_kernel`, and where not every number will do, `check`. The forward
+    pass can make the gradient on the way, because it is then one pass.
+
+    Attributes
+    ----------
+    name : what `VAE(likelihood=...)` calls it
+    outputs : how many numbers the decoder puts out for each feature: all the first ones, then all the second ones
+    of_bytes : whether nll is that of bytes, a probability, so that it can be told in bits
+    parameters, gradients : dicts from name to an array, empty where there is nothing to learn
     """
 
     _transient = ("x", "output", "gradient", "_checked")
+
+    name: str
+    outputs = 1
+    of_bytes = False
 
     def __init__(self, *, dtype: str = "float32", backend: str | Backend = "numpy") -> None:
         expect_choice("dtype", dtype, DTYPES)
         self.dtype = dtype
         self.backend = resolve_backend(backend)
+        self.parameters: dict[str, np.ndarray] = {}
+        self.gradients: dict[str, np.ndarray] = {}
         self._buffers = RowBuffers(self.backend, dtype)
         self.x = self.output = self.gradient = NO_ARRAY
         self._checked: Any = None
@@ -107,14 +122,14 @@ class _Likelihood(Portable):
     def forward(self, x: np.ndarray, output: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
         """nll (n * samples,), the negative log-likelihood in nats of each row of `output`, summed over features.
 
-        x is (n, features), `output` (n * samples, features): sample s of example i is row i * samples + s. With
-        `weight` (n * samples,) the gradient of sum_r weight_r * nll_r is made in the same pass, for `backward()` to
-        return.
+        x is (n, features), `output` (n * samples, outputs * features): sample s of example i is row i * samples + s.
+        With `weight` (n * samples,) the gradient of sum_r weight_r * nll_r is made in the same pass, for `backward()`
+        to return.
         """
         if not same_objects((self.x, self.output), (x, output)):
             expect_array("x", x, (None, None), self.dtype)
             n, features = x.shape
-            expect_array("output", output, (None, features), self.dtype)
+            expect_array("output", output, (None, self.outputs * features), self.dtype)
             expect(output.shape[0] % n == 0, "output", f"{output.shape[0]} rows", f"a multiple of the {n} rows of x")
         self.x, self.output = x, output
         nll = self._buffers("nll", output.shape[0])
@@ -142,10 +157,21 @@ class _Likelihood(Portable):
         return doutput
 
     def _kernel(self, nll, weight, doutput, /):
-        raise NotImplementedError
+        """Fills nll and doutput, of the weights, from `self.x` and `self.output`; either may be None."""
+        raise NotImplementedError(f"{type(self).__name__} has no _kernel")
+
+    def mean(self, output: np.ndarray) -> np.ndarray:
+        """The mean of p(x|z), (rows, features), of what the decoder put out; both in host memory."""
+        raise NotImplementedError(f"{type(self).__name__} has no mean")
+
+    def check(self, name: str, x: np.ndarray) -> None:
+        """Raises ValueError, calling the data `name`, unless they lie where p(x|z) is defined: here anywhere.
+
+        x is (n, features), of finite numbers.
+        """
 
 
-class Bernoulli(_Likelihood):
+class Bernoulli(Likelihood):
     """Pixels that are 1 with probability sigmoid(logit): nll = softplus(logit) - x * logit, dlogit = sigmoid(logit) -
     x.
 
@@ -153,46 +179,145 @@ class Bernoulli(_Likelihood):
     reports, not the likelihood of anything. Source: Kingma and Welling (arXiv:1312.6114), appendix C.1.
     """
 
+    name = "bernoulli"
+
     def _kernel(self, nll, weight, dlogits):
         self.backend.bernoulli_nll(self.x, self.output, weight, nll, dlogits)
 
+    def mean(self, output: np.ndarray) -> np.ndarray:
+        """sigmoid(logits)."""
+        with np.errstate(over="ignore"):
+            return np.divide(1, 1 + np.exp(-output))
 
-class Gaussian(_Likelihood):
+    def check(self, name: str, x: np.ndarray) -> None:
+        """Values in [0, 1], or bytes, which are divided by 255."""
+        if x.dtype != np.uint8:
+            expect_unit_interval(name, x)
+
+
+class Gaussian(Likelihood):
     """x ~ N(mean, s^2): nll = (x - mean)^2 / (2 s^2) + log s + log(2 pi) / 2, dmean = (mean - x) / s^2.
 
-    One s for all features. With s = 1 this is half the squared error plus 0.9189 nats for each feature. With
-    `learn=True`, log s is a parameter under "log_sigma" (Rybkin, Daniilidis and Levine, arXiv:2006.13202) with dlog_s
-    = sum over features of 1 - (x - mean)^2 / s^2.
+    One s for all features, or one for each. With s = 1 this is half the squared error plus 0.9189 nats for each
+    feature. With `learn=True`, log s is a parameter under "log_sigma" (Rybkin, Daniilidis and Levine,
+    arXiv:2006.13202) with dlog_s = sum over rows, and features that share it, of weight * (1 - (x - mean)^2 / s^2).
 
     Parameters
     ----------
-    parameters, gradients : views of a model's buffers under "log_sigma", for `learn`; by default the likelihood makes
-        its own
+    features : how many s there are: 1 for all features, or the number of features
     """
+
+    name = "gaussian"
 
     def __init__(
         self,
         sigma: float = 1.0,
         *,
         learn: bool = False,
+        features: int = 1,
         dtype: str = "float32",
         backend: str | Backend = "numpy",
-        parameters: Arrays | None = None,
-        gradients: Arrays | None = None,
     ) -> None:
         super().__init__(dtype=dtype, backend=backend)
         expect(isinstance(sigma, (int, float)) and 0 < sigma < float("inf"), "sigma", sigma, "a finite number above 0")
-        if parameters is None or gradients is None:
-            own = Parameters({"log_sigma": (1,)}, self.backend, dtype)
-            parameters, gradients = own.values, own.gradients
-        self._values = parameters
+        expect_integer("features", features, 1)
+        own = Parameters({"log_sigma": (features,)}, self.backend, dtype)
+        self._values, gradients = own.values, own.gradients
         self._values["log_sigma"] = np.log(sigma)
-        self.parameters: dict[str, np.ndarray] = parameters if learn else {}
-        self.gradients: dict[str, np.ndarray] = gradients if learn else {}
+        if learn:
+            self.parameters, self.gradients = self._values, gradients
+
+    def joined(self, backend: Backend, dtype: str) -> None:
+        super().joined(backend, dtype)
+        if not self.parameters:  # log_sigma is no array of the model's
+            log_sigma = np.asarray(self._values["log_sigma"])
+            self._values = Parameters({"log_sigma": log_sigma.shape}, backend, dtype).values
+            self._values["log_sigma"] = log_sigma
 
     def _kernel(self, nll, weight, dmean):
         dlog_sigma = None if weight is None else self.gradients.get("log_sigma")
         self.backend.gaussian_nll(self.x, self.output, self._values["log_sigma"], weight, nll, dmean, dlog_sigma)
+
+    def mean(self, output: np.ndarray) -> np.ndarray:
+        """The output itself."""
+        return output
+
+
+class _OfBytes(Likelihood):
+    """What the likelihoods of bytes share. x is byte / 255; nll is minus the log of the byte's probability."""
+
+    outputs = 2
+    of_bytes = True
+
+    def check(self, name: str, x: np.ndarray) -> None:
+        """Bytes, or floats that are bytes divided by 255."""
+
+        def whole(chunk):
+            counts = 255.0 * chunk
+            return (counts >= -1e-3) & (counts <= 255.001) & (abs(counts - np.rint(counts)) <= 1e-3)
+
+        if x.dtype != np.uint8:
+            expected = f"bytes for the {self.name} likelihood: uint8, or whole numbers from 0 to 255 divided by 255"
+            expect_everywhere(name, x, whole, expected)
+
+
+class BetaBinomial(_OfBytes):
+    """Bytes whose count out of 255 is beta-binomial: alpha = exp(first output), beta = exp(second),
+
+        P(k) = C(255, k) B(k + alpha, 255 - k + beta) / B(alpha, beta)
+        dnll/dlog alpha = alpha (psi(255 + alpha + beta) - psi(alpha + beta) - psi(k + alpha) + psi(alpha)),
+
+    and the same for beta with 255 - k. Unlike a binomial it can be U-shaped, as pixels of drawings are. Both outputs count
+    as if limited to [-30, 30], so that nll and gradient are finite for all: at -30 nothing but the ends 0 and 255 is
+    left to 12 digits, at 30 alpha + beta is so large that a binomial is left to 8. Beyond, the gradient is 0. In place of
+    lgamma and digamma, which cancel there, stand their differences (`build_rising` in `kernels/mathfun.py`). Source:
+    Townsend, Bird and Barber (arXiv:1901.04866), section 3.
+    """
+
+    name = "beta_binomial"
+
+    def _kernel(self, nll, weight, doutput):
+        self.backend.beta_binomial_nll(self.x, self.output, weight, nll, doutput)
+
+    def mean(self, output: np.ndarray) -> np.ndarray:
+        """alpha / (alpha + beta)."""
+        first, second = np.split(np.clip(output, -LOG_LIMIT, LOG_LIMIT), 2, axis=1)
+        return 1 / (1 + np.exp(second - first))
+
+
+class Logistic(_OfBytes):
+    """Bytes from a logistic distribution that is cut into bins of width 1/255, the outer two open: with mean m = 1/2 +
+    first output and scale s = exp(second output) / 8, both in units of x, so that an untrained decoder starts in the
+    middle and about as wide as the data,
+
+        P(k) = sigmoid((x + 1/510 - m) / s) - sigmoid((x - 1/510 - m) / s)
+
+    and 0 or 1 in place of a sigmoid beyond the ends. Its gradient: `kernels/naive/likelihoods.py`. The second output is
+    limited to [-8, 8], scales of 0.01 to 95,000 bins; beyond, its gradient is 0. Source: Kingma et al.
+    (arXiv:1606.04934); Salimans et al., "PixelCNN++" (arXiv:1701.05517).
+    """
+
+    name = "logistic"
+
+    def _kernel(self, nll, weight, doutput):
+        self.backend.logistic_nll(self.x, self.output, weight, nll, doutput)
+
+    def mean(self, output: np.ndarray) -> np.ndarray:
+        """s (softplus(m / s) - softplus((m - 1) / s)), the mean of the distribution with what lies outside [0, 1] moved
+        to its ends: that of the bytes up to half a bin, and much nearer where s is more than a bin.
+        """
+        m, log_scale = np.split(output.astype(np.float64), 2, axis=1)
+        s = np.exp(np.clip(log_scale, -LOG_SCALE_LIMIT, LOG_SCALE_LIMIT)) / 8
+        m = np.clip(0.5 + m, -40 * s, 1 + 40 * s)
+        return s * (np.logaddexp(0, m / s) - np.logaddexp(0, (m - 1) / s))
+
+
+# Every likelihood by the name that a model and the command line give it.
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    value.name: value
+    for value in list(globals().values())
+    if isinstance(value, type) and issubclass(value, Likelihood) and hasattr(value, "name")
+}
 
 
 class Sums(NamedTuple):

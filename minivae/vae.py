@@ -28,13 +28,12 @@ from .errors import check_data, expect, expect_array, expect_choice, expect_inte
 from .files import stored
 from .kernels import Backend, philox
 from .kernels.naive import ACTIVATIONS, SCALES
-from .layers import NO_ARRAY, Chain, Dense, as_reals, as_rows, parameter_shapes, resolve_backend
-from .losses import Bernoulli, Gaussian, GaussianKL, Tally
+from .layers import NO_ARRAY, Chain, Dense, as_reals, as_rows, layer_plan, resolve_backend
+from .losses import LIKELIHOODS, GaussianKL, Tally
 from .parameters import DTYPES, Assembled, RowBuffers, Trial
 from .reparam import Reparameterize
 
-LIKELIHOODS = ("bernoulli", "gaussian")
-OWN_LIKELIHOODS = (Bernoulli, Gaussian)
+OWN_LIKELIHOODS = frozenset(LIKELIHOODS.values())
 
 
 class Terms(NamedTuple):
@@ -65,10 +64,10 @@ class VAE(Assembled):
     posterior, output : a layer each in the place of the dense layers that follow those lists: it puts out mu and rho,
         (rows, 2 * latent), or what the likelihood takes
     scale : "softplus" (sigma = softplus(rho)) or "exp" (rho is log sigma)
-    likelihood : "bernoulli" (from logits, data in [0, 1]) or "gaussian" (one standard deviation for all features), or
+    likelihood : "bernoulli" (from logits, data in [0, 1]), "gaussian", or for bytes "beta_binomial" or "logistic"; or
         an object with forward(x, output) -> nll (rows,), backward(weight) -> doutput and, for `decode`, mean(output)
-    observation_sigma : that standard deviation (gaussian only)
-    learn_sigma : whether it is a parameter (gaussian only)
+    observation_sigma : the standard deviation of all features (gaussian only)
+    learn_sigma : True makes it a parameter, "features" makes one for each feature (gaussian only)
     beta : the weight of the KL term; may be set between steps
     free_bits : nats of each latent's mean KL that cost nothing more (objective "elbo" only); may be set likewise
     objective : "elbo", or, for beta = 1, "iwae", "stl", "dreg", "miwae" or "piwae"
@@ -110,7 +109,7 @@ class VAE(Assembled):
         posterior: Any = None,
         output: Any = None,
         observation_sigma: float = 1.0,
-        learn_sigma: bool = False,
+        learn_sigma: bool | str = False,
         beta: float = 1.0,
         free_bits: float = 0.0,
         objective: str = "elbo",
@@ -129,6 +128,7 @@ class VAE(Assembled):
         if isinstance(likelihood, str):
             expect_choice("likelihood", likelihood, LIKELIHOODS)
         expect_positive("observation_sigma", observation_sigma)
+        expect_choice("learn_sigma", learn_sigma, (False, True, "features"))
         expect(likelihood == "gaussian" or not learn_sigma, "learn_sigma", learn_sigma, "a gaussian likelihood")
         check_objective(objective, samples, outer)
         check_beta(beta, objective)
@@ -149,7 +149,7 @@ class VAE(Assembled):
             "likelihood": likelihood if isinstance(likelihood, str) else None,
             "decoder_hidden": list(decoder_hidden),
             "observation_sigma": float(observation_sigma),
-            "learn_sigma": bool(learn_sigma),
+            "learn_sigma": learn_sigma if learn_sigma == "features" else bool(learn_sigma),
             "beta": float(beta),
             "free_bits": float(free_bits),
             "objective": objective,
@@ -267,8 +267,11 @@ class VAE(Assembled):
         """The likelihood of this name, or the object given."""
         if not isinstance(given, str):
             return given
-        shared: dict[str, Any] = {"dtype": self.dtype, "backend": self.backend}
-        return Bernoulli(**shared) if given == "bernoulli" else Gaussian(sigma, learn=learn, **shared)
+        options: dict[str, Any] = {"dtype": self.dtype, "backend": self.backend}
+        if given == "gaussian":
+            count = self.features if learn == "features" else 1
+            options |= {"sigma": sigma, "learn": bool(learn), "features": count}
+        return LIKELIHOODS[given](**options)
 
     # One pass down, one pass up, on the backend's arrays
 
@@ -409,15 +412,16 @@ class VAE(Assembled):
         return mu, sigma
 
     def decode(self, z: np.ndarray) -> np.ndarray:
-        """The mean of p(x|z), (n, features), from z (n, latent): pixel probabilities for "bernoulli"."""
+        """The mean of p(x|z), (n, features), from z (n, latent): pixel probabilities for "bernoulli", and for bytes
+        their means divided by 255.
+        """
         self.settle(training=False)
+        mean_of = getattr(self.likelihood, "mean", None)
+        expect(mean_of, self.describe("likelihood"), "no method mean", "one, to say what the decoder puts out")
         z = as_rows("z", z, self.latent, self.dtype)
         mean = np.empty((len(z), self.features), self.dtype)
         for rows in _chunks(len(z)):
-            mean[rows] = self.backend.to_host(self.decoder.forward(self._device(z[rows])))
-        if isinstance(self.likelihood, Bernoulli):
-            with np.errstate(over="ignore"):
-                np.divide(1, 1 + np.exp(-mean), out=mean)
+            mean[rows] = mean_of(self.backend.to_host(self.decoder.forward(self._device(z[rows]))))
         return mean
 
     def reconstruct(self, x: np.ndarray) -> np.ndarray:
@@ -510,6 +514,27 @@ class VAE(Assembled):
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.config.items())
         return f"VAE({arguments}, backend={self.backend.name!r})"
+
+
+def parameter_shapes(
+    features: int,
+    latent: int,
+    hidden: Iterable[int],
+    decoder_hidden: Iterable[int],
+    likelihood: str,
+    learn_sigma: bool | str,
+    **others: object,
+) -> dict[str, tuple[int, ...]]:
+    """The shape of each parameter of a model with these arguments, by its name; nothing is allocated."""
+    plan = layer_plan(features, latent, tuple(hidden), tuple(decoder_hidden), "", LIKELIHOODS[likelihood].outputs)
+    shapes = {
+        f"{layer}.{name}": shape
+        for layer, (inputs, outputs, _) in plan.items()
+        for name, shape in Dense.shapes(inputs, outputs).items()
+    }
+    if learn_sigma:
+        shapes["likelihood.log_sigma"] = (features,) if learn_sigma == "features" else (1,)
+    return shapes
 
 
 def _widths(name: str, widths: Any) -> tuple[int, ...]:

@@ -6,16 +6,17 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from .. import byte_masses
 from .checks import matches, real_of, samples_of
 from .contract import contract
 from .jit import kernel
 from .memory import float64_vector, memory_of, share
-from .scalar import mathfun_for
-from .target import FASTMATH_SUMS
+from .scalar import byte_masses_for, mathfun_for
+from .target import FASTMATH, FASTMATH_SUMS
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 # Element operations for one element.
-_BERNOULLI_COST, _GAUSSIAN_COST = 8, 2
+_BERNOULLI_COST, _GAUSSIAN_COST, _BETA_BINOMIAL_COST, _LOGISTIC_COST = 8, 2, 150, 50
 
 
 @functools.cache
@@ -23,7 +24,7 @@ def likelihood_kernels(real_name):
     """Kernels that share out rows: a row's sum is computed by one thread, in one order."""
     real, _, vector, row = memory_of(real_name)
     functions = mathfun_for(real_name)
-    exp, log1p_unit = functions.exp, functions.log1p_unit
+    exp, log1p_unit, exp64 = functions.exp, functions.log1p_unit, mathfun_for("float64").exp
     zero, one, half = real(0), real(1), real(0.5)
 
     @kernel(real_name, "rows features samples x logits weight nll dlogits", FASTMATH_SUMS)
@@ -105,7 +106,55 @@ def likelihood_kernels(real_name):
             total += values[i]
         vector(given.total, 1)[0] = total
 
+    @kernel(real_name, "features log_sigma precision constant", FASTMATH_SUMS)
+    def precisions(given, part, parts):
+        log_sigma, precision = vector(given.log_sigma, given.features), vector(given.precision, given.features)
+        total = given.features * _HALF_LOG_2PI
+        for f in range(given.features):
+            log_s = np.float64(log_sigma[f])
+            total += log_s
+            precision[f] = real(exp64(-2.0 * log_s))
+        vector(given.constant, 1)[0] = real(total)
+
+    @kernel(real_name, "rows features samples x mean precision constant weight nll dmean", FASTMATH_SUMS)
+    def gaussian_each(given, part, parts):
+        rows, features = given.rows, given.features
+        precision, constant = vector(given.precision, features), vector(given.constant, 1)[0]
+        first, last = share(rows, part, parts)
+        for s in range(first, last):
+            x, mean = row(given.x, s // given.samples, features), row(given.mean, s, features)
+            if given.nll != 0:
+                total = zero
+                for f in range(features):
+                    difference = mean[f] - x[f]
+                    total += difference * difference * precision[f]
+                vector(given.nll, rows)[s] = half * total + constant
+            if given.dmean != 0:
+                w, dmean = vector(given.weight, rows)[s], row(given.dmean, s, features)
+                for f in range(features):
+                    dmean[f] = w * (mean[f] - x[f]) * precision[f]
+
+    @kernel(real_name, "rows features samples x mean precision weight slopes dlog_sigma")
+    def gaussian_slopes(given, part, parts):
+        rows, features = given.rows, given.features
+        weight, precision = vector(given.weight, rows), vector(given.precision, features)
+        slopes, dlog_sigma = float64_vector(given.slopes, features), vector(given.dlog_sigma, features)
+        first, last = share(features, part, parts)
+        for f in range(first, last):
+            slopes[f] = 0.0
+        for s in range(rows):
+            x, mean = row(given.x, s // given.samples, features), row(given.mean, s, features)
+            w = weight[s]
+            for f in range(first, last):
+                difference = mean[f] - x[f]
+                slopes[f] += np.float64(w * (one - difference * difference * precision[f]))
+        for f in range(first, last):
+            dlog_sigma[f] = real(slopes[f])
+
     return SimpleNamespace(
+        precisions=precisions,
+        gaussian_each=gaussian_each,
+        gaussian_slopes=gaussian_slopes,
         bernoulli_value=bernoulli_value,
         bernoulli_gradient=bernoulli_gradient,
         bernoulli_both=bernoulli_both,
@@ -114,8 +163,58 @@ def likelihood_kernels(real_name):
     )
 
 
-def _check(x, values, name, weight, nll, gradient):
-    """(dtype name, arguments of a kernel) once all arrays fit together."""
+@functools.cache
+def byte_kernel(name, value, gradient, real_name):
+    """Rows of a likelihood of bytes: nll if `value`, doutput if `gradient`."""
+    real, itemsize, vector, row = memory_of(real_name)
+    zero = real(0)
+    masses = byte_masses_for(real_name)
+    byte, beta_binomial, logistic, has_ways = (
+        masses.byte,
+        masses.beta_binomial,
+        masses.logistic,
+        name == "beta_binomial",
+    )
+    largest = len(byte_masses.LOG_WAYS) - 1
+
+    @kernel(
+        f"{name}_{value:d}{gradient:d}_{real_name}",
+        "rows features samples x output weight nll doutput log_ways own_memory",
+        FASTMATH_SUMS if value else FASTMATH,
+    )
+    def by_bytes(given, part, parts):
+        rows, features = given.rows, given.features
+        table, ways = vector(given.log_ways, largest + 1), vector(given.own_memory, features)
+        first, last = share(rows, part, parts)
+        for s in range(first, last):
+            x = row(given.x, s // given.samples, features)
+            output, second = row(given.output, 2 * s, features), row(given.output, 2 * s + 1, features)
+            if has_ways:
+                # in a loop of its own: a table in the other would keep it from becoming vector code
+                for f in range(features):
+                    k = byte(x[f])
+                    ways[f] = table[min(np.intp(k), largest) if k > zero else 0]
+            if gradient:
+                w = vector(given.weight, rows)[s]
+                doutput, dsecond = row(given.doutput, 2 * s, features), row(given.doutput, 2 * s + 1, features)
+            total = zero
+            for f in range(features):
+                if has_ways:
+                    nll, dfirst, dlast = beta_binomial(byte(x[f]), ways[f], output[f], second[f])
+                else:
+                    nll, dfirst, dlast = logistic(byte(x[f]), output[f], second[f])
+                if value:
+                    total += nll
+                if gradient:
+                    doutput[f], dsecond[f] = w * dfirst, w * dlast
+            if value:
+                vector(given.nll, rows)[s] = total
+
+    return by_bytes
+
+
+def _check(x, values, name, weight, nll, gradient, outputs=1):
+    """(dtype name, arguments of a kernel) once all arrays fit together; `outputs` of the decoder for each feature."""
     real_name = real_of(name, values)
     if x.ndim != 2 or values.ndim != 2:
         raise ValueError(f"x and {name}: got {x.ndim} and {values.ndim} dimensions, expected matrices")
@@ -123,13 +222,13 @@ def _check(x, values, name, weight, nll, gradient):
     rows = values.shape[0]
     matches("x", x, x.shape, real_name)
     samples = samples_of(name, rows, n)
-    matches(name, values, (rows, features), real_name)
+    matches(name, values, (rows, outputs * features), real_name)
     if weight is not None:
         matches("weight", weight, (rows,), real_name)
     if nll is not None:
         matches("nll", nll, (rows,), real_name)
     if gradient is not None:
-        matches(f"d{name}", gradient, (rows, features), real_name)
+        matches(f"d{name}", gradient, (rows, outputs * features), real_name)
         if weight is None:
             raise ValueError(f"weight: got None, expected an array, because d{name} is asked for")
     given = {"rows": rows, "features": features, "samples": samples, "x": x, "weight": weight, "nll": nll}
@@ -153,15 +252,50 @@ def bernoulli_nll(plan, x, logits, weight, nll, dlogits):
 @contract
 def gaussian_nll(plan, x, mean, log_sigma, weight, nll, dmean, dlog_sigma):
     real_name, given = _check(x, mean, "mean", weight, nll, dmean)
-    matches("log_sigma", log_sigma, (1,), real_name)
+    rows, features = mean.shape
+    each = log_sigma.size > 1
+    matches("log_sigma", log_sigma, (features if each else 1,), real_name)
     kernels = likelihood_kernels(real_name)
-    slopes, rows = None, len(mean)
     if dlog_sigma is not None:
-        matches("dlog_sigma", dlog_sigma, (1,), real_name)
+        matches("dlog_sigma", dlog_sigma, log_sigma.shape, real_name)
         if weight is None:
             raise ValueError("weight: got None, expected an array, because dlog_sigma is asked for")
-        slopes = plan.scratch((rows,), np.float64)
+    if each:
+        precision = plan.scratch((features,), real_name)
+        scales = {"precision": precision, "constant": plan.scratch((1,), real_name)}
+        plan.add(kernels.precisions, {"features": features, "log_sigma": log_sigma} | scales, work=0)
+        plan.add(kernels.gaussian_each, given | scales, work=_GAUSSIAN_COST * mean.size)
+        if dlog_sigma is not None:
+            own = {"precision": precision, "slopes": plan.scratch((features,), "float64"), "dlog_sigma": dlog_sigma}
+            names = "rows", "features", "samples", "x", "mean", "weight"
+            plan.add(kernels.gaussian_slopes, {name: given[name] for name in names} | own, _GAUSSIAN_COST * mean.size)
+        return
+    slopes = None if dlog_sigma is None else plan.scratch((rows,), np.float64)
     given |= {"log_sigma": log_sigma, "slopes": slopes}
     plan.add(kernels.gaussian, given, work=_GAUSSIAN_COST * mean.size)
     if slopes is not None:
         plan.add(kernels.sum_rows, {"rows": rows, "values": slopes, "total": dlog_sigma}, work=0)
+
+
+@functools.cache
+def _log_ways(real_name):
+    return byte_masses.LOG_WAYS.astype(real_name)
+
+
+def _by_bytes(plan, name, cost, x, output, weight, nll, doutput):
+    real_name, given = _check(x, output, "output", weight, nll, doutput, outputs=2)
+    if nll is None and doutput is None:
+        return
+    chosen = byte_kernel(name, nll is not None, doutput is not None, real_name)
+    memory = x.shape[1] * output.itemsize
+    plan.add(chosen, given | {"log_ways": _log_ways(real_name)}, work=cost * output.size // 2, own_memory=memory)
+
+
+@contract
+def beta_binomial_nll(plan, x, output, weight, nll, doutput):
+    _by_bytes(plan, "beta_binomial", _BETA_BINOMIAL_COST, x, output, weight, nll, doutput)
+
+
+@contract
+def logistic_nll(plan, x, output, weight, nll, doutput):
+    _by_bytes(plan, "logistic", _LOGISTIC_COST, x, output, weight, nll, doutput)

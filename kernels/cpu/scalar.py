@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import float32, float64, int32, int64, types
 from numba.extending import intrinsic
 
-from .. import mathfun, philox
+from .. import byte_masses, mathfun, philox
 from ..naive import SOFTPLUS_TAIL
 from .jit import inline, inline_exact
 
@@ -67,6 +67,17 @@ def _horner(jit, coefficients):
 def mathfun_for(real_name):
     """The functions of `mathfun`, for use inside kernels."""
     return mathfun.build(inline, real_name, *bit_casts(real_name), _horner)
+
+
+@functools.cache
+def byte_masses_for(real_name):
+    """The functions of `byte_masses`, for use inside kernels."""
+
+    @inline
+    def select(condition, a, b):
+        return a if condition else b
+
+    return byte_masses.build(inline, real_name, mathfun_for(real_name), select, _horner)
 
 
 @functools.cache

@@ -1,9 +1,12 @@
 """The likelihoods and their gradients in NumPy. The functions are stated in `naive/likelihoods.py`."""
 
+import functools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 
+from .. import byte_masses
 from .tools import exp_minus_abs, quiet, scratch
 
 LOG_2PI = math.log(2.0 * math.pi)
@@ -38,6 +41,9 @@ def bernoulli_nll(x, logits, weight, nll, dlogits):
 
 @quiet
 def gaussian_nll(x, mean, log_sigma, weight, nll, dmean, dlog_sigma):
+    if log_sigma.size > 1:
+        _gaussian_each(x, mean, log_sigma, weight, nll, dmean, dlog_sigma)
+        return
     features = x.shape[1]
     log_s = float(log_sigma[0])
     precision = math.exp(-2.0 * log_s)
@@ -55,3 +61,64 @@ def gaussian_nll(x, mean, log_sigma, weight, nll, dmean, dlog_sigma):
     if dmean is not None:
         np.multiply(dmean, weight[:, None], out=dmean)
         np.multiply(dmean, precision, out=dmean)
+
+
+def _gaussian_each(x, mean, log_sigma, weight, nll, dmean, dlog_sigma):
+    """A sigma for each feature."""
+    inverse = np.exp(-log_sigma, out=scratch("inverse", log_sigma.shape, mean.dtype))
+    scaled = scratch("difference", mean.shape, mean.dtype) if dmean is None else dmean
+    squares = scratch("squares", mean.shape, mean.dtype)
+    _minus_data(mean, x, out=scaled)
+    np.multiply(scaled, inverse, out=scaled)
+    np.multiply(scaled, scaled, out=squares)
+    if nll is not None:
+        np.sum(squares, axis=1, out=nll)
+        np.multiply(nll, 0.5, out=nll)
+        np.add(nll, log_sigma.sum(dtype=np.float64) + x.shape[1] * 0.5 * LOG_2PI, out=nll)
+    if dlog_sigma is not None:
+        np.subtract(1, squares, out=squares)
+        np.dot(weight, squares, out=dlog_sigma)
+    if dmean is not None:
+        np.multiply(dmean, weight[:, None], out=dmean)
+        np.multiply(dmean, inverse, out=dmean)
+
+
+@functools.cache
+def _byte_masses(real_name):
+    functions = SimpleNamespace(
+        exp=np.exp,
+        log=np.log,
+        expm1_down=np.expm1,
+        sigmoid=lambda a: np.exp(np.minimum(a, 0)) / (1 + np.exp(-abs(a))),
+        softplus=lambda a: np.maximum(a, 0) + np.log1p(np.exp(-abs(a))),
+    )
+    return byte_masses.build(lambda function: function, real_name, functions, np.where)
+
+
+def _by_bytes(masses, of_bytes, x, output, weight, nll, doutput):
+    """Whole arrays at once, with temporaries: of_bytes(k as it is in `masses`, first, second outputs)."""
+    n, features = x.shape
+    first, second = (part.reshape(n, -1, features) for part in np.split(output, 2, axis=1))
+    value, *slopes = of_bytes(masses.byte(x)[:, None], first, second)
+    if nll is not None:
+        np.sum(value, axis=2, out=nll.reshape(n, -1))
+    if doutput is not None:
+        np.concatenate([slope.reshape(-1, features) for slope in slopes], axis=1, out=doutput)
+        np.multiply(doutput, weight[:, None], out=doutput)
+
+
+@quiet
+def beta_binomial_nll(x, output, weight, nll, doutput):
+    masses = _byte_masses(x.dtype.name)
+    ways = byte_masses.LOG_WAYS.astype(x.dtype)
+
+    def of_bytes(k, log_alpha, log_beta):
+        return masses.beta_binomial(k, ways[k.astype(np.uint8)], log_alpha, log_beta)
+
+    _by_bytes(masses, of_bytes, x, output, weight, nll, doutput)
+
+
+@quiet
+def logistic_nll(x, output, weight, nll, doutput):
+    masses = _byte_masses(x.dtype.name)
+    _by_bytes(masses, masses.logistic, x, output, weight, nll, doutput)

@@ -23,7 +23,7 @@ def add(parser):
 
 def run(args):
     from ..evaluation import importance
-    from ..evaluation.held_out import Evaluator
+    from ..evaluation.held_out import Evaluator, bits_per_dimension
     from ..runs import folder
     from ..runs.pictures import pixels_phrase
 
@@ -34,6 +34,7 @@ def run(args):
     evaluator = Evaluator(model, data.test, pixels=pixels, seed=args.seed)
     draws = [evaluator(draw) for draw in range(args.draws)]
     mean = {term: float(np.mean([getattr(draw, term) for draw in draws])) for term in ("nll", "kl")}
+    bits = bits_per_dimension(model, **mean)
     result = {
         "data": data.name,
         "examples": len(data.test),
@@ -42,11 +43,14 @@ def run(args):
         "draws": args.draws,
         "elbo": -(mean["nll"] + mean["kl"]),
         **mean,
+        **({} if bits is None else {"bits_per_dimension": bits}),
         "active_units": draws[0].active_units,
         "kl_per_latent": [float(kl) for kl in draws[0].kl_per_latent],
     }
     say(f"{len(data.test):,} held-out examples of {data.name}, {pixels_phrase(data, pixels)}, nats per example:")
     say(f"ELBO  {result['elbo']:10.3f}  = -(nll {mean['nll']:.3f} + KL {mean['kl']:.3f}), {args.draws} draw(s) of z")
+    if bits is not None:
+        say(f"that is {bits:.4f} bits per dimension")
     say(f"active units {result['active_units']} of {model.latent} (variance of the posterior mean above 0.01)")
     if args.samples:
         values = folder.unit_values(data.test[: args.examples], pixels, args.seed)

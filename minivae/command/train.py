@@ -50,9 +50,15 @@ def add(parser):
     add("--latent", type=whole, metavar="N", help="latents (20)")
     add("--activation", choices=ACTIVATIONS, help="of the hidden layers (relu)")
     add("--scale", choices=SCALES, help="what makes sigma positive (softplus)")
-    add("--likelihood", choices=LIKELIHOODS, help="bernoulli for bytes and for values in [0, 1], else gaussian")
+    add("--likelihood", choices=LIKELIHOODS, help="by default bernoulli for values in [0, 1], else gaussian")
     add("--observation-sigma", type=positive, metavar="S", help="the gaussian likelihood's sigma (1)")
-    add("--learn-sigma", action="store_true", help="make that sigma a parameter")
+    add(
+        "--learn-sigma",
+        nargs="?",
+        const=True,
+        choices=("features",),
+        help="make that sigma a parameter, or with `features` one for each feature",
+    )
     add("--beta", type=not_negative, help="the weight of the KL term (1)")
     add("--free-bits", type=not_negative, metavar="R", help="nats of each latent's KL that cost nothing more (0)")
     add("--objective", choices=OBJECTIVES, help="the bound to train with (elbo)")

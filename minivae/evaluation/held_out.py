@@ -41,6 +41,11 @@ class Evaluation:
         return int(self.active.sum())
 
 
+def bits_per_dimension(model: VAE, nll: float, kl: float) -> float | None:
+    """(nll + kl) / (features * log 2), what a byte of the data costs at most; None where nll is not that of bytes."""
+    return (nll + kl) / (model.features * float(np.log(2))) if model.likelihood.of_bytes else None
+
+
 class Evaluator:
     """Evaluates a model on one data set again and again, with buffers and recorded kernel calls kept in between.
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..datasets import Dataset, dataset_names
 from ..errors import expect, expect_choice
+from ..losses import LIKELIHOODS
 from ..optim import OPTIMIZERS, Optimizer
 from ..schedules import Cosine, StepDecay
 from ..vae import VAE
@@ -55,7 +56,7 @@ class Model:
     likelihood: str | None = None
     decoder_hidden: Sequence[int] | None = None
     observation_sigma: float = 1.0
-    learn_sigma: bool = False
+    learn_sigma: bool | str = False
     beta: float = 1.0
     free_bits: float = 0.0
     objective: str = "elbo"
@@ -121,7 +122,10 @@ SCHEDULES = ("constant", "step", "cosine")
 NEEDS = {
     "decay_epochs": ("schedule", ["step"]),
     "warmup_epochs": ("schedule", ["cosine"]),
-    "observation_sigma": ("likelihood", ["gaussian"]),
+    "observation_sigma": (
+        "likelihood",
+        [name for name, kind in LIKELIHOODS.items() if "sigma" in inspect.signature(kind).parameters],
+    ),
 } | {
     option: ("optimizer", [name for name in OPTIMIZERS if option in taken(OPTIMIZERS[name], Training())])
     for kind in OPTIMIZERS.values()

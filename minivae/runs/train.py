@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from ..evaluation.held_out import bits_per_dimension
 from ..training.fit import check_arguments, fit
 from ..training.state import History
 from ..vae import VAE
@@ -142,6 +143,11 @@ def _train(path, config, model, data, settings, state, say):
     del optimizer  # and its moments
     ending = "stopped early, the best parameters kept" if stopped == "early" else "done"
     say(f"{ending} in {time.perf_counter() - started:.1f} s")
+    losses = history["validation_loss"]
+    last = losses.index(min(losses)) if stopped == "early" else -1
+    bits = bits_per_dimension(model, history["validation_nll"][last], history["validation_kl"][last])
+    if bits is not None:
+        say(f"held-out ELBO: {bits:.4f} bits per dimension")
     if not results.no_pictures:
         paths = draw_all(path, config, model, data, history)
         say(f"pictures: {', '.join(path.name for path in paths)}")

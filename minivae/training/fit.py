@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import check_data, expect, expect_choice, expect_integer, expect_seed
+from ..errors import check_data, expect, expect_choice, expect_integer, expect_seed, expect_unit_interval
 from ..evaluation.held_out import Evaluator
 from ..kernels.naive import PIXELS
 from ..optim import Adam
@@ -42,7 +42,8 @@ def fit(
     Parameters
     ----------
     model : VAE
-    train : (n, features), uint8 (value / 255) or floats; in [0, 1] for a Bernoulli likelihood
+    train : (n, features), uint8 (value / 255) or floats; in [0, 1] for a Bernoulli likelihood, bytes / 255
+        for one of bytes
     validation : data of the same kind, evaluated after each epoch on one noise draw per example
     epochs : passes over the data; each ends with a partial batch where batch_size does not divide n
     batch_size : rows in a minibatch; one batch of all rows if larger than the data
@@ -196,6 +197,11 @@ def _ignore(_):
 
 def _checked(name, data, model, pixels):
     """The data as the kernels take it, uint8 or floats, once it is known to suit the model."""
-    unit_interval = "bernoulli" if pixels != "grey" else model.config["likelihood"]
-    check_data(name, data, features=model.features, likelihood=unit_interval)
+    check_data(name, data, features=model.features)
+    if pixels == "grey":
+        model.likelihood.check(name, data)
+    else:
+        expect(not model.likelihood.of_bytes, "pixels", pixels, "'grey' for a likelihood of bytes")
+        if data.dtype != np.uint8:
+            expect_unit_interval(name, data)
     return np.ascontiguousarray(data if data.dtype in (np.uint8, np.float32, np.float64) else data.astype(model.dtype))

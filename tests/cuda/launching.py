@@ -40,11 +40,19 @@ def large_tiles():
         yield
 
 
+# Arguments of a model for each likelihood, and what is learned of it.
+LIKELIHOODS = {
+    "bernoulli": {},
+    "gaussian": {"likelihood": "gaussian", "learn_sigma": True},
+    "gaussian, each feature": {"likelihood": "gaussian", "learn_sigma": "features"},
+    "beta_binomial": {"likelihood": "beta_binomial"},
+    "logistic": {"likelihood": "logistic"},
+}
+
+
 def small_model(backend, likelihood="bernoulli", **options):
-    """A model of 22 inputs and 3 latents, data for it, and its training step."""
-    model = VAE(
-        22, 3, (8,), likelihood=likelihood, learn_sigma=likelihood == "gaussian", seed=5, backend=backend, **options
-    )
+    """A model of 22 inputs and 3 latents, data for it, and its training step; `likelihood` of LIKELIHOODS."""
+    model = VAE(22, 3, (8,), seed=5, backend=backend, **LIKELIHOODS[likelihood], **options)
     data = np.random.default_rng(8).integers(0, 256, (17, 22), dtype=np.uint8)
     optimizer = Adam(3e-2)
     step = TrainingStep(model, data, 6, optimizer, "dynamic" if likelihood == "bernoulli" else "grey", 9)
@@ -107,7 +115,7 @@ def catalogue():
                 launch_all(DENSE, dtype)
         with aligned_shapes(), large_tiles():
             launch_all(DENSE, "float32", ", large tile")
-        for likelihood in ("bernoulli", "gaussian"):
+        for likelihood in LIKELIHOODS:
             with runtime.use(HostRuntime(functools.partial(note, "float32"))):
                 train(Backend("cuda", backend.module), steps=4, likelihood=likelihood)
     return found

@@ -62,7 +62,7 @@ def test_a_million_normals_have_the_bits_of_every_backend(execute, proven):
     proven("bits", [("standard_normal", "float32")])
 
 
-@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("likelihood", launching.LIKELIHOODS)
 def test_training_agrees_with_numpy_and_recorded_steps_with_eager_ones(execute, likelihood, proven, monkeypatch):
     execute.backwards, execute.nudge = True, 0
     execute.ran.clear()

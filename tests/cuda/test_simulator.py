@@ -40,7 +40,7 @@ def call(kernel, values):
 def test_neighbours_share_a_launch_only_where_they_belong_together():
     kernels = {name: getattr(cuda_backend(), name) for name in CONTRACT}
     pairs = [(one, other) for one in CONTRACT for other in kernels[one].__kwdefaults__ or ()]
-    assert len(pairs) == 7
+    assert len(pairs) == 9
     for one, other in pairs:
         values = {name: object() for name in [*parameters(one), *parameters(other)]}
         first, second = call(one, values), call(other, values)
@@ -64,7 +64,7 @@ def test_kernel_agrees_with_the_specification_in_every_thread_order(kernel, dtyp
             proven("simulated", simulator.ran)
 
 
-@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("likelihood", launching.LIKELIHOODS)
 def test_training_steps_agree_with_numpy(likelihood, proven):
     parameters, totals = launching.train(load_backend("numpy"), steps=3, likelihood=likelihood)
     simulator = Simulator("down")
