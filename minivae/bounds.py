@@ -35,11 +35,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from .errors import expect, expect_choice, expect_integer
+from .errors import expect, expect_choice, expect_integer, expect_seed
 from .kernels import Backend, philox
-from .layers import NO_ARRAY, as_rows
+from .layers import NO_ARRAY, as_reals
 from .parameters import Portable, RowBuffers
 from .reparam import Reparameterize
 
@@ -66,8 +67,6 @@ ONE_GROUP = ("elbo", "iwae")
 def check_objective(objective: str, samples: int, outer: int, beta: float) -> None:
     """Raises ValueError for an objective, or counts, that make no bound."""
     expect_choice("objective", objective, OBJECTIVES)
-    expect_integer("samples", samples, 1)
-    expect_integer("outer", outer, 1)
     expect(
         outer == 1 or objective not in ONE_GROUP, "outer", outer, f"1 with objective {objective!r}; miwae has groups"
     )
@@ -89,6 +88,7 @@ class ImportanceWeighted(Portable):
     """
 
     _transient = ("loss", "weight", "_latent_weight", "_ratio")
+    _shown = ("gradient", "outer")
 
     def __init__(self, objective: str, outer: int, scale: str, *, dtype: str, backend: Backend) -> None:
         self.gradient, self.outer, self.scale, self.backend = GRADIENTS[objective], outer, scale, backend
@@ -134,15 +134,15 @@ CHUNK = 1000
 
 
 def drawn_log_weights(
-    model: Any, x: np.ndarray, samples: int, seed: int = 0, chunk: int = CHUNK, progress: bool | None = None
+    model: Any, x: ArrayLike, samples: int, seed: int = 0, chunk: int = CHUNK, progress: bool | None = None
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Log weights of `samples` draws of z for each row of x (n, features): yields (slice of rows, (rows, samples)).
 
     Nats, float64. The arguments are those of `evaluation.importance.estimate`, and are checked at once.
     """
-    expect_integer("samples", samples, 1)
-    expect_integer("chunk", chunk, 1)
-    return _pages(model, as_rows("x", x, model.features, model.dtype), samples, seed, chunk, progress)
+    samples, chunk = expect_integer("samples", samples, 1), expect_integer("chunk", chunk, 1)
+    x = as_reals(model.as_data("x", x), model.dtype)
+    return _pages(model, x, samples, expect_seed(seed), chunk, progress)
 
 
 def _pages(model, x, samples, seed, chunk, progress):

@@ -5,11 +5,12 @@
 The mean over the batch is in the weights that `backward` takes: 1/n for each row gives the gradient of the loss above.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import expect, expect_array, expect_choice
+from .errors import expect, expect_array, expect_choice, expect_positive
 from .kernels import Backend
 from .kernels.naive import SCALES
 from .layers import NO_ARRAY, resolve_backend
@@ -22,7 +23,7 @@ class GaussianKL(Portable):
     Source: Kingma and Welling (arXiv:1312.6114), appendix B, there with the opposite sign and summed over latents.
     """
 
-    _transient = ("mu", "rho", "sigma", "kl")
+    _transient, _shown = ("mu", "rho", "sigma", "kl"), ("scale",)
 
     def __init__(self, scale: str = "softplus", *, dtype: str = "float32", backend: str | Backend = "numpy") -> None:
         expect_choice("scale", scale, SCALES)
@@ -144,7 +145,7 @@ class Gaussian(_Likelihood):
         gradients: Arrays | None = None,
     ) -> None:
         super().__init__(dtype=dtype, backend=backend)
-        expect(isinstance(sigma, (int, float)) and 0 < sigma < float("inf"), "sigma", sigma, "a finite number above 0")
+        sigma = expect_positive("sigma", sigma)
         if parameters is None or gradients is None:
             own = Parameters({"log_sigma": (1,)}, self.backend, dtype)
             parameters, gradients = own.values, own.gradients
@@ -152,6 +153,10 @@ class Gaussian(_Likelihood):
         self._values["log_sigma"] = np.log(sigma)
         self.parameters: dict[str, np.ndarray] = parameters if learn else {}
         self.gradients: dict[str, np.ndarray] = gradients if learn else {}
+
+    def __repr__(self) -> str:
+        sigma = math.exp(self.backend.to_host(self._values["log_sigma"])[0])
+        return f"{type(self).__name__}(sigma={sigma:.4g}, learn={bool(self.parameters)})"
 
     def _kernel(self, nll, weight, dmean):
         dlog_sigma = None if weight is None else self.gradients.get("log_sigma")

@@ -13,18 +13,29 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .bounds import CHUNK, ImportanceWeighted, check_objective, drawn_log_weights, log_mean_exp
-from .errors import check_data, expect, expect_array, expect_choice, expect_integer, expect_positive, expect_seed
+from .errors import (
+    check_data,
+    expect,
+    expect_array,
+    expect_choice,
+    expect_integer,
+    expect_not_negative,
+    expect_positive,
+    expect_seed,
+)
 from .files import stored
 from .kernels import Backend, philox
 from .kernels.naive import ACTIVATIONS, SCALES
-from .layers import NO_ARRAY, Chain, Dense, as_reals, as_rows, layer_plan, parameter_shapes, resolve_backend
+from .layers import NO_ARRAY, Chain, Dense, as_reals, layer_plan, parameter_shapes, resolve_backend
 from .losses import Bernoulli, Gaussian, GaussianKL, Tally
 from .parameters import DTYPES, Parameters, Portable, RowBuffers
 from .reparam import Reparameterize
 
 LIKELIHOODS = ("bernoulli", "gaussian")
+GATHERED = tuple(np.dtype(name) for name in (*DTYPES, "uint8"))  # the dtypes of data that the kernel `gather` reads
 
 
 class Terms(NamedTuple):
@@ -100,17 +111,16 @@ class VAE(Portable):
     ) -> None:
         hidden = _widths("hidden", hidden)
         decoder_hidden = hidden[::-1] if decoder_hidden is None else _widths("decoder_hidden", decoder_hidden)
-        expect_integer("features", features, 1)
-        expect_integer("latent", latent, 1)
+        features, latent = expect_integer("features", features, 1), expect_integer("latent", latent, 1)
+        samples, outer = expect_integer("samples", samples, 1), expect_integer("outer", outer, 1)
+        beta, seed = expect_not_negative("beta", beta), expect_seed(seed)
         expect_choice("activation", activation, ACTIVATIONS)
         expect_choice("scale", scale, SCALES)
         expect_choice("likelihood", likelihood, LIKELIHOODS)
-        expect_positive("observation_sigma", observation_sigma)
+        observation_sigma = expect_positive("observation_sigma", observation_sigma)
         expect(likelihood == "gaussian" or not learn_sigma, "learn_sigma", learn_sigma, "a gaussian likelihood")
-        expect(isinstance(beta, (int, float)) and 0 <= beta < float("inf"), "beta", beta, "a finite number, 0 or more")
         check_objective(objective, samples, outer, beta)
         expect_choice("dtype", dtype, DTYPES)
-        expect_seed(seed)
         self.backend = resolve_backend(backend)
         self.features, self.latent, self.scale, self.likelihood_name = features, latent, scale, likelihood
         self.beta, self.dtype, self.seed = float(beta), dtype, seed
@@ -221,22 +231,32 @@ class VAE(Portable):
 
     # The public passes
 
-    def forward(self, x: np.ndarray, noise: np.ndarray | None = None) -> Terms:
+    def as_data(self, name: str, x: ArrayLike, pixels: str = "grey") -> np.ndarray:
+        """x, whatever `np.asarray` takes, as (n, features) data that suit the model: uint8 or floats, C-contiguous.
+
+        `name` is what the ValueError calls it where it does not suit (see `check_data`). For `pixels` other than "grey"
+        values must lie in [0, 1] whatever the likelihood. An array that is of that form already is not copied.
+        """
+        likelihood = self.likelihood_name if pixels == "grey" else "bernoulli"
+        x = check_data(name, x, features=self.features, dtype=self.dtype, likelihood=likelihood)
+        return np.ascontiguousarray(x, x.dtype if x.dtype in GATHERED else self.dtype)
+
+    def forward(self, x: ArrayLike, noise: np.ndarray | None = None) -> Terms:
         """The loss of a batch, as `Terms` of floats in nats per example.
 
-        x is (n, features): uint8 (divided by 255) or floats. noise is (n * samples, latent) standard normals of the
-        model's dtype, or None to draw samples * outer for each example; the draws of successive calls differ and follow
-        from the seed.
+        x is (n, features): uint8 (divided by 255) or other numbers, in an array or whatever makes one. noise is
+        (n * samples, latent) standard normals of the model's dtype, or None to draw samples * outer for each example;
+        the draws of successive calls differ and follow from the seed.
         """
-        x = self._device(as_rows("x", x, self.features, self.dtype))
+        batch = self._device(as_reals(self.as_data("x", x), self.dtype))
         if noise is None:
-            noise = self._buffers("noise", x.shape[0] * self.draws, self.latent)
+            noise = self._buffers("noise", batch.shape[0] * self.draws, self.latent)
             self.backend.standard_normal(self.seed, philox.SAMPLE, self._draws, noise)
             self.backend.tick(self._draws)
         else:
             expect_array("noise", noise, (None, self.latent), self.dtype)
             noise = self._device(noise)
-        nll, kl = self.pass_down(x, noise)
+        nll, kl = self.pass_down(batch, noise)
         self._tally.reset()
         self._tally.add(nll, kl)
         sums = self._tally.read()
@@ -247,10 +267,9 @@ class VAE(Portable):
         expect(self.likelihood.x is not None, "backward", "no forward pass", "a forward pass before it")
         self.pass_up()
 
-    def encode(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def encode(self, x: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """mu and sigma of q(z|x), each (n, latent), from x (n, features)."""
-        x = np.asarray(x)
-        check_data("x", x, features=self.features)
+        x = self.as_data("x", x)
         mu, sigma = (np.empty((len(x), self.latent), self.dtype) for _ in range(2))
         for rows in _chunks(len(x)):
             page = self._device(as_reals(x[rows], self.dtype))
@@ -261,9 +280,9 @@ class VAE(Portable):
             sigma[rows] = self.backend.to_host(self.sampler.sigma)
         return mu, sigma
 
-    def decode(self, z: np.ndarray) -> np.ndarray:
+    def decode(self, z: ArrayLike) -> np.ndarray:
         """The mean of p(x|z), (n, features), from z (n, latent): pixel probabilities for "bernoulli"."""
-        z = as_rows("z", z, self.latent, self.dtype)
+        z = np.ascontiguousarray(check_data("z", z, features=self.latent, dtype=self.dtype), self.dtype)
         mean = np.empty((len(z), self.features), self.dtype)
         for rows in _chunks(len(z)):
             mean[rows] = self.backend.to_host(self.decoder.forward(self._device(z[rows])))
@@ -272,25 +291,23 @@ class VAE(Portable):
                 np.divide(1, 1 + np.exp(-mean), out=mean)
         return mean
 
-    def reconstruct(self, x: np.ndarray) -> np.ndarray:
+    def reconstruct(self, x: ArrayLike) -> np.ndarray:
         """decode(mu) for the posterior means of x: no sampling. (n, features)."""
         return self.decode(self.encode(x)[0])
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Means of p(x|z) for `count` draws of z from the prior, (count, features): without the likelihood's noise."""
-        expect_integer("count", count, 1)
-        expect_seed(seed)
-        z = np.empty((count, self.latent), self.dtype)
-        philox.fill_normals(seed, philox.SAMPLE, 0, z)
+        z = np.empty((expect_integer("count", count, 1), self.latent), self.dtype)
+        philox.fill_normals(expect_seed(seed), philox.SAMPLE, 0, z)
         return self.decode(z)
 
-    def terms_of_each(self, x: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def terms_of_each(self, x: ArrayLike, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """nll and KL of each example with one z from q, in nats, each (n,)."""
-        x = np.asarray(x)
+        x, seed = self.as_data("x", x), expect_seed(seed)
         clock = self.backend.zeros((1,), "int64")
         nll, kl = np.empty(len(x)), np.empty(len(x))
         for rows in _chunks(len(x)):
-            page = self._device(as_rows("x", x[rows], self.features, self.dtype))
+            page = self._device(as_reals(x[rows], self.dtype))
             noise = self._buffers("page's noise", page.shape[0], self.latent)
             self.backend.standard_normal(seed, philox.EVALUATION, clock, noise)
             self.backend.tick(clock)
@@ -298,7 +315,7 @@ class VAE(Portable):
             nll[rows], kl[rows] = nll_of_page, kl_of_page.sum(axis=1, dtype=np.float64)
         return nll, kl
 
-    def elbo(self, x: np.ndarray, seed: int = 0) -> np.ndarray:
+    def elbo(self, x: ArrayLike, seed: int = 0) -> np.ndarray:
         """The ELBO of each example, log p(x|z) - KL(q(z|x) || p(z)) with one z from q, in nats, (n,), whatever beta is.
 
         On average over z a lower bound of log p(x) (Kingma and Welling, arXiv:1312.6114, equation 10).
@@ -308,7 +325,7 @@ class VAE(Portable):
 
     def log_likelihood(
         self,
-        x: np.ndarray,
+        x: ArrayLike,
         samples: int = 5000,
         seed: int = 0,
         chunk: int = CHUNK,
@@ -319,6 +336,7 @@ class VAE(Portable):
         On average a lower bound of log p(x) that rises with K. `importance_estimate`, which has the same arguments,
         tells its standard error too.
         """
+        x = self.as_data("x", x)
         pages = drawn_log_weights(self, x, samples, seed, chunk, progress)
         value = np.empty(len(x))
         for rows, log_weight in pages:
@@ -368,9 +386,7 @@ def _widths(name: str, widths: Any) -> tuple[int, ...]:
         widths = tuple(widths)
     except TypeError:
         widths = (widths,)
-    for width in widths:
-        expect_integer(name, width, 1)
-    return widths
+    return tuple(expect_integer(name, width, 1) for width in widths)
 
 
 def _chunks(n, size=1000):

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from ..errors import expect_integer, expect_seed
 from ..kernels import Program, philox
 from ..losses import Tally
 from ..parameters import RowBuffers
@@ -40,27 +42,34 @@ class Evaluation:
     def active_units(self) -> int:
         return int(self.active.sum())
 
+    def __repr__(self) -> str:
+        active = f"{self.active_units} of {len(self.active)} active"
+        return f"Evaluation(loss={self.loss:.6g}, nll={self.nll:.6g}, kl={self.kl:.6g}, {active})"
+
 
 class Evaluator:
     """Evaluates a model on one data set again and again, with buffers and recorded kernel calls kept in between.
 
     Parameters
     ----------
-    data : (n, features), uint8 or float; stays as it is and is turned into floats batch by batch
+    data : as `fit` takes it; bytes and floats stay as they are and are turned into the model's floats batch by batch
     pixels : "grey", "threshold" or "dynamic", how a value becomes an input (see `kernels.naive.gather`)
     """
 
-    def __init__(self, model: VAE, data: np.ndarray, *, pixels: str = "grey", seed: int = 0) -> None:
-        backend = model.backend
+    def __init__(self, model: VAE, data: ArrayLike, *, pixels: str = "grey", seed: int = 0) -> None:
+        backend, data = model.backend, model.as_data("data", data, pixels)
         self.model, self.n = model, len(data)
         self._data = backend.from_host(data)
         self._order = backend.from_host(np.arange(self.n))
         self._clock = backend.zeros((1,), "int64")
         self._tally = Tally(model, self._clock)
         self._rows = max(1, BATCH // model.draws)
-        self._pixels, self._seed = pixels, seed
+        self._pixels, self._seed = pixels, expect_seed(seed)
         self._buffers = RowBuffers(backend, model.dtype)
         self._passes: dict[int, tuple[Program, np.ndarray, np.ndarray]] = {}
+
+    def __repr__(self) -> str:
+        return f"Evaluator({self.model}, {self.n} rows, pixels={self._pixels!r}, seed={self._seed})"
 
     def __call__(self, draw: int = 0) -> Evaluation:
         """The `Evaluation` on one noise draw per example; `draw` = 0, 1, ... chooses independent draws (and
@@ -68,7 +77,7 @@ class Evaluator:
         """
         model, backend = self.model, self.model.backend
         batches = -(-self.n // self._rows)
-        backend.assign(self._clock, draw * batches)
+        backend.assign(self._clock, expect_integer("draw", draw, 0) * batches)
         self._tally.reset()
         mu, kl_per_latent = np.empty((self.n, model.latent)), np.zeros(model.latent)
         for start in range(0, self.n, self._rows):

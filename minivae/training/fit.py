@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
+from numpy.typing import ArrayLike
 
-from ..errors import check_data, expect, expect_choice, expect_integer, expect_seed
+from ..errors import expect, expect_choice, expect_integer, expect_seed
 from ..evaluation.held_out import Evaluator
 from ..kernels.naive import PIXELS
 from ..optim import Adam, Optimizer
@@ -18,9 +18,9 @@ from .step import TrainingStep
 
 def fit(
     model: VAE,
-    train: np.ndarray,
+    train: ArrayLike,
     *,
-    validation: np.ndarray | None = None,
+    validation: ArrayLike | None = None,
     epochs: int = 10,
     batch_size: int = 128,
     optimizer: Optimizer | None = None,
@@ -40,7 +40,8 @@ def fit(
     Parameters
     ----------
     model : VAE
-    train : (n, features), uint8 (value / 255) or floats; in [0, 1] for a Bernoulli likelihood
+    train : (n, features), uint8 (value / 255) or other numbers, in an array or whatever makes one; in [0, 1] for a
+        Bernoulli likelihood
     validation : data of the same kind, evaluated after each epoch on one noise draw per example
     epochs : passes over the data; each ends with a partial batch where batch_size does not divide n
     batch_size : rows in a minibatch; one batch of all rows if larger than the data
@@ -67,13 +68,13 @@ def fit(
         If the loss or a parameter becomes infinite or NaN; model and optimizer are in the last good state, that of the
         last checkpoint or of the end of the last epoch.
     """
-    train, validation = check_arguments(
+    train, validation, epochs, batch_size, early_stopping, seed = check_arguments(
         model, train, validation, epochs, batch_size, pixels, validation_noise, early_stopping, seed
     )
     due = Due(checkpoint_steps, checkpoint_seconds)
     save, tell = on_checkpoint or _ignore, on_epoch or _ignore
     optimizer = Adam() if optimizer is None else optimizer
-    step = TrainingStep(model, train, min(batch_size, len(train)), optimizer, pixels, seed)
+    step = TrainingStep(model, train, batch_size, optimizer, pixels, seed)
     validate = Validation(model, validation, pixels, seed, validation_noise)
     good = _begin(step, epochs, start)
     history, stopping = good.history.copy(), EarlyStopping(early_stopping, good.best)
@@ -102,18 +103,18 @@ def fit(
 
 
 def check_arguments(model, train, validation, epochs, batch_size, pixels, validation_noise, early_stopping, seed):
-    """Raises what `fit` raises for its arguments; returns training and validation data as the kernels take them."""
-    expect_integer("epochs", epochs, 1)
-    expect_integer("batch_size", batch_size, 1)
+    """Raises what `fit` raises for its arguments; returns data as the kernels take them, and numbers as Python's:
+    train, validation, epochs, batch_size (at most the rows of train), early_stopping, seed.
+    """
+    epochs, batch_size = expect_integer("epochs", epochs, 1), expect_integer("batch_size", batch_size, 1)
     expect_choice("pixels", pixels, PIXELS)
-    train = _checked("train", train, model, pixels)
-    validation = None if validation is None else _checked("validation", validation, model, pixels)
+    train = model.as_data("train", train, pixels)
+    validation = None if validation is None else model.as_data("validation", validation, pixels)
     expect_choice("validation_noise", validation_noise, ("fixed", "fresh"))
     if early_stopping is not None:
-        expect_integer("early_stopping", early_stopping, 1)
+        early_stopping = expect_integer("early_stopping", early_stopping, 1)
         expect(validation is not None, "early_stopping", early_stopping, "validation data with it")
-    expect_seed(seed)
-    return train, validation
+    return train, validation, epochs, min(batch_size, len(train)), early_stopping, expect_seed(seed)
 
 
 def _begin(step, epochs, start):
@@ -143,7 +144,7 @@ class Validation:
             return {}
         held_out = self._evaluate(draw=epoch if self._fresh else 0)
         row = {f"validation_{term}": getattr(held_out, term) for term in ("loss", "nll", "kl")}
-        return row | {"active_units": held_out.active_units, "kl_per_latent": held_out.kl_per_latent}
+        return row | {"active_units": held_out.active_units, "kl_per_latent": held_out.kl_per_latent.tolist()}
 
 
 class EarlyStopping:
@@ -167,10 +168,3 @@ class EarlyStopping:
 
 def _ignore(_):
     """Called where nobody asked to be."""
-
-
-def _checked(name, data, model, pixels):
-    """The data as the kernels take it, uint8 or floats, once it is known to suit the model."""
-    unit_interval = "bernoulli" if pixels != "grey" else model.likelihood_name
-    check_data(name, data, features=model.features, likelihood=unit_interval)
-    return np.ascontiguousarray(data if data.dtype in (np.uint8, np.float32, np.float64) else data.astype(model.dtype))
