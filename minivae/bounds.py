@@ -35,11 +35,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from .errors import expect, expect_choice, expect_integer
+from .errors import expect, expect_choice, expect_integer, expect_not_negative, expect_seed
 from .kernels import Backend, philox
-from .layers import NO_ARRAY, as_rows
+from .layers import NO_ARRAY, as_reals
 from .parameters import Portable, RowBuffers
 from .reparam import Reparameterize
 
@@ -66,25 +67,23 @@ ONE_GROUP = ("elbo", "iwae")
 def check_objective(objective: str, samples: int, outer: int) -> None:
     """Raises ValueError for an objective, or counts, that make no bound."""
     expect_choice("objective", objective, OBJECTIVES)
-    expect_integer("samples", samples, 1)
-    expect_integer("outer", outer, 1)
     expect(
         outer == 1 or objective not in ONE_GROUP, "outer", outer, f"1 with objective {objective!r}; miwae has groups"
     )
 
 
-def check_beta(beta: Any, objective: str) -> None:
-    """Raises ValueError for what cannot weigh the KL term of the objective."""
-    number = isinstance(beta, (int, float)) and not isinstance(beta, bool)
-    expect(number and 0 <= beta < float("inf"), "beta", beta, "a finite number, 0 or more")
+def check_beta(beta: Any, objective: str) -> float:
+    """Beta as a number of Python's; ValueError for what cannot weigh the KL term of the objective."""
+    beta = expect_not_negative("beta", beta)
     expect(beta == 1 or objective == "elbo", "beta", beta, f"1 with objective {objective!r}: it would bound nothing")
+    return float(beta)
 
 
-def check_free_bits(free_bits: Any, objective: str) -> None:
-    """Raises ValueError for what cannot be free of the KL term of the objective, in nats for each latent."""
-    number = isinstance(free_bits, (int, float)) and not isinstance(free_bits, bool)
-    expect(number and 0 <= free_bits < float("inf"), "free_bits", free_bits, "a finite number, 0 or more")
+def check_free_bits(free_bits: Any, objective: str) -> float:
+    """The same for the nats of each latent that are free."""
+    free_bits = expect_not_negative("free_bits", free_bits)
     expect(not free_bits or objective == "elbo", "free_bits", free_bits, f"0 with objective {objective!r}")
+    return float(free_bits)
 
 
 class ImportanceWeighted(Portable):
@@ -102,6 +101,7 @@ class ImportanceWeighted(Portable):
     """
 
     _transient = ("loss", "weight", "_latent_weight", "_ratio")
+    _shown = ("gradient", "outer")
 
     def __init__(self, objective: str, outer: int, scale: str, *, dtype: str, backend: Backend) -> None:
         self.gradient, self.outer, self.scale, self.backend = GRADIENTS[objective], outer, scale, backend
@@ -147,15 +147,16 @@ CHUNK = 1000
 
 
 def drawn_log_weights(
-    model: Any, x: np.ndarray, samples: int, seed: int = 0, chunk: int = CHUNK, progress: bool | None = None
+    model: Any, x: ArrayLike, samples: int, seed: int = 0, chunk: int = CHUNK, progress: bool | None = None
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Log weights of `samples` draws of z for each row of x (n, features): yields (slice of rows, (rows, samples)).
 
     Nats, float64. The arguments are those of `evaluation.importance.estimate`, and are checked at once.
     """
-    expect_integer("samples", samples, 1)
-    expect_integer("chunk", chunk, 1)
-    return _pages(model, as_rows("x", x, model.features, model.dtype), samples, seed, chunk, progress)
+    samples, chunk = expect_integer("samples", samples, 1), expect_integer("chunk", chunk, 1)
+    model.settle(training=False)
+    x = as_reals(model.as_data("x", x), model.dtype)
+    return _pages(model, x, samples, expect_seed(seed), chunk, progress)
 
 
 def _pages(model, x, samples, seed, chunk, progress):

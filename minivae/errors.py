@@ -1,5 +1,6 @@
 """Checks of arguments, each with one message form: the argument, what came, what was expected."""
 
+import functools
 import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -29,7 +30,7 @@ def described(value: object) -> str:
     """A value as messages show it: an array by its dtype and shape, what takes long to say by its type."""
     if isinstance(value, np.ndarray) and value.ndim:
         return f"{value.dtype} of shape {value.shape}"
-    text = repr(value)
+    text = repr(plain(value))
     return text if len(text) <= 200 and "\n" not in text else type(value).__name__
 
 
@@ -45,24 +46,44 @@ def expect_choice(name: str, got: object, choices: Collection[object]) -> None:
     expect(got in choices, name, got, "one of " + ", ".join(map(repr, choices)))
 
 
-def expect_integer(name: str, got: Any, minimum: int) -> None:
-    whole = isinstance(got, int) and not isinstance(got, bool)
-    expect(whole and got >= minimum, name, got, f"a whole number of at least {minimum}")
+def plain(value: Any) -> Any:
+    """A NumPy scalar or 0-d array as the Python number in it, anything else as it is."""
+    return value.item() if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0 else value
 
 
-def expect_seed(seed: Any) -> None:
-    whole = isinstance(seed, int) and not isinstance(seed, bool)
-    expect(whole and 0 <= seed < 2**64, "seed", seed, "a whole number from 0 to 2^64 - 1")
+def expect_integer(name: str, got: Any, minimum: int) -> int:
+    """The number as an int; ValueError unless it is whole, by its type (not True, not 3.0), and large enough."""
+    value = plain(got)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    expect(whole and value >= minimum, name, got, f"a whole number of at least {minimum}")
+    return value
 
 
-def expect_positive(name: str, got: Any) -> None:
-    number = isinstance(got, (int, float)) and not isinstance(got, bool)
-    expect(number and 0 < got < math.inf, name, got, "a finite number above 0")
+def expect_seed(seed: Any) -> int:
+    value = plain(seed)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    expect(whole and 0 <= value < 2**64, "seed", seed, "a whole number from 0 to 2^64 - 1")
+    return value
 
 
-def expect_fraction(name: str, got: Any) -> None:
-    number = isinstance(got, (int, float)) and not isinstance(got, bool)
-    expect(number and 0 <= got < 1, name, got, "a number in [0, 1)")
+def expect_number(name: str, got: Any, holds: Callable[[float], bool], expected: str) -> float:
+    """The number as an int or float of Python's; ValueError unless it is one (not True) for which `holds` is true."""
+    value = plain(got)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    expect(number and holds(value), name, got, expected)
+    return value
+
+
+def expect_positive(name: str, got: Any) -> float:
+    return expect_number(name, got, lambda value: 0 < value < math.inf, "a finite number above 0")
+
+
+def expect_not_negative(name: str, got: Any) -> float:
+    return expect_number(name, got, lambda value: 0 <= value < math.inf, "a finite number, 0 or more")
+
+
+def expect_fraction(name: str, got: Any) -> float:
+    return expect_number(name, got, lambda value: 0 <= value < 1, "a number in [0, 1)")
 
 
 def expect_array(name: str, array: Any, shape: Sequence[int | None], dtype: str) -> None:
@@ -79,26 +100,61 @@ def expect_array(name: str, array: Any, shape: Sequence[int | None], dtype: str)
 CHUNK = 1 << 20  # values looked at in one go: bounds the memory of a check, and a chunk of float32 stays in cache
 
 
-def check_data(name: str, array: Any, *, features: int | None = None) -> None:
-    """Raise ValueError unless `array` can be used as examples, one per row.
+def check_data(
+    name: str, data: Any, *, features: int | None = None, dtype: str | None = None, unit: bool = False
+) -> np.ndarray:
+    """`data` as a NumPy array of examples, one per row; ValueError unless it is one.
 
-    It must be a NumPy array (rows, features) with at least one row and one feature, of booleans, integers or real
-    floats, all finite. The extra memory is a few MiB whatever the array's size.
+    It may be whatever `np.asarray` takes: lists, data frames, memory maps, tensors. It must have the shape (rows,
+    features), with at least one row and one feature, and booleans, integers or finite real floats. An array is not
+    copied, and looking at it takes no more than a few MiB whatever its size.
 
     Parameters
     ----------
     name : str
-        What the message calls the array.
+        What the message calls the data.
     features : int, optional
         The number of columns it must have.
+    dtype : str, optional
+        The floats must be finite in this one.
+    unit : bool
+        Whether values must lie in [0, 1]; uint8 arrays are pixels 0..255, scaled when a minibatch is gathered, and
+        always pass.
     """
-    expect(isinstance(array, np.ndarray), name, array, "a NumPy array (rows, features)")
+    array = as_array(name, data)
+    kind = array.dtype.kind
     expect(array.ndim == 2, name, array, "two dimensions (rows, features)")
-    expect(array.dtype.kind in "buif", name, array, "real numbers")
+    expect(kind in "buif", name, array, "real numbers")
     expect(array.size > 0, name, array, "at least one row and one feature")
-    expect(features in (None, array.shape[1]), name, array, f"{features} features per row")
-    if array.dtype.kind == "f":
-        expect_everywhere(name, array, np.isfinite, "finite numbers")
+    if features not in (None, array.shape[1]):
+        expect(False, name, array, f"{features} features per row")
+    unit = unit and kind in "fiu" and array.dtype != np.uint8
+    largest = _largest(array.dtype, dtype) if kind == "f" else math.inf
+    least, most = (0, 1) if unit else (-largest, largest)
+    if most < math.inf and not _within(array, least, most):
+        if kind == "f":
+            expect_everywhere(name, array, np.isfinite, "finite numbers")
+            expect_everywhere(name, array, lambda chunk: np.abs(chunk) <= largest, f"numbers that {dtype} can hold")
+        expect_unit_interval(name, array)
+    return array
+
+
+@functools.cache
+def _largest(*dtypes):
+    """The largest number that is finite in each of the float dtypes; None is no dtype."""
+    return min(np.finfo(dtype).max.item() for dtype in dtypes if dtype is not None)
+
+
+def _within(array, least, most):
+    """Whether all values lie in [least, most]; NaN does not, and is what argmin and argmax find. For a minibatch they
+    cost a third of min and max.
+    """
+    rows = max(1, CHUNK // array.shape[1])
+    for start in range(0, len(array), rows):
+        chunk = array[start : start + rows] if rows < len(array) else array
+        if not (least <= chunk.item(int(chunk.argmin())) and chunk.item(int(chunk.argmax())) <= most):
+            return False
+    return True
 
 
 def expect_unit_interval(name: str, array: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import check_data, expect, expect_array, expect_choice, expect_integer
+from .errors import expect, expect_array, expect_choice, expect_integer, expect_seed
 from .kernels import Backend, load_backend
 from .kernels.naive import ACTIVATIONS, BY_INPUT
 from .parameters import DTYPES, Parameters, Portable, RowBuffers, Trial, initial_dense, same_objects
@@ -45,7 +45,7 @@ class Dense(Portable):
         For a width below 1, an unknown activation or dtype, or an input of another width or dtype.
     """
 
-    _transient = ("x", "y", "_checked")
+    _transient, _shown = ("x", "y", "_checked"), ("inputs", "outputs", "activation")
 
     def __init__(
         self,
@@ -60,8 +60,7 @@ class Dense(Portable):
         parameters: dict[str, np.ndarray] | None = None,
         gradients: dict[str, np.ndarray] | None = None,
     ) -> None:
-        expect_integer("inputs", inputs, 1)
-        expect_integer("outputs", outputs, 1)
+        inputs, outputs = expect_integer("inputs", inputs, 1), expect_integer("outputs", outputs, 1)
         expect_choice("activation", activation, ACTIVATIONS)
         expect_choice("dtype", dtype, DTYPES)
         self.inputs, self.outputs, self.activation, self.dtype = inputs, outputs, activation, dtype
@@ -70,7 +69,7 @@ class Dense(Portable):
             own = Parameters(self.shapes(inputs, outputs), self.backend, dtype)
             parameters, gradients = own.values, own.gradients
         self.parameters, self.gradients = parameters, gradients
-        weight, bias = initial_dense(seed, index, inputs, outputs)
+        weight, bias = initial_dense(expect_seed(seed), expect_integer("index", index, 0), inputs, outputs)
         self.backend.assign(parameters["weight"], weight.astype(dtype))
         self.backend.assign(parameters["bias"], bias.astype(dtype))
         self._buffers = RowBuffers(self.backend, dtype)
@@ -187,6 +186,9 @@ class Chain(Portable):
         np.copyto(kept, array, casting="same_kind")
         return kept
 
+    def __repr__(self) -> str:
+        return f"Chain({self.layers})"
+
 
 def layer_plan(
     features: int, latent: int, hidden: Sequence[int], decoder_hidden: Sequence[int], activation: str, outputs: int
@@ -200,18 +202,8 @@ def layer_plan(
     return plan
 
 
-def as_rows(name: str, x: np.ndarray, features: int, dtype: str) -> np.ndarray:
-    """Data as a C-contiguous (rows, features) array of `dtype`: bytes are divided by 255, other numbers are kept.
-
-    Raises ValueError for another shape, no rows, values that are not numbers, NaN or infinity.
-    """
-    x = np.asarray(x)
-    check_data(name, x, features=features)
-    return as_reals(x, dtype)
-
-
 def as_reals(x: np.ndarray, dtype: str) -> np.ndarray:
-    """Data that were checked, in the form that `as_rows` gives."""
+    """Data that `check_data` gave, C-contiguous and of `dtype`: bytes are divided by 255, other numbers are kept."""
     if x.dtype == np.uint8:
         return np.divide(x, 255, dtype=dtype)
     return np.ascontiguousarray(x, dtype=dtype)

@@ -5,11 +5,20 @@
 The mean over the batch is in the weights that `backward` takes: 1/n for each row gives the gradient of the loss above.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import expect, expect_array, expect_choice, expect_everywhere, expect_integer, expect_unit_interval
+from .errors import (
+    expect,
+    expect_array,
+    expect_choice,
+    expect_everywhere,
+    expect_integer,
+    expect_positive,
+    expect_unit_interval,
+)
 from .kernels import Backend
 from .kernels.naive import LOG_LIMIT, LOG_SCALE_LIMIT, SCALES
 from .layers import NO_ARRAY, resolve_backend
@@ -27,7 +36,7 @@ class GaussianKL(Portable):
     active, loss : (latent,) and (n,) of the last `free_bits`; None where there was none since the forward pass
     """
 
-    _transient = ("mu", "rho", "sigma", "kl", "active", "loss", "_checked")
+    _transient, _shown = ("mu", "rho", "sigma", "kl", "active", "loss", "_checked"), ("scale",)
 
     def __init__(self, scale: str = "softplus", *, dtype: str = "float32", backend: str | Backend = "numpy") -> None:
         expect_choice("scale", scale, SCALES)
@@ -219,8 +228,7 @@ class Gaussian(Likelihood):
         backend: str | Backend = "numpy",
     ) -> None:
         super().__init__(dtype=dtype, backend=backend)
-        expect(isinstance(sigma, (int, float)) and 0 < sigma < float("inf"), "sigma", sigma, "a finite number above 0")
-        expect_integer("features", features, 1)
+        sigma, features = expect_positive("sigma", sigma), expect_integer("features", features, 1)
         own = Parameters({"log_sigma": (features,)}, self.backend, dtype)
         self._values, gradients = own.values, own.gradients
         self._values["log_sigma"] = np.log(sigma)
@@ -233,6 +241,10 @@ class Gaussian(Likelihood):
             log_sigma = np.asarray(self._values["log_sigma"])
             self._values = Parameters({"log_sigma": log_sigma.shape}, backend, dtype).values
             self._values["log_sigma"] = log_sigma
+
+    def __repr__(self) -> str:
+        sigma = math.exp(self.backend.to_host(self._values["log_sigma"])[0])
+        return f"{type(self).__name__}(sigma={sigma:.4g}, learn={bool(self.parameters)})"
 
     def _kernel(self, nll, weight, dmean):
         dlog_sigma = None if weight is None else self.gradients.get("log_sigma")

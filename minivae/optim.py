@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .errors import expect, expect_fraction, expect_positive
+from .errors import expect, expect_fraction, expect_not_negative, expect_positive
 from .parameters import Model, Portable
 from .schedules import SCHEDULES, Constant
 
@@ -39,6 +39,7 @@ class Optimizer(Portable):
     """
 
     moments: tuple[str, ...] = ()  # names of the buffers of the parameters' layout
+    _shown: tuple[str, ...] = ("learning_rate", "clip_norm")
 
     def __init__(self, learning_rate: LearningRate, clip_norm: float | None = None) -> None:
         self.learning_rate = learning_rate
@@ -68,9 +69,7 @@ class Optimizer(Portable):
 
     @clip_norm.setter
     def clip_norm(self, clip_norm: float | None) -> None:
-        if clip_norm is not None:
-            expect_positive("clip_norm", clip_norm)
-        self._clip_norm = clip_norm
+        self._clip_norm = None if clip_norm is None else expect_positive("clip_norm", clip_norm)
 
     def attach(self, model: Model) -> None:
         """Makes the buffers for this model; an optimizer with the moments of one model cannot serve another."""
@@ -173,6 +172,8 @@ class SGD(Optimizer):
     form that PyTorch uses: the rate multiplies the velocity, so it may change without rescaling the velocity.
     """
 
+    _shown = ("learning_rate", "momentum", "nesterov", "clip_norm")
+
     def __init__(
         self,
         learning_rate: LearningRate = 1e-2,
@@ -181,9 +182,9 @@ class SGD(Optimizer):
         clip_norm: float | None = None,
     ) -> None:
         super().__init__(learning_rate, clip_norm)
-        expect_fraction("momentum", momentum)
+        momentum = expect_fraction("momentum", momentum)
         expect(momentum > 0 or not nesterov, "nesterov", nesterov, "a momentum above 0 with it")
-        self.momentum, self.nesterov = momentum, nesterov
+        self.momentum, self.nesterov = momentum, bool(nesterov)
         self.moments = ("velocity",) if momentum else ()
 
     def _apply(self, parameters, gradients):
@@ -205,6 +206,7 @@ class Adam(Optimizer):
     """
 
     moments = ("first", "second")
+    _shown: tuple[str, ...] = ("learning_rate", "beta1", "beta2", "eps", "clip_norm")
     weight_decay = 0.0
 
     def __init__(
@@ -216,10 +218,8 @@ class Adam(Optimizer):
         clip_norm: float | None = None,
     ) -> None:
         super().__init__(learning_rate, clip_norm)
-        expect_fraction("beta1", beta1)
-        expect_fraction("beta2", beta2)
-        expect_positive("eps", eps)
-        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+        self.beta1, self.beta2 = expect_fraction("beta1", beta1), expect_fraction("beta2", beta2)
+        self.eps = expect_positive("eps", eps)
 
     def _apply(self, parameters, gradients):
         self._backend.adam_update(
@@ -250,6 +250,8 @@ class AdamW(Adam):
     Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (arXiv:1711.05101), algorithm 2.
     """
 
+    _shown = (*Adam._shown, "weight_decay")
+
     def __init__(
         self,
         learning_rate: LearningRate = 1e-3,
@@ -260,8 +262,7 @@ class AdamW(Adam):
         clip_norm: float | None = None,
     ) -> None:
         super().__init__(learning_rate, beta1, beta2, eps, clip_norm)
-        expect(0 <= weight_decay < float("inf"), "weight_decay", weight_decay, "a finite number, 0 or more")
-        self.weight_decay = weight_decay
+        self.weight_decay = expect_not_negative("weight_decay", weight_decay)
 
     @staticmethod
     def textbook(state, parameter, gradient, t, rate, options):

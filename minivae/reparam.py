@@ -47,7 +47,7 @@ class Reparameterize(Portable):
     sigma, z : (n, latent) and (n * samples, latent), of the last forward pass
     """
 
-    _transient = ("rho", "sigma", "z", "noise", "_checked", "_checked_dz")
+    _transient, _shown = ("rho", "sigma", "z", "noise", "_checked", "_checked_dz"), ("scale",)
 
     def __init__(self, scale: str = "softplus", *, dtype: str = "float32", backend: str | Backend = "numpy") -> None:
         expect_choice("scale", scale, SCALES)

@@ -3,7 +3,12 @@
 import math
 from dataclasses import dataclass
 
-from .errors import expect, expect_integer, expect_positive
+from .errors import expect, expect_integer, expect_number, expect_positive
+
+
+def _set(schedule, **checked):
+    """Puts numbers that were checked into a schedule that is being made."""
+    vars(schedule).update(checked)
 
 
 @dataclass(frozen=True)
@@ -13,7 +18,7 @@ class Constant:
     rate: float
 
     def __post_init__(self) -> None:
-        expect_positive("learning_rate", self.rate)
+        _set(self, rate=expect_positive("learning_rate", self.rate))
 
     def __call__(self, step: int) -> float:
         return self.rate
@@ -28,9 +33,8 @@ class StepDecay:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        expect_positive("learning_rate", self.rate)
-        expect_integer("every", self.every, 1)
-        expect_positive("factor", self.factor)
+        every, factor = expect_integer("every", self.every, 1), expect_positive("factor", self.factor)
+        _set(self, rate=expect_positive("learning_rate", self.rate), every=every, factor=factor)
 
     def __call__(self, step: int) -> float:
         return self.rate * self.factor ** (step // self.every)
@@ -51,11 +55,10 @@ class Cosine:
     floor: float = 0.0
 
     def __post_init__(self) -> None:
-        expect_positive("learning_rate", self.rate)
-        expect_integer("total", self.total, 1)
-        expect_integer("warmup", self.warmup, 0)
-        expect(self.warmup < self.total, "warmup", self.warmup, f"fewer steps than the total, {self.total}")
-        expect(0 <= self.floor <= 1, "floor", self.floor, "a number in [0, 1]")
+        total, warmup = expect_integer("total", self.total, 1), expect_integer("warmup", self.warmup, 0)
+        expect(warmup < total, "warmup", warmup, f"fewer steps than the total, {total}")
+        floor = expect_number("floor", self.floor, lambda floor: 0 <= floor <= 1, "a number in [0, 1]")
+        _set(self, rate=expect_positive("learning_rate", self.rate), total=total, warmup=warmup, floor=floor)
 
     def __call__(self, step: int) -> float:
         if step < self.warmup:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .bounds import (
     CHUNK,
@@ -24,16 +25,25 @@ from .bounds import (
     drawn_log_weights,
     log_mean_exp,
 )
-from .errors import check_data, expect, expect_array, expect_choice, expect_integer, expect_positive, expect_seed
+from .errors import (
+    check_data,
+    expect,
+    expect_array,
+    expect_choice,
+    expect_integer,
+    expect_positive,
+    expect_seed,
+)
 from .files import stored
 from .kernels import Backend, philox
 from .kernels.naive import ACTIVATIONS, SCALES
-from .layers import NO_ARRAY, Chain, Dense, as_reals, as_rows, layer_plan, resolve_backend
-from .losses import LIKELIHOODS, GaussianKL, Tally
+from .layers import NO_ARRAY, Chain, Dense, as_reals, layer_plan, resolve_backend
+from .losses import LIKELIHOODS, Bernoulli, GaussianKL, Tally
 from .parameters import DTYPES, Assembled, RowBuffers, Trial
 from .reparam import Reparameterize
 
 OWN_LIKELIHOODS = frozenset(LIKELIHOODS.values())
+GATHERED = tuple(np.dtype(name) for name in (*DTYPES, "uint8"))  # the dtypes of data that the kernel `gather` reads
 
 
 class Terms(NamedTuple):
@@ -84,7 +94,8 @@ class VAE(Assembled):
     store : the flat buffers under them
     beta_array, free_bits_array : (1,) float64, beta and free_bits as the kernels read them
     config : the arguments above as a dict, enough to build the model again
-    dhead : (n, 2 * latent), the gradient of the last pass up by what the encoder's head put out, mu then rho
+    head : (n, 2 * latent), what the encoder put out in the last pass, mu then rho
+    dhead : (n, 2 * latent), the gradient of the last pass up by it
 
     Raises
     ------
@@ -92,7 +103,7 @@ class VAE(Assembled):
         For any argument outside its range, naming it.
     """
 
-    _transient = ("dhead", "_nll_weight")
+    _transient = ("head", "dhead", "_nll_weight")
 
     def __init__(
         self,
@@ -121,20 +132,19 @@ class VAE(Assembled):
     ) -> None:
         hidden = _widths("hidden", hidden)
         decoder_hidden = hidden[::-1] if decoder_hidden is None else _widths("decoder_hidden", decoder_hidden)
-        expect_integer("features", features, 1)
-        expect_integer("latent", latent, 1)
+        features, latent = expect_integer("features", features, 1), expect_integer("latent", latent, 1)
+        samples, outer = expect_integer("samples", samples, 1), expect_integer("outer", outer, 1)
+        seed = expect_seed(seed)
         expect_choice("activation", activation, ACTIVATIONS)
         expect_choice("scale", scale, SCALES)
         if isinstance(likelihood, str):
             expect_choice("likelihood", likelihood, LIKELIHOODS)
-        expect_positive("observation_sigma", observation_sigma)
+        observation_sigma = expect_positive("observation_sigma", observation_sigma)
         expect_choice("learn_sigma", learn_sigma, (False, True, "features"))
         expect(likelihood == "gaussian" or not learn_sigma, "learn_sigma", learn_sigma, "a gaussian likelihood")
         check_objective(objective, samples, outer)
-        check_beta(beta, objective)
-        check_free_bits(free_bits, objective)
+        beta, free_bits = check_beta(beta, objective), check_free_bits(free_bits, objective)
         expect_choice("dtype", dtype, DTYPES)
-        expect_seed(seed)
         self.backend = resolve_backend(backend)
         self.features, self.latent, self.scale = features, latent, scale
         self.dtype, self.seed = dtype, seed
@@ -150,8 +160,8 @@ class VAE(Assembled):
             "decoder_hidden": list(decoder_hidden),
             "observation_sigma": float(observation_sigma),
             "learn_sigma": learn_sigma if learn_sigma == "features" else bool(learn_sigma),
-            "beta": float(beta),
-            "free_bits": float(free_bits),
+            "beta": beta,
+            "free_bits": free_bits,
             "objective": objective,
             "samples": samples,
             "outer": outer,
@@ -175,7 +185,8 @@ class VAE(Assembled):
         self.kl = GaussianKL(scale, **shared)
         self.bound = None if objective == "elbo" else ImportanceWeighted(objective, outer, scale, **shared)
         self._top = Chain([self.posterior], "posterior", **shared)
-        self.dhead, self._passed = NO_ARRAY, False
+        self.head = self.dhead = NO_ARRAY
+        self._passed = False
         self._nll_weight: np.ndarray | None = None
         self._buffers = RowBuffers(self.backend, dtype)
         self._weights: dict[tuple[int, float], np.ndarray] = {}
@@ -196,9 +207,8 @@ class VAE(Assembled):
 
     @beta.setter
     def beta(self, value: float) -> None:
-        check_beta(value, self.config["objective"])
-        self.config["beta"] = float(value)
-        self.backend.assign(self.beta_array, float(value))
+        self.config["beta"] = value = check_beta(value, self.config["objective"])
+        self.backend.assign(self.beta_array, value)
         for rows, weight in self._kl_weights.items():
             self.backend.assign(weight, value / rows)
 
@@ -211,9 +221,8 @@ class VAE(Assembled):
 
     @free_bits.setter
     def free_bits(self, value: float) -> None:
-        check_free_bits(value, self.config["objective"])
-        self.config["free_bits"] = float(value)
-        self.backend.assign(self.free_bits_array, float(value))
+        self.config["free_bits"] = value = check_free_bits(value, self.config["objective"])
+        self.backend.assign(self.free_bits_array, value)
 
     # Its parts
 
@@ -299,7 +308,7 @@ class VAE(Assembled):
         """nll and kl as `pass_down` returns them, whatever the objective; with weight (n * samples,) the likelihood
         makes its gradient on the way.
         """
-        mu, rho = self._head(x)
+        mu, rho = self._encode(x)
         z = self.sampler.forward(mu, rho, noise)
         kl = self.kl.forward(mu, rho, self.sampler.sigma)
         output = self.decoder.forward(z)
@@ -308,10 +317,11 @@ class VAE(Assembled):
         self._nll_weight = weight
         return self._kept("nll", self.likelihood.forward(x, output)), kl
 
-    def _head(self, x):
-        """mu and rho, (n, latent) each, from x: what the encoder's last layer puts out."""
+    def _encode(self, x):
+        """mu and rho, (n, latent) each, from x."""
         self._top.layers[0] = self.posterior
-        return self._in_halves("head", self._top.forward(self.encoder.forward(x)))
+        self.head = self._top.forward(self.encoder.forward(x))
+        return self._in_halves("head", self.head)
 
     def _in_halves(self, name, array):
         """The columns of mu and those of rho, as the same objects each time."""
@@ -360,24 +370,39 @@ class VAE(Assembled):
 
     # The public passes
 
-    def forward(self, x: np.ndarray, noise: np.ndarray | None = None) -> Terms:
+    def as_data(self, name: str, x: ArrayLike, pixels: str = "grey") -> np.ndarray:
+        """x, whatever `np.asarray` takes, as (n, features) data that suit the model: uint8 or floats, C-contiguous.
+
+        `name` is what the ValueError calls it where it does not suit (see `check_data`). For `pixels` other than "grey"
+        values must lie in [0, 1] whatever the likelihood. An array that is of that form already is not copied.
+        """
+        check = getattr(self.likelihood, "check", None)
+        unit = pixels != "grey" or getattr(check, "__func__", None) is Bernoulli.check
+        binary = pixels == "grey" or not getattr(self.likelihood, "of_bytes", False)
+        expect(binary, "pixels", pixels, "'grey' for a likelihood of bytes")
+        x = check_data(name, x, features=self.features, dtype=self.dtype, unit=unit)
+        if check is not None and not unit:
+            check(name, x)
+        return np.ascontiguousarray(x, x.dtype if x.dtype in GATHERED else self.dtype)
+
+    def forward(self, x: ArrayLike, noise: np.ndarray | None = None) -> Terms:
         """The loss of a batch, as `Terms` of floats in nats per example.
 
-        x is (n, features): uint8 (divided by 255) or floats. noise is (n * samples, latent) standard normals of the
-        model's dtype, or None to draw samples * outer for each example; the draws of successive calls differ and follow
-        from the seed.
+        x is (n, features): uint8 (divided by 255) or other numbers, in an array or whatever makes one. noise is
+        (n * samples, latent) standard normals of the model's dtype, or None to draw samples * outer for each example;
+        the draws of successive calls differ and follow from the seed.
         """
         self.settle(training=True)
-        x = self._in_place("x", as_rows("x", x, self.features, self.dtype))
+        batch = self._in_place("x", as_reals(self.as_data("x", x), self.dtype))
         if noise is None:
-            noise = self._buffers("noise", x.shape[0] * self.draws, self.latent)
+            noise = self._buffers("noise", batch.shape[0] * self.draws, self.latent)
             self.backend.standard_normal(self.seed, philox.SAMPLE, self._draws, noise)
             self.backend.tick(self._draws)
         else:
             expect_array("noise", noise, (None, self.latent), self.dtype)
             noise = self._in_place("noise", noise)
         self._passed = True
-        nll, kl = self.pass_down(x, noise)
+        nll, kl = self.pass_down(batch, noise)
         self._tally.reset()
         self._tally.add(nll, kl)
         sums = self._tally.read()
@@ -396,54 +421,51 @@ class VAE(Assembled):
         np.copyto(kept, array)
         return kept
 
-    def encode(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def encode(self, x: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """mu and sigma of q(z|x), each (n, latent), from x (n, features)."""
         self.settle(training=False)
-        x = np.asarray(x)
-        check_data("x", x, features=self.features)
+        x = self.as_data("x", x)
         mu, sigma = (np.empty((len(x), self.latent), self.dtype) for _ in range(2))
         for rows in _chunks(len(x)):
             page = self._device(as_reals(x[rows], self.dtype))
-            head = self._head(page)
+            mu_rho = self._encode(page)
             noise = self._buffers("no noise", page.shape[0], self.latent)
-            self.sampler.forward(*head, noise)
-            mu[rows] = self.backend.to_host(self._halves["head"][0])[:, : self.latent]
+            self.sampler.forward(*mu_rho, noise)
+            mu[rows] = self.backend.to_host(self.head)[:, : self.latent]
             sigma[rows] = self.backend.to_host(self.sampler.sigma)
         return mu, sigma
 
-    def decode(self, z: np.ndarray) -> np.ndarray:
+    def decode(self, z: ArrayLike) -> np.ndarray:
         """The mean of p(x|z), (n, features), from z (n, latent): pixel probabilities for "bernoulli", and for bytes
         their means divided by 255.
         """
         self.settle(training=False)
         mean_of = getattr(self.likelihood, "mean", None)
         expect(mean_of, self.describe("likelihood"), "no method mean", "one, to say what the decoder puts out")
-        z = as_rows("z", z, self.latent, self.dtype)
+        z = np.ascontiguousarray(check_data("z", z, features=self.latent, dtype=self.dtype), self.dtype)
         mean = np.empty((len(z), self.features), self.dtype)
         for rows in _chunks(len(z)):
             mean[rows] = mean_of(self.backend.to_host(self.decoder.forward(self._device(z[rows]))))
         return mean
 
-    def reconstruct(self, x: np.ndarray) -> np.ndarray:
+    def reconstruct(self, x: ArrayLike) -> np.ndarray:
         """decode(mu) for the posterior means of x: no sampling. (n, features)."""
         return self.decode(self.encode(x)[0])
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Means of p(x|z) for `count` draws of z from the prior, (count, features): without the likelihood's noise."""
-        expect_integer("count", count, 1)
-        expect_seed(seed)
-        z = np.empty((count, self.latent), self.dtype)
-        philox.fill_normals(seed, philox.SAMPLE, 0, z)
+        z = np.empty((expect_integer("count", count, 1), self.latent), self.dtype)
+        philox.fill_normals(expect_seed(seed), philox.SAMPLE, 0, z)
         return self.decode(z)
 
-    def terms_of_each(self, x: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def terms_of_each(self, x: ArrayLike, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """nll and KL of each example with one z from q, in nats, each (n,)."""
         self.settle(training=False)
-        x = np.asarray(x)
+        x, seed = self.as_data("x", x), expect_seed(seed)
         clock = self.backend.zeros((1,), "int64")
         nll, kl = np.empty(len(x)), np.empty(len(x))
         for rows in _chunks(len(x)):
-            page = self._device(as_rows("x", x[rows], self.features, self.dtype))
+            page = self._device(as_reals(x[rows], self.dtype))
             noise = self._buffers("page's noise", page.shape[0], self.latent)
             self.backend.standard_normal(seed, philox.EVALUATION, clock, noise)
             self.backend.tick(clock)
@@ -451,7 +473,7 @@ class VAE(Assembled):
             nll[rows], kl[rows] = nll_of_page, kl_of_page.sum(axis=1, dtype=np.float64)
         return nll, kl
 
-    def elbo(self, x: np.ndarray, seed: int = 0) -> np.ndarray:
+    def elbo(self, x: ArrayLike, seed: int = 0) -> np.ndarray:
         """The ELBO of each example, log p(x|z) - KL(q(z|x) || p(z)) with one z from q, in nats, (n,), whatever beta is.
 
         On average over z a lower bound of log p(x) (Kingma and Welling, arXiv:1312.6114, equation 10).
@@ -461,7 +483,7 @@ class VAE(Assembled):
 
     def log_likelihood(
         self,
-        x: np.ndarray,
+        x: ArrayLike,
         samples: int = 5000,
         seed: int = 0,
         chunk: int = CHUNK,
@@ -472,6 +494,7 @@ class VAE(Assembled):
         On average a lower bound of log p(x) that rises with K. `importance_estimate`, which has the same arguments,
         tells its standard error too.
         """
+        x = self.as_data("x", x)
         pages = drawn_log_weights(self, x, samples, seed, chunk, progress)
         value = np.empty(len(x))
         for rows, log_weight in pages:
@@ -542,9 +565,7 @@ def _widths(name: str, widths: Any) -> tuple[int, ...]:
         widths = tuple(widths)
     except TypeError:
         widths = (widths,)
-    for width in widths:
-        expect_integer(name, width, 1)
-    return widths
+    return tuple(expect_integer(name, width, 1) for width in widths)
 
 
 def _chunks(n, size=1000):

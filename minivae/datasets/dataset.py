@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-from dataclasses import dataclass, replace
-from numbers import Integral, Real
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..errors import check_data, expect, expect_everywhere
+from ..errors import check_data, expect, expect_everywhere, expect_integer, expect_number
 from .files import read_file
 from .mnist import IMAGE_SHAPE, SOURCE, load_mnist
 from .toy import TOY_SETS, make_toy
@@ -46,8 +46,8 @@ class Dataset:
     source: str = ""
 
     def __post_init__(self) -> None:
-        check_data(f"{self.name}: train", self.train)
-        check_data(f"{self.name}: test", self.test, features=self.features)
+        object.__setattr__(self, "train", check_data(f"{self.name}: train", self.train))
+        object.__setattr__(self, "test", check_data(f"{self.name}: test", self.test, features=self.features))
         fits = self.train.dtype in DTYPES and self.train.dtype == self.test.dtype
         got = f"{self.train.dtype} and {self.test.dtype}"
         expect(fits, f"{self.name}: train and test", got, "uint8, float32 or float64, the same in both")
@@ -64,6 +64,14 @@ class Dataset:
     def features(self) -> int:
         """Number of columns of `train` and `test`."""
         return self.train.shape[1]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))  # read-only again
+
+    def __repr__(self) -> str:
+        labels = ", labels" if self.train_labels is not None else ""
+        shapes = f"train {self.train.shape}, test {self.test.shape}, {self.train.dtype}{labels}"
+        return f"Dataset({self.name!r}, {shapes}, image_shape={self.image_shape})"
 
     def held_out(self) -> "Dataset":
         """This data set with one training row only, so that the memory of the others can go back."""
@@ -119,10 +127,10 @@ def load_dataset(
     ValueError
         In one line, for an unknown name and for any file that is missing, damaged or not as described here.
     """
-    seed = _check_integer("seed", seed, 0)
-    size = None if size is None else _check_integer("size", size, 1)
-    number = isinstance(test_fraction, Real) and not isinstance(test_fraction, bool)
-    expect(number and 0 < test_fraction < 1, "test_fraction", test_fraction, "a number between 0 and 1, both excluded")
+    seed = expect_integer("seed", seed, 0)
+    size = None if size is None else expect_integer("size", size, 1)
+    between = "a number between 0 and 1, both excluded"
+    test_fraction = expect_number("test_fraction", test_fraction, lambda value: 0 < value < 1, between)
     expect(isinstance(name_or_path, (str, os.PathLike)), "name_or_path", name_or_path, "a data set's name or a path")
     if name_or_path == "mnist":
         return _build("mnist", *load_mnist(), IMAGE_SHAPE, SOURCE, size)
@@ -197,12 +205,6 @@ def _check_labels(name, labels, rows):
     expect(len(labels) == rows, name, f"{len(labels)} labels", f"{rows}, one a row")
     expect(labels.max() <= np.iinfo(np.int64).max, name, int(labels.max()), "at most the largest int64")
     return labels.astype(np.int64)
-
-
-def _check_integer(name, value, least):
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    expect(whole and value >= least, name, value, f"a whole number of at least {least}")
-    return int(value)
 
 
 def _read_only(array):

@@ -1,11 +1,12 @@
 """Held-out evaluation: the ELBO and its parts, active units, and importance-sampled log-likelihood."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from ..kernels import Program, philox
+from ..errors import expect_integer, expect_seed
+from ..kernels import philox
 from ..losses import Tally
 from ..parameters import RowBuffers
 from ..vae import VAE
@@ -40,6 +41,10 @@ class Evaluation:
     def active_units(self) -> int:
         return int(self.active.sum())
 
+    def __repr__(self) -> str:
+        active = f"{self.active_units} of {len(self.active)} active"
+        return f"Evaluation(loss={self.loss:.6g}, nll={self.nll:.6g}, kl={self.kl:.6g}, {active})"
+
 
 def bits_per_dimension(model: VAE, nll: float, kl: float) -> float | None:
     """(nll + kl) / (features * log 2), what a byte of the data costs at most; None where nll is not that of bytes."""
@@ -47,46 +52,42 @@ def bits_per_dimension(model: VAE, nll: float, kl: float) -> float | None:
 
 
 class Evaluator:
-    """Evaluates a model on one data set again and again, with buffers and recorded kernel calls kept in between.
+    """Evaluates a model on one data set again and again, with buffers kept in between.
 
     Parameters
     ----------
-    data : (n, features), uint8 or float; stays as it is and is turned into floats batch by batch
+    data : as `fit` takes it; bytes and floats stay as they are and are turned into the model's floats batch by batch
     pixels : "grey", "threshold" or "dynamic", how a value becomes an input (see `kernels.naive.gather`)
     """
 
-    def __init__(self, model: VAE, data: np.ndarray, *, pixels: str = "grey", seed: int = 0) -> None:
-        backend = model.backend
+    def __init__(self, model: VAE, data: ArrayLike, *, pixels: str = "grey", seed: int = 0) -> None:
+        backend, data = model.backend, model.as_data("data", data, pixels)
         self.model, self.n = model, len(data)
         self._data = backend.from_host(data)
         self._order = backend.from_host(np.arange(self.n))
         self._clock = backend.zeros((1,), "int64")
         self._tally = Tally(model, self._clock)
         self._rows = max(1, BATCH // model.draws)
-        self._pixels, self._seed = pixels, seed
+        self._pixels, self._seed = pixels, expect_seed(seed)
         self._buffers = RowBuffers(backend, model.dtype)
-        self._passes: dict[tuple[int, bool], tuple[Program, np.ndarray, np.ndarray]] = {}
+
+    def __repr__(self) -> str:
+        return f"Evaluator({self.model}, {self.n} rows, pixels={self._pixels!r}, seed={self._seed})"
 
     def __call__(self, draw: int = 0) -> Evaluation:
         """The `Evaluation` on one noise draw per example; `draw` = 0, 1, ... chooses independent draws (and
         binarisations).
         """
         model, backend = self.model, self.model.backend
+        model.settle(training=False)
         batches = -(-self.n // self._rows)
-        backend.assign(self._clock, draw * batches)
+        backend.assign(self._clock, expect_integer("draw", draw, 0) * batches)
         self._tally.reset()
         mu, kl_per_latent = np.empty((self.n, model.latent)), np.zeros(model.latent)
         for start in range(0, self.n, self._rows):
             rows = min(self._rows, self.n - start)
-            key = rows, model.free_bits > 0
-            if key in self._passes:
-                program, head, kl = self._passes[key]
-                program()
-            else:
-                program = backend.record(partial(self._batch, rows))
-                head, kl = model.posterior.y, model.kl.kl
-                self._passes[key] = program, head, kl
-            mu[start : start + rows] = backend.to_host(head)[:, : model.latent]
+            kl = self._batch(rows)
+            mu[start : start + rows] = backend.to_host(model.head)[:, : model.latent]
             kl_per_latent += backend.to_host(kl).sum(axis=0, dtype=np.float64)
         sums = self._tally.read()
         return Evaluation(sums.loss, sums.nll, sums.kl, kl_per_latent / self.n, mu.var(axis=0))
@@ -99,3 +100,4 @@ class Evaluator:
         nll, kl = model.pass_down(x, noise)
         self._tally.add(nll, kl)
         backend.tick(self._clock)
+        return kl

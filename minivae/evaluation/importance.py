@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..bounds import CHUNK, drawn_log_weights, log_mean_exp
+from ..errors import expect_integer
 from ..vae import VAE
 
 
@@ -29,6 +31,10 @@ class ImportanceEstimate:
     counts: tuple[int, ...]
     bounds: np.ndarray
 
+    def __repr__(self) -> str:
+        mean = self.log_likelihood.mean()
+        return f"ImportanceEstimate(log_likelihood={mean:.6g} of {len(self.bounds)} rows, samples={self.counts[-1]})"
+
     def summary(self) -> dict[str, Any]:
         """Means over the examples as a dict of numbers; `sampling_error` is the standard error of the mean from the
         draws of z alone, `data_error` that from the choice of examples. Either is None where one draw, or one example,
@@ -47,7 +53,7 @@ class ImportanceEstimate:
 
 def estimate(
     model: VAE,
-    x: np.ndarray,
+    x: ArrayLike,
     samples: int = 5000,
     seed: int = 0,
     chunk: int = CHUNK,
@@ -61,6 +67,7 @@ def estimate(
         Only the rounding inside matrix products may differ with their shape.
     progress : show a tqdm bar; by default if standard error is a terminal
     """
+    x, samples = model.as_data("x", x), expect_integer("samples", samples, 1)
     pages = drawn_log_weights(model, x, samples, seed, chunk, progress)
     counts, n = divisor_chain(samples), len(x)
     value, error, effective = (np.empty(n) for _ in range(3))

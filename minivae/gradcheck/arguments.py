@@ -4,21 +4,22 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..errors import described, expect, expect_choice, expect_integer, expect_seed
+from ..errors import described, expect, expect_choice, expect_integer, expect_not_negative, expect_seed
 
 FLOATS = (np.dtype("float32"), np.dtype("float64"))
 
 
 def check_options(method, rtol, atol, full, coordinates, directions, seed):
-    """Raises ValueError for options with which a check would show nothing, or could not run."""
+    """The numbers among the options, as Python's; ValueError where a check would show nothing, or could not run."""
     expect_choice("method", method, ("auto", "differences", "complex"))
-    for name, value in (("rtol", 0.0 if rtol is None else rtol), ("atol", atol)):
-        number = isinstance(value, (int, float, np.floating)) and not isinstance(value, bool)
-        expect(number and 0.0 <= value < np.inf, name, value, "a finite number, 0 or more")
-    expect_integer("full", full, 0)
-    expect_integer("coordinates", coordinates, 1)
-    expect_integer("directions", directions, 0)
-    expect_seed(seed)
+    return (
+        None if rtol is None else expect_not_negative("rtol", rtol),
+        expect_not_negative("atol", atol),
+        expect_integer("full", full, 0),
+        expect_integer("coordinates", coordinates, 1),
+        expect_integer("directions", directions, 0),
+        expect_seed(seed),
+    )
 
 
 def fixed_values(fixed):

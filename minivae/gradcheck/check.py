@@ -78,7 +78,9 @@ def check_gradients(
     this function raises ValueError.
     """
     started = time.perf_counter()
-    check_options(method, rtol, atol, full, coordinates, directions, seed)
+    rtol, atol, full, coordinates, directions, seed = check_options(
+        method, rtol, atol, full, coordinates, directions, seed
+    )
     given = {"gradient": gradient, "parameters": parameters, "parameter_gradients": parameter_gradients}
     held = {"fixed": fixed, "generator": generator, "cotangent": cotangent, "seed": seed}
     subject = Target(target, inputs, **given, **held, accumulates=accumulates)

@@ -161,12 +161,16 @@ class Portable:
     """
 
     _transient: tuple[str, ...] = ()
+    _shown: tuple[str, ...] = ()  # the attributes that tell one from another, for its repr
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | dict.fromkeys(self._transient)
 
     def __copy__(self) -> Any:
         return copy.deepcopy(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self._shown)})"
 
 
 def same_objects(known: tuple[Any, ...] | None, given: tuple[Any, ...]) -> bool:

@@ -7,8 +7,7 @@ from ..errors import check_data, expect
 
 def matrix(name, value, *, rows=None, columns=None):
     """`value` as a finite (rows, columns) array of floats; uint8 is read as 0..255 and scaled to [0, 1]."""
-    array = np.asarray(value)
-    check_data(name, array, features=columns)
+    array = check_data(name, value, features=columns)
     expect(rows in (None, len(array)), name, array, f"{rows} rows")
     return array / np.float32(255) if array.dtype == np.uint8 else array.astype(np.result_type(array, np.float32))
 

@@ -63,7 +63,7 @@ def load_state(path, backend="auto"):
 def _state(training, arrays, model):
     for key in ("first", "step", "batches"):
         expect_integer(key, training[key], 0)
-    history = History({name[8:]: _column(value) for name, value in arrays.items() if name.startswith("history/")})
+    history = History({name[8:]: value.tolist() for name, value in arrays.items() if name.startswith("history/")})
     history.stopped = str(training["stopped"])
     if len({history.epochs, *map(len, history.values())}) > 1:
         raise ValueError("columns of the history differ in length")
@@ -105,8 +105,3 @@ def _flat(arrays, group, model):
         expect_stored(arrays, f"{group}/{name}", view.shape, model.dtype)
         view[...] = arrays[f"{group}/{name}"]
     return flat
-
-
-def _column(array):
-    """A column of the history as the list that training makes."""
-    return array.tolist() if array.ndim == 1 else list(array)

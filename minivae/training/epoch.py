@@ -15,11 +15,8 @@ class Due:
     """Says when the next checkpoint is due: after so many steps or so many seconds, each None for never."""
 
     def __init__(self, steps, seconds):
-        if steps is not None:
-            expect_integer("checkpoint_steps", steps, 1)
-        if seconds is not None:
-            expect_positive("checkpoint_seconds", seconds)
-        self._steps, self._seconds = steps, seconds
+        self._steps = None if steps is None else expect_integer("checkpoint_steps", steps, 1)
+        self._seconds = None if seconds is None else expect_positive("checkpoint_seconds", seconds)
         self.reset()
 
     def reset(self):

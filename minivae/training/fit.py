@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
+from numpy.typing import ArrayLike
 
-from ..errors import check_data, expect, expect_choice, expect_integer, expect_seed, expect_unit_interval
+from ..errors import expect, expect_choice, expect_integer, expect_seed
 from ..evaluation.held_out import Evaluator
 from ..kernels.naive import PIXELS
 from ..optim import Adam
@@ -19,9 +19,9 @@ from .step import TrainingStep, as_optimizer
 
 def fit(
     model: VAE,
-    train: np.ndarray,
+    train: ArrayLike,
     *,
-    validation: np.ndarray | None = None,
+    validation: ArrayLike | None = None,
     epochs: int = 10,
     batch_size: int = 128,
     optimizer: Any = None,
@@ -42,8 +42,8 @@ def fit(
     Parameters
     ----------
     model : VAE
-    train : (n, features), uint8 (value / 255) or floats; in [0, 1] for a Bernoulli likelihood, bytes / 255
-        for one of bytes
+    train : (n, features), uint8 (value / 255) or other numbers, in an array or whatever makes one; in [0, 1] for a
+        Bernoulli likelihood, bytes / 255 for one of bytes
     validation : data of the same kind, evaluated after each epoch on one noise draw per example
     epochs : passes over the data; each ends with a partial batch where batch_size does not divide n
     batch_size : rows in a minibatch; one batch of all rows if larger than the data
@@ -78,14 +78,14 @@ def fit(
     Exception
         Whatever a part of one's own raises, with a note in which step; the model is in the state before that step.
     """
-    train, validation = check_arguments(
+    train, validation, epochs, batch_size, early_stopping, seed = check_arguments(
         model, train, validation, epochs, batch_size, pixels, validation_noise, early_stopping, seed
     )
     due = Due(checkpoint_steps, checkpoint_seconds)
     save, tell = on_checkpoint or _ignore, on_epoch or _ignore
     optimizer = Adam() if optimizer is None else as_optimizer(optimizer)
     beta = _given_beta(model, beta)
-    step = TrainingStep(model, train, min(batch_size, len(train)), optimizer, pixels, seed, beta)
+    step = TrainingStep(model, train, batch_size, optimizer, pixels, seed, beta)
     validate = Validation(model, validation, pixels, seed, validation_noise)
     good = _begin(step, epochs, start)
     history, stopping = good.history.copy(), EarlyStopping(early_stopping, good.best)
@@ -116,18 +116,18 @@ def fit(
 
 
 def check_arguments(model, train, validation, epochs, batch_size, pixels, validation_noise, early_stopping, seed):
-    """Raises what `fit` raises for its arguments; returns training and validation data as the kernels take them."""
-    expect_integer("epochs", epochs, 1)
-    expect_integer("batch_size", batch_size, 1)
+    """Raises what `fit` raises for its arguments; returns data as the kernels take them, and numbers as Python's:
+    train, validation, epochs, batch_size (at most the rows of train), early_stopping, seed.
+    """
+    epochs, batch_size = expect_integer("epochs", epochs, 1), expect_integer("batch_size", batch_size, 1)
     expect_choice("pixels", pixels, PIXELS)
-    train = _checked("train", train, model, pixels)
-    validation = None if validation is None else _checked("validation", validation, model, pixels)
+    train = model.as_data("train", train, pixels)
+    validation = None if validation is None else model.as_data("validation", validation, pixels)
     expect_choice("validation_noise", validation_noise, ("fixed", "fresh"))
     if early_stopping is not None:
-        expect_integer("early_stopping", early_stopping, 1)
+        early_stopping = expect_integer("early_stopping", early_stopping, 1)
         expect(validation is not None, "early_stopping", early_stopping, "validation data with it")
-    expect_seed(seed)
-    return train, validation
+    return train, validation, epochs, min(batch_size, len(train)), early_stopping, expect_seed(seed)
 
 
 def _given_beta(model, beta):
@@ -169,7 +169,7 @@ class Validation:
             return {}
         held_out = self._evaluate(draw=epoch if self._fresh else 0)
         row = {f"validation_{term}": getattr(held_out, term) for term in ("loss", "nll", "kl")}
-        return row | {"active_units": held_out.active_units, "kl_per_latent": held_out.kl_per_latent}
+        return row | {"active_units": held_out.active_units, "kl_per_latent": held_out.kl_per_latent.tolist()}
 
 
 class EarlyStopping:
@@ -193,15 +193,3 @@ class EarlyStopping:
 
 def _ignore(_):
     """Called where nobody asked to be."""
-
-
-def _checked(name, data, model, pixels):
-    """The data as the kernels take it, uint8 or floats, once it is known to suit the model."""
-    check_data(name, data, features=model.features)
-    if pixels == "grey":
-        model.likelihood.check(name, data)
-    else:
-        expect(not model.likelihood.of_bytes, "pixels", pixels, "'grey' for a likelihood of bytes")
-        if data.dtype != np.uint8:
-            expect_unit_interval(name, data)
-    return np.ascontiguousarray(data if data.dtype in (np.uint8, np.float32, np.float64) else data.astype(model.dtype))

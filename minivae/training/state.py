@@ -15,7 +15,8 @@ class History(dict):
 
     Columns: epoch, train_loss, train_nll, train_kl (running averages over the epoch's steps), learning_rate (of its
     last step), examples_per_second (without validation), and, with validation data, validation_loss, validation_nll,
-    validation_kl, active_units and kl_per_latent (an array for each epoch).
+    validation_kl, active_units and kl_per_latent (a list for each epoch). All numbers are
+    Python's, so that `json.dumps` takes it.
 
     stopped : "completed", "early", "interrupted", or "on_epoch" where that returned False
     """
@@ -35,6 +36,10 @@ class History(dict):
         copied = History({column: list(values) for column, values in self.items()})
         copied.stopped = self.stopped
         return copied
+
+    def __repr__(self):
+        last = [f"{column}={self[column][-1]:.6g}" for column in ("train_loss", "validation_loss") if self.get(column)]
+        return f"History({', '.join([f'{self.epochs} epochs, {self.stopped}', *last])})"
 
 
 @dataclass
@@ -94,6 +99,10 @@ class TrainingState:
         expect(done <= self.step <= done + self.batches, "start", f"step {self.step}", f"{done} or one of that epoch")
         expect(self.history.epochs <= epochs, "epochs", epochs, f"at least the {self.history.epochs} that are done")
         expect(self.history.stopped != "early", "start", "a run that stopped early", "one that can go on")
+
+    def __repr__(self):
+        moments = f"moments {', '.join(self.moments) or 'none'}"
+        return f"TrainingState(step {self.step}, {self.parameters.size} parameters, {moments}, {self.history})"
 
     @property
     def between_epochs(self):

@@ -12,7 +12,8 @@ from minivae.errors import check_data
 @pytest.mark.parametrize("likelihood", [None, "gaussian", "bernoulli"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64, bool, np.int64, np.float16])
 def test_accepts(dtype, likelihood):
-    assert check_data("x", np.eye(3, 2).astype(dtype), features=2, likelihood=likelihood) is None
+    array = np.eye(3, 2).astype(dtype)
+    assert check_data("x", array, features=2, likelihood=likelihood) is array
 
 
 def test_pixels_pass_the_bernoulli_check():
@@ -25,7 +26,13 @@ BERNOULLI, WITHIN = {"likelihood": "bernoulli"}, "expected values in [0, 1] for 
 @pytest.mark.parametrize(
     ("array", "arguments", "message"),
     [
-        ([[0.0]], {}, "got [[0.0]], expected a NumPy array (rows, features)"),
+        ([[0.0], [1.0, 2.0]], {}, "got list, expected an array or what makes one: "),
+        ("rows", {}, "got 'rows', expected two dimensions (rows, features)"),
+        (
+            np.full((2, 3), 1e39),
+            {"dtype": "float32"},
+            "got 1e+39 at row 0, column 0, expected numbers that float32 can hold",
+        ),
         (np.zeros(3), {}, "got float64 of shape (3,), expected two dimensions (rows, features)"),
         (np.zeros((2, 3, 4)), {}, "got float64 of shape (2, 3, 4)"),
         (np.zeros((0, 3)), {}, "got float64 of shape (0, 3), expected at least one row and one feature"),
