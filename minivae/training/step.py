@@ -65,6 +65,7 @@ class TrainingStep:
         self.rows, self.batches = len(data), -(-len(data) // batch_size)
         self._last = len(data) - (self.batches - 1) * batch_size
         self._replay = Replay(self, self._run, beta)
+        self._look()
 
     def shuffle(self, epoch):
         """Starts an epoch: its own order of the rows, and totals from zero."""
@@ -84,6 +85,9 @@ class TrainingStep:
         if self._beta is not None and self._replay.steps:
             last = self._beta_set
             expect(self.model.beta == last, "model.beta", self.model.beta, f"{last}, which the beta of fit has set")
+        self._look()
+
+    def _look(self):
         self._optimizer_is_foreign = foreign("the optimizer", self.optimizer) is not None
         self._replay.check()
 
