@@ -14,7 +14,7 @@ from .losses import Bernoulli, Gaussian, GaussianKL
 from .optim import *  # noqa: F403
 from .reparam import Reparameterize
 from .runs import checkpoint as checkpoint
-from .schedules import Constant, Cosine, StepDecay
+from .schedules import Constant, Cosine, Cyclical, Plateau, StepDecay, Warmup
 from .training.fit import fit
 from .training.state import History, TrainingState
 from .vae import VAE, Terms
@@ -26,6 +26,7 @@ __all__ = [
     "Bernoulli",
     "Constant",
     "Cosine",
+    "Cyclical",
     "Dense",
     "Evaluation",
     "Evaluator",
@@ -33,11 +34,13 @@ __all__ = [
     "GaussianKL",
     "History",
     "ImportanceEstimate",
+    "Plateau",
     "Reparameterize",
     "StepDecay",
     "Terms",
     "TrainingDiverged",
     "TrainingState",
+    "Warmup",
     "assert_gradients",
     "available_backends",
     "check_gradients",
