@@ -73,8 +73,8 @@ class Cosine:
 class Warmup:
     """value * min(step / steps, 1): beta from 0 at step 0, where the KL does not count yet, to `value` at step `steps`.
 
-    Source: KL annealing, Bowman et al. (arXiv:1511.06349), section 3.1; linear as in Sonderby et al.
-    (arXiv:1602.02282), section 2.3.
+    Source: KL annealing, Bowman et al. (arXiv:1511.06349), section 3.1; linear as in the ladder variational autoencoder
+    (arXiv:1602.02282).
     """
 
     steps: int
