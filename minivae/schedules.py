@@ -141,7 +141,7 @@ class Plateau:
     def observe(self, history: Mapping[str, Sequence[float]]) -> None:
         """Counts the plateaus in the epochs of this history, all of them."""
         best, waited, cuts = math.inf, 0, 0
-        for loss in history.get("validation_loss") or history.get("train_loss", ()):
+        for loss in history.get("validation_loss", history.get("train_loss", ())):
             waited += 1
             if loss < best - self.threshold:
                 best, waited = loss, 0
