@@ -14,7 +14,7 @@ from .losses import Bernoulli, BetaBinomial, Gaussian, GaussianKL, Likelihood, L
 from .optim import *  # noqa: F403
 from .reparam import Reparameterize
 from .runs import checkpoint as checkpoint
-from .schedules import Constant, Cosine, StepDecay
+from .schedules import Constant, Cosine, Cyclical, Plateau, StepDecay, Warmup
 from .training.fit import fit
 from .training.state import History, TrainingState
 from .vae import VAE, Terms
@@ -27,6 +27,7 @@ __all__ = [
     "BetaBinomial",
     "Constant",
     "Cosine",
+    "Cyclical",
     "Dense",
     "Evaluation",
     "Evaluator",
@@ -36,11 +37,13 @@ __all__ = [
     "ImportanceEstimate",
     "Likelihood",
     "Logistic",
+    "Plateau",
     "Reparameterize",
     "StepDecay",
     "Terms",
     "TrainingDiverged",
     "TrainingState",
+    "Warmup",
     "assert_gradients",
     "available_backends",
     "check_gradients",

@@ -10,7 +10,7 @@ import numpy as np
 
 from .errors import expect, expect_fraction, expect_not_negative, expect_positive
 from .parameters import Model, Portable
-from .schedules import SCHEDULES, Constant
+from .schedules import SCHEDULES, Constant, Plateau
 
 __all__ = ["SGD", "Adam", "AdamW"]
 
@@ -102,8 +102,8 @@ class Optimizer(Portable):
         if self._planned is None:
             rates = np.zeros(1)
             self.rate = 0.0
-        elif isinstance(schedule, Constant):
-            rates = np.array([schedule.rate])
+        elif isinstance(schedule, (Constant, Plateau)):
+            rates = np.array([schedule(0)])
         else:
             rates = np.array([schedule(step) for step in range(total)], np.float64)
         bad = np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))

@@ -173,8 +173,7 @@ def free_bits_cases(dtype, rng):
                 nll[-1], kl[0, 0] = np.inf, np.nan
             size = np.abs(nll).reshape(n, samples).mean(1) + beta * np.maximum(kl, floor).sum(1)
             bounds = {"active": 0.0, "loss": eps(dtype) * (samples + latent + 4) * np.nan_to_num(size, posinf=0.0)}
-            beta, floor = np.array([beta]), np.array([floor])
-            yield [nll, kl, beta, floor, output(latent, dtype), output(n, dtype)], bounds
+            yield [nll, kl, np.array([beta]), np.array([floor]), output(latent, dtype), output(n, dtype)], bounds
 
 
 class Posterior:

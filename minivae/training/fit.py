@@ -13,6 +13,7 @@ from ..optim import Adam
 from ..vae import VAE
 from .epoch import Due, Epoch
 from .interrupts import Interrupt
+from .non_finite import first_non_finite_parameter
 from .state import History, TrainingState
 from .step import TrainingStep, as_optimizer
 
@@ -102,8 +103,10 @@ def fit(
             row = epoch.row() | validate(number)
             history.add(row)
             over = stopping(model, history)
-            more = tell(row)
             good = TrainingState.capture(step, good.first, history, best=stopping.best)
+            more = tell(row)
+            if on_epoch is not None and first_non_finite_parameter(model) is None:  # it may have changed them
+                good = TrainingState.capture(step, good.first, history, best=stopping.best)
             save(good)
             due.reset()
             if over or more is False:

@@ -62,15 +62,15 @@ def test_a_million_normals_have_the_bits_of_every_backend(execute, proven):
     proven("bits", [("standard_normal", "float32")])
 
 
-@pytest.mark.parametrize("likelihood", launching.LIKELIHOODS)
-def test_training_agrees_with_numpy_and_recorded_steps_with_eager_ones(execute, likelihood, proven, monkeypatch):
+@pytest.mark.parametrize("options", launching.TRAININGS, ids=str)
+def test_training_agrees_with_numpy_and_recorded_steps_with_eager_ones(execute, options, proven, monkeypatch):
     execute.backwards, execute.nudge = True, 0
     execute.ran.clear()
-    parameters, totals = launching.train(load_backend("numpy"), likelihood=likelihood)
+    parameters, totals = launching.train(load_backend("numpy"), **options)
     with runtime.use(HostRuntime(execute)):
-        got, got_totals = launching.train(cuda_backend(), likelihood=likelihood)
+        got, got_totals = launching.train(cuda_backend(), **options)
         monkeypatch.setattr(program, "belong_together", lambda call, following: False)
-        eager, eager_totals = launching.train(cuda_backend(), likelihood=likelihood)
+        eager, eager_totals = launching.train(cuda_backend(), **options)
     np.testing.assert_allclose(got_totals, totals, rtol=1e-5)
     np.testing.assert_allclose(got, parameters, atol=5e-5)
     np.testing.assert_array_equal(got.view(np.uint32), eager.view(np.uint32))

@@ -64,12 +64,12 @@ def test_kernel_agrees_with_the_specification_in_every_thread_order(kernel, dtyp
             proven("simulated", simulator.ran)
 
 
-@pytest.mark.parametrize("likelihood", launching.LIKELIHOODS)
-def test_training_steps_agree_with_numpy(likelihood, proven):
-    parameters, totals = launching.train(load_backend("numpy"), steps=3, likelihood=likelihood)
+@pytest.mark.parametrize("options", launching.TRAININGS, ids=str)
+def test_training_steps_agree_with_numpy(options, proven):
+    parameters, totals = launching.train(load_backend("numpy"), steps=3, **options)
     simulator = Simulator("down")
     with runtime.use(HostRuntime(simulator)):
-        got, got_totals = launching.train(cuda_backend(), steps=3, likelihood=likelihood)
+        got, got_totals = launching.train(cuda_backend(), steps=3, **options)
     np.testing.assert_allclose(got_totals, totals, rtol=1e-5)
     np.testing.assert_allclose(got, parameters, atol=2e-5)
     proven("simulated", simulator.ran)

@@ -179,6 +179,15 @@ class KLDividedByLatents(VAE):
 
 
 @part("VAE")
+class FreeBitsInTheLossAlone(VAE):
+    """Free bits hold up the loss, and the gradient is that of the whole KL."""
+
+    def pass_up(self):
+        self.kl.active = None
+        super().pass_up()
+
+
+@part("VAE")
 class LossScaled(VAE):
     """Gradients are left multiplied by a loss scale of 1024."""
 
