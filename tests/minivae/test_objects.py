@@ -213,6 +213,7 @@ def test_what_training_leaves_can_be_pickled_printed_and_written_as_json():
         model.likelihood: "Bernoulli()",
         mv.Gaussian(0.5, learn=True): "Gaussian(sigma=0.5, learn=True)",
         optimizer: "Adam(learning_rate=0.0078125, beta1=0.9, beta2=0.999, eps=1e-08, clip_norm=None)",
+        mv.Dense(np.array(2), np.int8(3), index=np.uint8(1)): "Dense(inputs=2, outputs=3, activation='identity')",
         mv.SGD(mv.StepDecay(0.1, 2)): "SGD(learning_rate=StepDecay(rate=0.1, every=2, factor=0.1), momentum=0.0, ",
         evaluator: "Evaluator(VAE(features=12, latent=3, ",
     }
@@ -280,6 +281,8 @@ def test_what_is_no_whole_number_is_refused(bad):
     if not isinstance(bad, np.float64):
         with pytest.raises(ValueError, match="beta: got"):
             mv.VAE(4, 2, beta=bad, backend="numpy")
+        with pytest.raises(ValueError, match="sigma: got"):
+            mv.Gaussian(bad)
 
 
 class Frame:
@@ -351,3 +354,5 @@ def test_floats_beyond_the_models_are_refused():
     model = mv.VAE(12, 3, (5,), likelihood="gaussian", backend="numpy")
     with pytest.raises(ValueError, match=r"x: got 1e\+39 at row 0, column 0, expected numbers that float32 can hold"):
         model.forward(np.full((2, 12), 1e39))
+    with pytest.raises(ValueError, match=r"train: got 2.0 .* expected values in \[0, 1\]"):
+        mv.fit(model, 2 * np.ones((2, 12)), pixels="dynamic")

@@ -246,7 +246,7 @@ def test_the_bar_is_quiet_unless_asked(capsys):
         ({"train": np.full((3, 12), 1.5)}, r"train: got 1.5 at .* expected values in \[0, 1\] for the Bernoulli"),
         ({"train": np.full((3, 12), np.nan)}, "train: got nan at row 0, column 0, expected finite"),
         ({"train": np.empty((0, 12))}, "train: got .*, expected at least one row"),
-        ({"train": [[0.0] * 12]}, "train: got .*, expected a NumPy array"),
+        ({"train": [[0.0] * 12, [0.0]]}, "train: got list, expected an array or what makes one"),
         ({"optimizer": mv.SGD(lambda step: -1.0)}, "learning_rate: got"),
     ],
 )
