@@ -316,12 +316,12 @@ class Logistic(_OfBytes):
 
     def mean(self, output: np.ndarray) -> np.ndarray:
         """s (softplus(m / s) - softplus((m - 1) / s)), the mean of the distribution with what lies outside [0, 1] moved
-        to its ends: that of the bytes up to half a bin, and much nearer where s is more than a bin.
+        to its ends: that of the bytes up to half a bin, and within 1e-4 / s bins where s is more than two.
         """
         m, log_scale = np.split(output.astype(np.float64), 2, axis=1)
         s = np.exp(np.clip(log_scale, -LOG_SCALE_LIMIT, LOG_SCALE_LIMIT)) / 8
         m = np.clip(0.5 + m, -40 * s, 1 + 40 * s)
-        return s * (np.logaddexp(0, m / s) - np.logaddexp(0, (m - 1) / s))
+        return np.clip(s * (np.logaddexp(0, m / s) - np.logaddexp(0, (m - 1) / s)), 0, 1)
 
 
 # Every likelihood by the name that a model and the command line give it.

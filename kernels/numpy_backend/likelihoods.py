@@ -10,6 +10,7 @@ from .. import byte_masses
 from .tools import exp_minus_abs, quiet, scratch
 
 LOG_2PI = math.log(2.0 * math.pi)
+PIECE = 1 << 14  # elements
 
 
 def _minus_data(values, x, out):
@@ -96,15 +97,22 @@ def _byte_masses(real_name):
 
 
 def _by_bytes(masses, of_bytes, x, output, weight, nll, doutput):
-    """Whole arrays at once, with temporaries: of_bytes(k as it is in `masses`, first, second outputs)."""
+    """Some examples at a time, so that the temporaries, of which there are many, stay in the cache: of_bytes(k, first,
+    second outputs) is as in `masses`.
+    """
     n, features = x.shape
-    first, second = (part.reshape(n, -1, features) for part in np.split(output, 2, axis=1))
-    value, *slopes = of_bytes(masses.byte(x)[:, None], first, second)
-    if nll is not None:
-        np.sum(value, axis=2, out=nll.reshape(n, -1))
-    if doutput is not None:
-        np.concatenate([slope.reshape(-1, features) for slope in slopes], axis=1, out=doutput)
-        np.multiply(doutput, weight[:, None], out=doutput)
+    samples = output.shape[0] // n
+    outputs = output.reshape(n, samples, 2, features)
+    step = max(1, PIECE // (samples * features))
+    for start in range(0, n, step):
+        part = slice(start, start + step)
+        k, both = masses.byte(x[part])[:, None], outputs[part]
+        value, *slopes = of_bytes(k, both[:, :, 0], both[:, :, 1])
+        if nll is not None:
+            np.sum(value, axis=2, out=nll.reshape(n, samples)[part])
+        if doutput is not None:
+            gradient = doutput.reshape(n, samples, 2, features)[part]
+            np.multiply(np.stack(slopes, axis=2), weight.reshape(n, samples, 1, 1)[part], out=gradient)
 
 
 @quiet

@@ -28,6 +28,8 @@ class Parts:
     GaussianKL: type
     Bernoulli: type
     Gaussian: type
+    BetaBinomial: type
+    Logistic: type
     VAE: type
     optimizers: dict
     backend_name: str = "numpy"
@@ -47,13 +49,16 @@ class Parts:
 def minivae_parts(backend_name="numpy"):
     """The parts as minivae ships them."""
     from ..layers import Dense
-    from ..losses import Bernoulli, Gaussian, GaussianKL
+    from ..losses import LIKELIHOODS, GaussianKL
     from ..optim import OPTIMIZERS
     from ..reparam import Reparameterize
     from ..vae import VAE
 
     optimizers = {optimizer.__name__: optimizer for optimizer in OPTIMIZERS.values()}
-    return Parts(Dense, Reparameterize, GaussianKL, Bernoulli, Gaussian, VAE, optimizers, backend_name)
+    likelihoods = {likelihood.__name__: likelihood for likelihood in LIKELIHOODS.values()}
+    return Parts(
+        Dense, Reparameterize, GaussianKL, **likelihoods, VAE=VAE, optimizers=optimizers, backend_name=backend_name
+    )
 
 
 @dataclass(frozen=True)
@@ -115,24 +120,43 @@ def _posterior(parts, dtype, scale, samples, name):
     return Subject(PosteriorTerms(parts, scale, dtype), {"mu": mu, "rho": rho}, fixed)
 
 
-def _likelihood(parts, dtype, kind, samples, name):
-    backend, rng = parts.backend(), _rng(name)
-    if kind == "bernoulli":
-        layer = parts.Bernoulli(dtype=dtype, backend=backend)
-    else:
-        layer = parts.Gaussian(0.7, learn=kind == "learned", dtype=dtype, backend=backend)
-    x = rng.random((5, 7)).astype(dtype)
-    output = (2.0 * rng.standard_normal((5 * samples, 7))).astype(dtype)
+# What a likelihood of the catalog is called: its class, its options, those of a model with it.
+LIKELIHOODS: dict[str, tuple[str, dict, dict]] = {
+    "Bernoulli": ("Bernoulli", {}, {"likelihood": "bernoulli"}),
+    "Gaussian": ("Gaussian", {"sigma": 0.7}, {"likelihood": "gaussian"}),
+    "Gaussian learned": (
+        *("Gaussian", {"sigma": 0.7, "learn": True}),
+        {"likelihood": "gaussian", "learn_sigma": True, "observation_sigma": 0.8},
+    ),
+    "Gaussian learned for each feature": (
+        *("Gaussian", {"sigma": 0.7, "learn": True, "features": 7}),
+        {"likelihood": "gaussian", "learn_sigma": "features", "observation_sigma": 0.8},
+    ),
+    "beta-binomial": ("BetaBinomial", {}, {"likelihood": "beta_binomial"}),
+    "logistic": ("Logistic", {}, {"likelihood": "logistic"}),
+}
+
+
+def _data(rng, shape, dtype, kind):
+    """Values in [0, 1]; for a likelihood of bytes, bytes with both ends among them."""
+    x = rng.random(shape)
+    return (np.round(255 * np.clip(1.4 * x - 0.2, 0, 1)) / 255 if kind.of_bytes else x).astype(dtype)
+
+
+def _likelihood(parts, dtype, title, samples, name):
+    kind, options, _ = LIKELIHOODS[title]
+    layer = getattr(parts, kind)(**options, dtype=dtype, backend=parts.backend())
+    rng = _rng(name)
+    x = _data(rng, (5, 7), dtype, layer)
+    output = (2.0 * rng.standard_normal((5 * samples, 7 * layer.outputs))).astype(dtype)
     return Subject(layer, {"output": output}, {"fixed": {"x": x}, "name": name})
 
 
-def _model(parts, dtype, scale, likelihood, samples, name, activation="tanh", beta=1.0, more=None):
-    learned = likelihood == "learned"
-    options = {"learn_sigma": learned, "observation_sigma": 0.8 if learned else 1.0, "beta": beta, **(more or {})}
-    kind = "gaussian" if learned else likelihood
-    model = parts.VAE(7, 3, (6, 5), activation, scale, kind, dtype=dtype, backend=parts.backend(), seed=5, **options)
+def _model(parts, dtype, scale, title, samples, name, activation="tanh", beta=1.0, more=None):
+    options = {**LIKELIHOODS[title][2], "beta": beta, **(more or {})}
+    model = parts.VAE(7, 3, (6, 5), activation, scale, dtype=dtype, backend=parts.backend(), seed=5, **options)
     rng = _rng(name)
-    x = rng.random((6, 7)).astype(dtype)
+    x = _data(rng, (6, 7), dtype, model.likelihood)
     noise = rng.standard_normal((6 * samples, 3)).astype(dtype)
     return Subject(model, {"x": x}, {"fixed": {"noise": noise}, "name": name})
 
@@ -149,26 +173,28 @@ def subjects():
             text = f"{scale}, {samples} sample{'s' * (samples > 1)}"
             found["sampler"].append((f"Reparameterize {text}", partial(_sampler, scale=scale, samples=samples)))
             found["sampler"].append((f"sampler and KL {text}", partial(_posterior, scale=scale, samples=samples)))
-    for kind in ("bernoulli", "gaussian", "learned"):
-        title = {"bernoulli": "Bernoulli", "gaussian": "Gaussian", "learned": "Gaussian learned"}[kind]
+    for title in LIKELIHOODS:
         for samples in (1, 2):
             text = f"{title}, {samples} sample{'s' * (samples > 1)}"
-            found["losses"].append((text, partial(_likelihood, kind=kind, samples=samples)))
-    for scale, likelihood, samples, activation, beta in (
-        ("softplus", "bernoulli", 1, "relu", 1.0),
-        ("exp", "bernoulli", 2, "tanh", 4.0),
-        ("softplus", "gaussian", 1, "softplus", 1.0),
-        ("exp", "learned", 2, "sigmoid", 0.5),
+            found["losses"].append((text, partial(_likelihood, title=title, samples=samples)))
+    for scale, title, samples, activation, beta in (
+        ("softplus", "Bernoulli", 1, "relu", 1.0),
+        ("exp", "Bernoulli", 2, "tanh", 4.0),
+        ("softplus", "Gaussian", 1, "softplus", 1.0),
+        ("exp", "Gaussian learned", 2, "sigmoid", 0.5),
+        ("softplus", "Gaussian learned for each feature", 2, "tanh", 1.0),
+        ("softplus", "beta-binomial", 1, "softplus", 1.0),
+        ("exp", "logistic", 2, "tanh", 1.0),
     ):
-        make = partial(_model, scale=scale, likelihood=likelihood, samples=samples, activation=activation, beta=beta)
-        found["model"].append((f"VAE {likelihood}, {scale}, {activation}", make))
+        make = partial(_model, scale=scale, title=title, samples=samples, activation=activation, beta=beta)
+        found["model"].append((f"VAE {title}, {scale}, {activation}", make))
     # Some latents above these free bits and some below, none so near that a difference would cross the kink.
-    free = {"scale": "softplus", "likelihood": "bernoulli", "samples": 2, "beta": 0.5, "more": {"free_bits": 0.15}}
-    found["model"].append(("VAE bernoulli, softplus, free bits", partial(_model, **free)))
+    free = {"scale": "softplus", "title": "Bernoulli", "samples": 2, "beta": 0.5, "more": {"free_bits": 0.15}}
+    found["model"].append(("VAE Bernoulli, softplus, free bits", partial(_model, **free)))
     # Of the importance-weighted bounds these two have gradients that are derivatives of the loss.
     for objective, outer, scale in (("iwae", 1, "softplus"), ("miwae", 2, "exp")):
         bound = {"objective": objective, "outer": outer, "samples": 3}
-        make = partial(_model, scale=scale, likelihood="bernoulli", samples=3 * outer, more=bound)
+        make = partial(_model, scale=scale, title="Bernoulli", samples=3 * outer, more=bound)
         found["bounds"].append((f"VAE {objective}, {scale}", make))
     return found
 

@@ -22,7 +22,7 @@ def _wide(*arrays):
     return [np.asarray(a, dtype=np.float64) for a in arrays]
 
 
-def bernoulli_nll(x, logits):
+def bernoulli_nll(x, logits, log_sigma=None):
     """-log p(x) per row of logits, summed over features: -x log s - (1 - x) log(1 - s), s = sigmoid(logit)."""
     x = np.repeat(x, len(logits) // len(x), axis=0)
     return np.sum(x * np.logaddexp(0.0, -logits) + (1.0 - x) * np.logaddexp(0.0, logits), axis=1)
@@ -33,6 +33,43 @@ def gaussian_nll(x, mean, log_sigma):
     x = np.repeat(x, len(mean) // len(x), axis=0)
     sigma = np.exp(log_sigma)
     return np.sum(0.5 * ((x - mean) / sigma) ** 2 + np.log(sigma * np.sqrt(2.0 * np.pi)), axis=1)
+
+
+def beta_binomial_nll(x, output, log_sigma=None):
+    """-log P(255 x) per row of log alpha and log beta, summed over features: minus the logarithm of
+
+    255! / (k! (255 - k)!) alpha (alpha + 1) ... (alpha + k - 1) beta (beta + 1) ... / ((alpha + beta) ...), factor by
+    factor.
+    """
+    k = np.rint(255.0 * np.repeat(x, len(output) // len(x), axis=0))
+    alpha, beta = np.exp(np.split(output, 2, axis=1))
+    log_p = np.zeros_like(k)
+    for i in range(255):
+        log_p += np.log((i + 1.0) / (alpha + beta + i))
+        log_p += np.where(i < k, np.log((alpha + i) / (i + 1.0)), 0.0)
+        log_p += np.where(i < 255 - k, np.log((beta + i) / (i + 1.0)), 0.0)
+    return -np.sum(log_p, axis=1)
+
+
+def logistic_nll(x, output, log_sigma=None):
+    """-log P(255 x) per row of means and log scales, summed over features: the difference of two sigmoids."""
+    x = np.repeat(x, len(output) // len(x), axis=0)
+    mean, log_scale = np.split(output, 2, axis=1)
+    mean, scale = mean + 0.5, np.exp(log_scale) / 8.0
+    up = np.where(x > 254.5 / 255, np.inf, (x + 0.5 / 255 - mean) / scale)
+    low = np.where(x < 0.5 / 255, -np.inf, (x - 0.5 / 255 - mean) / scale)
+    flip = low > 0  # of two numbers near 1, their distances to 1
+    up, low = np.where(flip, -low, up), np.where(flip, -up, low)
+    log_up, log_low = -np.logaddexp(0.0, -up), -np.logaddexp(0.0, -low)
+    return -np.sum(log_up + np.log1p(-np.exp(log_low - log_up)), axis=1)
+
+
+NLL: dict[str, Callable] = {
+    "bernoulli": bernoulli_nll,
+    "gaussian": gaussian_nll,
+    "beta_binomial": beta_binomial_nll,
+    "logistic": logistic_nll,
+}
 
 
 def gaussian_kl(mu, sigma):
@@ -55,9 +92,7 @@ def reference_values(subject):
         z = np.repeat(mu, samples, axis=0) + np.repeat(sigma, samples, axis=0) * noise
         return [("z", got, z), ("sigma", layer.sigma, sigma)]
     x, output = _wide(fixed["x"], subject.inputs["output"])
-    if "gaussian" in subject.options["name"].lower():
-        return [("nll", got, gaussian_nll(x, output, np.log(0.7)))]
-    return [("nll", got, bernoulli_nll(x, output))]
+    return [("nll", got, NLL[layer.name](x, output, np.log(0.7)))]
 
 
 def reference_loss(model, x, noise):
@@ -85,11 +120,8 @@ def reference_loss(model, x, noise):
     for i in range(len(model.config["decoder_hidden"])):
         h = activate(dense(f"decoder.{i}", h))
     output = dense("likelihood", h)
-    if model.config["likelihood"] == "bernoulli":
-        nll = bernoulli_nll(x, output)
-    else:
-        fixed = np.log(model.config["observation_sigma"])
-        nll = gaussian_nll(x, output, p.get("likelihood.log_sigma", fixed))
+    log_sigma = p.get("likelihood.log_sigma", np.log(model.config["observation_sigma"]))
+    nll = NLL[model.likelihood.name](x, output, log_sigma)
     kl = gaussian_kl(mu, sigma)
     bound = None
     if model.config["objective"] != "elbo":

@@ -42,7 +42,7 @@ def log_weights(model, x, noise):
     mu, sigma, wide = (np.repeat(a, samples, 0) for a in (mu, sigma, x))
     z = mu + sigma * noise
     mean = model.decode(z)
-    if model.config["likelihood"] == "bernoulli":
+    if model.likelihood.name == "bernoulli":
         log_p = (wide * np.log(mean) + (1 - wide) * np.log1p(-mean)).sum(1)
     else:
         s = np.exp(model.parameters["likelihood.log_sigma"])

@@ -42,14 +42,25 @@ BERNOULLI, WITHIN = {"unit": True}, "expected values in [0, 1] for the Bernoulli
         (np.zeros((2, 3), "U1"), {}, "got <U1 of"),
         (np.zeros((2, 3), "M8[s]"), {}, "got datetime64[s] of"),
         (np.zeros((2, 3)), {"features": 4}, "got float64 of shape (2, 3), expected 4 features per row"),
-        (np.array([[0, 2]]), BERNOULLI, f"got 2 at row 0, column 1, {WITHIN}: the largest is 2; divide"),
-        (np.array([[0, -1]]), BERNOULLI, f"got -1 at row 0, column 1, {WITHIN}: use the Gaussian"),
-        (np.array([[0.5], [1.5], [255.0]]), BERNOULLI, f"1.5 at row 1, column 0, {WITHIN}: the largest is 255"),
     ],
 )
 def test_refuses(array, arguments, message):
     with pytest.raises(ValueError, match=r"^x: got") as caught:
         check_data("x", array, **arguments)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.array([[0, 2]]), f"got 2 at row 0, column 1, {WITHIN}: the largest is 2; divide"),
+        (np.array([[0, -1]]), f"got -1 at row 0, column 1, {WITHIN}: use the Gaussian"),
+        (np.array([[0.5], [1.5], [255.0]]), f"1.5 at row 1, column 0, {WITHIN}: the largest is 255"),
+    ],
+)
+def test_refuses_outside_the_unit_interval(array, message):
+    with pytest.raises(ValueError, match=r"^x: got") as caught:
+        expect_unit_interval("x", array)
     assert message in str(caught.value)
 
 

@@ -31,6 +31,7 @@ def data(n=7, features=6, seed=1):
         {"activation": "leaky_relu"},
         {"activation": "gelu", "scale": "exp"},
         {"activation": "silu", "likelihood": "gaussian", "observation_sigma": 0.5},
+        {"activation": "tanh", "likelihood": "gaussian", "learn_sigma": "features"},
         {"hidden": ()},
         {"hidden": (5,), "decoder_hidden": (3, 4)},
     ],
@@ -156,9 +157,9 @@ def test_log_likelihood_is_exact_for_a_model_with_a_closed_form():
     np.testing.assert_array_equal(model.log_likelihood(x[:2], samples=3), few[:2])
 
 
-@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
-def test_save_and_load_give_the_same_model(tmp_path, likelihood):
-    options = {"likelihood": likelihood, "learn_sigma": likelihood == "gaussian", "dtype": "float32"}
+@pytest.mark.parametrize("learn_sigma", [False, True, "features"])
+def test_save_and_load_give_the_same_model(tmp_path, learn_sigma):
+    options = {"likelihood": "gaussian" if learn_sigma else "bernoulli", "learn_sigma": learn_sigma, "dtype": "float32"}
     model = mv.VAE(**(SMALL | options), backend="numpy")
     model.store.flat *= 1.5
     path = tmp_path / "model.npz"
@@ -217,6 +218,7 @@ def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
         ({"scale": "square"}, "scale: got 'square'"),
         ({"likelihood": "poisson"}, "likelihood: got 'poisson', expected one of 'bernoulli', 'gaussian'"),
         ({"learn_sigma": True}, "learn_sigma: got True, expected a gaussian likelihood"),
+        ({"learn_sigma": "rows", "likelihood": "gaussian"}, "learn_sigma: got 'rows', expected one of False, True, 'f"),
         ({"observation_sigma": 0.0}, "observation_sigma: got 0.0"),
         ({"beta": -0.1}, "beta: got -0.1"),
         ({"dtype": "int8"}, "dtype: got 'int8'"),

@@ -24,6 +24,7 @@ SECTIONS = (
     ("sampler", ("Reparameterize", "reparameterize_forward", "reparameterize_backward")),
     ("sampler", ("GaussianKL", "gaussian_kl_forward", "gaussian_kl_backward")),
     ("losses", ("Bernoulli", "Gaussian", "bernoulli_nll", "gaussian_nll")),
+    ("losses", ("BetaBinomial", "Logistic", "beta_binomial_nll", "logistic_nll")),
     ("model", ("VAE", "free_bits")),
     ("bounds", ("log_weights", "importance_weights", "importance_gradient", "log_sigma_backward")),
     ("optimizers", ("SGD", "Adam", "AdamW", "sgd_update", "adam_update", "clip_norm")),

@@ -37,7 +37,7 @@ def torch_loss(model, parameters, x, noise):
     for i in range(len(model.config["decoder_hidden"])):
         h = activation(dense(f"decoder.{i}", h))
     output = dense("likelihood", h)
-    if model.config["likelihood"] == "bernoulli":
+    if model.likelihood.name == "bernoulli":
         nll = torch.nn.functional.binary_cross_entropy_with_logits(output, x, reduction="none").sum(1)
     else:
         log_sigma = parameters.get(

@@ -119,6 +119,29 @@ def test_the_same_command_gives_the_same_model(inside):
     )
 
 
+@pytest.mark.parametrize("likelihood", ["beta_binomial", "logistic"])
+def test_a_run_of_bytes_is_told_in_bits(image_run, capsys, tmp_path, likelihood):
+    run = str(tmp_path / "run")
+    arguments = ["train", "--data", str(image_run.parent / "tiny.npz"), "--out", run, "--epochs", "2"]
+    assert main([*arguments, "--hidden", "8", "--latent", "3", "--likelihood", likelihood, "--backend", "numpy"]) == 0
+    (told,) = (line for line in lines(capsys)[0] if "bits per dimension" in line)
+    assert main(["evaluate", run]) == 0
+    result = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert result["bits_per_dimension"] == pytest.approx(-result["elbo"] / (30 * np.log(2)))
+    assert told == f"held-out ELBO: {result['bits_per_dimension']:.4f} bits per dimension"
+    assert f"that is {result['bits_per_dimension']:.4f} bits per dimension" in lines(capsys)[0]
+    for command in ("sample", "reconstruct"):
+        assert main([command, run]) == 0
+        assert main([command, run, "--out", str(tmp_path / "means.npy")]) == 0
+        means = np.load(tmp_path / "means.npy")
+        assert ((means >= 0) & (means <= 1)).all()
+
+
+def test_a_sigma_for_each_feature_is_asked_for_by_name(inside):
+    assert main(["train", *TINY, "--learn-sigma", "features", "--no-pictures", "--out", "run"]) == 0
+    assert mv.VAE.load("run/checkpoint.npz").parameters["likelihood.log_sigma"].shape == (2,)
+
+
 def test_a_run_is_used_from_its_folder_alone(image_run, capsys):
     assert main(["evaluate", str(image_run), "--samples", "20", "--examples", "5", "--draws", "2"]) == 0
     out, _ = lines(capsys)
@@ -219,7 +242,10 @@ def make_files(folder):
         (["--learning-rate", "0"], ["--learning-rate", "'0'", "above 0"]),
         (["--learning-rate", "nan"], ["--learning-rate", "'nan'"]),
         (["--activation", "swish"], ["--activation", "'swish'", "relu"]),
-        (["--likelihood", "poisson"], ["--likelihood", "'poisson'"]),
+        (["--likelihood", "poisson"], ["--likelihood", "'poisson'", "beta_binomial"]),
+        (["--likelihood", "logistic", "--pixels", "dynamic", "--size", "50"], ["pixels", "'dynamic'", "bytes"]),
+        (["--likelihood", "beta_binomial", "--data", "wide.npy", "--size", "2"], ["bytes for the beta_binomial"]),
+        (["--learn-sigma", "rows"], ["--learn-sigma", "'rows'", "features"]),
         (["--backend", "tpu"], ["--backend", "'tpu'", "numpy"]),
         (["--preset", "best"], ["--preset", "'best'", "article"]),
         (["--preset"], ["--preset"]),
