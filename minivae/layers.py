@@ -5,8 +5,7 @@ A layer's `forward` keeps what its `backward` needs, in its own buffers, which t
 assigned, not added to.
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -188,18 +187,6 @@ class Chain(Portable):
 
     def __repr__(self) -> str:
         return f"Chain({self.layers})"
-
-
-def layer_plan(
-    features: int, latent: int, hidden: Sequence[int], decoder_hidden: Sequence[int], activation: str, outputs: int
-) -> dict[str, tuple[int, int, str]]:
-    """(inputs, outputs, activation) of each dense layer by its name; the decoder has `outputs` for each feature."""
-    widths, decoder_widths = (features, *hidden), (latent, *decoder_hidden)
-    plan = {f"encoder.{i}": (*pair, activation) for i, pair in enumerate(pairwise(widths))}
-    plan["posterior"] = (widths[-1], 2 * latent, "identity")
-    plan |= {f"decoder.{i}": (*pair, activation) for i, pair in enumerate(pairwise(decoder_widths))}
-    plan["likelihood"] = (decoder_widths[-1], outputs * features, "identity")
-    return plan
 
 
 def as_reals(x: np.ndarray, dtype: str) -> np.ndarray:

@@ -242,9 +242,18 @@ class Gaussian(Likelihood):
             self._values = Parameters({"log_sigma": log_sigma.shape}, backend, dtype).values
             self._values["log_sigma"] = log_sigma
 
+    @property
+    def sigma(self) -> float:
+        """The first s."""
+        return math.exp(self.backend.to_host(self._values["log_sigma"])[0])
+
+    @property
+    def learns(self) -> bool | str:
+        """As the `learn_sigma` of `VAE`."""
+        return "features" if self.parameters and self._values["log_sigma"].shape[0] > 1 else bool(self.parameters)
+
     def __repr__(self) -> str:
-        sigma = math.exp(self.backend.to_host(self._values["log_sigma"])[0])
-        return f"{type(self).__name__}(sigma={sigma:.4g}, learn={bool(self.parameters)})"
+        return f"{type(self).__name__}(sigma={self.sigma:.4g}, learn={self.learns!r})"
 
     def _kernel(self, nll, weight, dmean):
         dlog_sigma = None if weight is None else self.gradients.get("log_sigma")
@@ -279,11 +288,11 @@ class BetaBinomial(_OfBytes):
         P(k) = C(255, k) B(k + alpha, 255 - k + beta) / B(alpha, beta)
         dnll/dlog alpha = alpha (psi(255 + alpha + beta) - psi(alpha + beta) - psi(k + alpha) + psi(alpha)),
 
-    and the same for beta with 255 - k. Unlike a binomial it can be U-shaped, as pixels of drawings are. Both outputs count
-    as if limited to [-30, 30], so that nll and gradient are finite for all: at -30 nothing but the ends 0 and 255 is
-    left to 12 digits, at 30 alpha + beta is so large that a binomial is left to 8. Beyond, the gradient is 0. In place of
-    lgamma and digamma, which cancel there, stand their differences (`build_rising` in `kernels/mathfun.py`). Source:
-    Townsend, Bird and Barber (arXiv:1901.04866), section 3.
+    and the same for beta with 255 - k. Unlike a binomial it can be U-shaped, as pixels of drawings are. Both outputs
+    count as if limited to [-30, 30], so that nll and gradient are finite for all: at -30 nothing but the ends 0 and 255
+    is left to 12 digits, at 30 alpha + beta is so large that a binomial is left to 8. Beyond, the gradient is 0. In
+    place of lgamma and digamma, which cancel there, stand their differences (`build_rising` in `kernels/mathfun.py`).
+    Source: Townsend, Bird and Barber (arXiv:1901.04866), section 3.
     """
 
     name = "beta_binomial"

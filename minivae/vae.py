@@ -8,9 +8,7 @@ Source: Kingma and Welling, "Auto-Encoding Variational Bayes" (arXiv:1312.6114);
 (ICLR 2017).
 """
 
-import os
-from collections.abc import Iterable, Mapping
-from itertools import pairwise
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +23,7 @@ from .bounds import (
     drawn_log_weights,
     log_mean_exp,
 )
+from .build import OWN_LIKELIHOODS, Built
 from .errors import (
     check_data,
     expect,
@@ -34,15 +33,13 @@ from .errors import (
     expect_positive,
     expect_seed,
 )
-from .files import stored
 from .kernels import Backend, philox
 from .kernels.naive import ACTIVATIONS, SCALES
-from .layers import NO_ARRAY, Chain, Dense, as_reals, layer_plan, resolve_backend
+from .layers import NO_ARRAY, Chain, as_reals, resolve_backend
 from .losses import LIKELIHOODS, Bernoulli, GaussianKL, Tally
-from .parameters import DTYPES, Assembled, RowBuffers, Trial
+from .parameters import DTYPES, RowBuffers
 from .reparam import Reparameterize
 
-OWN_LIKELIHOODS = frozenset(LIKELIHOODS.values())
 GATHERED = tuple(np.dtype(name) for name in (*DTYPES, "uint8"))  # the dtypes of data that the kernel `gather` reads
 
 
@@ -56,7 +53,7 @@ class Terms(NamedTuple):
     kl: float
 
 
-class VAE(Assembled):
+class VAE(Built):
     """A variational autoencoder with a Gaussian posterior and a standard normal prior.
 
     loss = mean over the batch of ( sum over features of nll + beta * sum over latents of KL(q(z|x) || p(z)) ), in
@@ -170,17 +167,7 @@ class VAE(Assembled):
         }
 
         shared: dict[str, Any] = {"dtype": dtype, "backend": self.backend}
-        self.encoder = Chain(self._hidden("encoder", encoder, features, hidden, activation, 0), "encoder.{}", **shared)
-        count = len(self.encoder.layers)
-        width = self.encoder.outputs(features)
-        self.posterior = Dense(width, 2 * latent, seed=seed, index=count, **shared) if posterior is None else posterior
-        layers = self._hidden("decoder", decoder, latent, decoder_hidden, activation, count + 1)
-        self.decoder = Chain(layers, "decoder.{}", **shared)
-        self.likelihood = self._make_likelihood(likelihood, observation_sigma, learn_sigma)
-        if output is None:
-            width, index = self.decoder.outputs(latent), count + 1 + len(layers)
-            output = Dense(width, self._outputs(), seed=seed, index=index, **shared)
-        self.decoder.layers.append(output)
+        self.build(hidden, decoder_hidden, activation, (encoder, posterior, decoder, output), likelihood)
         self.sampler = Reparameterize(scale, **shared)
         self.kl = GaussianKL(scale, **shared)
         self.bound = None if objective == "elbo" else ImportanceWeighted(objective, outer, scale, **shared)
@@ -223,64 +210,6 @@ class VAE(Assembled):
     def free_bits(self, value: float) -> None:
         self.config["free_bits"] = value = check_free_bits(value, self.config["objective"])
         self.backend.assign(self.free_bits_array, value)
-
-    # Its parts
-
-    def parts(self) -> dict[str, Any]:
-        """The layers and the likelihood by name, in the order of the flat buffers.
-
-        "output" is the decoder's last layer, whose parameters are called likelihood.NAME.
-        """
-        *hidden, output = self.decoder.layers
-        encoder = {f"encoder.{i}": layer for i, layer in enumerate(self.encoder.layers)}
-        decoder = {f"decoder.{i}": layer for i, layer in enumerate(hidden)}
-        return {**encoder, "posterior": self.posterior, **decoder, "output": output, "likelihood": self.likelihood}
-
-    def _parts_now(self):
-        return (*self.encoder.layers, self.posterior, *self.decoder.layers, self.likelihood)
-
-    def _prefix(self, name):
-        return "likelihood" if name == "output" else name
-
-    def _is_own(self, part):
-        return type(part) is Dense or type(part) in OWN_LIKELIHOODS
-
-    def _outputs(self):
-        """How many numbers the decoder puts out for each example."""
-        return self.features * getattr(self.likelihood, "outputs", 1)
-
-    def _try(self, parts):
-        for name, part in parts.items():
-            if not self._is_own(part):
-                needs = "a part of minivae's own: others need arrays in host memory"
-                expect(self.backend.on_host, self.describe(name), f"the {self.backend.name} backend", needs)
-        width = self.encoder.outputs(self.features)
-        head = Chain([self.posterior], "posterior", dtype=self.dtype)
-        head.outputs(width, 2 * self.latent, first=not self.encoder.layers)
-        self.decoder.outputs(self.latent, self._outputs(), first=False)
-        if type(self.likelihood) not in OWN_LIKELIHOODS:
-            trial = Trial(self.describe("likelihood"), self.likelihood, self.dtype)
-            trial.likelihood(self.features, self._outputs())
-
-    def _hidden(self, name, given, inputs, widths, activation, index):
-        """The hidden layers: those given, or dense ones."""
-        if given is None:
-            return [
-                Dense(*pair, activation, dtype=self.dtype, backend=self.backend, seed=self.seed, index=index + i)
-                for i, pair in enumerate(pairwise((inputs, *widths)))
-            ]
-        expect(isinstance(given, Iterable) and not isinstance(given, (str, Mapping)), name, given, "a list of layers")
-        return list(given)
-
-    def _make_likelihood(self, given, sigma, learn):
-        """The likelihood of this name, or the object given."""
-        if not isinstance(given, str):
-            return given
-        options: dict[str, Any] = {"dtype": self.dtype, "backend": self.backend}
-        if given == "gaussian":
-            count = self.features if learn == "features" else 1
-            options |= {"sigma": sigma, "learn": bool(learn), "features": count}
-        return LIKELIHOODS[given](**options)
 
     # One pass down, one pass up, on the backend's arrays
 
@@ -501,63 +430,12 @@ class VAE(Assembled):
             value[rows] = log_mean_exp(log_weight)
         return value
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the model to a `.npz` file, replacing it only when the new one is complete."""
-        arrays = {f"parameter/{name}": self.backend.to_host(value) for name, value in self.parameters.items()}
-        stored.write(path, self.config, arrays, extra={})
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], backend: str | Backend = "auto") -> "VAE":
-        """The model that `save` wrote, on any backend; ValueError as from `stored.read`."""
-        return cls.from_stored(path, *stored.read(path), backend)
-
-    @classmethod
-    def from_stored(
-        cls,
-        path: str | os.PathLike[str],
-        description: Mapping[str, Any],
-        arrays: Mapping[str, np.ndarray],
-        backend: str | Backend = "auto",
-    ) -> "VAE":
-        """The model in what `stored.read` gave for the file `path`; ValueError, naming it, where it holds none."""
-        backend = resolve_backend(backend)
-        with stored.damage_named(path, "the checkpoint describes no model that this version can build"):
-            config = description["model"]
-            # Before a model is made, so that its description cannot ask for more memory than the file has filled.
-            for name, shape in parameter_shapes(**config).items():
-                stored.expect_stored(arrays, f"parameter/{name}", shape, config["dtype"])
-            model = cls(**config, backend=backend)
-        for name, value in model.parameters.items():
-            backend.assign(value, arrays[f"parameter/{name}"])
-        return model
-
     def _device(self, array):
         return self.backend.from_host(array)
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.config.items())
         return f"VAE({arguments}, backend={self.backend.name!r})"
-
-
-def parameter_shapes(
-    features: int,
-    latent: int,
-    hidden: Iterable[int],
-    decoder_hidden: Iterable[int],
-    likelihood: str,
-    learn_sigma: bool | str,
-    **others: object,
-) -> dict[str, tuple[int, ...]]:
-    """The shape of each parameter of a model with these arguments, by its name; nothing is allocated."""
-    plan = layer_plan(features, latent, tuple(hidden), tuple(decoder_hidden), "", LIKELIHOODS[likelihood].outputs)
-    shapes = {
-        f"{layer}.{name}": shape
-        for layer, (inputs, outputs, _) in plan.items()
-        for name, shape in Dense.shapes(inputs, outputs).items()
-    }
-    if learn_sigma:
-        shapes["likelihood.log_sigma"] = (features,) if learn_sigma == "features" else (1,)
-    return shapes
 
 
 def _widths(name: str, widths: Any) -> tuple[int, ...]:

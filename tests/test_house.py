@@ -17,6 +17,7 @@ FLOORS = (
     {"training", "plotting"},
     {"evaluation"},
     {"model"},
+    {"parameters"},
     {"datasets", "estimators", "kernels"},
     {"errors", "files"},
 )

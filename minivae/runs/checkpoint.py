@@ -41,18 +41,18 @@ def save(path, model, state, extra=None):
         "best": state.best and state.best[0],
         "finished": state.finished,
     }
-    stored.write(path, model.config, arrays, extra=extra or {}, training=training)
+    stored.write(path, model.description(), arrays, extra=extra or {}, training=training)
 
 
-def load(path, backend="auto"):
-    """(model, description, arrays) from a file that `save` wrote; ValueError as from `stored.read`."""
+def load(path, backend="auto", parts=None):
+    """(model, description, arrays) from a file that `save` wrote; arguments and ValueError as in `VAE.load`."""
     description, arrays = stored.read(path)
-    return VAE.from_stored(path, description, arrays, backend), description, arrays
+    return VAE.from_stored(path, description, arrays, backend, parts), description, arrays
 
 
-def load_state(path, backend="auto"):
+def load_state(path, backend="auto", parts=None):
     """(model, state, extra) from a file that `save` wrote with a state; ValueError as from `load`."""
-    model, description, arrays = load(path, backend)
+    model, description, arrays = load(path, backend, parts)
     if "training" not in description:
         raise ValueError(f"{path}: holds a model and no state of its training")
     with damage_named(path, "the state of training is damaged"):

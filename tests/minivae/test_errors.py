@@ -20,7 +20,7 @@ def test_pixels_pass_the_bernoulli_check():
     check_data("x", np.full((2, 3), 255, np.uint8), unit=True)
 
 
-BERNOULLI, WITHIN = {"unit": True}, "expected values in [0, 1] for the Bernoulli likelihood"
+WITHIN = "expected values in [0, 1] for the Bernoulli likelihood"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_refuses(array, arguments, message):
 )
 def test_refuses_outside_the_unit_interval(array, message):
     with pytest.raises(ValueError, match=r"^x: got") as caught:
-        expect_unit_interval("x", array)
+        check_data("x", array, unit=True)
     assert message in str(caught.value)
 
 
