@@ -87,7 +87,7 @@ class VAE(Portable):
         For any argument outside its range, naming it.
     """
 
-    _transient = ("dhead",)
+    _transient = ("dhead", "_tally")
 
     def __init__(
         self,
@@ -178,6 +178,10 @@ class VAE(Portable):
         self._buffers = RowBuffers(self.backend, dtype)
         self._weights: dict[tuple[int, float], np.ndarray] = {}
         self._draws = self.backend.zeros((1,), "int64")
+        self._tally = Tally(self, self._draws)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
         self._tally = Tally(self, self._draws)
 
     # One pass down, one pass up, on the backend's arrays

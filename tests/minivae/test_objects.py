@@ -34,7 +34,20 @@ def in_another_process(value):
         return pool.apply(copy.deepcopy, (value,))
 
 
-COPIES = {"pickle": round_trip, "deepcopy": copy.deepcopy, "copy": copy.copy, "spawn": in_another_process}
+def on_read_only_memory(value):
+    """As joblib hands large arrays to its workers."""
+    buffers = []
+    text = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    return pickle.loads(text, buffers=[bytes(buffer) for buffer in buffers])
+
+
+COPIES = {
+    "pickle": round_trip,
+    "read-only": on_read_only_memory,
+    "deepcopy": copy.deepcopy,
+    "copy": copy.copy,
+    "spawn": in_another_process,
+}
 
 
 @given(st.data())
