@@ -152,21 +152,17 @@ class Portable:
         return vars(self) | dict.fromkeys(self._transient)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update({name: _writable(value) for name, value in state.items()})
+        vars(self).update(state)
+        for named in [vars(self), *(value for value in state.values() if type(value) is dict)]:
+            for name, value in named.items():
+                if isinstance(value, np.ndarray) and not value.flags.writeable:
+                    named[name] = np.array(value)  # joblib maps large ones read-only, and kernels write to them
 
     def __copy__(self) -> Any:
         return copy.deepcopy(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self._shown)})"
-
-
-def _writable(value):
-    """An array, or a dict of some, in memory that kernels may write to: joblib maps large ones read-only."""
-    if type(value) is dict:
-        return {key: _writable(array) for key, array in value.items()}
-    read_only = isinstance(value, np.ndarray) and not value.flags.writeable
-    return np.array(value) if read_only else value
 
 
 class RowBuffers:
