@@ -100,7 +100,7 @@ class VAE(Built):
         For any argument outside its range, naming it.
     """
 
-    _transient = ("head", "dhead", "_nll_weight")
+    _transient = ("head", "dhead", "_passed", "_nll_weight", "_tally")
 
     def __init__(
         self,
@@ -210,6 +210,10 @@ class VAE(Built):
     def free_bits(self, value: float) -> None:
         self.config["free_bits"] = value = check_free_bits(value, self.config["objective"])
         self.backend.assign(self.free_bits_array, value)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._tally = Tally(self, self._draws)
 
     # One pass down, one pass up, on the backend's arrays
 

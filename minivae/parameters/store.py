@@ -166,6 +166,13 @@ class Portable:
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | dict.fromkeys(self._transient)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        for named in [vars(self), *(value for value in state.values() if type(value) is dict)]:
+            for name, value in named.items():
+                if isinstance(value, np.ndarray) and not value.flags.writeable:
+                    named[name] = np.array(value)  # joblib maps large ones read-only, and kernels write to them
+
     def __copy__(self) -> Any:
         return copy.deepcopy(self)
 

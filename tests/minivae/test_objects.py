@@ -34,7 +34,20 @@ def in_another_process(value):
         return pool.apply(copy.deepcopy, (value,))
 
 
-COPIES = {"pickle": round_trip, "deepcopy": copy.deepcopy, "copy": copy.copy, "spawn": in_another_process}
+def on_read_only_memory(value):
+    """As joblib hands large arrays to its workers."""
+    buffers = []
+    text = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    return pickle.loads(text, buffers=[bytes(buffer) for buffer in buffers])
+
+
+COPIES = {
+    "pickle": round_trip,
+    "read-only": on_read_only_memory,
+    "deepcopy": copy.deepcopy,
+    "copy": copy.copy,
+    "spawn": in_another_process,
+}
 
 
 @given(st.data())
@@ -169,11 +182,13 @@ def test_parts_alone(how):
     for part, call in passes:
         expected = np.array(call(part))
         if not isinstance(part, mv.StepDecay):
-            part.remark = "the user's"
+            part.remark = {"the user's": part}
         other = make(part)
         np.testing.assert_array_equal(call(other), expected)
         assert other is not part
-        assert vars(other).get("remark") == vars(part).get("remark")
+        if not isinstance(part, mv.StepDecay):
+            assert other.remark == {"the user's": other}
+            assert make(part.remark)["the user's"].remark.keys() == part.remark.keys()
     other = make(dense)
     other.parameters["bias"] = 1.0
     assert shares(other.parameters, other.parameters._store.flat)
