@@ -141,6 +141,14 @@ class Built(Assembled):
         same = config["likelihood"] is not None and plan == _plan_of(config)
         return config if same else {**config, "plan": plan}
 
+    def __repr__(self) -> str:
+        shown = self.config | self._of_likelihood()
+        if shown["likelihood"] is None or self.plan() != _plan_of(shown):
+            for name in ("hidden", "decoder_hidden", "activation"):
+                del shown[name]
+            shown |= {name: getattr(self, name) for name in ("encoder", "posterior", "decoder", "likelihood")}
+        return f"VAE({', '.join(f'{key}={value!r}' for key, value in shown.items())}, backend={self.backend.name!r})"
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model to a `.npz` file, replacing it only when the new one is complete.
 

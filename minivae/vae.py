@@ -437,10 +437,6 @@ class VAE(Built):
     def _device(self, array):
         return self.backend.from_host(array)
 
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self.config.items())
-        return f"VAE({arguments}, backend={self.backend.name!r})"
-
 
 def _widths(name: str, widths: Any) -> tuple[int, ...]:
     try:

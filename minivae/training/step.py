@@ -24,7 +24,7 @@ class _Wrapped(Optimizer):
     """
 
     def __init__(self, wrapped):
-        super().__init__(0.0)
+        super().__init__(1.0)  # what the wrapped one has, it alone knows
         self.wrapped = wrapped
 
     def attach(self, model):
