@@ -154,9 +154,8 @@ class VAE:
         self.sampler = Reparameterize(scale, **shared)
         self.kl = GaussianKL(scale, **shared)
         self.decoder = Chain([layers[f"decoder.{i}"] for i in range(len(decoder_hidden))] + [layers["likelihood"]])
-        own = {
+        own: dict[str, Any] = {
             "sigma": observation_sigma,
-            "learn": bool(learn_sigma),
             "log_sigma": self.parameters.get("likelihood.log_sigma"),
             "dlog_sigma": self.gradients.get("likelihood.log_sigma"),
         }

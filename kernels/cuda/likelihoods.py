@@ -121,9 +121,7 @@ def gaussian_each_kernel(dtype, value, gradient, total):
     half, constant = real(0.5), real(0.5 * math.log(2.0 * math.pi))
 
     @cuda.jit
-    def gaussian_each(
-        x, mean, log_sigma, weight, nll, dmean, samples, kl, n, beta, totals, clock, partial, counters
-    ):
+    def gaussian_each(x, mean, log_sigma, weight, nll, dmean, samples, kl, n, beta, totals, clock, partial, counters):
         scratch = cuda.shared.array(WARPS, real)
         wide_scratch = cuda.shared.array(WARPS, float64)
         flag = cuda.shared.array(1, int32)
@@ -209,9 +207,7 @@ def byte_kernel(name, dtype, value, gradient, total):
     byte, beta_binomial, logistic = masses(dtype).byte, masses(dtype).beta_binomial, masses(dtype).logistic
     has_ways = name == "beta_binomial"
 
-    def by_bytes(
-        x, output, log_ways, weight, nll, doutput, samples, kl, n, beta, totals, clock, partial, counters
-    ):
+    def by_bytes(x, output, log_ways, weight, nll, doutput, samples, kl, n, beta, totals, clock, partial, counters):
         scratch = cuda.shared.array(WARPS, real)
         wide_scratch = cuda.shared.array(WARPS, float64)
         flag = cuda.shared.array(1, int32)

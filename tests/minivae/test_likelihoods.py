@@ -83,9 +83,7 @@ def test_beta_binomial_at_any_output(dtype, backend):
                     for sign, v in ((1, k + a), (1, 255 - k + b), (-1, 255 + a + b), (1, a + b), (-1, a), (-1, b))
                 )
                 rise = mpmath.digamma(255 + a + b) - mpmath.digamma(a + b)
-                slopes = [
-                    c * (rise - mpmath.digamma(n + c) + mpmath.digamma(c)) for c, n in ((a, k), (b, 255 - k))
-                ]
+                slopes = [c * (rise - mpmath.digamma(n + c) + mpmath.digamma(c)) for c, n in ((a, k), (b, 255 - k))]
                 roundings = 8 * float(np.finfo(dtype).eps)
                 assert abs(nll[k] + log_p) < roundings * (255 + abs(log_p)), (log_alpha, log_beta, k)
                 for got, exact in zip(gradient[k], slopes, strict=True):
@@ -94,7 +92,9 @@ def test_beta_binomial_at_any_output(dtype, backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("kind", "limits"), [(mv.BetaBinomial, (LOG_LIMIT,) * 2), (mv.Logistic, (1e30, LOG_SCALE_LIMIT))])
+@pytest.mark.parametrize(
+    ("kind", "limits"), [(mv.BetaBinomial, (LOG_LIMIT,) * 2), (mv.Logistic, (1e30, LOG_SCALE_LIMIT))]
+)
 def test_no_output_is_too_large(kind, limits, dtype, backend):
     """Beyond its limit an output counts as the limit and has no gradient; nothing is NaN or infinite."""
     for first in HUGE:
