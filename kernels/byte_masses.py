@@ -33,7 +33,7 @@ def build(jit, real_name, functions, select, horner=mathfun.horner):
     exp, log, expm1_down = functions.exp, functions.log, functions.expm1_down
     sigmoid, softplus = functions.sigmoid, functions.softplus
     gamma = mathfun.build_rising(jit, real_name, log, select, horner)
-    log1p, rising, digamma_rise = gamma.log1p, gamma.rising, gamma.digamma_rise
+    rising, digamma_rise = gamma.rising, gamma.digamma_rise
 
     @jit
     def byte(x):
@@ -57,16 +57,16 @@ def build(jit, real_name, functions, select, horner=mathfun.horner):
     def beta_binomial(k, log_ways, log_alpha, log_beta):
         a, b, m = exp(limited(log_alpha, log_limit)), exp(limited(log_beta, log_limit)), largest - k
         s = a + b
-        shift_a, l_a, rest_a, q_a = rising(a, k)
-        shift_b, l_b, rest_b, q_b = rising(b, m)
-        shift_s, l_s, rest_s, q_s = rising(s, largest)
+        shift_a, growth_a, rest_a, q_a = rising(a, k)
+        shift_b, growth_b, rest_b, q_b = rising(b, m)
+        shift_s, growth_s, rest_s, q_s = rising(s, largest)
         # z_s - z_a and z_s - z_b without the difference, which would lose the smaller of a and b
         share_a = k * log_share(a + shift_a + k, b + (shift_s - shift_a) + m)
         share_b = m * log_share(b + shift_b + m, a + (shift_s - shift_b) + k)
         nll = log(q_a / q_s * q_b) - log_ways - share_a - share_b - (rest_a + rest_b - rest_s)
-        rise = digamma_rise(s, largest, l_s)
-        dlog_alpha = select(abs(log_alpha) > log_limit, zero, a * (rise - digamma_rise(a, k, l_a)))
-        dlog_beta = select(abs(log_beta) > log_limit, zero, b * (rise - digamma_rise(b, m, l_b)))
+        rise = digamma_rise(s, largest, growth_s)
+        dlog_alpha = select(abs(log_alpha) > log_limit, zero, a * (rise - digamma_rise(a, k, growth_a)))
+        dlog_beta = select(abs(log_beta) > log_limit, zero, b * (rise - digamma_rise(b, m, growth_b)))
         return nll, dlog_alpha, dlog_beta
 
     @jit

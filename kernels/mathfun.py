@@ -338,9 +338,9 @@ def build_rising(jit, real_name, log, select, horner=horner):
     """Logarithm and digamma of rising factorials Gamma(x + n) / Gamma(x), for x in [1e-14, 1e14] and whole n from 0 to
     255, as differences that do not cancel: those of lgamma and digamma themselves lose every digit where x is large.
 
-    An x below 8 is shifted by 8, and from there on Stirling's series holds: Abramowitz and Stegun, 6.1.15, 6.1.41, 6.3.6
-    and 6.3.18. The product of the eight factors is a polynomial in u = x (x + 7), because x + i and x + 7 - i multiply to
-    u + i (7 - i). Within 4 roundings of the largest term, of n and of 1 / x: tests/kernels/test_mathfun.py.
+    An x below 8 is shifted by 8, and from there on Stirling's series holds: Abramowitz and Stegun, 6.1.15, 6.1.41,
+    6.3.6 and 6.3.18. The product of the eight factors is a polynomial in u = x (x + 7), because x + i and x + 7 - i
+    multiply to u + i (7 - i). Errors: 4 roundings of 1 + |rest|, 8 of digamma(x + n) - digamma(x) + 1 / x.
 
     Parameters
     ----------
@@ -350,8 +350,11 @@ def build_rising(jit, real_name, log, select, horner=horner):
 
     Returns
     -------
-    log1p(x) for x > -1/2; rising(x, n) -> shift, l, rest, q; digamma_rise(x, n, l) = digamma(x + n) - digamma(x); with
-    z = x + shift, l = log1p(n / z) and log(Gamma(x + n) / Gamma(x)) = n log(z + n) - n + rest - log(q).
+    rising(x, n) -> shift, growth, rest, q, with z = x + shift, growth = log((z + n) / z) and
+
+        log(Gamma(x + n) / Gamma(x)) = n log(z + n) - n + rest - log(q);
+
+    digamma_rise(x, n, growth) = digamma(x + n) - digamma(x).
     """
     real = np.dtype(real_name).type
     zero, half, one, two = real(0), real(0.5), real(1), real(2)
@@ -382,14 +385,14 @@ def build_rising(jit, real_name, log, select, horner=horner):
         shift = select(small, eight, zero)
         z = x + shift
         low, high = one / z, one / (z + n)
-        l = log1p(n * low)
+        growth = log1p(n * low)
         tails = high * log_gamma_tail(high * high) - low * log_gamma_tail(low * low)
         near = select(small, x, one)  # a number whose product is finite
         quotient = eight_factors(near + n)[0] / eight_factors(near)[0]
-        return shift, l, (z - half) * l + tails, select(small, quotient, one)
+        return shift, growth, (z - half) * growth + tails, select(small, quotient, one)
 
     @jit
-    def digamma_rise(x, n, l):
+    def digamma_rise(x, n, growth):
         small = x < eight
         z = x + select(small, eight, zero)
         low, high = one / z, one / (z + n)
@@ -398,6 +401,6 @@ def build_rising(jit, real_name, log, select, horner=horner):
         near = select(small, x, one)
         shifted = select(small, eight_factors(near)[1] - eight_factors(near + n)[1], zero)
         # a compiler that contracts one of two equal products and not the other leaves a rounding where n is 0
-        return select(n > zero, l + half * (low - high) + tails + shifted, zero)
+        return select(n > zero, growth + half * (low - high) + tails + shifted, zero)
 
-    return SimpleNamespace(log1p=log1p, rising=rising, digamma_rise=digamma_rise)
+    return SimpleNamespace(rising=rising, digamma_rise=digamma_rise)

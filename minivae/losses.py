@@ -289,10 +289,10 @@ class BetaBinomial(_OfBytes):
         dnll/dlog alpha = alpha (psi(255 + alpha + beta) - psi(alpha + beta) - psi(k + alpha) + psi(alpha)),
 
     and the same for beta with 255 - k. Unlike a binomial it can be U-shaped, as pixels of drawings are. Both outputs
-    count as if limited to [-30, 30], so that nll and gradient are finite for all: at -30 nothing but the ends 0 and 255
-    is left to 12 digits, at 30 alpha + beta is so large that a binomial is left to 8. Beyond, the gradient is 0. In
-    place of lgamma and digamma, which cancel there, stand their differences (`build_rising` in `kernels/mathfun.py`).
-    Source: Townsend, Bird and Barber (arXiv:1901.04866), section 3.
+    count as if limited to [-30, 30], so that nll and gradient are finite for all: at -30 only the bytes 0 and 255 are
+    left, to 12 digits; at 30 only a binomial, to 8. Beyond, the gradient is 0. In place of lgamma and digamma, which
+    cancel there, stand their differences (`build_rising` in `kernels/mathfun.py`). Source: Townsend, Bird and Barber
+    (arXiv:1901.04866), section 3.
     """
 
     name = "beta_binomial"

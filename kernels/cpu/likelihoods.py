@@ -166,16 +166,11 @@ def likelihood_kernels(real_name):
 @functools.cache
 def byte_kernel(name, value, gradient, real_name):
     """Rows of a likelihood of bytes: nll if `value`, doutput if `gradient`."""
-    real, itemsize, vector, row = memory_of(real_name)
+    real, _, vector, row = memory_of(real_name)
     zero = real(0)
     masses = byte_masses_for(real_name)
-    byte, beta_binomial, logistic, has_ways = (
-        masses.byte,
-        masses.beta_binomial,
-        masses.logistic,
-        name == "beta_binomial",
-    )
-    largest = len(byte_masses.LOG_WAYS) - 1
+    byte, beta_binomial, logistic = masses.byte, masses.beta_binomial, masses.logistic
+    largest, has_ways = len(byte_masses.LOG_WAYS) - 1, name == "beta_binomial"
 
     @kernel(
         f"{name}_{value:d}{gradient:d}_{real_name}",

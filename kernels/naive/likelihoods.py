@@ -85,9 +85,9 @@ def _by_bytes(of_byte, x, output, weight, nll, doutput):
 
 
 def beta_binomial_nll(x, output, weight, nll, doutput):
-    """nll_r = sum_f -log P(k_if) in nats, of the bytes k = round(255 x) and the beta-binomial of 255 trials, with alpha =
-    exp(output_rf) and beta = exp(output_r,features+f): k of 255 balls drawn are white if an urn holds alpha white and
-    beta black ones and each ball drawn goes back with another of its colour (Polya's urn),
+    """nll_r = sum_f -log P(k_if) in nats, of the bytes k = round(255 x) and the beta-binomial of 255 trials, with
+    alpha = exp(output_rf) and beta = exp(output_r,features+f): k of 255 balls drawn are white if an urn holds alpha
+    white and beta black ones and each ball drawn goes back with another of its colour (Polya's urn),
 
         P(k) = C(255, k) prod_{i < k} (alpha + i) prod_{i < 255 - k} (beta + i) / prod_{i < 255} (alpha + beta + i)
              = C(255, k) B(k + alpha, 255 - k + beta) / B(alpha, beta)
@@ -96,8 +96,9 @@ def beta_binomial_nll(x, output, weight, nll, doutput):
     and the same for beta with 255 - k; times weight_r that is doutput. Both logarithms are limited to [-30, 30], with a
     gradient of 0 outside.
 
-    x (n, features); output, doutput (n * samples, 2 * features); weight, nll (n * samples,). nll may be None, or doutput
-    and weight may be None: that part is then left out. Source: Townsend, Bird and Barber (arXiv:1901.04866), section 3.
+    x (n, features); output, doutput (n * samples, 2 * features); weight, nll (n * samples,). nll may be None, or
+    doutput and weight may be None: that part is then left out. Source: Townsend, Bird and Barber (arXiv:1901.04866),
+    section 3.
     """
     n = LARGEST_BYTE
 
@@ -116,9 +117,9 @@ def beta_binomial_nll(x, output, weight, nll, doutput):
 
 
 def logistic_nll(x, output, weight, nll, doutput):
-    """nll_r = sum_f -log P(k_if) in nats, of the bytes k = round(255 x) and a logistic distribution in units of x that is
-    cut into bins of width 1/255, the outer two open. With mean m = 1/2 + output_rf, scale s = exp(output_r,features+f) / 8
-    and the bin's ends u = (x + 1/510 - m) / s and l = (x - 1/510 - m) / s,
+    """nll_r = sum_f -log P(k_if) in nats, of the bytes k = round(255 x) and a logistic distribution in units of x that
+    is cut into bins of width 1/255, the outer two open. With mean m = 1/2 + output_rf, scale s =
+    exp(output_r,features+f) / 8 and the bin's ends u = (x + 1/510 - m) / s and l = (x - 1/510 - m) / s,
 
         P(k) = sigmoid(u) - sigmoid(l), where u = inf for k = 255 and l = -inf for k = 0
         -log P = softplus(-u) + softplus(l) - log(1 - exp(l - u))
@@ -128,8 +129,8 @@ def logistic_nll(x, output, weight, nll, doutput):
     times weight_r that is doutput. The mean's output is limited to [-1e30, 1e30], the log scale's to [-8, 8], with a
     gradient of 0 outside.
 
-    x (n, features); output, doutput (n * samples, 2 * features); weight, nll (n * samples,). nll may be None, or doutput
-    and weight may be None: that part is then left out. Source: Kingma et al. (arXiv:1606.04934), appendix; the open bins:
+    x (n, features); output, doutput (n * samples, 2 * features); weight, nll (n * samples,). nll may be None, or
+    doutput and weight may be None: that part is then left out. Source: Kingma et al. (arXiv:1606.04934); the open bins:
     Salimans et al. (arXiv:1701.05517), section 2.1.
     """
 
@@ -219,12 +220,13 @@ def gaussian_nll_cases(dtype, rng):
             yield [x, mean, log_sigma, *copies, dlog_sigma], bounds
 
 
-def _byte_outputs(dtype, rng, n, features, samples, parts, centre, spread, extremes):
-    """`_outputs` for bytes: the two outputs of a feature normal about `centre`, some of them one of the pairs `extremes`.
+def _byte_outputs(dtype, rng, size, centre, spread, extremes):
+    """`_outputs` for bytes: the two outputs of a feature normal about `centre`, some pairs of them from `extremes`.
 
     Then k, the two outputs and the weights in float64, each (n * samples, features) or (n * samples, 1).
     """
-    _, _, weight, nll, _ = _outputs(dtype, rng, n, features, samples, parts)
+    n, features, samples, _ = size
+    _, _, weight, nll, _ = _outputs(dtype, rng, *size)
     k = rng.integers(0, LARGEST_BYTE + 1, (n, features))
     k[rng.random(k.shape) < 0.3], k[rng.random(k.shape) < 0.2] = 0, LARGEST_BYTE
     pair = spread * rng.standard_normal((2, n * samples, features)) + np.reshape(centre, (2, 1, 1))
@@ -250,7 +252,7 @@ def _byte_bounds(dtype, nll, weight, value, *slopes):
 def beta_binomial_nll_cases(dtype, rng):
     extremes = [(one, other) for one in (-1e4, -30, -12, 12, 30, 1e20) for other in (-31, -29, 0, 9, 29, 3e38)]
     for size in _sizes():
-        given, k, o1, o2, weight = _byte_outputs(dtype, rng, *size, centre=(0, 0), spread=2.0, extremes=extremes)
+        given, k, o1, o2, weight = _byte_outputs(dtype, rng, size, centre=(0, 0), spread=2.0, extremes=extremes)
         a, b = (np.exp(np.clip(o, -LOG_LIMIT, LOG_LIMIT)) for o in (o1, o2))
         s, n = a + b, LARGEST_BYTE
         shares = -k * np.log((a + k + 1) / (s + n)) - (n - k) * np.log((b + n - k + 1) / (s + n))
@@ -264,7 +266,7 @@ def beta_binomial_nll_cases(dtype, rng):
 def logistic_nll_cases(dtype, rng):
     extremes = [(one, other) for one in (-1e20, -0.5, 0.1, 3, 1e31) for other in (-30, -8, -3, 0, 8, 9)]
     for size in _sizes():
-        given, k, o1, o2, weight = _byte_outputs(dtype, rng, *size, centre=(0, -1), spread=0.7, extremes=extremes)
+        given, k, o1, o2, weight = _byte_outputs(dtype, rng, size, centre=(0, -1), spread=0.7, extremes=extremes)
         m, s = 0.5 + np.clip(o1, -MEAN_LIMIT, MEAN_LIMIT), np.exp(np.clip(o2, -LOG_SCALE_LIMIT, LOG_SCALE_LIMIT)) / 8
         width = 1 / (LARGEST_BYTE * s)
         up, low = (k / LARGEST_BYTE - m) / s + width / 2, m / s - k / LARGEST_BYTE / s + width / 2

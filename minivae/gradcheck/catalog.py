@@ -6,6 +6,7 @@ and demands that a check of its section fails.
 
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ def minivae_parts(backend_name="numpy"):
     from ..vae import VAE
 
     optimizers = {optimizer.__name__: optimizer for optimizer in OPTIMIZERS.values()}
-    likelihoods = {likelihood.__name__: likelihood for likelihood in LIKELIHOODS.values()}
+    likelihoods: dict[str, Any] = {likelihood.__name__: likelihood for likelihood in LIKELIHOODS.values()}
     return Parts(
         Dense, Reparameterize, GaussianKL, **likelihoods, VAE=VAE, optimizers=optimizers, backend_name=backend_name
     )

@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("numba")
 
+from minivae.kernels import mathfun
 from minivae.kernels.cpu import dense, program
 from minivae.kernels.cpu.scalar import mathfun_for
 
@@ -122,3 +123,30 @@ def test_gated_functions_keep_nan_and_have_limits(name):
     assert np.isnan(kept)
     if "silu" not in name:
         assert (below, above) == (0, np.inf if name == "gelu" else 1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@mpmath.workdps(60)
+def test_rising_factorials(dtype):
+    """Their logarithm and digamma from 1e-13 to 1e13, against mpmath's loggamma and digamma with 60 digits.
+
+    In NumPy: that the CPU's and the GPU's functions do the same, the kernels' cases say.
+    """
+    rng = np.random.default_rng(0)
+    x = np.concatenate([10.0 ** rng.uniform(-13, 13, 300), rng.uniform(0, 20, 300), [8.0, np.nextafter(8.0, 0)]])
+    x, n = x.astype(dtype), rng.integers(0, 256, x.size)
+    n[::5], n[1::5], n[2::5] = 0, 1, 255
+    functions = mathfun.build_rising(lambda function: function, dtype, np.log, np.where)
+    shift, growth, rest, q = functions.rising(x, n.astype(dtype))
+    rise = functions.digamma_rise(x, n.astype(dtype), growth)
+    eps = float(np.finfo(dtype).eps)
+    for i, (start, count) in enumerate(zip(map(float, x), map(int, n), strict=True)):
+        a = mpmath.mpf(start)
+        quotient = mpmath.fprod((a + j + count) / (a + j) for j in range(int(shift[i])))
+        assert abs(q[i] - quotient) <= 32 * eps * quotient
+        log_rising = mpmath.loggamma(a + count) - mpmath.loggamma(a)
+        z = a + int(shift[i])
+        exact = log_rising - count * mpmath.log(z + count) + count + mpmath.log(quotient)
+        assert abs(rest[i] - exact) <= 4 * eps * (1 + abs(exact)), (start, count)
+        exact = mpmath.digamma(a + count) - mpmath.digamma(a)
+        assert abs(rise[i] - exact) <= 8 * eps * (exact + 1 / a) * (count > 0), (start, count)

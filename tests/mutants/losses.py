@@ -343,7 +343,7 @@ def trials_256(a):
 
 @before("beta_binomial_nll")
 def bytes_cut_off(a):
-    """255 x is cut off where it should be rounded: in float32 a third of all bytes comes out one too small."""
+    """255 x is cut off where it should be rounded, consistently."""
     a.x = np.floor(255 * (a.x * (1 - 1e-7))) / 255
 
 
