@@ -109,6 +109,8 @@ class Arithmetic:
         return self._write(operands[0], "f32", f"exp2_approximate({self._read(operands[1], 'f32')})")
 
     def _op_rcp(self, parts, operands):
+        if parts[1] == "rn" and "ftz" not in parts:
+            return self._write(operands[0], parts[-1], f"1 / {self._read(operands[1], parts[-1])}")
         if parts[1:3] != ["approx", "ftz"]:
             raise KeyError("rcp")
         function = "reciprocal_approximate" if parts[-1] == "f32" else "reciprocal64_approximate"
