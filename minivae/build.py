@@ -132,7 +132,7 @@ class Built(Assembled):
         }
 
     def description(self) -> dict[str, Any]:
-        """What a file says of the model besides its arrays: `config`, and where it does not follow from that, the plan."""
+        """What a file says of the model besides its arrays: `config`, and the plan where that does not follow."""
         for name, part, kind in (("sampler", self.sampler, Reparameterize), ("kl", self.kl, GaussianKL)):
             expect(
                 type(part) is kind, f"model.{name}", type(part).__name__, f"a {kind.__name__}: no other can be saved"

@@ -4,7 +4,7 @@ import functools
 from types import SimpleNamespace
 
 from ..naive import ACTIVATIONS, BY_INPUT, LEAK
-from ..naive.tools import expect_input
+from ..naive.tools import derivative_source
 from .checks import matches, one_of, real_of
 from .contract import contract
 from .jit import inline, kernel
@@ -111,13 +111,11 @@ def _check(x, weight, activation):
     return real_name, x.shape[0], x.shape[1], weight.shape[1]
 
 
-def _input_or(y, activation, a):
-    """What the derivative is taken from: a for BY_INPUT, else y."""
-    if activation not in BY_INPUT:
-        return y
-    expect_input(activation, a)
-    matches("a", a, y.shape, y.dtype)
-    return a
+def _source(activation, y, a):
+    source = derivative_source(activation, y, a)
+    if source is not y:
+        matches("a", source, y.shape, y.dtype)
+    return source
 
 
 @contract
@@ -125,7 +123,7 @@ def dense_forward(plan, x, weight, bias, activation, y, a=None):
     real_name, rows, _, outputs = _check(x, weight, activation)
     matches("bias", bias, (outputs,), real_name)
     matches("y", y, (rows, outputs), real_name)
-    product = _input_or(y, activation, a)
+    product = _source(activation, y, a)
     plan_matmul(plan, x, weight, product, bias=bias, relu=activation == "relu")
     if activation not in ("identity", "relu"):
         forward = activation_kernels(real_name).forward[activation]
@@ -141,7 +139,7 @@ def dense_backward(plan, x, weight, y, dy, activation, dx, dweight, dbias, a=Non
     matches("dbias", dbias, (outputs,), real_name)
     da = dy
     if activation != "identity" and plan.gate_of(dy) is None:
-        source, da = _input_or(y, activation, a), plan.scratch((rows, outputs), real_name)
+        source, da = _source(activation, y, a), plan.scratch((rows, outputs), real_name)
         backward = activation_kernels(real_name).backward[activation]
         plan.add(backward, {"size": y.size, "dy": dy, "y": source, "da": da}, work=y.size * _COST[activation])
     plan_matmul(plan, x, da, dweight, a_transposed=True, sums=dbias)

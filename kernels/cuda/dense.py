@@ -4,8 +4,7 @@ import functools
 
 from numba import cuda
 
-from ..naive import BY_INPUT
-from ..naive.tools import expect_input
+from ..naive.tools import derivative_source
 from .access import U
 from .constants import PRODUCT_BLOCKS_PER_MULTIPROCESSOR, PRODUCT_THREADS, VECTOR
 from .plans import plans
@@ -34,16 +33,8 @@ def forward_kernel(activation, tile, aligned, dtype):
     return dense_forward
 
 
-def _input_or(y, activation, a):
-    """What the derivative is taken from: a for BY_INPUT, else y."""
-    if activation not in BY_INPUT:
-        return y
-    expect_input(activation, a)
-    return a
-
-
 def dense_forward(x, weight, bias, activation, y, a=None):
-    before = _input_or(y, activation, a)
+    before = derivative_source(activation, y, a)
     device, dtype, aligned = current(), y.dtype.name, _aligned(x, weight, y, before)
     (plan,) = plans([(*y.shape, x.shape[1])], dtype, aligned)
     kernel = forward_kernel(activation, plan.tile, aligned, dtype)
@@ -73,7 +64,7 @@ def backward_kernel(activation, tile, aligned, dtype, input_gradient):
 
 def dense_backward(x, weight, y, dy, activation, dx, dweight, dbias, a=None):
     device, dtype, wanted = current(), dy.dtype.name, dx is not None
-    source, target = _input_or(y, activation, a), dx if wanted else x
+    source, target = derivative_source(activation, y, a), dx if wanted else x
     aligned = _aligned(x, weight, source, dy, target, dweight)
     rows, (inputs, outputs) = dy.shape[0], weight.shape
     shapes = [(inputs, outputs, rows), (rows, inputs, outputs)]

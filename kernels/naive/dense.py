@@ -4,11 +4,9 @@ import math
 
 import numpy as np
 
-from .tools import ELEMENTARY, eps, expect_input, matrix, output, sigmoid, softplus
+from .tools import BY_INPUT, ELEMENTARY, derivative_source, eps, matrix, output, sigmoid, softplus
 
 ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid", "softplus", "leaky_relu", "gelu", "silu")
-# Those whose derivative does not follow from the output y: each y below 0 has two inputs a. Their a is kept.
-BY_INPUT = ("gelu", "silu")
 LEAK = 0.01  # the slope of leaky_relu below 0
 
 
@@ -63,17 +61,14 @@ def dense_forward(x, weight, bias, activation, y, a=None):
     leaky_relu(a) = max(a, LEAK a); gelu(a) = a Phi(a), with the normal distribution function, and silu(a) =
     a sigmoid(a): Hendrycks and Gimpel, "Gaussian error linear units" (arXiv:1606.08415).
     """
-    by_input = activation in BY_INPUT
-    if by_input:
-        expect_input(activation, a)
+    source = derivative_source(activation, y, a)
     rows, inputs = x.shape
     for i in range(rows):
         for j in range(weight.shape[1]):
             total = float(bias[j])
             for k in range(inputs):
                 total += float(x[i, k]) * float(weight[k, j])
-            if by_input:
-                a[i, j] = total
+            source[i, j] = total
             y[i, j] = _activate(total, activation)
 
 
@@ -85,10 +80,8 @@ def dense_backward(x, weight, y, dy, activation, dx, dweight, dbias, a=None):
     left it, and y is not read: gelu' = Phi(a) + a phi(a), with the normal density phi; silu' = s (1 + a (1 - s)) with
     s = sigmoid(a). Shapes as in `dense_forward`; dx may be None (the first layer needs none).
     """
-    derivative, source = _derivative_from_output, y
-    if activation in BY_INPUT:
-        expect_input(activation, a)
-        derivative, source = _derivative_from_input, a
+    source = derivative_source(activation, y, a)
+    derivative = _derivative_from_output if source is y else _derivative_from_input
     rows, inputs = x.shape
     outputs = weight.shape[1]
     da = [[float(dy[i, j]) * derivative(float(source[i, j]), activation) for j in range(outputs)] for i in range(rows)]
@@ -106,7 +99,9 @@ def dense_backward(x, weight, y, dy, activation, dx, dweight, dbias, a=None):
                 dx[i, k] = sum(da[i][j] * float(weight[k, j]) for j in range(outputs))
 
 
-STEEPEST = 1.13  # the largest derivative: gelu's, at the square root of 2; all others but silu's are at most 1
+def _steepest(activation):
+    """A bound on the derivative: gelu's is largest at the square root of 2."""
+    return 1.13 if activation in BY_INPUT else 1.0
 
 
 def _shapes(rng):
@@ -130,11 +125,11 @@ def dense_forward_cases(dtype, rng):
             x, weight = matrix(rng, (rows, inputs), dtype), matrix(rng, (inputs, outputs), dtype)
             bias = matrix(rng, outputs, dtype)
             size = np.abs(x) @ np.abs(weight) + np.abs(bias)
-            product = eps(dtype) * (inputs + 1) * size
-            bounds = {"y": STEEPEST * product + eps(dtype) * ELEMENTARY * (1 + size)}
-            a = output((rows, outputs), dtype) if activation in BY_INPUT else None
-            if a is not None:
-                bounds["a"] = product
+            product = (inputs + 1) * size
+            bounds = {"y": eps(dtype) * (_steepest(activation) * product + ELEMENTARY * (1 + size))}
+            a = None
+            if activation in BY_INPUT:
+                a, bounds["a"] = output((rows, outputs), dtype), eps(dtype) * product
             yield [x, weight, bias, activation, output((rows, outputs), dtype), a], bounds
 
 
@@ -144,8 +139,8 @@ def dense_backward_cases(dtype, rng):
             x, weight = matrix(rng, (rows, inputs), dtype), matrix(rng, (inputs, outputs), dtype)
             y, a = _activated(x, weight, matrix(rng, outputs, dtype), activation)
             dy = matrix(rng, (rows, outputs), dtype)
-            # activation' is off by a few roundings of 1
-            size, few = STEEPEST * np.abs(dy), ELEMENTARY + 2
+            # activation' is off by a few roundings
+            size, few = _steepest(activation) * np.abs(dy), ELEMENTARY + 2
             dx = None if number % 3 == 1 else output((rows, inputs), dtype)
             bounds = {
                 "dx": eps(dtype) * (outputs + few) * (size @ np.abs(weight.T)),

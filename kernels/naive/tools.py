@@ -5,6 +5,8 @@ import math
 import numpy as np
 
 ELEMENTARY = 8  # roundings that an elementary function may be off by
+# Activations whose derivative does not follow from the output: an output below 0 has two inputs.
+BY_INPUT = ("gelu", "silu")
 
 
 def sigmoid(a):
@@ -15,10 +17,16 @@ def softplus(a):
     return max(a, 0.0) + math.log1p(math.exp(-abs(a)))
 
 
-def expect_input(activation, a):
-    """Raises ValueError where a dense kernel lacks the array for an activation's input."""
+def derivative_source(activation, y, a):
+    """The array that an activation's derivative is taken from: its input a for BY_INPUT, else its output y.
+
+    Raises ValueError where that is a and there is none.
+    """
+    if activation not in BY_INPUT:
+        return y
     if a is None:
         raise ValueError(f"a: got None, expected an array, which activation {activation!r} needs for its input")
+    return a
 
 
 def exp(a):

@@ -117,8 +117,9 @@ def activate(a, activation, out):
         np.multiply(out, a, out=out)
 
 
-def times_derivative(dy, y, activation, a):
-    """dy * activation'(a), the derivative taken from the output y, or for BY_INPUT from a."""
+def times_derivative(dy, source, activation):
+    """dy * activation'(a), the derivative taken from source: the output y, or for BY_INPUT the input a."""
+    y = a = source
     if activation == "identity":
         return dy
     da = scratch("da", dy.shape, dy.dtype)
@@ -133,7 +134,7 @@ def times_derivative(dy, y, activation, a):
         np.subtract(1, y, out=da)
         np.multiply(da, y, out=da)
     elif activation == "leaky_relu":
-        np.greater(y, 0, out=da, casting="unsafe")
+        np.greater(y, 0, out=da)
         np.maximum(da, LEAK, out=da)
     elif activation == "gelu":
         x, e, ratio = normal_tail(a)

@@ -112,17 +112,19 @@ def test_a_recorded_step_does_what_the_calls_do():
 
 
 @pytest.mark.parametrize("reads_dx", [False, True])
-def test_relu_between_two_layers_is_applied_where_its_gradient_is_computed(reads_dx):
+@pytest.mark.parametrize("above", ["identity", "gelu"])
+def test_relu_between_two_layers_is_applied_where_its_gradient_is_computed(above, reads_dx):
     backend = load_backend("cpu")
     rng = np.random.default_rng(0)
     x, w1, w2 = (rng.standard_normal(shape).astype("float32") for shape in ((50, 70), (70, 60), (60, 40)))
     y, dy2, dy = np.maximum(x @ w1, 0), rng.standard_normal((50, 40)).astype("float32"), np.empty((50, 60), "float32")
-    y2, dw1, dw2, dx = dy2, np.empty_like(w1), np.empty_like(w2), np.empty_like(x)
+    y2, a2 = dy2, rng.standard_normal((50, 40)).astype("float32")
+    dw1, dw2, dx = np.empty_like(w1), np.empty_like(w2), np.empty_like(x)
     db1, db2, copy = np.empty(60, "float32"), np.empty(40, "float32"), np.empty((50, 60), "float32")
     none, one = np.zeros(60, "float32"), np.eye(60, dtype="float32")
 
     def step():
-        backend.dense_backward(y, w2, y2, dy2, "identity", dy, dw2, db2)
+        backend.dense_backward(y, w2, y2, dy2, above, dy, dw2, db2, a2)
         backend.dense_backward(x, w1, y, dy, "relu", dx, dw1, db1)
         if reads_dx:
             backend.dense_forward(dy, one, none, "identity", copy)
@@ -303,6 +305,7 @@ def test_arguments_that_do_not_fit_are_refused_before_anything_is_written():
         r"weight: got shape \(4, 5\)": (x, np.ones((4, 5), np.float32), bias, "relu", y),
         r"bias: got shape \(5,\) of float64": (x, weight, np.ones(5), "relu", y),
         "activation: got 'swish'": (x, weight, bias, "swish", y),
+        r"a: got shape \(4, 3\)": (x, weight, bias, "gelu", y, np.empty((4, 3), np.float32)),
         "x: got dtype int64": (np.ones((4, 3), int), weight, bias, "relu", y),
         "weight: got an array with strides": (x, np.asfortranarray(weight), bias, "relu", y),
         "x: got an array with strides": (np.ones((4, 6), np.float32)[:, ::2], weight, bias, "relu", y),
