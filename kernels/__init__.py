@@ -5,6 +5,26 @@ of the same name, and the functions of MEMORY for its arrays. This package knows
 reaches arithmetic only through a `Backend`.
 """
 
-from .backend import BACKENDS, CONTRACT, FAMILIES, MEMORY, Backend, Program, available_backends, load_backend
+from .backend import (
+    BACKENDS,
+    CONTRACT,
+    FAMILIES,
+    MEMORY,
+    Backend,
+    Program,
+    available_backends,
+    load_backend,
+    register_backend,
+)
 
-__all__ = ["BACKENDS", "CONTRACT", "FAMILIES", "MEMORY", "Backend", "Program", "available_backends", "load_backend"]
+__all__ = [
+    "BACKENDS",
+    "CONTRACT",
+    "FAMILIES",
+    "MEMORY",
+    "Backend",
+    "Program",
+    "available_backends",
+    "load_backend",
+    "register_backend",
+]

@@ -2,15 +2,16 @@
 
 import importlib
 import importlib.util
+import inspect
 from collections.abc import Callable, Iterable, Mapping
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 from . import naive, numpy_backend
 
 # name: (module, what it needs, packages it imports). In order of preference: "auto" takes the first that is available.
 # The module has the functions of MEMORY; in its folder are the files of kernels, named as in `naive`.
-BACKENDS = {
+BACKENDS: dict[str, tuple[Any, ...]] = {
     "cuda": ("cuda.backend", "an NVIDIA GPU with its driver, and numba-cuda: pip install 'minivae[cuda]'"),
     "cpu": ("cpu.backend", "Numba", "numba"),
     "numpy": ("numpy_backend", "NumPy"),
@@ -26,6 +27,8 @@ def _why_not(name):
 
 
 def _load(name):
+    if not isinstance(BACKENDS[name][0], str):
+        return BACKENDS[name][0]
     if missing := _why_not(name):
         raise ImportError(missing)
     return importlib.import_module(f".{BACKENDS[name][0]}", __package__)
@@ -38,8 +41,45 @@ def available_backends() -> tuple[str, ...]:
 
 def _present(name):
     module, _, *packages = BACKENDS[name]
+    if not isinstance(module, str):
+        return True
     names = [f"{__package__}.{module}", *packages]
     return not _why_not(name) and all(importlib.util.find_spec(name) is not None for name in names)
+
+
+def register_backend(name: str, module: Any, base: str = "numpy") -> None:
+    """Makes kernels of one's own a backend that can be asked for by name, like those that are here.
+
+    Parameters
+    ----------
+    name : a new name, or one that was registered before
+    module : a module, class or other object; its functions named as kernels (see `CONTRACT`) take their place, with the
+        arguments that `naive` states, on NumPy arrays
+    base : the backend whose kernels are the others: "numpy" or "cpu"
+
+    Raises
+    ------
+    ValueError
+        For a name that is taken, a module without a kernel, a kernel with other arguments, or a base on a device.
+    """
+    known = BACKENDS.get(name, ())
+    if not isinstance(name, str) or name == "auto" or (known and isinstance(known[0], str)):
+        raise ValueError(f"name: got {name!r}, expected one that no backend has")
+    under = load_backend(base)
+    if not under.on_host:
+        raise ValueError(f"base: got {base!r}, expected a backend that computes on the host")
+    own = {kernel: getattr(module, kernel) for kernel in CONTRACT if callable(getattr(module, kernel, None))}
+    if not own:
+        raise ValueError(f"module: got {module!r} without a kernel, expected one of {', '.join(CONTRACT)}")
+    for kernel, function in own.items():
+        arguments = inspect.signature(getattr(naive, kernel)).parameters
+        try:
+            inspect.signature(function).bind(*arguments)
+        except TypeError as error:
+            raise ValueError(f"{kernel}: {error}, expected the arguments {', '.join(arguments)}") from error
+    memory = {function: getattr(under, function) for function in MEMORY}
+    kernels = {kernel: own.get(kernel, getattr(under, kernel)) for kernel in CONTRACT}
+    BACKENDS[name] = SimpleNamespace(__name__=name, **memory, **kernels), f"what was registered as {name!r}"
 
 
 def load_backend(name: str) -> "Backend":
@@ -108,7 +148,7 @@ class Backend(Memory, naive.Dense, naive.Posterior, naive.Likelihoods, naive.Imp
     that reading one costs nothing.
     """
 
-    def __init__(self, name: str, module: ModuleType) -> None:
+    def __init__(self, name: str, module: Any) -> None:
         self.name = name
         self.module = module
         self.on_host: bool = getattr(module, "ON_HOST", True)
@@ -133,7 +173,7 @@ class Backend(Memory, naive.Dense, naive.Posterior, naive.Likelihoods, naive.Imp
 
     def calls_of(self, step: Callable[[], object]) -> list[tuple[str, tuple[Any, ...]]]:
         """Runs step() and returns the kernels that it called, as (name, arguments)."""
-        calls = []
+        calls, kernels = [], {name: vars(self)[name] for name in self._kernels}
 
         def recorder(name, kernel):
             def call(*arguments):
@@ -143,10 +183,10 @@ class Backend(Memory, naive.Dense, naive.Posterior, naive.Likelihoods, naive.Imp
             return call
 
         try:
-            vars(self).update({name: recorder(name, kernel) for name, kernel in self._kernels.items()})
+            vars(self).update({name: recorder(name, kernel) for name, kernel in kernels.items()})
             step()
         finally:
-            vars(self).update(self._kernels)
+            vars(self).update(kernels)
         return calls
 
     def program(self, calls: Iterable[tuple[str, tuple[Any, ...]]]) -> Program:

@@ -8,7 +8,7 @@ from .evaluation.held_out import Evaluation, Evaluator
 from .evaluation.importance import ImportanceEstimate
 from .evaluation.importance import estimate as importance_estimate
 from .gradcheck import assert_gradients, check_gradients
-from .kernels import available_backends
+from .kernels import available_backends, register_backend
 from .layers import Dense
 from .losses import Bernoulli, BetaBinomial, Gaussian, GaussianKL, Likelihood, Logistic
 from .optim import *  # noqa: F403
@@ -50,5 +50,6 @@ __all__ = [
     "fit",
     "importance_estimate",
     "load_dataset",
+    "register_backend",
 ]
 __all__ += optim.__all__
