@@ -71,6 +71,27 @@ def test_same_bits_for_one_and_two_threads_and_from_run_to_run(options):
     np.testing.assert_array_equal(two, one)
 
 
+def test_free_bits_sum_columns_in_one_order():
+    """A batch that is shared out: by latents, then by examples."""
+    if numba.get_num_threads() < 2:
+        pytest.skip("one core")
+    rng, backend = np.random.default_rng(0), load_backend("cpu")
+    nll, kl = rng.random(2000, np.float32), rng.random((2000, 61), np.float32)
+    floor = np.sort(kl.mean(axis=0, dtype=np.float64))[30:31]  # the mean of one latent: any other order may tip it
+
+    def made():
+        active, loss = np.empty(61, np.float32), np.empty(2000, np.float32)
+        backend.free_bits(nll, kl, np.ones(1), floor, active, loss)
+        return active.tobytes() + loss.tobytes()
+
+    shared = made()
+    numba.set_num_threads(1)
+    try:
+        assert made() == shared
+    finally:
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+
+
 def test_training_ends_where_the_numpy_backend_does():
     data = np.random.default_rng(0).integers(0, 256, (256, 130)).astype(np.uint8)
     losses = {}
