@@ -143,7 +143,7 @@ def _given_beta(model, beta):
 
 def _observe(optimizer, history):
     """Shows the history to a schedule that looks at it (see `Plateau`)."""
-    if history.epochs and hasattr(optimizer.schedule, "observe"):
+    if hasattr(optimizer.schedule, "observe"):
         optimizer.schedule.observe(history)
 
 
