@@ -50,7 +50,7 @@ def run(args):
     say(f"{len(data.test):,} held-out examples of {data.name}, {pixels_phrase(data, pixels)}, nats per example:")
     say(f"ELBO  {result['elbo']:10.3f}  = -(nll {mean['nll']:.3f} + KL {mean['kl']:.3f}), {args.draws} draw(s) of z")
     if bits is not None:
-        say(f"that is {bits:.4f} bits per dimension")
+        say(f"negative ELBO: {bits:.4f} bits per dimension")
     say(f"active units {result['active_units']} of {model.latent} (variance of the posterior mean above 0.01)")
     if args.samples:
         values = folder.unit_values(data.test[: args.examples], pixels, args.seed)

@@ -14,10 +14,9 @@ import numpy as np
 
 from ..datasets import Dataset, dataset_names
 from ..errors import expect, expect_choice
-from ..losses import LIKELIHOODS
 from ..optim import OPTIMIZERS, Optimizer
 from ..schedules import Cosine, StepDecay
-from ..vae import VAE
+from ..vae import LIKELIHOODS, VAE
 
 Part = TypeVar("Part", "Data", "Model", "Training", "Results")
 

@@ -147,7 +147,7 @@ def _train(path, config, model, data, settings, state, say):
     last = losses.index(min(losses)) if stopped == "early" else -1
     bits = bits_per_dimension(model, history["validation_nll"][last], history["validation_kl"][last])
     if bits is not None:
-        say(f"held-out ELBO: {bits:.4f} bits per dimension")
+        say(f"held-out negative ELBO: {bits:.4f} bits per dimension")
     if not results.no_pictures:
         paths = draw_all(path, config, model, data, history)
         say(f"pictures: {', '.join(path.name for path in paths)}")
