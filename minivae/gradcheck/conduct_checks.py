@@ -73,7 +73,7 @@ def _reuse(make, name, parts, dtype):
     rng = np.random.default_rng(3)
     pairs = []
     for rows in (len(x), 2, len(x) + 3, 1, 3):
-        batch = rng.random((rows, x.shape[1])).astype(dtype)
+        batch = x[rng.integers(0, len(x), rows)]
         draw = rng.standard_normal((rows * samples, noise.shape[1])).astype(dtype)
         fresh = make(parts, dtype, name=name).target
         if rows == 1:
