@@ -33,6 +33,7 @@ def open_workers(peer_python):
     workers = [
         harness.Worker("minivae cpu", sys.executable, "minivae_step.py", "cpu"),
         harness.Worker("minivae cpu, 1 thread", sys.executable, "minivae_step.py", "cpu", NUMBA_NUM_THREADS="1"),
+        harness.Worker("minivae cpu, own loop", sys.executable, "minivae_step.py", "cpu", "--loop"),
         harness.Worker("minivae numpy", sys.executable, "minivae_step.py", "numpy"),
         harness.Worker("NumPy", sys.executable, "numpy_step.py"),
         harness.Worker("control", sys.executable, "control.py"),

@@ -1,14 +1,17 @@
 """How a VAE is put together from its arguments and parts, and how it is described in a file and made again."""
 
+import copy
 import os
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .errors import expect
 from .files import stored
+from .gradcheck import GradientReport, check_gradients
 from .kernels import Backend
 from .layers import Chain, Dense, resolve_backend
 from .losses import LIKELIHOODS, Gaussian, GaussianKL
@@ -31,6 +34,7 @@ class Built(Assembled):
 
     features: int
     latent: int
+    draws: int
     seed: int
     config: dict[str, Any]
     sampler: Any
@@ -140,6 +144,23 @@ class Built(Assembled):
         config, plan = self.config | self._of_likelihood(), self.plan()
         same = config["likelihood"] is not None and plan == _plan_of(config)
         return config if same else {**config, "plan": plan}
+
+    def check(self, x: ArrayLike | None = None, *, rows: int = 4, seed: int = 0, **options: Any) -> GradientReport:
+        """Compares all gradients of the model as it is, its parts of one's own by name, with differences of its loss.
+
+        Parameters
+        ----------
+        x : (rows, features) data; by default so many rows of zeros and ones, which every likelihood takes
+        seed : of those and of the noise
+        options : of `check_gradients`
+
+        It is done on a copy, in the model's dtype: differences say ten times more of a float64 model.
+        """
+        rng = np.random.default_rng(seed)
+        data = rng.integers(0, 2, (rows, self.features)).astype(self.dtype) if x is None else np.asarray(x, self.dtype)
+        noise = rng.standard_normal((len(data) * self.draws, self.latent)).astype(self.dtype)
+        model = copy.deepcopy(self)
+        return check_gradients(model, data, fixed={"noise": noise}, **options)
 
     def __repr__(self) -> str:
         shown = self.config | self._of_likelihood()

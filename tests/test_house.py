@@ -13,12 +13,12 @@ FLOORS = (
     {"__main__"},
     {"command"},
     {"__init__"},  # the facade: what `import minivae` gives
-    {"lab", "runs", "gradcheck"},
+    {"lab", "runs", "selfcheck"},
     {"training", "plotting"},
     {"evaluation"},
     {"model"},
     {"parameters"},
-    {"datasets", "estimators", "kernels"},
+    {"datasets", "estimators", "gradcheck", "kernels"},
     {"errors", "files"},
 )
 DEPTH = {room: depth for depth, floor in enumerate(FLOORS) for room in floor}

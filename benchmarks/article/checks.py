@@ -4,7 +4,7 @@ import numpy as np
 
 import minivae as mv
 from minivae.gradcheck import check_gradients, check_sampler
-from minivae.gradcheck.reference import reference_loss
+from minivae.selfcheck.reference import reference_loss
 
 from .mistakes import MISTAKES, backend
 

@@ -1,4 +1,7 @@
-"""The training step of minivae itself, behind the same protocol as the peers: `minivae_step.py BACKEND`."""
+"""The training step of minivae itself, behind the same protocol as the peers: `minivae_step.py BACKEND [--loop]`.
+
+With --loop it is the one that a user writes, forward, backward and update; without, the one that `fit` replays.
+"""
 
 import sys
 
@@ -17,7 +20,6 @@ class Step:
         backend = self.model.backend
         optimizer = mv.Adam(learning_rate=1e-3)
         optimizer.attach(self.model)
-        optimizer.plan(1)
         x = backend.from_host(protocol.batch(shape))
         noise = backend.zeros((shape.batch, shape.latent), "float32")
         totals = backend.zeros((6,), "float64")
@@ -29,7 +31,13 @@ class Step:
             self.model.pass_up()
             optimizer.update(self.model)
 
-        self.program = backend.record(step)
+        def loop():
+            self.model.forward(x)
+            self.model.backward()
+            optimizer.update(self.model)
+
+        optimizer.plan(0 if "--loop" in sys.argv else 1)
+        self.program = loop if "--loop" in sys.argv else backend.record(step)
 
     def _set(self, parameters):
         for name, value in parameters.items():

@@ -16,7 +16,7 @@ def add(parser):
 
 def run(args):
     """Exit status 0 if every check passed, 1 if not."""
-    from ..gradcheck import report
+    from ..selfcheck import report
 
     out = Path(args.out)
     if out.suffix != ".png" or not out.parent.is_dir():

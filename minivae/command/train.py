@@ -60,6 +60,7 @@ def add(parser):
         help="make that sigma a parameter, or with `features` one for each feature",
     )
     add("--beta", type=not_negative, help="the weight of the KL term (1)")
+    add("--beta-warmup-epochs", type=not_negative, metavar="N", help="let beta rise linearly from 0 over N epochs (0)")
     add("--free-bits", type=not_negative, metavar="R", help="nats of each latent's KL that cost nothing more (0)")
     add("--objective", choices=OBJECTIVES, help="the bound to train with (elbo)")
     add("--samples", type=whole, metavar="K", help="draws of z in each bound (1)")
@@ -71,8 +72,13 @@ def add(parser):
     add("--batch-size", type=whole, metavar="N", help="examples in a minibatch (128)")
     add("--optimizer", choices=sorted(OPTIMIZERS))
     add("--learning-rate", type=positive, metavar="R", help=f"by default {defaults('learning_rate')}")
-    add("--schedule", choices=("constant", "step", "cosine"), help="of the learning rate")
-    add("--decay-epochs", type=whole, metavar="N", help="step: multiply the rate by 0.1 every N epochs (10)")
+    add("--schedule", choices=("constant", "step", "cosine", "plateau"), help="of the learning rate")
+    add(
+        "--decay-epochs",
+        type=whole,
+        metavar="N",
+        help="multiply the rate by 0.1, step: every N epochs, plateau: after N without a better validation loss (10)",
+    )
     add("--warmup-epochs", type=not_negative, metavar="N", help="cosine: rise linearly over N epochs first (0)")
     add("--momentum", type=not_negative, help=f"by default {defaults('momentum')}")
     add("--nesterov", action="store_true", help="sgd: Nesterov's momentum")

@@ -15,7 +15,7 @@ import numpy as np
 from ..datasets import Dataset, dataset_names
 from ..errors import expect, expect_choice
 from ..optim import OPTIMIZERS, Optimizer
-from ..schedules import Cosine, StepDecay
+from ..schedules import Cosine, Plateau, StepDecay, Warmup
 from ..vae import LIKELIHOODS, VAE
 
 Part = TypeVar("Part", "Data", "Model", "Training", "Results")
@@ -78,6 +78,7 @@ class Training:
     schedule: str = "constant"
     decay_epochs: int = 10
     warmup_epochs: float = 0.0
+    beta_warmup_epochs: float = 0.0
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.01
@@ -98,7 +99,14 @@ class Training:
             rate = StepDecay(rate, self.decay_epochs * steps_per_epoch)
         elif self.schedule == "cosine":
             rate = Cosine(rate, self.epochs * steps_per_epoch, round(self.warmup_epochs * steps_per_epoch))
+        elif self.schedule == "plateau":
+            rate = Plateau(rate, patience=self.decay_epochs)
         return kind(**{**taken(kind, self), "learning_rate": rate})
+
+    def make_beta(self, value: float, steps_per_epoch: int) -> Warmup | None:
+        """The schedule of beta up to this value; None where it does not change."""
+        steps = round(self.beta_warmup_epochs * steps_per_epoch)
+        return Warmup(steps, value) if steps and value else None
 
 
 @dataclass(frozen=True)
@@ -115,11 +123,12 @@ class Results:
     no_pictures: bool = False
 
 
-SCHEDULES = ("constant", "step", "cosine")
+SCHEDULES = ("constant", "step", "cosine", "plateau")
 
 # An option that does not always apply: the one it goes with, and the values of that one with which it does.
 NEEDS = {
-    "decay_epochs": ("schedule", ["step"]),
+    "decay_epochs": ("schedule", ["step", "plateau"]),
+    "beta_warmup_epochs": ("objective", ["elbo"]),
     "warmup_epochs": ("schedule", ["cosine"]),
     "observation_sigma": (
         "likelihood",
@@ -198,8 +207,9 @@ class Config:
                     raise TypeError(f"{key}: got {entry[name][key]!r:.80}")
         versions = {key: value for key, value in entry.items() if key not in ("backend", "data", "model", "training")}
         data = part(Data, entry["data"])
-        training = Training(**{field.name: entry["training"][field.name] for field in fields(Training)})
-        return cls(data, Model(**entry["model"]), training, entry["backend"], versions=versions)
+        return cls(
+            data, Model(**entry["model"]), part(Training, entry["training"]), entry["backend"], versions=versions
+        )
 
     def to_json(self) -> dict:
         """All but the results, as config.json and each checkpoint hold it."""
@@ -220,8 +230,8 @@ class Config:
         return replace(self, data=replace(self.data, fingerprint=data.fingerprint()), model=model)
 
     def for_model(self, model: VAE) -> "Config":
-        """With the model's arguments as it has them, none left open."""
-        return replace(self, model=Model(**model.config))
+        """With the model's arguments as it has them, none left open; but beta, which may be on its way, as chosen."""
+        return replace(self, model=Model(**{**model.config, "beta": self.model.beta}))
 
 
 def _flag(option):

@@ -101,7 +101,8 @@ def _settings(config, data, model):
     try:
         check_arguments(model, **settings)
         steps_per_epoch = -(-len(data.train) // min(training.batch_size, len(data.train)))
-        return settings | {"optimizer": training.make_optimizer(steps_per_epoch)}
+        beta = training.make_beta(config.model.beta, steps_per_epoch)
+        return settings | {"optimizer": training.make_optimizer(steps_per_epoch), "beta": beta}
     except (TypeError, KeyError, OverflowError) as error:
         raise ValueError(f"run: the configuration describes no training ({error})") from error
 

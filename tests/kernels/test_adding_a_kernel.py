@@ -13,8 +13,8 @@ BLOCK = re.compile(r"<!-- (\S+): (before|after|instead of|at the end)(?: `(.*?)`
 # prints a line for each check of the new optimizer and its kernel on this backend
 CHECKS = """
 import sys
-from minivae.gradcheck.catalog import minivae_parts
-from minivae.gradcheck.report import all_checks
+from minivae.selfcheck.catalog import minivae_parts
+from minivae.selfcheck.report import all_checks
 for check in all_checks():
     if check.name in ("Lion", "lion_update"):
         for dtype in check.dtypes:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minivae.gradcheck.catalog import minivae_parts, subjects
+from minivae.selfcheck.catalog import minivae_parts, subjects
 
 from .registry import sections
 from .rivals import RIVALS, verdict

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from minivae.gradcheck.catalog import gradient_checks
-from minivae.gradcheck.conduct_checks import conduct_checks
-from minivae.gradcheck.kernel_checks import kernel_checks
 from minivae.kernels import naive
+from minivae.selfcheck.catalog import gradient_checks
+from minivae.selfcheck.conduct_checks import conduct_checks
+from minivae.selfcheck.kernel_checks import kernel_checks
 
 MUTANTS = {}
 

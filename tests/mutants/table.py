@@ -5,7 +5,7 @@ Every mutant is judged by every check of its sections and by the three rivals; t
 
 from pathlib import Path
 
-from minivae.gradcheck.catalog import minivae_parts
+from minivae.selfcheck.catalog import minivae_parts
 
 from . import MUTANTS
 from .judge import rival_verdicts, seen_by

@@ -3,9 +3,9 @@
 import pytest
 
 from minivae import kernels
-from minivae.gradcheck.catalog import gradient_checks, minivae_parts
-from minivae.gradcheck.conduct_checks import conduct_checks
-from minivae.gradcheck.kernel_checks import kernel_checks
+from minivae.selfcheck.catalog import gradient_checks, minivae_parts
+from minivae.selfcheck.conduct_checks import conduct_checks
+from minivae.selfcheck.kernel_checks import kernel_checks
 
 from . import MUTANTS
 from .judge import refused, rival_verdicts, seen_by

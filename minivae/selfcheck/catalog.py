@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ..gradcheck.check import check_gradients
+from ..gradcheck.sampling import check_kl, check_same_draw, check_sampler
 from ..kernels.naive import ACTIVATIONS
-from .check import check_gradients
 from .hosted import HostedBackend
 from .reference import reference_loss, reference_values
-from .sampling import check_kl, check_same_draw, check_sampler
 
 SMALL = (5, 7, 6)  # rows, inputs, outputs: every coordinate is checked
 WIDE = (19, 70, 67)  # not a multiple of any tile: directions and sampled coordinates

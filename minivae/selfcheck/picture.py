@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from ..gradcheck.differences import Derivative, Differences, differentiate
+from ..gradcheck.judge import rms
+from ..gradcheck.probe import coordinate_line
+from ..gradcheck.targets import Target, flat
 from ..plotting import style
-from .differences import Derivative, Differences, differentiate
-from .judge import rms
-from .probe import coordinate_line
-from .targets import Target, flat
 
 CURVES = {"forward": "#b9ac70", "central": style.TRAIN, "extrapolated": style.VALIDATION}
 TINY = 1e-17  # errors of exactly zero are drawn here

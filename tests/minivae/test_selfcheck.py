@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from minivae.command import gradcheck
-from minivae.gradcheck import report
-from minivae.gradcheck.catalog import Check, Outcome, minivae_parts
-from minivae.gradcheck.hosted import HostedBackend
-from minivae.gradcheck.kernel_checks import kernel_checks
-from minivae.gradcheck.picture import draw_steps
 from minivae.kernels import CONTRACT, load_backend
+from minivae.selfcheck import report
+from minivae.selfcheck.catalog import Check, Outcome, minivae_parts
+from minivae.selfcheck.hosted import HostedBackend
+from minivae.selfcheck.kernel_checks import kernel_checks
+from minivae.selfcheck.picture import draw_steps
 
 
 def few(dtypes):
