@@ -209,7 +209,7 @@ class Built(Assembled):
             # Before a model is made, so that its description cannot ask for more memory than the file has filled.
             for name, shape in parameter_shapes(config, plan).items():
                 stored.expect_stored(arrays, f"parameter/{name}", shape, config["dtype"])
-            model = cls(**config | _lists(plan, parts or {}), backend=backend)
+            model: Any = cls(**config | _lists(plan, parts or {}), backend=backend)  # type: ignore[call-arg]
             for name, value in model.parameters.items():
                 stored.expect_stored(arrays, f"parameter/{name}", tuple(value.shape), model.dtype)
         for name, value in model.parameters.items():
@@ -232,7 +232,7 @@ def _plan_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def parameter_shapes(config: Mapping[str, Any], plan: Mapping[str, Any] | None = None) -> dict[str, tuple[int, ...]]:
     """The shape of each parameter of a model, by its name, but for parts of one's own; nothing is allocated."""
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for part, made_of in (_plan_of(config) if plan is None else plan).items():
         if not isinstance(made_of, str):
             prefix = "likelihood" if part == "output" else part
@@ -244,7 +244,7 @@ def parameter_shapes(config: Mapping[str, Any], plan: Mapping[str, Any] | None =
 
 def _lists(plan: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `VAE` that make the parts of a plan, those of one's own from what was given."""
-    parts = {}
+    parts: dict[str, Any] = {}
     for name, part in given.items():
         is_list = isinstance(part, (list, tuple))
         parts |= {f"{name}.{i}": item for i, item in enumerate(part)} if is_list else {name: part}
@@ -252,7 +252,7 @@ def _lists(plan: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str
     for name in parts:
         known = plan is not None and name in plan
         expect(known, "parts", name, f"names of {', '.join(own) or 'no'} parts of one's own, which the model has")
-    made = {}
+    made: dict[str, Any] = {}
     for name, made_of in (plan or {}).items():
         if not isinstance(made_of, str):
             made[name] = Dense(*made_of)

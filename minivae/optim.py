@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .errors import expect, expect_fraction, expect_not_negative, expect_positive
-from .parameters import Model, Portable
+from .parameters import Model, Parameters, Portable
 from .schedules import SCHEDULES, Constant, Plateau
 
 __all__ = ["SGD", "Adam", "AdamW"]
@@ -45,6 +45,7 @@ class Optimizer(Portable):
         self.learning_rate = learning_rate
         self.clip_norm = clip_norm
         self._model: Model | None = None
+        self._store: Parameters | None = None
         self._planned: Callable[[int], float] | None = None
 
     @property
@@ -61,7 +62,7 @@ class Optimizer(Portable):
 
     @learning_rate.setter
     def learning_rate(self, learning_rate: LearningRate) -> None:
-        self.schedule = learning_rate  # type: ignore[assignment]
+        self.schedule = learning_rate
 
     @property
     def clip_norm(self) -> float | None:
@@ -145,11 +146,12 @@ class Optimizer(Portable):
             if rate != self.rate:
                 self._backend.assign(self._rates, rate)
                 self.rate = rate
-        store = self._store
+        store = model.store
         if self.clip_norm is not None:
             self._backend.clip_norm(store.flat_gradients, self.clip_norm, self._norm)
         self._apply(store.flat, store.flat_gradients)
         self._backend.tick(self.clock)
+        model.settle()  # parts of one's own take over the step
 
     def _apply(self, parameters: np.ndarray, gradients: np.ndarray) -> None:
         raise NotImplementedError

@@ -373,8 +373,10 @@ class VAE(Built):
         their means divided by 255.
         """
         self.settle(training=False)
-        mean_of = getattr(self.likelihood, "mean", None)
-        expect(mean_of, self.describe("likelihood"), "no method mean", "one, to say what the decoder puts out")
+        mean_of: Any = getattr(self.likelihood, "mean", None)
+        expect(
+            callable(mean_of), self.describe("likelihood"), "no method mean", "one, to say what the decoder puts out"
+        )
         z = np.ascontiguousarray(check_data("z", z, features=self.latent, dtype=self.dtype), self.dtype)
         mean = np.empty((len(z), self.features), self.dtype)
         for rows in _chunks(len(z)):

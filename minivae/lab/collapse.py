@@ -57,7 +57,7 @@ def build(variant, seed):
     scale = "exp" if variant == "softplus-exp" else "softplus"
     model = VAE(784, LATENT, (200,), scale=scale, beta=beta, backend="numpy", seed=seed)
     if variant == "softplus-exp":
-        model.posterior = SoftplusHead(model.posterior, LATENT)  # type: ignore[assignment]  # like one by its methods
+        model.posterior = SoftplusHead(model.posterior, LATENT)  # like one by its methods
     if variant == "fresh-noise":
         sampler = FreshNoise(scale, dtype=model.dtype, backend=model.backend)
         model.sampler, sampler.rng = sampler, np.random.default_rng([seed, 1])

@@ -186,7 +186,9 @@ class Assembled(Portable):
         """No two parameters may share memory, nor be those of another model."""
         for full, (name, holder, _) in places.items():
             arrays = holder.parameters
-            if isinstance(arrays, Arrays) and not (arrays.is_private or arrays.lies_in(self._store)):
+            if isinstance(arrays, Arrays) and not (
+                arrays.is_private or (self._store is not None and arrays.lies_in(self._store))
+            ):
                 expect(False, self.describe(name), f"{full!r} of another model", "a layer of its own: copy.deepcopy")
         if all(self._is_own(holder) for _, holder, _ in places.values()):
             return
@@ -268,7 +270,7 @@ class Trial:
             expect(isinstance(gradients, Mapping), f"{self._name}.{prefix}gradients", gradients, "a mapping")
             for key, array in holder.parameters.items():
                 _expect_array(f"{self._name}.{prefix}parameters[{key!r}]", array)
-                _expect_array(f"{self._name}.{prefix}gradients[{key!r}]", gradients.get(key), array.shape)
+                _expect_array(f"{self._name}.{prefix}gradients[{key!r}]", (gradients or {}).get(key), array.shape)
 
 
 def _expect_array(name, array, shape=None):

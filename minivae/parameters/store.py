@@ -146,11 +146,15 @@ class Parameters:
 
 
 class Model(Protocol):
-    """What an optimizer needs of a model."""
+    """What an optimizer needs of a model; `settle` as of `Assembled`."""
 
     backend: Backend
-    store: Parameters
     dtype: str
+
+    @property
+    def store(self) -> Parameters: ...
+
+    def settle(self) -> None: ...
 
 
 class Portable:

@@ -11,6 +11,7 @@ import inspect
 import logging
 import operator
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ log = logging.getLogger("minivae")
 
 def _methods(cls):
     """All functions and properties of a class by name, with those that it inherits."""
-    found = {}
+    found: dict[str, Any] = {}
     for base in reversed(cls.__mro__[:-1]):
         found |= {name: f for name, f in vars(base).items() if inspect.isroutine(f) or isinstance(f, property)}
     return found
