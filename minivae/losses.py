@@ -16,13 +16,14 @@ from .errors import (
     expect_choice,
     expect_everywhere,
     expect_integer,
+    expect_multiple,
     expect_positive,
     expect_unit_interval,
 )
 from .kernels import Backend
 from .kernels.naive import LOG_LIMIT, LOG_SCALE_LIMIT, SCALES
 from .layers import NO_ARRAY, resolve_backend
-from .parameters import DTYPES, Parameters, Portable, RowBuffers, same_objects
+from .parameters import DTYPES, Parameters, Portable, RowBuffers
 
 
 class GaussianKL(Portable):
@@ -36,7 +37,7 @@ class GaussianKL(Portable):
     active, loss : (latent,) and (n,) of the last `free_bits`; None where there was none since the forward pass
     """
 
-    _transient, _shown = ("mu", "rho", "sigma", "kl", "active", "loss", "_checked"), ("scale",)
+    _transient, _shown = ("mu", "rho", "sigma", "kl", "active", "loss"), ("scale",)
 
     def __init__(self, scale: str = "softplus", *, dtype: str = "float32", backend: str | Backend = "numpy") -> None:
         expect_choice("scale", scale, SCALES)
@@ -45,17 +46,15 @@ class GaussianKL(Portable):
         self.backend = resolve_backend(backend)
         self._buffers = RowBuffers(self.backend, dtype)
         self.mu = self.rho = self.sigma = self.kl = self.active = self.loss = NO_ARRAY
-        self._checked: Any = None
 
     def forward(self, mu: np.ndarray, rho: np.ndarray, sigma: np.ndarray) -> np.ndarray:
         """kl (n, latent) from mu, rho and the sampler's sigma, each (n, latent).
 
         sigma is the very array z was drawn with; rho gives log sigma where sigma is too small for its own logarithm.
         """
-        if not same_objects((self.mu, self.rho, self.sigma), (mu, rho, sigma)):
-            expect_array("mu", mu, (None, None), self.dtype)
-            expect_array("rho", rho, mu.shape, self.dtype)
-            expect_array("sigma", sigma, mu.shape, self.dtype)
+        expect_array("mu", mu, (None, None), self.dtype)
+        expect_array("rho", rho, mu.shape, self.dtype)
+        expect_array("sigma", sigma, mu.shape, self.dtype)
         self.mu, self.rho, self.sigma = mu, rho, sigma
         self.active = self.loss = NO_ARRAY
         self.kl = self._buffers("kl", *mu.shape)
@@ -73,7 +72,7 @@ class GaussianKL(Portable):
         expect(self.kl is not None, "free_bits", "no forward pass", "a forward pass before it")
         n, latent = self.kl.shape
         expect_array("nll", nll, (None,), self.dtype)
-        expect(nll.shape[0] % n == 0, "nll", f"{nll.shape[0]} rows", f"a multiple of the {n} examples")
+        expect_multiple("nll", nll.shape[0], "kl", n)
         self.active, self.loss = self._buffers("active", latent), self._buffers("loss", n)
         self.backend.free_bits(nll, self.kl, beta, floor, self.active, self.loss)
         return self.loss
@@ -85,9 +84,7 @@ class GaussianKL(Portable):
         The one backward pass that adds: mu and rho also feed the sampler, whose gradients dmu and drho hold already.
         """
         expect(self.mu is not None, "backward", "no forward pass", "a forward pass before it")
-        if not same_objects(self._checked, (weight, self.mu)):
-            expect_array("weight", weight, self.mu.shape[:1], self.dtype)
-            self._checked = weight, self.mu
+        expect_array("weight", weight, self.mu.shape[:1], self.dtype)
         self.backend.gaussian_kl_backward(self.mu, self.rho, self.sigma, weight, self.scale, dmu, drho, self.active)
         return dmu, drho
 
@@ -106,7 +103,7 @@ class Likelihood(Portable):
     parameters, gradients : dicts from name to an array, empty where there is nothing to learn
     """
 
-    _transient = ("x", "output", "gradient", "_checked")
+    _transient = ("x", "output", "gradient")
 
     name: str
     outputs = 1
@@ -120,7 +117,6 @@ class Likelihood(Portable):
         self.gradients: dict[str, np.ndarray] = {}
         self._buffers = RowBuffers(self.backend, dtype)
         self.x = self.output = self.gradient = NO_ARRAY
-        self._checked: Any = None
 
     def joined(self, backend: Backend, dtype: str) -> None:
         """The likelihood has become a model's, whose backend and dtype it takes."""
@@ -135,11 +131,10 @@ class Likelihood(Portable):
         With `weight` (n * samples,) the gradient of sum_r weight_r * nll_r is made in the same pass, for `backward()`
         to return.
         """
-        if not same_objects((self.x, self.output), (x, output)):
-            expect_array("x", x, (None, None), self.dtype)
-            n, features = x.shape
-            expect_array("output", output, (None, self.outputs * features), self.dtype)
-            expect(output.shape[0] % n == 0, "output", f"{output.shape[0]} rows", f"a multiple of the {n} rows of x")
+        expect_array("x", x, (None, None), self.dtype)
+        n, features = x.shape
+        expect_array("output", output, (None, self.outputs * features), self.dtype)
+        expect_multiple("output", output.shape[0], "x", n)
         self.x, self.output = x, output
         nll = self._buffers("nll", output.shape[0])
         self.gradient = self._evaluate(nll, weight)
@@ -158,9 +153,7 @@ class Likelihood(Portable):
     def _evaluate(self, nll, weight):
         doutput = NO_ARRAY
         if weight is not None:
-            if not same_objects(self._checked, (weight, self.output)):
-                expect_array("weight", weight, self.output.shape[:1], self.dtype)
-                self._checked = weight, self.output
+            expect_array("weight", weight, self.output.shape[:1], self.dtype)
             doutput = self._buffers("doutput", *self.output.shape)
         self._kernel(nll, weight, doutput)
         return doutput

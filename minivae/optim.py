@@ -146,7 +146,8 @@ class Optimizer(Portable):
             if rate != self.rate:
                 self._backend.assign(self._rates, rate)
                 self.rate = rate
-        store = model.store
+        store = self._store
+        assert store is not None
         if self.clip_norm is not None:
             self._backend.clip_norm(store.flat_gradients, self.clip_norm, self._norm)
         self._apply(store.flat, store.flat_gradients)

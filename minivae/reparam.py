@@ -22,15 +22,13 @@ Wierstra, "Stochastic Backpropagation and Approximate Inference in Deep Generati
 3.
 """
 
-from typing import Any
-
 import numpy as np
 
-from .errors import expect, expect_array, expect_choice
+from .errors import expect, expect_array, expect_choice, expect_multiple
 from .kernels import Backend
 from .kernels.naive import SCALES
 from .layers import NO_ARRAY, resolve_backend
-from .parameters import DTYPES, Portable, RowBuffers, same_objects
+from .parameters import DTYPES, Portable, RowBuffers
 
 
 class Reparameterize(Portable):
@@ -47,7 +45,7 @@ class Reparameterize(Portable):
     sigma, z : (n, latent) and (n * samples, latent), of the last forward pass
     """
 
-    _transient, _shown = ("rho", "sigma", "z", "noise", "_checked", "_checked_dz"), ("scale",)
+    _transient, _shown = ("rho", "sigma", "z", "noise"), ("scale",)
 
     def __init__(self, scale: str = "softplus", *, dtype: str = "float32", backend: str | Backend = "numpy") -> None:
         expect_choice("scale", scale, SCALES)
@@ -56,8 +54,6 @@ class Reparameterize(Portable):
         self.backend = resolve_backend(backend)
         self._buffers = RowBuffers(self.backend, dtype)
         self.rho = self.sigma = self.z = self.noise = NO_ARRAY
-        self._checked: Any = None
-        self._checked_dz: Any = None
 
     def forward(self, mu: np.ndarray, rho: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """z (n * samples, latent) from mu and rho (n, latent) and noise (n * samples, latent).
@@ -65,14 +61,11 @@ class Reparameterize(Portable):
         Sample s of example i is row i * samples + s. The noise is kept, not copied: it must stay as it is until
         `backward`.
         """
-        if not same_objects(self._checked, (mu, rho, noise)):
-            expect_array("mu", mu, (None, None), self.dtype)
-            n, latent = mu.shape
-            expect_array("rho", rho, (n, latent), self.dtype)
-            expect_array("noise", noise, (None, latent), self.dtype)
-            expect(noise.shape[0] % n == 0, "noise", f"{noise.shape[0]} rows", f"a multiple of the {n} rows of mu")
-            self._checked = mu, rho, noise
+        expect_array("mu", mu, (None, None), self.dtype)
         n, latent = mu.shape
+        expect_array("rho", rho, (n, latent), self.dtype)
+        expect_array("noise", noise, (None, latent), self.dtype)
+        expect_multiple("noise", noise.shape[0], "mu", n)
         self.rho, self.noise = rho, noise
         self.sigma = self._buffers("sigma", n, latent)
         self.z = self._buffers("z", noise.shape[0], latent)
@@ -87,9 +80,7 @@ class Reparameterize(Portable):
         Returns (dmu, drho), each (n, latent), in the arrays given or in the layer's own.
         """
         expect(self.noise is not None, "backward", "no forward pass", "a forward pass before it")
-        if not same_objects(self._checked_dz, (dz, self.noise)):
-            expect_array("dz", dz, self.noise.shape, self.dtype)
-            self._checked_dz = dz, self.noise
+        expect_array("dz", dz, self.noise.shape, self.dtype)
         n, latent = self.sigma.shape
         dmu = self._buffers("dmu", n, latent) if dmu is None else dmu
         drho = self._buffers("drho", n, latent) if drho is None else drho

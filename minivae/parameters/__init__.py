@@ -1,7 +1,7 @@
 """Parameters: the flat buffers that hold them, and the model's parts whose arrays lie there."""
 
 from .parts import Assembled, Trial
-from .store import DTYPES, Arrays, Model, Parameters, Portable, RowBuffers, initial_dense, same_objects
+from .store import DTYPES, Arrays, Model, Parameters, Portable, RowBuffers, initial_dense
 
 __all__ = [
     "DTYPES",
@@ -13,5 +13,4 @@ __all__ = [
     "RowBuffers",
     "Trial",
     "initial_dense",
-    "same_objects",
 ]

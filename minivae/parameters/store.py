@@ -2,7 +2,6 @@
 
 import copy
 import math
-import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, Protocol
 
@@ -184,13 +183,6 @@ class Portable:
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self._shown)})"
 
 
-def same_objects(known: tuple[Any, ...] | None, given: tuple[Any, ...]) -> bool:
-    """Whether these are the objects that were checked last time: an array keeps its shape and dtype, and a pass on the
-    buffers of the one before spends a third of its time on checks otherwise.
-    """
-    return known is not None and all(map(operator.is_, known, given))
-
-
 class RowBuffers:
     """Arrays that are kept from call to call: the same name, rows and width give the same memory.
 
@@ -204,9 +196,10 @@ class RowBuffers:
 
     def __call__(self, name: str, rows: int, width: int | None = None) -> np.ndarray:
         key = (name, rows, width)
-        if key not in self._views:
-            self._views[key] = self._view(name, rows, width)
-        return self._views[key]
+        view = self._views.get(key)
+        if view is None:
+            view = self._views[key] = self._view(name, rows, width)
+        return view
 
     def _view(self, name, rows, width):
         array = self._arrays.get((name, width))
