@@ -9,8 +9,6 @@ core may lose half its speed for a millisecond: this way none waits for it. Who 
 import inspect
 import itertools
 import math
-import threading
-import weakref
 
 import numpy as np
 from llvmlite import ir
@@ -23,7 +21,7 @@ from ..backend import Program
 from . import threads
 from .arguments import address_of
 from .jit import cached, inline
-from .target import CACHE_LINE, MOST_READY, PART_WORK, PARTS_OF_THREAD, SERIAL_WORK
+from .target import CACHE_LINE, PART_WORK, PARTS_OF_THREAD, SERIAL_WORK
 
 # The columns of a table: address of the kernel, address of its arguments, how it is run, the number of parts, how many
 # of them make up a thread's stretch, and how many bytes behind one thread's arguments the next one's lie (0 if all have
@@ -88,7 +86,7 @@ def _work(entry, counters, thread, count):
 
 @cached
 @njit(nogil=True, error_model="numpy")
-def _run_whole(table):
+def run_whole(table):
     for i in range(len(table)):
         _call(table[i, KERNEL], table[i, ARGUMENTS], 0, 1)
 
@@ -161,7 +159,7 @@ class Table:
         if count is None:
             count = threads.count() if self.is_split else 1
         if count == 1 or not self.is_split:
-            _run_whole(self.rows)
+            run_whole(self.rows)
         else:
             with threads.turn():
                 _run_split(self.rows, self._counters, self._counters_address, count)
@@ -228,46 +226,6 @@ class Plan:
             for kernel, place, mode, parts, turns, stride in self._entries
         ]
         return Table(rows, words)
-
-
-class _Local(threading.local):
-    """What a thread keeps for its calls outside of programs: scratch memory, and the tables of calls it has made."""
-
-    def __init__(self):
-        self.arena = Arena()
-        self.ready = {}
-
-
-_local = _Local()
-
-
-def run_now(planner, arguments):
-    """Runs one call, with scratch memory that this thread keeps.
-
-    Planning takes ten times as long as a small kernel, so a call on the very arrays and constants of an earlier one
-    finds its table again.
-    """
-    ready = _local.ready
-    key = (planner, *map(id, arguments))
-    known = ready.get(key)
-    if known is None:
-        known = _make_ready(planner, arguments, ready, key)
-    known[0]()
-
-
-def _make_ready(planner, arguments, ready, key):
-    """(function that runs the call, what has to live as long). An id means the same object while that lives: the entry
-    holds the constants, and goes when one of its arrays does.
-    """
-    arena = _local.arena
-    arena.reset()
-    plan = Plan(arena)
-    planner(plan, *arguments)
-    held = [weakref.ref(a, lambda _: ready.pop(key, None)) if isinstance(a, np.ndarray) else a for a in arguments]
-    if len(ready) >= MOST_READY:
-        ready.clear()
-    ready[key] = known = plan.table().run, held
-    return known
 
 
 def _gates(calls):
