@@ -27,14 +27,14 @@ class Exchange:
     """
 
     def __init__(self, name: str, part: Any, values: Arrays, gradients: Arrays, backend: Backend) -> None:
-        self._name, self._part, self._values, self._gradients = name, part, values, gradients
+        self._name, self.part, self._values, self._gradients = name, part, values, gradients
         self._backend = backend
         self._last = dict.fromkeys(values)  # what both held after the last exchange, in the part's dtype
         self()
 
     def __call__(self) -> None:
         """Takes over what has changed on one side since the last time."""
-        parameters = self._part.parameters
+        parameters = self.part.parameters
         same = parameters.keys() == self._values.keys()
         expect(same, f"{self._name}.parameters", sorted(parameters), f"{sorted(self._values)}, as at first")
         for key, model in self._values.items():
@@ -53,7 +53,7 @@ class Exchange:
 
     def collect(self) -> None:
         """Takes over the gradients of a backward pass."""
-        given = self._part.gradients
+        given = self.part.gradients
         for key, view in self._gradients.items():
             gradient = given.get(key)
             if gradient is not view:
@@ -126,6 +126,10 @@ class Assembled(Portable):
         """
         parts = self._parts_now()
         if len(parts) != len(self._sequence) or any(map(operator.is_not, parts, self._sequence)):
+            kept = {id(holder) for part in parts for _, holder in holders(part)}
+            for exchange in self._exchanges:
+                if id(exchange.part) in kept:  # or what an optimizer has changed since would be lost
+                    exchange()
             self._join(parts)
         for exchange in self._exchanges:
             exchange()
