@@ -14,7 +14,8 @@ def as_optimizer(given):
     """An `Optimizer` as it is; around any other object that has a method update(model), one that calls it."""
     if isinstance(given, Optimizer):
         return given
-    expect(callable(getattr(given, "update", None)), "optimizer", given, "an object with a method update(model)")
+    right = callable(getattr(given, "update", None)) and not isinstance(given, type)
+    expect(right, "optimizer", given, "an object with a method update(model)")
     return _Wrapped(given)
 
 

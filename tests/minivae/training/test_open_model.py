@@ -168,14 +168,15 @@ def test_what_a_part_remembers_outside_its_parameters_goes_on_in_a_copy_of_it(pa
 # Parts at random
 
 
+def leaky_dense(*widths, **options):
+    return own.Leaky(mv.Dense(*widths, **options))
+
+
 @st.composite
 def own_layers(draw, width, dtype):
     """Functions that make a layer each, for an input of `width`; None leaves minivae's own."""
     kinds = ("dense", "gain", "tanh", "leaky", "louder", "dropout", "counting", "turning")
-    chosen = draw(st.one_of(st.none(), st.lists(st.sampled_from(kinds), max_size=3)))
-    if chosen is None:
-        return None
-    makers = []
+    makers, chosen = [], draw(st.lists(st.sampled_from(kinds), max_size=3))
     for kind in chosen:
         wide = draw(st.integers(1, 4)) if kind in ("dense", "leaky", "louder") else width
         seed, at = {"seed": draw(st.integers(0, 99)), "dtype": dtype}, draw(st.integers(1, 12))
@@ -184,7 +185,7 @@ def own_layers(draw, width, dtype):
                 "dense": partial(mv.Dense, width, wide, draw(st.sampled_from(["relu", "gelu", "identity"])), **seed),
                 "gain": partial(own.Gain, width),
                 "tanh": own.Tanh,
-                "leaky": partial(lambda *widths, **options: own.Leaky(mv.Dense(*widths, **options)), width, wide, **seed),
+                "leaky": partial(leaky_dense, width, wide, **seed),
                 "louder": partial(own.Louder, width, wide, "softplus", **seed),
                 "dropout": partial(own.Dropout, seed=seed["seed"]),
                 "counting": own.Counting,
@@ -195,33 +196,34 @@ def own_layers(draw, width, dtype):
     return makers
 
 
+# By a name of the sort "minivae's" or "own"; each from a step at which it may turn
 LIKELIHOODS = {
-    "bernoulli": lambda at, dtype: "bernoulli",
-    "logistic": lambda at, dtype: "logistic",
+    "minivae's bernoulli": lambda at, dtype: "bernoulli",
+    "minivae's logistic": lambda at, dtype: "logistic",
     "own bernoulli": lambda at, dtype: own.NumpyBernoulli(dtype=dtype),
-    "laplace": lambda at, dtype: own.Laplace(),
-    "laplace that turns": lambda at, dtype: own.Laplace(at),
+    "own laplace": lambda at, dtype: own.Laplace(),
+    "own laplace that turns": lambda at, dtype: own.Laplace(at),
 }
 OPTIMIZERS = {
-    "adam": lambda model, rate, at: mv.Adam(rate),
-    "sgd": lambda model, rate, at: mv.SGD(rate, momentum=0.9, clip_norm=1.0),
-    "rmsprop": lambda model, rate, at: own.RMSprop(rate),
-    "lion": lambda model, rate, at: own.Lion(rate, clip_norm=2.0),
-    "lion that turns": lambda model, rate, at: own.Lion(rate, at),
-    "averaging": lambda model, rate, at: own.Averaging(rate),
-    "plain": lambda model, rate, at: own.Plain(model),
+    "minivae's adam": lambda model, rate, at: mv.Adam(rate),
+    "minivae's sgd": lambda model, rate, at: mv.SGD(rate, momentum=0.9, clip_norm=1.0),
+    "own rmsprop": lambda model, rate, at: own.RMSprop(rate),
+    "own lion": lambda model, rate, at: own.Lion(rate, clip_norm=2.0),
+    "own lion that turns": lambda model, rate, at: own.Lion(rate, at),
+    "own update": lambda model, rate, at: own.Averaging(rate),
+    "own class": lambda model, rate, at: own.Plain(model),
 }
 RATES = {
-    "number": lambda at: 1e-2,
-    "decay": lambda at: mv.StepDecay(1e-2, at),
-    "function": lambda at: lambda step: 1e-2 if step < at else 1e-3,
-    "noticing": lambda at: own.Noticing(1e-3),
+    "minivae's number": lambda at: 1e-2,
+    "minivae's decay": lambda at: mv.StepDecay(1e-2, at),
+    "own function": lambda at: lambda step: 1e-2 if step < at else 1e-3,
+    "own noticing": lambda at: own.Noticing(1e-3),
 }
 BETAS = {
-    "model's": lambda at: None,
-    "warmup": mv.Warmup,
-    "function": lambda at: lambda step: 0.5 if step < at else 2.0,
-    "noticing": lambda at: own.Noticing(0.1),
+    "minivae's none": lambda at: None,
+    "minivae's warmup": mv.Warmup,
+    "own function": lambda at: lambda step: 0.5 if step < at else 2.0,
+    "own noticing": lambda at: own.Noticing(0.1),
 }
 
 
@@ -241,6 +243,7 @@ def set_at_random(what, value, model, optimizer):
         name = sorted(model.parameters)[int(value * 97) % len(model.parameters)]
         model.parameters[name] = value
     elif what == "own array":  # the part's own, not by the model's name for it
+        model.settle()  # what is no `Optimizer` leaves that to the next pass
         for layer in model.encoder.layers:
             if isinstance(layer, own.Gain):
                 layer.parameters["gain"] *= 1 + value
@@ -264,10 +267,19 @@ def trainings(draw, backends):
     """(make, options of a training): `make()` gives (model, optimizer, the rest of the options), the same each time."""
     features, latent, at = draw(st.integers(1, 6)), draw(st.integers(1, 3)), draw(st.integers(1, 12))
     dtype = draw(st.sampled_from(["float32", "float64"]))
-    encoder, decoder = draw(own_layers(features, dtype)), draw(own_layers(latent, dtype))
-    likelihood, optimizer = draw(st.sampled_from(sorted(LIKELIHOODS))), draw(st.sampled_from(sorted(OPTIMIZERS)))
-    rate, beta = draw(st.sampled_from(sorted(RATES))), draw(st.sampled_from(sorted(BETAS)))
-    allowed = SETTINGS + (WITH_BETA if beta == "model's" else ()) + (OF_OPTIMIZER if optimizer != "plain" else ())
+    brings = draw(st.sets(st.sampled_from(["encoder", "decoder", "likelihood", "optimizer", "rate", "beta"])))
+    lists = {
+        name: draw(own_layers(width, dtype))
+        for name, width in (("encoder", features), ("decoder", latent))
+        if name in brings
+    }
+    likelihood, optimizer, rate, beta = (
+        draw(st.sampled_from([key for key in of if key.startswith("own") == (name in brings)]))
+        for name, of in (("likelihood", LIKELIHOODS), ("optimizer", OPTIMIZERS), ("rate", RATES), ("beta", BETAS))
+    )
+    allowed = (
+        SETTINGS + (WITH_BETA if beta == "minivae's none" else ()) + (OF_OPTIMIZER if optimizer != "own class" else ())
+    )
     setting = st.tuples(st.sampled_from(allowed), st.floats(0, 1))
     epochs = draw(st.integers(1, 4))
     changes = [draw(st.lists(setting, max_size=2)) for _ in range(epochs)]
@@ -283,11 +295,8 @@ def trainings(draw, backends):
     }
 
     def make():
-        lists = {
-            name: None if makers is None else [maker() for maker in makers]
-            for name, makers in (("encoder", encoder), ("decoder", decoder))
-        }
-        model = mv.VAE(features, latent, likelihood=LIKELIHOODS[likelihood](at, dtype), **lists, **shared)
+        made = {name: [maker() for maker in makers] for name, makers in lists.items()}
+        model = mv.VAE(features, latent, likelihood=LIKELIHOODS[likelihood](at, dtype), **made, **shared)
         trained_by = OPTIMIZERS[optimizer](model, RATES[rate](at), at)
 
         def on_epoch(row):
