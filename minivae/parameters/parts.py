@@ -51,6 +51,12 @@ class Exchange:
             own[...] = model
             self._last[key] = own.copy()
 
+    def revert(self) -> None:
+        """Gives the part back what it had at the last exchange."""
+        for key, last in self._last.items():
+            if last is not None:
+                np.copyto(self.part.parameters[key], last)
+
     def collect(self) -> None:
         """Takes over the gradients of a backward pass."""
         given = self.part.gradients
@@ -141,6 +147,11 @@ class Assembled(Portable):
         """The last thing that a backward pass does: takes the gradients of parts of one's own into the buffer."""
         for exchange in self._exchanges:
             exchange.collect()
+
+    def revert(self) -> None:
+        """Takes back what parts of one's own have done to their parameters since `settle`."""
+        for exchange in self._exchanges:
+            exchange.revert()
 
     def describe(self, name: str) -> str:
         """A part by its name and, where it is of one's own, its class."""

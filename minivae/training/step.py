@@ -104,7 +104,11 @@ class TrainingStep:
         rows = self._last if step % self.batches == self.batches - 1 else self.batch_size
         if self._beta is not None:
             self.model.beta = self._beta_set = self._beta(step)
-        self._replay(rows)
+        try:
+            self._replay(rows)
+        except BaseException:
+            self.model.revert()
+            raise
         return rows
 
     def _run(self, rows):
@@ -128,10 +132,10 @@ class TrainingStep:
         before = [np.array(model.backend.to_host(array)) for array in arrays]
         try:
             optimizer.update(model)
+            model.settle()
         except BaseException:
             for array, values in zip(arrays, before, strict=True):
                 assign(array, values)
             raise
         if optimizer.steps == before[1][0]:
             model.backend.tick(optimizer.clock)  # data and noise follow it
-        model.settle()
