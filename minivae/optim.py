@@ -20,7 +20,8 @@ LearningRate = float | Callable[[int], float]  # a number, or a schedule
 class Optimizer(Portable):
     """What all optimizers share: the learning rate, the clock, clipping, and buffers that belong to one model.
 
-    One of your own overrides `_apply`, and names its buffers in `moments`; or it overrides `update`.
+    One of your own overrides `_apply`, where `rate` is that of the step, and names its buffers in `moments`; or it
+    overrides `update`.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ class Optimizer(Portable):
         backend = model.backend
         self._model, self._backend, self._store = model, backend, store
         self.clock = backend.zeros((1,), "int64")
-        self._rates, self.rate = backend.zeros((1,), "float64"), 0.0
+        self._rates, self._asked = backend.zeros((1,), "float64"), 0.0
         self._norm = backend.zeros((1,), "float64")
         self.state: dict[str, np.ndarray] = {
             name: backend.zeros(store.flat.shape, model.dtype) for name in self.moments
@@ -102,7 +103,7 @@ class Optimizer(Portable):
         self._planned = schedule if total and type(schedule) in SCHEDULES else None
         if self._planned is None:
             rates = np.zeros(1)
-            self.rate = 0.0
+            self._asked = 0.0
         elif isinstance(schedule, (Constant, Plateau)):
             rates = np.array([schedule(0)])
         else:
@@ -117,9 +118,14 @@ class Optimizer(Portable):
             self._rates = self._backend.from_host(rates)
 
     @property
+    def rate(self) -> float:
+        """The rate of the step that is being made, for `_apply`."""
+        return self.rate_of(self.steps) if self.is_planned else self._asked
+
+    @property
     def last_rate(self) -> float:
         """The rate of the last step."""
-        return self.rate_of(self.steps - 1) if self.is_planned else self.rate
+        return self.rate_of(self.steps - 1) if self.is_planned else self._asked
 
     @property
     def is_planned(self) -> bool:
@@ -143,9 +149,9 @@ class Optimizer(Portable):
             if self._planned is not None:
                 self.plan(0)
             rate = self.rate_of(self.steps)
-            if rate != self.rate:
+            if rate != self._asked:
                 self._backend.assign(self._rates, rate)
-                self.rate = rate
+                self._asked = rate
         store = self._store
         assert store is not None
         if self.clip_norm is not None:

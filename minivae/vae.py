@@ -178,7 +178,7 @@ class VAE(Built):
         self._buffers = RowBuffers(self.backend, dtype)
         self._weights: dict[tuple[int, float], np.ndarray] = {}
         self._kl_weights: dict[int, np.ndarray] = {}
-        self._halves: dict[str, tuple[np.ndarray, ...]] = {}
+        self._halves: dict[tuple[str, int], tuple[np.ndarray, ...]] = {}
         self.beta_array, self.free_bits_array = (self.backend.zeros((1,), "float64") for _ in range(2))
         self.beta, self.free_bits = beta, free_bits
         self._draws = self.backend.zeros((1,), "int64")
@@ -258,9 +258,9 @@ class VAE(Built):
 
     def _in_halves(self, name, array):
         """The columns of mu and those of rho, as the same objects each time."""
-        known = self._halves.get(name)
+        known = self._halves.get((name, array.shape[0]))
         if known is None or known[0] is not array:
-            known = self._halves[name] = array, array[:, : self.latent], array[:, self.latent :]
+            known = self._halves[name, array.shape[0]] = array, array[:, : self.latent], array[:, self.latent :]
         return known[1:]
 
     def _kept(self, name, array):

@@ -27,14 +27,14 @@ class Exchange:
     """
 
     def __init__(self, name: str, part: Any, values: Arrays, gradients: Arrays, backend: Backend) -> None:
-        self._name, self._part, self._values, self._gradients = name, part, values, gradients
+        self._name, self.part, self._values, self._gradients = name, part, values, gradients
         self._backend = backend
         self._last = dict.fromkeys(values)  # what both held after the last exchange, in the part's dtype
         self()
 
     def __call__(self) -> None:
         """Takes over what has changed on one side since the last time."""
-        parameters = self._part.parameters
+        parameters = self.part.parameters
         same = parameters.keys() == self._values.keys()
         expect(same, f"{self._name}.parameters", sorted(parameters), f"{sorted(self._values)}, as at first")
         for key, model in self._values.items():
@@ -51,9 +51,15 @@ class Exchange:
             own[...] = model
             self._last[key] = own.copy()
 
+    def revert(self) -> None:
+        """Gives the part back what it had at the last exchange."""
+        for key, last in self._last.items():
+            if last is not None:
+                np.copyto(self.part.parameters[key], last)
+
     def collect(self) -> None:
         """Takes over the gradients of a backward pass."""
-        given = self._part.gradients
+        given = self.part.gradients
         for key, view in self._gradients.items():
             gradient = given.get(key)
             if gradient is not view:
@@ -126,6 +132,10 @@ class Assembled(Portable):
         """
         parts = self._parts_now()
         if len(parts) != len(self._sequence) or any(map(operator.is_not, parts, self._sequence)):
+            kept = {id(holder) for part in parts for _, holder in holders(part)}
+            for exchange in self._exchanges:
+                if id(exchange.part) in kept:  # or what an optimizer has changed since would be lost
+                    exchange()
             self._join(parts)
         for exchange in self._exchanges:
             exchange()
@@ -137,6 +147,11 @@ class Assembled(Portable):
         """The last thing that a backward pass does: takes the gradients of parts of one's own into the buffer."""
         for exchange in self._exchanges:
             exchange.collect()
+
+    def revert(self) -> None:
+        """Takes back what parts of one's own have done to their parameters since `settle`."""
+        for exchange in self._exchanges:
+            exchange.revert()
 
     def describe(self, name: str) -> str:
         """A part by its name and, where it is of one's own, its class."""

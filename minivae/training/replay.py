@@ -3,8 +3,9 @@
 A recorded step is a list of kernel calls on arrays that stay where they are. Python code, and arithmetic of NumPy's,
 would run when it is recorded and never again. So a step is recorded only if each of its parts is exactly one of this
 package's own, with its own methods; what is recorded is compared with the step itself, bit for bit, on other data than
-it was recorded with; and after each call of the user's code (`on_epoch`, `on_checkpoint`) a step runs as it stands and
-is compared, call by call, with what was recorded. Everything else runs as it stands, step by step.
+it was recorded with; and after each call of the user's code (`on_epoch`, `on_checkpoint`) both are done again: a step
+runs as it stands and is compared, call by call, with what was recorded, and the next one bit for bit, because code may
+have been edited where it stands. Everything else runs as it stands, step by step.
 """
 
 import inspect
@@ -70,6 +71,7 @@ class Replay:
     def check(self):
         """Other code has run: looks again at what the step is made of."""
         self._current.clear()
+        self._proven.clear()
         reason = self._failed or self._reason()
         if reason != self.reason and reason:
             log.info("training runs each step as it stands, without replaying: %s", reason)
@@ -95,7 +97,7 @@ class Replay:
     def __call__(self, rows):
         if self.reason:
             self._run(rows)
-        elif rows in self._current and rows in self._proven:
+        elif rows in self._proven:
             self._programs[rows]()
         elif rows in self._current:
             self._prove(rows)
@@ -109,7 +111,6 @@ class Replay:
         calls = backend.calls_of(lambda: self._run(rows))
         if known is None or not same_calls(known.calls, calls):
             self._programs[rows] = backend.program(calls)
-            self._proven.discard(rows)
         self._current.add(rows)
 
     def _prove(self, rows):

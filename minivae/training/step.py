@@ -14,7 +14,8 @@ def as_optimizer(given):
     """An `Optimizer` as it is; around any other object that has a method update(model), one that calls it."""
     if isinstance(given, Optimizer):
         return given
-    expect(callable(getattr(given, "update", None)), "optimizer", given, "an object with a method update(model)")
+    right = callable(getattr(given, "update", None)) and not isinstance(given, type)
+    expect(right, "optimizer", given, "an object with a method update(model)")
     return _Wrapped(given)
 
 
@@ -103,7 +104,11 @@ class TrainingStep:
         rows = self._last if step % self.batches == self.batches - 1 else self.batch_size
         if self._beta is not None:
             self.model.beta = self._beta_set = self._beta(step)
-        self._replay(rows)
+        try:
+            self._replay(rows)
+        except BaseException:
+            self.model.revert()
+            raise
         return rows
 
     def _run(self, rows):
@@ -127,10 +132,10 @@ class TrainingStep:
         before = [np.array(model.backend.to_host(array)) for array in arrays]
         try:
             optimizer.update(model)
+            model.settle()
         except BaseException:
             for array, values in zip(arrays, before, strict=True):
                 assign(array, values)
             raise
         if optimizer.steps == before[1][0]:
             model.backend.tick(optimizer.clock)  # data and noise follow it
-        model.settle()

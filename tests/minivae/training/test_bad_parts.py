@@ -1,0 +1,289 @@
+"""What cannot be trained is refused by name, before the first step; what raises in a step leaves what was before it."""
+
+import re
+
+import numpy as np
+import pytest
+
+import minivae as mv
+from minivae import kernels
+
+from . import own_parts as own
+
+BACKENDS = [name for name in kernels.available_backends() if kernels.load_backend(name).on_host]
+X = np.random.default_rng(0).integers(0, 256, (12, 4), dtype=np.uint8)
+
+
+def small(**parts):
+    return mv.VAE(**({"features": 4, "latent": 2, "hidden": (3,), "backend": "numpy"} | parts))
+
+
+class Passing:
+    """A layer that is right, but for what a test puts in a method's place."""
+
+    def forward(self, x):
+        return x
+
+    def backward(self, dy):
+        return dy
+
+
+def layer(**methods):
+    return type("Mine", (Passing,), methods)()
+
+
+class Learning(own.Gain):
+    """A layer of four columns that is right, but for what `spoil` does to it after its backward pass."""
+
+    def __init__(self, spoil):
+        super().__init__(4)
+        self.spoil = spoil
+
+    def backward(self, dy):
+        dx = super().backward(dy)
+        self.spoil(self)
+        return dx
+
+
+def with_arrays(**arrays):
+    mine = Passing()
+    mine.parameters, mine.gradients = arrays, {name: np.zeros_like(array) for name, array in arrays.items()}
+    return mine
+
+
+def sharing_memory():
+    one, two = own.Gain(4), own.Gain(4)
+    two.parameters["gain"] = one.parameters["gain"][::-1]
+    return [one, two]
+
+
+def of_another_model():
+    return [small(hidden=4).encoder.layers[0]]
+
+
+class ForwardAlone:
+    def forward(self, x, output=None):
+        return x
+
+
+REFUSED = {
+    "no backward": (lambda: {"encoder": [ForwardAlone()]}, "encoder.0 (ForwardAlone): got ", "a method backward"),
+    "no layer": (lambda: {"decoder": [None]}, "decoder.0 (NoneType): got None", "a method forward"),
+    "no list": (lambda: {"encoder": "ab"}, "encoder: got 'ab'", "expected a list of layers"),
+    "a class": (lambda: {"encoder": [own.Tanh]}, "encoder.0 (type): forward raised TypeError in a trial", "'x'"),
+    "an array of the wrong rank": (
+        lambda: {"encoder": [mv.Dense(4, 3), layer(forward=lambda self, x: x.sum(1))]},
+        "encoder.1 (Mine).forward: got float32 of shape (3,)",
+        "expected a float array of shape (3, any)",
+    ),
+    "other rows": (lambda: {"encoder": [layer(forward=lambda self, x: x[:2])]}, "encoder.0 (Mine).forward", "(3, any)"),
+    "no output": (lambda: {"encoder": [layer(forward=lambda self, x: None)]}, "encoder.0 (Mine).forward: got None", ""),
+    "a width that does not fit": (
+        lambda: {"encoder": [layer(), mv.Dense(5, 3)]},
+        "encoder.1: got 'a layer of 5 inputs'",
+        "expected one of 4",
+    ),
+    "posterior of the wrong width": (
+        lambda: {"posterior": layer(forward=lambda self, x: x[:, :1])},
+        "posterior (Mine).forward: got float32 of shape (3, 1)",
+        "shape (3, 4)",
+    ),
+    "output of the wrong width": (lambda: {"output": own.Tanh()}, "decoder.1 (Tanh).forward", "shape (3, 4)"),
+    "no gradient by the input": (
+        lambda: {"decoder": [layer(backward=lambda self, dy: None)]},
+        "decoder.0 (Mine).backward: got None",
+        "expected a float array of shape (3, 2)",
+    ),
+    "a gradient of another shape": (
+        lambda: {"decoder": [layer(backward=lambda self, dy: dy.T)]},
+        "decoder.0 (Mine).backward: got float32 of shape (2, 3)",
+        "expected a float array of shape (3, 2)",
+    ),
+    "a missing gradient": (
+        lambda: {"encoder": [Learning(lambda self: self.gradients.clear())]},
+        "encoder.0 (Learning).gradients['gain']: got None",
+        "shape (4)",
+    ),
+    "a gradient that is None": (
+        lambda: {"encoder": [Learning(lambda self: self.gradients.update(gain=None))]},
+        "encoder.0 (Learning).gradients['gain']: got None",
+        "shape (4)",
+    ),
+    "a parameter's gradient of another shape": (
+        lambda: {"encoder": [Learning(lambda self: self.gradients.update(gain=np.ones((1, 4))))]},
+        "encoder.0 (Learning).gradients['gain']: got float64 of shape (1, 4)",
+        "shape (4)",
+    ),
+    "no gradients": (
+        lambda: {"encoder": [Learning(lambda self: delattr(self, "gradients"))]},
+        "encoder.0 (Learning).gradients: got None",
+        "expected a mapping",
+    ),
+    "whole numbers as parameters": (
+        lambda: {"encoder": [with_arrays(count=np.zeros(2, int))]},
+        "encoder.0 (Passing).parameters['count']: got int64 of shape (2,)",
+        "expected a float array",
+    ),
+    "one layer twice": (lambda: {"encoder": 2 * [own.Gain(4)]}, "encoder.1: got 'the part that encoder.0 is", ""),
+    "one name twice": (
+        lambda: {"likelihood": Shaped(weight=np.ones(2))},
+        "likelihood (Shaped): got \"a parameter 'likelihood.weight'\"",
+        "expected names that are not taken",
+    ),
+    "shared memory": (
+        lambda: {"encoder": sharing_memory()},
+        "encoder.1 (Gain): got \"'encoder.1.gain' in the memory of 'encoder.0.gain'\"",
+        "expected memory of its own",
+    ),
+    "a layer of another model": (
+        lambda: {"encoder": of_another_model()},
+        "encoder.0: got \"'encoder.0.weight' of another model\"",
+        "copy.deepcopy",
+    ),
+    "a layer that raises": (
+        lambda: {"encoder": [layer(forward=lambda self, x: 1 / 0)]},
+        "encoder.0 (Mine): forward raised ZeroDivisionError in a trial: division by zero",
+        "",
+    ),
+    "a likelihood without backward": (lambda: {"likelihood": ForwardAlone()}, "likelihood (ForwardAlone): got", ""),
+    "a likelihood of each feature": (
+        lambda: {"likelihood": layer(forward=lambda self, x, output: x - output)},
+        "likelihood (Mine).forward: got float32 of shape (3, 4)",
+        "expected a float array of shape (3)",
+    ),
+    "a likelihood with half a gradient": (
+        lambda: {"likelihood": Shaped(factor=0)},
+        "likelihood (Shaped).backward: got float64 of shape (3, 1)",
+        "expected a float array of shape (3, 4)",
+    ),
+}
+
+
+class Shaped(own.Laplace):
+    """A likelihood with such parameters, and a backward pass of one column without any."""
+
+    def __init__(self, factor=1, **arrays):
+        super().__init__()
+        self.columns = 4 if factor else 1
+        self.parameters.update(arrays)
+        self.gradients.update(arrays)
+
+    def backward(self, weight):
+        return super().backward(weight)[:, : self.columns]
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_part_that_cannot_be_trained_is_refused_when_it_comes(case):
+    """By the constructor, and by `fit` where it was put in later, with nothing changed."""
+    make, *phrases = REFUSED[case]
+    with pytest.raises(ValueError, match=".*".join(map(re.escape, phrases))) as found:
+        small(**make())
+    assert len(str(found.value).splitlines()) == 1
+    if case == "no list":
+        return
+    model, optimizer = small(encoder=[own.Tanh(), own.Tanh()], decoder=[own.Tanh()]), mv.Adam()
+    before = model.store.flat.copy()
+    for place, part in make().items():
+        if place in ("encoder", "decoder"):
+            getattr(model, place).layers[: len(part)] = part
+        elif place == "output":
+            model.decoder.layers[-1] = part
+        else:
+            setattr(model, place, part)
+    with pytest.raises(ValueError, match=re.escape(phrases[0])):
+        mv.fit(model, X, optimizer=optimizer)
+    assert optimizer.steps == 0
+    np.testing.assert_array_equal(model._store.flat, before)
+
+
+@pytest.mark.parametrize("optimizer", [object(), mv.Adam, "adam"])
+def test_what_makes_no_step_is_no_optimizer(optimizer):
+    with pytest.raises(ValueError, match=r"optimizer: got .*, expected an object with a method update\(model\)"):
+        mv.fit(small(), X, optimizer=optimizer)
+
+
+@pytest.mark.parametrize("value", [float("nan"), -1.0, float("inf"), None, "1", np.ones(2)])
+@pytest.mark.parametrize("what", ["learning_rate", "beta"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_a_schedule_may_not_give(backend, what, value):
+    """At step 0 nothing has changed; later, the state is that before the step."""
+    for at in (0, 3):
+        states = []
+        model, given = small(backend=backend), lambda step, at=at: value if step == at else 0.01
+        optimizer = mv.Adam(given if what == "learning_rate" else 0.01)
+        kept = model.store.flat.copy()
+        options = {"beta": given} if what == "beta" else {}
+        options |= {"checkpoint_steps": 1, "on_checkpoint": states.append}
+        with pytest.raises(ValueError, match=f"{what}: got .*, expected a finite ") as raised:
+            mv.fit(model, X, optimizer=optimizer, batch_size=5, **options)
+        assert f"in step {at + 1} of training; the model is in its state after step {at}" in said(raised.value)
+        assert optimizer.steps == at
+        np.testing.assert_array_equal(model.store.flat, states[-1].parameters if at else kept)
+
+
+def said(error):
+    return "\n".join([str(error), *getattr(error, "__notes__", ())])
+
+
+def raising(cls, method, at=5):
+    """A subclass whose method does its work and then raises, at its call number `at`, an exception of its own."""
+
+    class Raising(cls):
+        calls = 0
+
+        def _count(self):
+            self.calls += 1
+            if self.calls == at:
+                for array in getattr(self, "parameters", {}).values():
+                    array += 1  # what it has done to its own arrays goes, too
+                raise LookupError("mine")
+
+    def instead(self, *arguments, **options):
+        result = getattr(cls, method)(self, *arguments, **options)
+        self._count()
+        return result
+
+    setattr(Raising, method, instead)
+    return Raising
+
+
+RAISING = {
+    "layer, forward": lambda: ({"encoder": [raising(own.Gain, "forward")(4)]}, mv.Adam()),
+    "layer, backward": lambda: ({"decoder": [raising(own.Gain, "backward")(2)]}, mv.Adam(clip_norm=1.0)),
+    "likelihood, forward": lambda: ({"likelihood": raising(own.Laplace, "forward")()}, mv.SGD(0.01, momentum=0.9)),
+    "likelihood, backward": lambda: ({"likelihood": raising(own.Laplace, "backward")()}, own.RMSprop(0.01)),
+    "optimizer, _apply": lambda: ({}, raising(own.RMSprop, "_apply")(0.01)),
+    "optimizer, update": lambda: ({"encoder": [own.Gain(4)]}, raising(own.Averaging, "update")(0.01, momentum=0.5)),
+    "plain optimizer": lambda: ({"encoder": [own.Gain(4)]}, raising(own.Plain, "update")),
+}
+
+
+@pytest.mark.parametrize("part", RAISING)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_part_that_raises_leaves_the_state_before_its_step(backend, part):
+    states, (parts, optimizer) = [], RAISING[part]()
+    model = small(backend=backend, **parts)
+    optimizer = optimizer(model) if isinstance(optimizer, type) else optimizer
+    options = {"checkpoint_steps": 1, "on_checkpoint": states.append}
+    with pytest.raises(LookupError, match="mine") as raised:
+        mv.fit(model, X, optimizer=optimizer, batch_size=5, **options)
+    assert "in step 5 of training; the model is in its state after step 4" in said(raised.value)
+    assert len(states) == states[-1].step == 4
+    np.testing.assert_array_equal(model.store.flat, states[-1].parameters)
+    for name, moment in optimizer.state.items():
+        np.testing.assert_array_equal(moment, states[-1].moments[name], err_msg=name)
+    if isinstance(optimizer, mv.optim.Optimizer):
+        assert optimizer.steps == 4
+    for exchange in model._exchanges:
+        for name, array in exchange.part.parameters.items():
+            np.testing.assert_array_equal(np.float32(array), exchange._values[name])
+
+
+def test_a_part_needs_host_arrays(monkeypatch):
+    """As the CUDA backend is seen from here: one whose arrays are not NumPy's."""
+    model = small()
+    monkeypatch.setattr(model.backend, "on_host", False)
+    monkeypatch.setattr(model.backend, "name", "cuda")
+    model.encoder.layers[0] = own.Louder(4, 3)
+    with pytest.raises(ValueError, match=r"encoder.0 \(Louder\): got 'the cuda backend', expected a part of minivae's"):
+        mv.fit(model, X)
