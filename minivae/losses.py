@@ -369,12 +369,21 @@ class Tally:
         """Adds the last pass down of the model, which returned nll and kl."""
         model, backend = self._model, self._model.backend
         backend.accumulate(nll, kl, model.beta_array, self.terms, self._clock)
-        loss = model.kl.loss if model.bound is None else model.bound.loss
+        loss = getattr(model.kl, "loss", None) if model.bound is None else model.bound.loss
         if loss is not None:
             n = loss.shape[0]
             if n not in self._none:
                 self._none[n] = backend.zeros((n, 1), model.dtype)
             backend.accumulate(loss, self._none[n], self._zero, self.losses, self._clock)
+
+    def add_terms(self, terms: Any, n: int) -> None:
+        """Adds what the `forward` of a model gave for n examples, where that is not this package's own."""
+        loss, nll, kl = terms
+        for totals in (self.terms, self.losses):
+            sums = self._model.backend.to_host(totals)
+            bad = sums[4] or (0 if np.isfinite(loss) else int(self._model.backend.to_host(self._clock)[0]) + 1)
+            added = sums[0] + n * nll, sums[1] + n * kl, sums[2] + n, loss, bad, sums[5] + n * loss
+            self._model.backend.assign(totals, np.array(added))
 
     def capture(self) -> np.ndarray:
         """The sums so far as (2, 6) float64 in host memory: of the terms, and of the losses."""

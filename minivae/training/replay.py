@@ -48,6 +48,11 @@ def foreign(name, part):
     return f"{name} has another {changed[0]} than minivae's {cls.__name__}" if changed else None
 
 
+def overrides(model, *methods):
+    """Whether a model has one of these methods from elsewhere than `VAE`."""
+    return any(getattr(type(model), name) is not OWN[vae.VAE][name] or name in vars(model) for name in methods)
+
+
 class Replay:
     """Makes a training step of a number of rows, by replaying it where that is the same.
 

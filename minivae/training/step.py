@@ -7,7 +7,7 @@ from ..kernels import philox
 from ..losses import Tally
 from ..optim import Optimizer
 from ..parameters import RowBuffers
-from .replay import Replay, foreign
+from .replay import Replay, foreign, overrides
 
 
 def as_optimizer(given):
@@ -113,13 +113,16 @@ class TrainingStep:
 
     def _run(self, rows):
         model, backend, clock = self.model, self.model.backend, self.optimizer.clock
-        model.settle()
+        model.settle(training=True)
         x, noise = self._buffers("x", rows, model.features), self._buffers("noise", rows * model.draws, model.latent)
         backend.gather(self._data, self._order, clock, self.batch_size, self._pixels, self._seed, x)
         backend.standard_normal(self._seed, philox.NOISE, clock, noise)
-        nll, kl = model.pass_down(x, noise)
-        self.tally.add(nll, kl)
-        model.pass_up()
+        if overrides(model, "forward", "backward"):
+            self.tally.add_terms(model.forward(x, noise), rows)
+            model.backward()
+        else:
+            self.tally.add(*model.pass_down(x, noise))
+            model.pass_up()
         if self._optimizer_is_foreign:
             self._update_or_undo()
         else:
