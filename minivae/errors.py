@@ -91,7 +91,8 @@ _DTYPES = {name: np.dtype(name) for name in ("float32", "float64")}  # a dtype i
 
 def expect_array(name: str, array: Any, shape: Sequence[int | None], dtype: str) -> None:
     """Raises ValueError unless the array has this dtype and shape; None in `shape` matches any length of at least 1."""
-    got, given = getattr(array, "shape", None), getattr(array, "dtype", None)
+    got: Any = getattr(array, "shape", None)
+    given = getattr(array, "dtype", None)
     if given is _DTYPES.get(dtype) or given == dtype:  # at every pass of every layer: the quick questions come first
         if got == shape and 0 not in shape:
             return
@@ -107,7 +108,7 @@ def expect_array(name: str, array: Any, shape: Sequence[int | None], dtype: str)
 def expect_multiple(name: str, rows: int, other: str, n: int) -> None:
     """Raises ValueError unless `name` has the same number of rows for each of the n rows of `other`."""
     if rows % n:
-        raise ValueError(f"{name}: got {rows} rows, expected a multiple of the {n} rows of {other}")
+        expect(False, name, f"{rows} rows", f"a multiple of the {n} rows of {other}")
 
 
 CHUNK = 1 << 20  # values looked at in one go: bounds the memory of a check, and a chunk of float32 stays in cache

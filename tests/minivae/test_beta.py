@@ -221,7 +221,7 @@ def test_free_bits_of_the_kl_alone():
     with pytest.raises(ValueError, match="free_bits: got 'no forward pass'"):
         kl.free_bits(np.ones(2), one, one)
     kl.forward(np.ones((2, 3)), np.zeros((2, 3)), np.ones((2, 3)))
-    with pytest.raises(ValueError, match="nll: got '3 rows', expected a multiple of the 2 examples"):
+    with pytest.raises(ValueError, match="nll: got '3 rows', expected a multiple of the 2 rows of kl"):
         kl.free_bits(np.ones(3), one, one)
     with pytest.raises(ValueError, match="nll: got float32 of shape"):
         kl.free_bits(np.ones(2, np.float32), one, one)

@@ -259,7 +259,7 @@ def make_files(folder):
         (["--momentum", "0.9"], ["--momentum: got 0.9, expected --optimizer sgd with it"]),
         (["--nesterov", "--optimizer", "adamw"], ["--nesterov: got True, expected --optimizer sgd with it"]),
         (["--weight-decay", "0.01", "--optimizer", "sgd"], ["--weight-decay: got 0.01, expected --optimizer adamw"]),
-        (["--decay-epochs", "10"], ["--decay-epochs: got 10, expected --schedule step with it"]),
+        (["--decay-epochs", "10"], ["--decay-epochs: got 10, expected --schedule step or plateau with it"]),
         (["--warmup-epochs", "0", "--schedule", "step"], ["--warmup-epochs: got 0.0, expected --schedule cosine"]),
         (["--observation-sigma", "1", "--likelihood", "bernoulli"], ["--observation-sigma: got 1.0, expected"]),
         (["--observation-sigma", "2", "--data", "mnist", "--size", "50"], ["expected --likelihood gaussian with it"]),
