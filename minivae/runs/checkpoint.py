@@ -64,6 +64,8 @@ def _state(training, arrays, model):
     for key in ("first", "step", "batches"):
         expect_integer(key, training[key], 0)
     history = History({name[8:]: value.tolist() for name, value in arrays.items() if name.startswith("history/")})
+    if history:
+        history.setdefault("beta", [model.beta] * history.epochs)  # version 0.1.0 had no such column
     history.stopped = str(training["stopped"])
     if len({history.epochs, *map(len, history.values())}) > 1:
         raise ValueError("columns of the history differ in length")

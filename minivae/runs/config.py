@@ -207,9 +207,9 @@ class Config:
                     raise TypeError(f"{key}: got {entry[name][key]!r:.80}")
         versions = {key: value for key, value in entry.items() if key not in ("backend", "data", "model", "training")}
         data = part(Data, entry["data"])
-        return cls(
-            data, Model(**entry["model"]), part(Training, entry["training"]), entry["backend"], versions=versions
-        )
+        training = {"beta_warmup_epochs": 0.0, **entry["training"]}  # which version 0.1.0 had not
+        training = {field.name: training[field.name] for field in fields(Training)}
+        return cls(data, Model(**entry["model"]), Training(**training), entry["backend"], versions=versions)
 
     def to_json(self) -> dict:
         """All but the results, as config.json and each checkpoint hold it."""
