@@ -106,7 +106,7 @@ def make_step(sizes, batch_size, backend):
     step = TrainingStep(model, data, batch_size, optimizer, "grey", 0)
     optimizer.plan(1000)
     step(0)
-    (program,) = step._programs.values()
+    (program,) = step.replay.programs.values()
     return model, step, program
 
 

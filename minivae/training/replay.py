@@ -64,14 +64,14 @@ class Replay:
 
     Attributes
     ----------
-    steps : how many were made
+    steps : how many were made; programs : by the number of rows
     reason : why steps are not replayed, or None
     """
 
     def __init__(self, step, run, beta):
         self._step, self._run, self._beta = step, run, beta
         self.steps, self.reason, self._failed = 0, None, None
-        self._programs, self._proven, self._current = {}, set(), set()
+        self.programs, self._proven, self._current = {}, set(), set()
 
     def check(self):
         """Other code has run: looks again at what the step is made of."""
@@ -103,7 +103,7 @@ class Replay:
         if self.reason:
             self._run(rows)
         elif rows in self._proven:
-            self._programs[rows]()
+            self.programs[rows]()
         elif rows in self._current:
             self._prove(rows)
         else:
@@ -112,10 +112,10 @@ class Replay:
 
     def _record(self, rows):
         """Makes the step as it stands, and what it called is the program from now on, if it is another one."""
-        backend, known = self._step.model.backend, self._programs.get(rows)
+        backend, known = self._step.model.backend, self.programs.get(rows)
         calls = backend.calls_of(lambda: self._run(rows))
         if known is None or not same_calls(known.calls, calls):
-            self._programs[rows] = backend.program(calls)
+            self.programs[rows] = backend.program(calls)
         self._current.add(rows)
 
     def _prove(self, rows):
@@ -124,7 +124,7 @@ class Replay:
         self._run(rows)
         after = self._state()
         self._restore(before)
-        self._programs[rows]()
+        self.programs[rows]()
         if all(a.tobytes() == b.tobytes() for a, b in zip(after, self._state(), strict=True)):
             self._proven.add(rows)
             return

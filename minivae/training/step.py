@@ -65,7 +65,7 @@ class TrainingStep:
         self._buffers = RowBuffers(backend, model.dtype)
         self.rows, self.batches = len(data), -(-len(data) // batch_size)
         self._last = len(data) - (self.batches - 1) * batch_size
-        self._replay = Replay(self, self._run, beta)
+        self.replay = Replay(self, self._run, beta)
         self._look()
 
     def shuffle(self, epoch):
@@ -83,21 +83,21 @@ class TrainingStep:
         self.optimizer.attach(self.model)
         if not self.optimizer.is_planned or hasattr(self.optimizer.schedule, "observe"):
             self.optimizer.plan(total)
-        if self._beta is not None and self._replay.steps:
+        if self._beta is not None and self.replay.steps:
             last = self._beta_set
             expect(self.model.beta == last, "model.beta", self.model.beta, f"{last}, which the beta of fit has set")
         self._look()
 
     def _look(self):
         self._optimizer_is_foreign = foreign("the optimizer", self.optimizer) is not None
-        self._replay.check()
+        self.replay.check()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
         self.optimizer.plan(0)  # what other code does with it afterwards asks its schedule
-        del self._replay  # which holds this step: the rows are let go without the collector
+        del self.replay  # which holds this step: the rows are let go without the collector
 
     def __call__(self, step):
         """Makes the step of this number, which the clock must agree with."""
@@ -105,7 +105,7 @@ class TrainingStep:
         if self._beta is not None:
             self.model.beta = self._beta_set = self._beta(step)
         try:
-            self._replay(rows)
+            self.replay(rows)
         except BaseException:
             self.model.revert()
             raise

@@ -82,7 +82,7 @@ def default_step(batch_size=128):
         step = TrainingStep(model, data, batch_size, optimizer, "grey", 0)
         optimizer.plan(2)
         step(0)
-        (program,) = step._programs.values()
+        (program,) = step.replay.programs.values()
     return program.launches, executed
 
 

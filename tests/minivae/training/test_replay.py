@@ -65,7 +65,7 @@ def test_steps_of_own_parts_are_replayed(log):
         step.shuffle(epoch)
         found.append([passes(step, 25 * epoch + number) for number in range(25)])
     assert found == 3 * [[1, 1, *22 * [0], 1]]
-    assert step._replay.reason is None
+    assert step.replay.reason is None
     assert not log.records
 
 
