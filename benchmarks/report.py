@@ -10,7 +10,7 @@ from minivae.kernels.ladder import measure as ladder
 from . import breakdown, harness
 
 START, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
-LIBRARIES = ("minivae cpu", "minivae cpu, 1 thread", "minivae numpy")
+LIBRARIES = ("minivae cpu", "minivae cpu, own loop", "minivae cpu, 1 thread", "minivae numpy")
 LIBRARIES += ("NumPy", "PyTorch eager", "torch.compile", "JAX jit")
 
 
