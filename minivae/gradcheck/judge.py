@@ -17,18 +17,22 @@ NEGLIGIBLE = 1e-6  # of the largest derivative of all arrays
 
 
 def beside_kinks(subject, judges, rng):
-    """Judge what lies on a kink, or too near one, again with every array moved a little off it."""
+    """Judge what lies on a kink, or too near one, again with every array moved a little off it.
+
+    Data that are not differentiated stay: a model may refuse what lies beside them.
+    """
     if not any(judge.kinked() for judge in judges.values()):
         return
-    kept = {name: array.copy() for name, array in subject.arrays.items()}
-    for array in subject.arrays.values():
+    arrays = {name: judge.array for name, judge in judges.items()}
+    kept = {name: array.copy() for name, array in arrays.items()}
+    for array in arrays.values():
         array += (NUDGE * (rms(array) or 1.0) * rng.standard_normal(array.shape)).astype(array.dtype)
     try:
         claimed, start = subject.claimed(), subject.vector()
         for name, judge in judges.items():
             judge.again(claimed[name], start)
     finally:
-        for name, array in subject.arrays.items():
+        for name, array in arrays.items():
             array[...] = kept[name]
 
 
