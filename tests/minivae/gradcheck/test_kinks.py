@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from minivae import VAE
 from minivae.gradcheck import assert_gradients, check_gradients
 
 from .foreign_layers import Linear, data
@@ -71,3 +72,15 @@ def test_a_small_number_beside_the_edge_is_judged_by_its_own_size():
     report = assert_gradients(lambda x: np.sum(np.log(x)), np.array([1e-9, 1.0, 3.0]), gradient=lambda x: 1 / x)
     assert report["x"].coordinates[0].kind == "smooth"
     assert not check_gradients(lambda x: np.sum(np.log(x)), np.array([1e-9, 1.0]), gradient=lambda x: 1.01 / x)
+
+
+def test_data_that_are_not_differentiated_stay_where_a_model_takes_them():
+    """Zeros and ones, of which a Bernoulli model refuses what lies a little beside them, with kinks on every row of
+    zeros.
+    """
+    model = VAE(4, 2, (6,), "relu", dtype="float64", backend="numpy")
+    model.parameters["encoder.0.bias"] = 0.0
+    x = np.array([[0.0, 0, 0, 0], [1, 1, 0, 1]])
+    report = check_gradients(model, x, fixed={"noise": np.random.default_rng(0).standard_normal((2, 2))})
+    assert report, report
+    assert any(coordinate.beside for array in report.arrays for coordinate in array.coordinates)

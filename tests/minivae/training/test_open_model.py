@@ -165,6 +165,51 @@ def test_what_a_part_remembers_outside_its_parameters_goes_on_in_a_copy_of_it(pa
     assert not np.array_equal(fresh.store.flat, model.store.flat)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_layer_that_acts_only_in_training_does_so_in_each_step(backend):
+    """Validation, and what on_epoch evaluates, come between: each step sets `training` again."""
+
+    def run(fit_or_loop, **options):
+        model, optimizer = small(backend, decoder=[own.Dropout(), mv.Dense(2, 5, "tanh")]), mv.Adam(1e-2)
+        options |= {"epochs": 3, "batch_size": BATCH, "on_epoch": lambda row: model.sample(2)}
+        fit_or_loop(model=model, optimizer=optimizer, **options)
+        return model, optimizer
+
+    assert_same(*run(mv.fit, train=X, validation=X), *run(own.loop, data=X))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_schedule_may_change_the_model_in_the_midst_of_an_epoch(backend):
+    def run(fit_or_loop, **options):
+        model, optimizer = small(backend, encoder=[mv.Dense(9, 5), own.Gain(5)]), mv.Adam(1e-2)
+
+        def beta(step):
+            if step == 4:
+                model.posterior = mv.Dense(5, 4, seed=7)
+                model.encoder.layers[1].parameters["gain"] *= 2
+            return 0.5
+
+        fit_or_loop(model=model, optimizer=optimizer, beta=beta, epochs=3, batch_size=BATCH, **options)
+        return model, optimizer
+
+    assert_same(*run(mv.fit, train=X), *run(own.loop, data=X))
+
+
+@pytest.mark.parametrize("make", [own.Plain, lambda model: own.Averaging(0.1)])
+def test_exchanging_one_layer_costs_the_others_no_update(make):
+    """What is no `Optimizer` of minivae's leaves a part's own arrays behind those of the model until the next pass."""
+    model = small(encoder=[own.Gain(9), mv.Dense(9, 5)])
+    optimizer = make(model)
+    model.forward(X)
+    model.backward()
+    optimizer.update(model)
+    trained = model._store.values["encoder.0.gain"].copy()
+    model.posterior = mv.Dense(5, 4, seed=1)
+    np.testing.assert_array_equal(model.parameters["encoder.0.gain"], trained)
+    assert not np.array_equal(trained, own.Gain(9).parameters["gain"].astype("float32"))
+    np.testing.assert_array_equal(model.encoder.layers[0].parameters["gain"], trained)
+
+
 # Parts at random
 
 

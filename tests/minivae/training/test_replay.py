@@ -220,3 +220,16 @@ def test_a_later_change_of_what_is_no_part_is_seen_at_the_next_look(log):
     assert counts[1] == 20
     assert counts[0] == counts[2] == 2
     assert log.text.count("without replaying") == 1
+
+
+def test_the_same_calls_make_no_other_program():
+    """Also where batches of two lengths take turns, and the buffers of the one are the first rows of the other's."""
+    step = TrainingStep(small("cpu"), X, BATCH, mv.Adam(), "grey", 0)
+    programs = []
+    for epoch in range(3):
+        step.changed(9)
+        step.shuffle(epoch)
+        for number in range(3):
+            step(3 * epoch + number)
+        programs.append([step.replay.programs[rows] for rows in (BATCH, ROWS % BATCH)])
+    assert programs[0] == programs[1] == programs[2]
