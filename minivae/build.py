@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +13,7 @@ from .errors import expect
 from .files import stored
 from .gradcheck import GradientReport, check_gradients
 from .kernels import Backend
-from .layers import Chain, Dense, resolve_backend
+from .layers import Chain, Dense, as_reals, resolve_backend
 from .losses import LIKELIHOODS, Gaussian, GaussianKL
 from .parameters import Assembled, Trial
 from .reparam import Reparameterize
@@ -39,6 +39,7 @@ class Built(Assembled):
     config: dict[str, Any]
     sampler: Any
     kl: Any
+    as_data: Callable[..., np.ndarray]
 
     def build(self, hidden, decoder_hidden, activation, parts, likelihood):
         """Makes the layers and the likelihood: those given, and dense ones in the place of those that are None."""
@@ -157,7 +158,8 @@ class Built(Assembled):
         It is done on a copy, in the model's dtype: differences say ten times more of a float64 model.
         """
         rng = np.random.default_rng(seed)
-        data = rng.integers(0, 2, (rows, self.features)).astype(self.dtype) if x is None else np.asarray(x, self.dtype)
+        data = rng.integers(0, 2, (rows, self.features)) if x is None else x
+        data = as_reals(self.as_data("x", data), self.dtype)
         noise = rng.standard_normal((len(data) * self.draws, self.latent)).astype(self.dtype)
         model = copy.deepcopy(self)
         return check_gradients(model, data, fixed={"noise": noise}, **options)
