@@ -37,15 +37,16 @@ class Epoch:
     good : the `TrainingState` to begin with and to return to if the numbers go bad
     total : the step at which training ends
     due, save : when to make a checkpoint, and what takes it
+    foreign : whether code of the user's runs at checkpoints and between epochs
     """
 
-    def __init__(self, step, number, good, total, due, save):
+    def __init__(self, step, number, good, total, due, save, foreign=True):
         self.step, self.number, self.good, self._due, self._save = step, number, good, due, save
-        self._total = total
+        self._total, self._foreign = total, foreign
         begin = good.first + (number - 1) * step.batches
         self._end = begin + step.batches
         self._within = good.step > begin
-        step.changed(total)
+        step.look(total, foreign)
         step.shuffle(begin // step.batches)
         if self._within:
             step.tally.restore(good.totals)
@@ -93,7 +94,7 @@ class Epoch:
                     self.good = self.capture()
                     self._save(self.good)
                     self._due.reset()
-                    step.changed(self._total)
+                    step.look(self._total, self._foreign)
         self._elapsed = self._seconds()
         self._check()
 

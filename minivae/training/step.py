@@ -74,11 +74,16 @@ class TrainingStep:
         self.model.backend.assign(self._order, order)
         self.tally.reset()
 
-    def changed(self, total):
+    def look(self, total, again=True):
         """To be called before the first step and where other code has run: whatever that has changed holds from now on.
 
         total : the step at which training ends
+        again : whether other code may have run since the last time
         """
+        if self.replay.steps and not again:
+            if hasattr(self.optimizer.schedule, "observe"):
+                self.optimizer.plan(total)
+            return
         self.model.settle()
         self.optimizer.attach(self.model)
         if not self.optimizer.is_planned or hasattr(self.optimizer.schedule, "observe"):

@@ -61,7 +61,7 @@ def test_steps_of_own_parts_are_replayed(log):
     step = TrainingStep(small("cpu"), data, BATCH, mv.Adam(), "grey", 0)
     found = []
     for epoch in range(3):
-        step.changed(75)
+        step.look(75)
         step.shuffle(epoch)
         found.append([passes(step, 25 * epoch + number) for number in range(25)])
     assert found == 3 * [[1, 1, *22 * [0], 1]]
@@ -213,7 +213,7 @@ def test_a_later_change_of_what_is_no_part_is_seen_at_the_next_look(log):
     data = np.tile(X, (9, 1))[: 20 * BATCH]
     step = TrainingStep(model, data, BATCH, mv.Adam(), "grey", 0)
     for epoch in range(3):
-        step.changed(60)
+        step.look(60)
         step.shuffle(epoch)
         counts.append(sum(passes(step, 20 * epoch + i) for i in range(20)))
         on_epoch({"epoch": epoch + 1})
@@ -227,7 +227,7 @@ def test_the_same_calls_make_no_other_program():
     step = TrainingStep(small("cpu"), X, BATCH, mv.Adam(), "grey", 0)
     programs = []
     for epoch in range(3):
-        step.changed(9)
+        step.look(9)
         step.shuffle(epoch)
         for number in range(3):
             step(3 * epoch + number)
