@@ -355,7 +355,7 @@ class Tally:
     """
 
     def __init__(self, model: Any, clock: np.ndarray) -> None:
-        self._model, self._clock = model, clock
+        self._model, self.clock = model, clock
         self.terms = model.backend.zeros((6,), "float64")
         self.losses = model.backend.zeros((6,), "float64")
         self._zero = model.backend.zeros((1,), "float64")
@@ -368,20 +368,20 @@ class Tally:
     def add(self, nll: np.ndarray, kl: np.ndarray) -> None:
         """Adds the last pass down of the model, which returned nll and kl."""
         model, backend = self._model, self._model.backend
-        backend.accumulate(nll, kl, model.beta_array, self.terms, self._clock)
+        backend.accumulate(nll, kl, model.beta_array, self.terms, self.clock)
         loss = getattr(model.kl, "loss", None) if model.bound is None else model.bound.loss
         if loss is not None:
             n = loss.shape[0]
             if n not in self._none:
                 self._none[n] = backend.zeros((n, 1), model.dtype)
-            backend.accumulate(loss, self._none[n], self._zero, self.losses, self._clock)
+            backend.accumulate(loss, self._none[n], self._zero, self.losses, self.clock)
 
     def add_terms(self, terms: Any, n: int) -> None:
         """Adds what the `forward` of a model gave for n examples, where that is not this package's own."""
         loss, nll, kl = terms
         for totals in (self.terms, self.losses):
             sums = self._model.backend.to_host(totals)
-            bad = sums[4] or (0 if np.isfinite(loss) else int(self._model.backend.to_host(self._clock)[0]) + 1)
+            bad = sums[4] or (0 if np.isfinite(loss) else int(self._model.backend.to_host(self.clock)[0]) + 1)
             added = sums[0] + n * nll, sums[1] + n * kl, sums[2] + n, loss, bad, sums[5] + n * loss
             self._model.backend.assign(totals, np.array(added))
 

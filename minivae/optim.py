@@ -48,6 +48,8 @@ class Optimizer(Portable):
         self._model: Model | None = None
         self._store: Parameters | None = None
         self._planned: Callable[[int], float] | None = None
+        self._total, self._asked = 0, 0.0
+        self._put: float | None = None  # what stands where the kernels read it, if it is no plan's
 
     @property
     def schedule(self) -> Callable[[int], float]:
@@ -84,11 +86,14 @@ class Optimizer(Portable):
         backend = model.backend
         self._model, self._backend, self._store = model, backend, store
         self.clock = backend.zeros((1,), "int64")
-        self._rates, self._asked = backend.zeros((1,), "float64"), 0.0
+        self._rates, self._put = backend.zeros((1,), "float64"), None
         self._norm = backend.zeros((1,), "float64")
-        self.state: dict[str, np.ndarray] = {
-            name: backend.zeros(store.flat.shape, model.dtype) for name in self.moments
-        }
+        self.make_state(store, model.dtype)
+
+    def make_state(self, store: Parameters, dtype: str) -> None:
+        """Makes the buffers that `moments` names."""
+        zeros = self._backend.zeros
+        self.state: dict[str, np.ndarray] = {name: zeros(store.flat.shape, dtype) for name in self.moments}
 
     @property
     def steps(self) -> int:
@@ -100,10 +105,12 @@ class Optimizer(Portable):
         of the step alone; any other is asked anew in each step. A total of 0 ends it.
         """
         schedule = self._schedule
+        if self.is_planned and self.steps:
+            self._asked = self.last_rate
+        self._total, self._put = total, None
         self._planned = schedule if total and type(schedule) in SCHEDULES else None
         if self._planned is None:
             rates = np.zeros(1)
-            self._asked = 0.0
         elif isinstance(schedule, (Constant, Plateau)):
             rates = np.array([schedule(0)])
         else:
@@ -145,13 +152,13 @@ class Optimizer(Portable):
     def update(self, model: Model) -> None:
         """One step: parameters and moments change in place; gradients change only by clipping."""
         self.attach(model)
-        if not self.is_planned:
+        if not self.is_planned or self.steps >= self._total:
             if self._planned is not None:
                 self.plan(0)
-            rate = self.rate_of(self.steps)
-            if rate != self._asked:
-                self._backend.assign(self._rates, rate)
-                self._asked = rate
+            self._asked = self.rate_of(self.steps)
+            if self._asked != self._put:
+                self._backend.assign(self._rates, self._asked)
+                self._put = self._asked
         store = self._store
         assert store is not None
         if self.clip_norm is not None:

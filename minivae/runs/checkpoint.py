@@ -40,7 +40,7 @@ def save(path, model, state, extra=None):
         "moments": sorted(state.moments),
         "best": state.best and state.best[0],
         "finished": state.finished,
-    }
+    } | ({} if state.updates is None else {"updates": state.updates})
     stored.write(path, model.description(), arrays, extra=extra or {}, training=training)
 
 
@@ -84,6 +84,8 @@ def _state(training, arrays, model):
         history,
         best,
         finished,
+        training.get("updates"),
+        model.beta,
     )
 
 

@@ -131,7 +131,7 @@ class Epoch:
             what = f"the loss became {'NaN' if math.isnan(sums.last) else 'infinite'} at step {bad_step}"
             where = first_non_finite(step.model) or "the sum of the loss"
         else:
-            what = f"a parameter became infinite or NaN by step {step.optimizer.steps}"
+            what = f"a parameter became infinite or NaN by step {step.made}"
             where = bad_parameter
         self.good.restore(step)
         back = f"step {self.good.step}" if self._within_epoch else f"the end of epoch {self.number - 1}"

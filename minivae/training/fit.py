@@ -85,6 +85,7 @@ def fit(
     due = Due(checkpoint_steps, checkpoint_seconds)
     save, tell = on_checkpoint or _ignore, on_epoch or _ignore
     optimizer = Adam() if optimizer is None else as_optimizer(optimizer)
+    optimizer.attach(model)
     beta = _given_beta(model, beta)
     step = TrainingStep(model, train, batch_size, optimizer, pixels, seed, beta)
     validate = Validation(model, validation, pixels, seed, validation_noise)
@@ -94,7 +95,9 @@ def fit(
     foreign = any(map(_is_foreign, (on_epoch, on_checkpoint)))
     with Interrupt() as interrupt, step:
         for number in range(history.epochs + 1, epochs + 1):
-            _observe(optimizer, history)
+            for schedule in (optimizer.schedule, beta):
+                if hasattr(schedule, "observe"):
+                    schedule.observe(history)
             epoch = Epoch(step, number, good, total, due, save, foreign)
             epoch.run(f"epoch {number}/{epochs}", progress, interrupt)
             if interrupt.requested:
@@ -116,6 +119,7 @@ def fit(
     if stopping.best:
         save(replace(good, history=history.copy(), finished=True))
         model.backend.assign(model.store.flat, stopping.best[1])
+        model.settle()
     return history
 
 
@@ -140,12 +144,6 @@ def _given_beta(model, beta):
         return beta
     model.beta = beta
     return None
-
-
-def _observe(optimizer, history):
-    """Shows the history to a schedule that looks at it (see `Plateau`)."""
-    if hasattr(optimizer.schedule, "observe"):
-        optimizer.schedule.observe(history)
 
 
 def _begin(step, epochs, start):

@@ -85,6 +85,8 @@ class Replay:
     def _reason(self):
         model, optimizer = self._step.model, self._step.optimizer
         backend = model.backend
+        if self._step.clock is not optimizer.clock and not foreign("", optimizer):
+            return "the optimizer makes other steps than those of training"
         if not backend.compiles:
             return f"the {backend.name} backend has no programs"
         if sys.gettrace():

@@ -48,7 +48,7 @@ class TrainingState:
 
     Attributes
     ----------
-    first : the optimizer's step count when training began; step : its count now
+    first : the number of the first step; step : that of the one to come
     batches : steps in an epoch
     parameters : (size,) the model's flat buffer; moments : dict from name to (size,), the optimizer's
     totals : (2, 6) float64, running sums of the epoch under way (see `Tally.capture`)
@@ -56,6 +56,8 @@ class TrainingState:
     history : of the epochs that are done
     best : None, or (epoch, parameters) of the lowest validation loss, where early stopping needs it
     finished : whether training is over and the model is left with `best` instead of `parameters`
+    updates : the optimizer's step count; None where it is `step`
+    beta : the model's
     """
 
     first: int
@@ -68,6 +70,8 @@ class TrainingState:
     history: History
     best: tuple | None = None
     finished: bool = False
+    updates: int | None = None
+    beta: float | None = None
 
     @classmethod
     def capture(cls, training_step, first, history, seconds=0.0, best=None):
@@ -75,17 +79,27 @@ class TrainingState:
         to_host = model.backend.to_host
         moments = {name: to_host(moment).copy() for name, moment in optimizer.state.items()}
         parameters, totals = to_host(model.store.flat).copy(), training_step.tally.capture()
-        step = optimizer.steps
-        return cls(first, step, training_step.batches, parameters, moments, totals, seconds, history.copy(), best)
+        step, updates = training_step.made, optimizer.steps
+        more = {"updates": None if updates == step else updates, "beta": model.beta}
+        batches, history = training_step.batches, history.copy()
+        return cls(first, step, batches, parameters, moments, totals, seconds, history, best, **more)
 
     def restore(self, training_step):
         """Puts everything back but the history; the order of the rows is `TrainingStep.shuffle`'s to make."""
         model, optimizer = training_step.model, training_step.optimizer
         assign = model.backend.assign
         assign(model.store.flat, self.parameters)
+        if not optimizer.state:  # one of the user's own that makes its arrays in its first step
+            optimizer.state = {name: moment.copy() for name, moment in self.moments.items()}
         for name, moment in optimizer.state.items():
             assign(moment, self.moments[name])
-        assign(optimizer.clock, self.step)
+        assign(optimizer.clock, self.step if self.updates is None else self.updates)
+        training_step.made = self.step
+        if self.updates is not None or training_step.clock is not optimizer.clock:
+            training_step.go_by_another_clock()
+        if self.beta is not None:
+            model.beta = self.beta
+        model.settle()
         training_step.tally.restore(self.totals)
 
     def check(self, training_step, epochs):
@@ -93,7 +107,8 @@ class TrainingState:
         model, optimizer = training_step.model, training_step.optimizer
         same = self.parameters.shape == tuple(model.store.flat.shape) and self.parameters.dtype == model.dtype
         expect(same, "start", f"{self.parameters.size} parameters", f"the model's {model.store.flat.shape[0]}")
-        expect(set(self.moments) == set(optimizer.moments), "start", sorted(self.moments), "the optimizer's moments")
+        fits = set(self.moments) == set(optimizer.state) or (hasattr(optimizer, "wrapped") and not optimizer.state)
+        expect(fits, "start", sorted(self.moments), f"the optimizer's moments, {sorted(optimizer.state)}")
         expect(self.batches == training_step.batches, "start", f"{self.batches} batches", f"{training_step.batches}")
         done = self.first + self.history.epochs * self.batches
         expect(done <= self.step <= done + self.batches, "start", f"step {self.step}", f"{done} or one of that epoch")

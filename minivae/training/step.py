@@ -1,13 +1,19 @@
 """One step of training: from a minibatch of data to updated parameters."""
 
+import contextlib
+import weakref
+
 import numpy as np
 
-from ..errors import expect
+from ..errors import expect, plain
 from ..kernels import philox
 from ..losses import Tally
 from ..optim import Optimizer
 from ..parameters import RowBuffers
 from .replay import Replay, foreign, overrides
+
+# From optimizers of the user's own to (the model, the number of steps made): where the next training goes on.
+_served: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def as_optimizer(given):
@@ -20,7 +26,7 @@ def as_optimizer(given):
 
 
 class _Wrapped(Optimizer):
-    """An optimizer that is no `Optimizer`. Of its state, training keeps what it has in a mapping `state`, from names to
+    """An optimizer that is no `Optimizer`. Of its state, training keeps what it has in a dict `state`, from names to
     arrays of the layout of the model's flat buffer.
     """
 
@@ -29,9 +35,33 @@ class _Wrapped(Optimizer):
         self.wrapped = wrapped
 
     def attach(self, model):
+        if self._model is not None and self._model is model and not self.state:
+            self._store = self._model.store  # nothing of the wrapped one's depends on the layout
         super().attach(model)
-        self.state = getattr(self.wrapped, "state", {})
-        self.moments = tuple(self.state)
+
+    def make_state(self, store, dtype):
+        with contextlib.suppress(TypeError, KeyError):  # of no class that can be referred to weakly, or a new one
+            served, steps = _served[self.wrapped]
+            if served() is self._model:
+                self._backend.assign(self.clock, steps)
+
+    def remember(self):
+        """Notes how many steps were made, for the next training."""
+        with contextlib.suppress(TypeError):
+            _served[self.wrapped] = weakref.ref(self._model), self.steps
+
+    @property
+    def state(self):
+        state = getattr(self.wrapped, "state", {})
+        shape = None if self._store is None else self._store.flat.shape
+        right = isinstance(state, dict) and all(isinstance(a, np.ndarray) and a.shape == shape for a in state.values())
+        expect(right, "optimizer.state", state, f"a dict from names to arrays of shape {shape}, as the flat parameters")
+        return state
+
+    @state.setter
+    def state(self, state):
+        if state or hasattr(self.wrapped, "state"):
+            self.wrapped.state = state
 
     def update(self, model):
         self.wrapped.update(model)
@@ -39,19 +69,24 @@ class _Wrapped(Optimizer):
 
     @property
     def last_rate(self):
-        rate = getattr(self.wrapped, "learning_rate", None)
+        rate = plain(getattr(self.wrapped, "learning_rate", None))
         return float(rate) if isinstance(rate, (int, float)) else float("nan")
 
 
 class TrainingStep:
     """One minibatch from data to updated parameters.
 
-    Noise, shuffles and binarisations are functions of the seed and of the optimizer's step count, which is the only
-    state.
+    Noise, shuffles and binarisations are functions of the seed and of the step's number, which is the only state: that
+    of the optimizer's clock, or of another where the optimizer's may go its own way.
 
     Parameters
     ----------
     beta : None, or a callable from the step to the beta that `model` has in it
+
+    Attributes
+    ----------
+    made : the number of the step to come
+    clock : (1,) int64 of the backend that holds it
     """
 
     def __init__(self, model, data, batch_size, optimizer, pixels, seed, beta=None):
@@ -60,7 +95,10 @@ class TrainingStep:
         self.model, self.optimizer, self.batch_size = model, optimizer, batch_size
         self._data = backend.from_host(data)
         self._order = backend.from_host(np.arange(len(data)))
-        self.tally = Tally(model, optimizer.clock)
+        self.made, self.clock = optimizer.steps, optimizer.clock
+        self.tally = Tally(model, self.clock)
+        if foreign("the optimizer", optimizer):
+            self.go_by_another_clock()
         self._pixels, self._seed, self._beta = pixels, seed, beta
         self._buffers = RowBuffers(backend, model.dtype)
         self.rows, self.batches = len(data), -(-len(data) // batch_size)
@@ -80,6 +118,8 @@ class TrainingStep:
         total : the step at which training ends
         again : whether other code may have run since the last time
         """
+        if self.made != self.optimizer.steps:
+            self.go_by_another_clock()
         if self.replay.steps and not again:
             if hasattr(self.optimizer.schedule, "observe"):
                 self.optimizer.plan(total)
@@ -93,6 +133,12 @@ class TrainingStep:
             expect(self.model.beta == last, "model.beta", self.model.beta, f"{last}, which the beta of fit has set")
         self._look()
 
+    def go_by_another_clock(self):
+        """Where the optimizer makes other steps than those of training."""
+        if self.clock is self.optimizer.clock:
+            self.clock = self.tally.clock = self.model.backend.zeros((1,), "int64")
+        self.model.backend.assign(self.clock, self.made)
+
     def _look(self):
         self._optimizer_is_foreign = foreign("the optimizer", self.optimizer) is not None
         self.replay.check()
@@ -101,6 +147,8 @@ class TrainingStep:
         return self
 
     def __exit__(self, *exception):
+        if isinstance(self.optimizer, _Wrapped):
+            self.optimizer.remember()
         self.optimizer.plan(0)  # what other code does with it afterwards asks its schedule
         del self.replay  # which holds this step: the rows are let go without the collector
 
@@ -114,10 +162,11 @@ class TrainingStep:
         except BaseException:
             self.model.revert()
             raise
+        self.made += 1
         return rows
 
     def _run(self, rows):
-        model, backend, clock = self.model, self.model.backend, self.optimizer.clock
+        model, backend, clock = self.model, self.model.backend, self.clock
         model.settle(training=True)
         x, noise = self._buffers("x", rows, model.features), self._buffers("noise", rows * model.draws, model.latent)
         backend.gather(self._data, self._order, clock, self.batch_size, self._pixels, self._seed, x)
@@ -132,11 +181,15 @@ class TrainingStep:
             self._update_or_undo()
         else:
             self.optimizer.update(model)
+        if clock is not self.optimizer.clock:
+            backend.tick(clock)
 
     def _update_or_undo(self):
         """The update of an optimizer of one's own: all of it, or, where it raises, nothing."""
         model, optimizer, assign = self.model, self.optimizer, self.model.backend.assign
-        arrays = [model.store.flat, optimizer.clock, *optimizer.state.values()]
+        state = optimizer.state
+        kept = dict(state)
+        arrays = [model.store.flat, optimizer.clock, *kept.values()]
         before = [np.array(model.backend.to_host(array)) for array in arrays]
         try:
             optimizer.update(model)
@@ -144,6 +197,7 @@ class TrainingStep:
         except BaseException:
             for array, values in zip(arrays, before, strict=True):
                 assign(array, values)
+            state.clear()
+            state.update(kept)
+            optimizer.state = state
             raise
-        if optimizer.steps == before[1][0]:
-            model.backend.tick(optimizer.clock)  # data and noise follow it
