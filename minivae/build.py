@@ -24,6 +24,7 @@ def _class_of(part: Any) -> str:
 
 
 OWN_LIKELIHOODS = frozenset(LIKELIHOODS.values())
+OWN = OWN_LIKELIHOODS | {Dense, Reparameterize, GaussianKL}
 _OWN_NAMES = frozenset(f"{kind.__module__}.{kind.__qualname__}" for kind in OWN_LIKELIHOODS)
 
 
@@ -98,16 +99,18 @@ class Built(Assembled):
         *hidden, output = self.decoder.layers
         encoder = {f"encoder.{i}": layer for i, layer in enumerate(self.encoder.layers)}
         decoder = {f"decoder.{i}": layer for i, layer in enumerate(hidden)}
-        return {**encoder, "posterior": self.posterior, **decoder, "output": output, "likelihood": self.likelihood}
+        rest = {"likelihood": self.likelihood, "sampler": self.sampler, "kl": self.kl}
+        return {**encoder, "posterior": self.posterior, **decoder, "output": output, **rest}
 
     def _parts_now(self):
-        return (*self.encoder.layers, self.posterior, *self.decoder.layers, self.likelihood)
+        layers = *self.encoder.layers, self.posterior, *self.decoder.layers
+        return (*layers, self.likelihood, self.sampler, self.kl)
 
     def _prefix(self, name):
         return "likelihood" if name == "output" else name
 
     def _is_own(self, part):
-        return type(part) is Dense or type(part) in OWN_LIKELIHOODS
+        return type(part) in OWN
 
     def _outputs(self):
         """How many numbers the decoder puts out for each example."""
@@ -134,6 +137,7 @@ class Built(Assembled):
         return {
             name: [part.inputs, part.outputs, part.activation] if type(part) is Dense else _class_of(part)
             for name, part in self.parts().items()
+            if name not in ("sampler", "kl")
         }
 
     def description(self) -> dict[str, Any]:

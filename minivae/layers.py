@@ -13,7 +13,7 @@ import numpy as np
 from .errors import expect, expect_array, expect_choice, expect_integer, expect_seed
 from .kernels import Backend, load_backend
 from .kernels.naive import ACTIVATIONS, BY_INPUT
-from .parameters import DTYPES, Parameters, Portable, RowBuffers, Trial, initial_dense
+from .parameters import DTYPES, Holder, Parameters, Portable, RowBuffers, Trial, initial_dense
 
 # What stands for an array before the first forward pass, and for a gradient that is not asked for. Its type is that of
 # the arrays, so that whoever uses them need not rule out None each time.
@@ -25,7 +25,7 @@ def resolve_backend(backend: str | Backend) -> Backend:
     return backend if isinstance(backend, Backend) else load_backend(backend)
 
 
-class Dense(Portable):
+class Dense(Holder):
     """y = activation(x @ weight + bias).
 
     Parameters
@@ -88,7 +88,7 @@ class Dense(Portable):
         """y (rows, outputs) from x (rows, inputs)."""
         expect_array("x", x, (None, self.inputs), self.dtype)
         self.x, self.y = x, self._buffers("y", x.shape[0], self.outputs)
-        weight, bias = self.parameters["weight"], self.parameters["bias"]
+        weight, bias = self._parameters["weight"], self._parameters["bias"]
         self.backend.dense_forward(x, weight, bias, self.activation, self.y, *self._input())
         return self.y
 
@@ -106,13 +106,13 @@ class Dense(Portable):
         dx = self._buffers("dx", self.x.shape[0], self.inputs) if input_gradient else NO_ARRAY
         self.backend.dense_backward(
             self.x,
-            self.parameters["weight"],
+            self._parameters["weight"],
             self.y,
             dy,
             self.activation,
             dx,
-            self.gradients["weight"],
-            self.gradients["bias"],
+            self._gradients["weight"],
+            self._gradients["bias"],
             *self._input(),
         )
         return dx

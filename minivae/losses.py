@@ -23,7 +23,7 @@ from .errors import (
 from .kernels import Backend
 from .kernels.naive import LOG_LIMIT, LOG_SCALE_LIMIT, SCALES
 from .layers import NO_ARRAY, resolve_backend
-from .parameters import DTYPES, Parameters, Portable, RowBuffers
+from .parameters import DTYPES, Holder, Parameters, Portable, RowBuffers
 
 
 class GaussianKL(Portable):
@@ -89,7 +89,7 @@ class GaussianKL(Portable):
         return dmu, drho
 
 
-class Likelihood(Portable):
+class Likelihood(Holder):
     """-log p(x|z) from what the decoder puts out, in nats: what the likelihoods share, and the base for one's own.
 
     A subclass gives `name`, `outputs`, `mean` and `_kernel`, and where not every number will do, `check`. The forward
@@ -113,8 +113,7 @@ class Likelihood(Portable):
         expect_choice("dtype", dtype, DTYPES)
         self.dtype = dtype
         self.backend = resolve_backend(backend)
-        self.parameters: dict[str, np.ndarray] = {}
-        self.gradients: dict[str, np.ndarray] = {}
+        self.parameters, self.gradients = {}, {}
         self._buffers = RowBuffers(self.backend, dtype)
         self.x = self.output = self.gradient = NO_ARRAY
 

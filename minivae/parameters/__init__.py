@@ -1,12 +1,13 @@
 """Parameters: the flat buffers that hold them, and the model's parts whose arrays lie there."""
 
 from .parts import Assembled, Trial
-from .store import DTYPES, Arrays, Model, Parameters, Portable, RowBuffers, initial_dense
+from .store import DTYPES, Arrays, Holder, Model, Parameters, Portable, RowBuffers, initial_dense
 
 __all__ = [
     "DTYPES",
     "Arrays",
     "Assembled",
+    "Holder",
     "Model",
     "Parameters",
     "Portable",

@@ -1,16 +1,19 @@
 """A model made of parts: its own, and those that a user brings."""
 
+import contextlib
 import copy
 import itertools
 import operator
+import weakref
 from collections.abc import Iterator, Mapping
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from ..errors import expect
 from ..kernels import Backend
-from .store import Arrays, Parameters, Portable
+from .store import Arrays, Parameters, Portable, RowBuffers
 
 
 class Exchange:
@@ -29,42 +32,47 @@ class Exchange:
     def __init__(self, name: str, part: Any, values: Arrays, gradients: Arrays, backend: Backend) -> None:
         self._name, self.part, self._values, self._gradients = name, part, values, gradients
         self._backend = backend
-        self._last = dict.fromkeys(values)  # what both held after the last exchange, in the part's dtype
+        # what either side held after the last exchange: they differ where their dtypes do
+        self._last: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self()
 
     def __call__(self) -> None:
         """Takes over what has changed on one side since the last time."""
         parameters = self.part.parameters
-        same = parameters.keys() == self._values.keys()
-        expect(same, f"{self._name}.parameters", sorted(parameters), f"{sorted(self._values)}, as at first")
+        same = isinstance(parameters, Mapping) and parameters.keys() == self._values.keys()
+        expect(same, f"{self._name}.parameters", parameters, f"a mapping with the names {sorted(self._values)}")
         for key, model in self._values.items():
-            own, last = parameters[key], self._last[key]
-            _expect_array(f"{self._name}.parameters[{key!r}]", own, model.shape)
+            own, name = parameters[key], f"{self._name}.parameters[{key!r}]"
+            _expect_array(name, own, model.shape)
             if np.shares_memory(own, model):
                 continue
-            if last is None or not np.array_equal(own, last, equal_nan=True):
-                both = last is not None and not np.array_equal(model, last, equal_nan=True)
-                expect(not both, f"{self._name}.parameters[{key!r}]", "a change", "none since an optimizer changed it")
+            last = self._last.get(key)
+            moved = last is not None and not np.array_equal(model, last[1], equal_nan=True)
+            if last is None or not np.array_equal(own, last[0], equal_nan=True):
+                expect(not moved, name, "a change, where the model's array has changed too", "model.settle() between")
                 self._backend.assign(model, own)
-            elif np.array_equal(model, last, equal_nan=True):
+            elif not moved:
                 continue
+            expect(own.flags.writeable, name, "a read-only array", "one that can be written to")
             own[...] = model
-            self._last[key] = own.copy()
+            kept = np.shares_memory(self.part.parameters[key], own)
+            expect(kept, name, "another array each time", "the one that the part computes with")
+            self._last[key] = own.copy(), np.array(model)
 
     def revert(self) -> None:
         """Gives the part back what it had at the last exchange."""
-        for key, last in self._last.items():
-            if last is not None:
-                np.copyto(self.part.parameters[key], last)
+        for key, (last, _) in self._last.items():
+            np.copyto(self.part.parameters[key], last)
 
     def collect(self) -> None:
         """Takes over the gradients of a backward pass."""
         given = self.part.gradients
         for key, view in self._gradients.items():
             gradient = given.get(key)
-            if gradient is not view:
-                _expect_array(f"{self._name}.gradients[{key!r}]", gradient, view.shape)
-                self._backend.assign(view, gradient)
+            if isinstance(gradient, np.ndarray) and np.shares_memory(gradient, view):
+                continue
+            _expect_array(f"{self._name}.gradients[{key!r}]", gradient, view.shape)
+            self._backend.assign(view, gradient)
 
 
 class Assembled(Portable):
@@ -84,6 +92,7 @@ class Assembled(Portable):
         self._store: Parameters | None = None
         self._exchanges: list[Exchange] = []
         self._moded: list[Any] = []
+        self._seen: list[Any] | None = None  # ids of what was found in the parts, where some are of one's own
 
     # What a model says of itself
 
@@ -131,8 +140,9 @@ class Assembled(Portable):
         training : what parts that have an attribute of that name find in it
         """
         parts = self._parts_now()
-        if len(parts) != len(self._sequence) or any(map(operator.is_not, parts, self._sequence)):
-            kept = {id(holder) for part in parts for _, holder in holders(part)}
+        changed = len(parts) != len(self._sequence) or any(map(operator.is_not, parts, self._sequence))
+        if changed or (self._seen is not None and self._seen != _ids(survey(parts))):
+            kept = {id(found) for _, found in survey(parts)}
             for exchange in self._exchanges:
                 if id(exchange.part) in kept:  # or what an optimizer has changed since would be lost
                     exchange()
@@ -164,9 +174,12 @@ class Assembled(Portable):
         for (name, part), (other, again) in itertools.combinations(parts.items(), 2):
             expect(part is not again, other, f"the part that {name} is already", "one of its own")
         self._try(parts)
-        places = {}  # name in the buffers: (holder, key), what each array belongs to
+        places: dict[str, tuple[str, Any, str]] = {}  # name in the buffers: (part, holder, key) of each array
+        held: dict[int, str] = {}
         for name, part in parts.items():
-            for inner, holder in holders(part):
+            for inner, holder in holders(self.describe(name), part):
+                other = held.setdefault(id(holder), name)
+                expect(other == name, self.describe(name), f"the parameters of {other}", "parameters of its own")
                 for key in holder.parameters:
                     full = f"{self._prefix(name)}.{inner}{key}"
                     expect(full not in places, self.describe(name), f"a parameter {full!r}", "names that are not taken")
@@ -186,14 +199,20 @@ class Assembled(Portable):
             moved = [part for part in (holder.parameters, holder.gradients) if isinstance(part, Arrays)]
             for arrays in moved:
                 arrays.move(store, names)
-            if len(moved) < 2:
+            if len(moved) < 2 or not self._is_own(holder):
                 own = Arrays(store, "flat", names), Arrays(store, "flat_gradients", names)
                 self._exchanges.append(Exchange(self.describe(name), holder, *own, self.backend))
-        for part in (*parts.values(), *(holder for _, holder, _ in places.values())):
-            if hasattr(part, "joined"):
-                part.joined(self.backend, self.dtype)
+        found = survey(sequence)
+        for _, item in found:
+            if hasattr(item, "joined"):
+                item.joined(self.backend, self.dtype)
         self._sequence = sequence
-        self._moded = [part for part in parts.values() if hasattr(part, "training")]
+        self._moded = [item for _, item in found if hasattr(item, "training")]
+        self._seen = None if all(map(self._is_own, sequence)) else _ids(found)
+        for part in sequence:
+            with contextlib.suppress(TypeError):  # of no class that can be referred to weakly
+                _owner[part] = weakref.ref(self)
+        _model_of[store] = weakref.ref(self)
         if store is not self._store:
             self._store, self._values, self._gradients = store, store.values, store.gradients
 
@@ -201,10 +220,14 @@ class Assembled(Portable):
         """No two parameters may share memory, nor be those of another model."""
         for full, (name, holder, _) in places.items():
             arrays = holder.parameters
-            if isinstance(arrays, Arrays) and not (
-                arrays.is_private or (self._store is not None and arrays.lies_in(self._store))
-            ):
-                expect(False, self.describe(name), f"{full!r} of another model", "a layer of its own: copy.deepcopy")
+            other = _model_of.get(arrays.store, lambda: self)() if isinstance(arrays, Arrays) else None
+            expect(other in (None, self), self.describe(name), f"{full!r} of another model", "a copy.deepcopy of it")
+        for name, part in self.parts().items():
+            with contextlib.suppress(TypeError):
+                other = _owner.get(part, lambda: None)()
+                shared = other not in (None, self) and any(part is its for its in other._sequence)
+                learns = hasattr(part, "joined") or any(True for _ in holders(name, part))
+                expect(not (shared and learns), self.describe(name), "a part of another model", "a copy.deepcopy of it")
         if all(self._is_own(holder) for _, holder, _ in places.values()):
             return
         for (one, (_, a, i)), (other, (name, b, j)) in itertools.combinations(places.items(), 2):
@@ -217,21 +240,77 @@ def _to_host_of(backend):
     return lambda array: array if isinstance(array, np.ndarray) else backend.to_host(array)
 
 
-def holders(part: Any) -> Iterator[tuple[str, Any]]:
-    """(prefix, object) of what has the mappings `parameters` and `gradients` in a part: the part itself, or else those
-    of its attributes that have them, also within lists. One alone needs no prefix.
+# From a part, and from flat buffers, to the model that they belong to.
+_owner: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_model_of: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+# What no part of a model is in, and containers of more than this many items.
+_LEAVES: tuple[type, ...] = (
+    str,
+    bytes,
+    int,
+    float,
+    complex,
+    np.ndarray,
+    np.generic,
+    np.random.Generator,
+    type,
+    ModuleType,
+    FunctionType,
+)
+_LEAVES += (BuiltinFunctionType, MethodType, Arrays, Parameters, RowBuffers, Backend, Assembled, type(None))
+_MANY = 100
+
+
+def survey(parts: Any) -> list[tuple[str, Any]]:
+    """(path, object) of parts and all that they are made of, through attributes, lists, tuples and dicts."""
+    found: list[tuple[str, Any]] = []
+    seen: set[int] = set()
+    waiting: list[tuple[str, Any]] = [(f"{place}.", part) for place, part in enumerate(parts)]
+    while waiting:
+        path, item = waiting.pop()
+        if isinstance(item, _LEAVES) or id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, (list, tuple, dict)):
+            inner = [*(item.items() if isinstance(item, dict) else enumerate(item))] if len(item) <= _MANY else []
+        else:
+            found.append((path.partition(".")[2], item))
+            slots = (name for cls in type(item).__mro__ for name in getattr(cls, "__slots__", ()))
+            inner = [*getattr(item, "__dict__", {}).items()]
+            inner += [(name, getattr(item, name, None)) for name in slots if name[:2] != "__"]
+        waiting += reversed([(f"{path}{name}.", child) for name, child in inner])
+    return found
+
+
+def _ids(found):
+    """What tells two surveys apart: the objects, how many parameters each has, whether it has a mode."""
+    ids: list[Any] = []
+    for _, item in found:
+        parameters = getattr(item, "parameters", None)
+        ids += id(item), len(parameters) if isinstance(parameters, Mapping) else -1, hasattr(item, "training")
+    return ids
+
+
+def holders(name: str, part: Any) -> Iterator[tuple[str, Any]]:
+    """(prefix, object) of what has the mappings `parameters` and `gradients` in a part: the part itself and all in it,
+    but for those whose arrays another one gives already. One alone needs no prefix.
+
+    Raises ValueError, calling the part `name`, for a layer whose `parameters` are no mapping.
     """
-    if isinstance(getattr(part, "parameters", None), Mapping):
-        yield "", part
-        return
-    inner = {}
-    for name, value in getattr(part, "__dict__", {}).items():
-        items = enumerate(value) if isinstance(value, (list, tuple)) else [(None, value)]
-        for place, item in items:
-            if isinstance(getattr(item, "parameters", None), Mapping):
-                inner[f"{name}." if place is None else f"{name}.{place}."] = item
-    for prefix, item in inner.items():
-        yield ("" if len(inner) == 1 else prefix), item
+    found: dict[str, Any] = {}
+    taken: set[int] = set()
+    for path, item in survey([part]):
+        parameters = getattr(item, "parameters", None)
+        if isinstance(parameters, Mapping):
+            ids = {id(array) for array in parameters.values()}
+            if ids - taken:
+                found[path] = item
+            taken |= ids
+        elif hasattr(item, "forward") and parameters is not None:
+            expect(False, f"{name}.{path}parameters", parameters, "a mapping from names to arrays")
+    for path, item in found.items():
+        yield ("" if len(found) == 1 else path), item
 
 
 class Trial:
@@ -247,6 +326,11 @@ class Trial:
         self._name, self._dtype = name, dtype
         for method in ("forward", "backward"):
             expect(callable(getattr(part, method, None)), name, part, f"an object with a method {method}")
+        self._known = {
+            path: set(item.parameters)
+            for path, item in survey([part])
+            if isinstance(getattr(item, "parameters", None), Mapping)
+        }
         try:
             self._part = copy.deepcopy(part)
         except Exception:
@@ -280,7 +364,9 @@ class Trial:
             raise ValueError(f"{self._name}: {method} raised {type(error).__name__} in a trial: {error}") from error
 
     def _expect_gradients(self):
-        for prefix, holder in holders(self._part):
+        for prefix, holder in holders(self._name, self._part):
+            made = holder.parameters.keys() - self._known.get(prefix, holder.parameters.keys())
+            expect(not made, f"{self._name}.{prefix}parameters", f"{sorted(made)} after a pass", "all from the start")
             gradients = getattr(holder, "gradients", None)
             expect(isinstance(gradients, Mapping), f"{self._name}.{prefix}gradients", gradients, "a mapping")
             for key, array in holder.parameters.items():

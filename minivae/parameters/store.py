@@ -79,12 +79,8 @@ class Arrays(dict[str, np.ndarray]):
         dict.update(self, moved)
 
     @property
-    def is_private(self) -> bool:
-        """Whether there is no other array in the buffer."""
-        return len(self) == len(self._store.shapes)
-
-    def lies_in(self, store: "Parameters") -> bool:
-        return self._store is store
+    def store(self) -> "Parameters":
+        return self._store
 
     def _fixed(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("the layout is fixed: no array can be added or removed")
@@ -106,7 +102,7 @@ class Parameters:
 
     Attributes
     ----------
-    flat, flat_gradients : (size,) arrays of the backend
+    flat, flat_gradients : (size,) arrays of the backend; what is assigned to them is copied
     values, gradients : `Arrays`, from name to a shaped view
     """
 
@@ -119,7 +115,23 @@ class Parameters:
             size = math.prod(shape)
             self._slices[name] = slice(end, end + size)
             end += -(-size // line) * line
-        self.flat, self.flat_gradients = backend.zeros((end,), dtype), backend.zeros((end,), dtype)
+        self._flat, self._flat_gradients = backend.zeros((end,), dtype), backend.zeros((end,), dtype)
+
+    @property
+    def flat(self) -> np.ndarray:
+        return self._flat
+
+    @flat.setter
+    def flat(self, values: Any) -> None:
+        self.backend.assign(self._flat, values)  # all views of it stay
+
+    @property
+    def flat_gradients(self) -> np.ndarray:
+        return self._flat_gradients
+
+    @flat_gradients.setter
+    def flat_gradients(self, values: Any) -> None:
+        self.backend.assign(self._flat_gradients, values)
 
     @property
     def values(self) -> Arrays:
@@ -129,17 +141,20 @@ class Parameters:
     def gradients(self) -> Arrays:
         return Arrays(self, "flat_gradients")
 
+    def __repr__(self) -> str:
+        return f"Parameters({len(self.shapes)} arrays, {self.flat.shape[0]} {self.dtype} numbers with gaps)"
+
     def views(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """Any buffer of this layout (a moment, a copy) as a dict from name to a shaped view."""
         return {name: flat[self._slices[name]].reshape(shape) for name, shape in self.shapes.items()}
 
     def __getstate__(self) -> dict[str, Any]:
-        buffers = {name: self.backend.to_host(getattr(self, name)) for name in ("flat", "flat_gradients")}
+        buffers = {name: self.backend.to_host(getattr(self, name)) for name in ("_flat", "_flat_gradients")}
         return vars(self) | buffers
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        for name in ("flat", "flat_gradients"):  # into aligned memory of the backend
+        for name in ("_flat", "_flat_gradients"):  # into aligned memory of the backend
             setattr(self, name, self.backend.zeros(state[name].shape, self.dtype))
             self.backend.assign(getattr(self, name), state[name])
 
@@ -181,6 +196,43 @@ class Portable:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self._shown)})"
+
+
+class Holder(Portable):
+    """What has arrays of its own in `parameters` and `gradients`. Where these are of flat buffers, what is assigned to
+    them with the same names is copied there, as an optimizer and a file find it.
+    """
+
+    _parameters: Any
+    _gradients: Any
+
+    @property
+    def parameters(self) -> Any:
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, arrays: Any) -> None:
+        self._parameters = _put("parameters", vars(self).get("_parameters"), arrays)
+
+    @property
+    def gradients(self) -> Any:
+        return self._gradients
+
+    @gradients.setter
+    def gradients(self, arrays: Any) -> None:
+        self._gradients = _put("gradients", vars(self).get("_gradients"), arrays)
+
+
+def _put(name, held, given):
+    """What an attribute holds after `given` was assigned to it."""
+    if not isinstance(held, Arrays) or given is held or not isinstance(given, Mapping) or not held:
+        return given
+    if given.keys() != held.keys():
+        return given
+    for key, array in given.items():
+        expect(np.shape(array) == tuple(held[key].shape), f"{name}[{key!r}]", array, f"shape {tuple(held[key].shape)}")
+        held.store.backend.assign(held[key], array)
+    return held
 
 
 class RowBuffers:

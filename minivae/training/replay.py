@@ -94,7 +94,6 @@ class Replay:
         if changed := backend.changed():
             return f"{changed} of the backend was replaced"
         parts = {"the model": model, "the encoder": model.encoder, "the decoder": model.decoder, **model.parts()}
-        parts |= {"the sampler": model.sampler, "the KL term": model.kl}
         parts["the optimizer"] = getattr(optimizer, "wrapped", optimizer)
         parts |= {"the schedule": optimizer.schedule, "the tally": self._step.tally}
         parts |= {} if model.bound is None else {"the bound": model.bound}

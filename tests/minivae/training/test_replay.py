@@ -106,7 +106,7 @@ def test_a_replaced_method_of_an_object_runs(log, place):
         setattr(part, method, instead)
         return model, mv.Adam(1e-2)
 
-    names = {"encoder": "encoder.0", "sampler": "the sampler", "kl": "the KL term", "model": "the model"}
+    names = {"encoder": "encoder.0", "sampler": "sampler", "kl": "kl", "model": "the model"}
     assert_runs_as_it_stands(log, f"{names.get(place, place)} has another ", make)
 
 
