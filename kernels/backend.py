@@ -1,5 +1,6 @@
 """Backends by name, and recorded sequences of kernel calls."""
 
+import difflib
 import importlib
 import importlib.util
 import inspect
@@ -62,8 +63,8 @@ def register_backend(name: str, module: Any, base: str = "numpy") -> None:
     ValueError
         For a name that is taken, a module without a kernel, a kernel with other arguments, or a base on a device.
     """
-    known = BACKENDS.get(name, ())
-    if not isinstance(name, str) or name == "auto" or (known and isinstance(known[0], str)):
+    known = BACKENDS.get(name, ()) if isinstance(name, str) else ()
+    if not isinstance(name, str) or name in ("", "auto") or (known and isinstance(known[0], str)):
         raise ValueError(f"name: got {name!r}, expected one that no backend has")
     under = load_backend(base)
     if not under.on_host:
@@ -71,11 +72,14 @@ def register_backend(name: str, module: Any, base: str = "numpy") -> None:
     own = {kernel: getattr(module, kernel) for kernel in CONTRACT if callable(getattr(module, kernel, None))}
     if not own:
         raise ValueError(f"module: got {module!r} without a kernel, expected one of {', '.join(CONTRACT)}")
+    for other in set(dir(module)) - set(own):
+        if meant := difflib.get_close_matches(other, CONTRACT, 1, 0.85):
+            raise ValueError(f"module: got {other!r}, which is no kernel, expected {meant[0]!r}")
     for kernel, function in own.items():
         arguments = inspect.signature(getattr(naive, kernel)).parameters
         try:
             inspect.signature(function).bind(*arguments)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(f"{kernel}: {error}, expected the arguments {', '.join(arguments)}") from error
     memory = {function: getattr(under, function) for function in MEMORY}
     kernels = {kernel: own.get(kernel, getattr(under, kernel)) for kernel in CONTRACT}
@@ -92,7 +96,7 @@ def load_backend(name: str) -> "Backend":
     """
     if name == "auto":
         name = available_backends()[0]
-    if name not in BACKENDS:
+    if not isinstance(name, str) or name not in BACKENDS:
         raise ValueError(f"backend: got {name!r}, expected 'auto' or one of {', '.join(map(repr, BACKENDS))}")
     try:
         return Backend(name, _load(name))

@@ -36,6 +36,7 @@ def described(value: object) -> str:
 
 def as_array(name: str, value: Any) -> np.ndarray:
     """What `np.asarray` makes of it; ValueError for what it cannot take."""
+    expect(not np.ma.is_masked(value), name, "masked values", "none: fill them, or leave their rows out")
     try:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -43,7 +44,8 @@ def as_array(name: str, value: Any) -> np.ndarray:
 
 
 def expect_choice(name: str, got: object, choices: Collection[object]) -> None:
-    expect(got in choices, name, got, "one of " + ", ".join(map(repr, choices)))
+    known = isinstance(got, (str, bool, type(None))) and got in choices
+    expect(known, name, got, "one of " + ", ".join(map(repr, choices)))
 
 
 def plain(value: Any) -> Any:

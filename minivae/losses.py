@@ -266,7 +266,7 @@ class _OfBytes(Likelihood):
         """Bytes, or floats that are bytes divided by 255."""
 
         def whole(chunk):
-            counts = 255.0 * chunk
+            counts = 255.0 * chunk.astype(np.float64)
             return (counts >= -1e-3) & (counts <= 255.001) & (abs(counts - np.rint(counts)) <= 1e-3)
 
         if x.dtype != np.uint8:

@@ -138,7 +138,9 @@ class VAE(Built):
             expect_choice("likelihood", likelihood, LIKELIHOODS)
         observation_sigma = expect_positive("observation_sigma", observation_sigma)
         expect_choice("learn_sigma", learn_sigma, (False, True, "features"))
-        expect(likelihood == "gaussian" or not learn_sigma, "learn_sigma", learn_sigma, "a gaussian likelihood")
+        gaussian = isinstance(likelihood, str) and likelihood == "gaussian"
+        expect(gaussian or not learn_sigma, "learn_sigma", learn_sigma, "a gaussian likelihood")
+        expect(gaussian or observation_sigma == 1, "observation_sigma", observation_sigma, "a gaussian likelihood")
         check_objective(objective, samples, outer)
         beta, free_bits = check_beta(beta, objective), check_free_bits(free_bits, objective)
         expect_choice("dtype", dtype, DTYPES)

@@ -21,7 +21,7 @@ ACTIVE = 0.01
 @dataclass(frozen=True)
 class Evaluation:
     """Averages over a data set, in nats per example. `loss` is the model's objective, nll + beta * kl for "elbo"
-    without free bits, which are counted in the evaluation's own batches of 500 rows; the ELBO is -(nll + kl).
+    without free bits, which are counted in the evaluation's own batches of 500 rows of z; the ELBO is -(nll + kl).
 
     kl_per_latent (latent,) adds up to kl; mean_variance (latent,) is the variance over the data of each posterior mean.
     """

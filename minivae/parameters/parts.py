@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import expect
 from ..kernels import Backend
-from .store import Arrays, Parameters, Portable, RowBuffers
+from .store import Arrays, Mark, Parameters, Portable, RowBuffers
 
 
 class Exchange:
@@ -88,11 +88,17 @@ class Assembled(Portable):
     dtype: str
 
     def __init__(self) -> None:
+        self._mark = Mark()
+        self._mark.live = True
         self._sequence: tuple[Any, ...] = ()
         self._store: Parameters | None = None
         self._exchanges: list[Exchange] = []
         self._moded: list[Any] = []
         self._seen: list[Any] | None = None  # ids of what was found in the parts, where some are of one's own
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._mark.live = True
 
     # What a model says of itself
 
@@ -212,7 +218,7 @@ class Assembled(Portable):
         for part in sequence:
             with contextlib.suppress(TypeError):  # of no class that can be referred to weakly
                 _owner[part] = weakref.ref(self)
-        _model_of[store] = weakref.ref(self)
+        store.mark = self._mark
         if store is not self._store:
             self._store, self._values, self._gradients = store, store.values, store.gradients
 
@@ -220,8 +226,9 @@ class Assembled(Portable):
         """No two parameters may share memory, nor be those of another model."""
         for full, (name, holder, _) in places.items():
             arrays = holder.parameters
-            other = _model_of.get(arrays.store, lambda: self)() if isinstance(arrays, Arrays) else None
-            expect(other in (None, self), self.describe(name), f"{full!r} of another model", "a copy.deepcopy of it")
+            mark = arrays.store.mark if isinstance(arrays, Arrays) else None
+            free = mark is None or not mark.live or mark is self._mark
+            expect(free, self.describe(name), f"{full!r} of another model", "a copy.deepcopy of it")
         for name, part in self.parts().items():
             with contextlib.suppress(TypeError):
                 other = _owner.get(part, lambda: None)()
@@ -240,9 +247,7 @@ def _to_host_of(backend):
     return lambda array: array if isinstance(array, np.ndarray) else backend.to_host(array)
 
 
-# From a part, and from flat buffers, to the model that they belong to.
-_owner: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-_model_of: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_owner: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # from a part to the model that it was given to
 
 # What no part of a model is in, and containers of more than this many items.
 _LEAVES: tuple[type, ...] = (

@@ -94,6 +94,15 @@ class Arrays(dict[str, np.ndarray]):
         return f"Arrays({', '.join(f'{name}: {tuple(array.shape)}' for name, array in self.items())})"
 
 
+class Mark:
+    """Says to which model buffers belong. A copy is no one's (`live` is False) until a model is copied with it."""
+
+    live = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Mark, ()
+
+
 class Parameters:
     """Named arrays that lie in one flat buffer, and their gradients in another of the same layout.
 
@@ -107,6 +116,7 @@ class Parameters:
     """
 
     def __init__(self, shapes: Mapping[str, Iterable[int]], backend: Backend, dtype: str) -> None:
+        self.mark: Mark | None = None
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
         self.backend, self.dtype = backend, dtype
         line = 64 // np.dtype(dtype).itemsize

@@ -1,12 +1,14 @@
 """Training: epochs, minibatches, validation, history, progress."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from numpy.typing import ArrayLike
 
-from ..errors import expect, expect_choice, expect_integer, expect_seed
+from ..bounds import check_beta
+from ..errors import expect, expect_choice, expect_integer, expect_seed, plain
 from ..evaluation.held_out import Evaluator
 from ..kernels.naive import PIXELS
 from ..optim import Adam
@@ -50,7 +52,8 @@ def fit(
     batch_size : rows in a minibatch; one batch of all rows if larger than the data
     optimizer : by default Adam(1e-3); an `Optimizer`, or any object whose update(model) makes a step
     beta : the weight of the KL term, by default what the model has: a number, or a callable of the step (0, 1, ...)
-        such as `Warmup`; the model keeps the last
+        such as `Warmup`; the model keeps the last. The validation loss is that with a schedule's `value`, where it has
+        one.
     pixels : "grey" uses values as they are, "threshold" 1 where a value is above 1/2, "dynamic" draws 1 with
         probability value, afresh at each use; for training and validation alike
     validation_noise : "fixed" uses the same draws after every epoch, so that epochs compare; "fresh" new ones
@@ -86,17 +89,20 @@ def fit(
     save, tell = on_checkpoint or _ignore, on_epoch or _ignore
     optimizer = Adam() if optimizer is None else as_optimizer(optimizer)
     optimizer.attach(model)
-    beta = _given_beta(model, beta)
+    given = _beta(model, beta)
+    beta = given if callable(given) else None
     step = TrainingStep(model, train, batch_size, optimizer, pixels, seed, beta)
-    validate = Validation(model, validation, pixels, seed, validation_noise)
+    validate = Validation(model, validation, pixels, seed, validation_noise, beta)
     good = _begin(step, epochs, start)
+    if beta is None and given is not None:
+        model.beta = given
     history, stopping = good.history.copy(), EarlyStopping(early_stopping, good.best)
     total = good.first + epochs * step.batches
     foreign = any(map(_is_foreign, (on_epoch, on_checkpoint)))
     with Interrupt() as interrupt, step:
         for number in range(history.epochs + 1, epochs + 1):
             for schedule in (optimizer.schedule, beta):
-                if hasattr(schedule, "observe"):
+                if schedule is not None and hasattr(schedule, "observe"):
                     schedule.observe(history)
             epoch = Epoch(step, number, good, total, due, save, foreign)
             epoch.run(f"epoch {number}/{epochs}", progress, interrupt)
@@ -108,12 +114,12 @@ def fit(
             history.add(row)
             over = stopping(model, history)
             good = TrainingState.capture(step, good.first, history, best=stopping.best)
-            more = tell(row)
+            more = tell(copy.deepcopy(row))
             if on_epoch is not None and first_non_finite_parameter(model) is None:  # it may have changed them
                 good = TrainingState.capture(step, good.first, history, best=stopping.best)
             save(good)
             due.reset()
-            if over or more is False:
+            if over or plain(more) is False:
                 history.stopped = "early" if over else "on_epoch"
                 break
     if stopping.best:
@@ -138,12 +144,9 @@ def check_arguments(model, train, validation, epochs, batch_size, pixels, valida
     return train, validation, epochs, min(batch_size, len(train)), early_stopping, expect_seed(seed)
 
 
-def _given_beta(model, beta):
-    """The schedule of beta, or None where it is a number, which the model takes."""
-    if beta is None or callable(beta):
-        return beta
-    model.beta = beta
-    return None
+def _beta(model, beta):
+    """A schedule, or a number that the model can have, checked; None for what it has."""
+    return beta if beta is None or callable(beta) else check_beta(beta, model.config["objective"])
 
 
 def _begin(step, epochs, start):
@@ -159,17 +162,20 @@ def _begin(step, epochs, start):
 
 class Validation:
     """An epoch's columns of the history from held-out data, if there are any: on the same draws each time, or with
-    "fresh" noise on its own.
+    "fresh" noise on its own. The loss is that with the beta that a warm-up leads to, so that epochs compare.
     """
 
-    def __init__(self, model, data, pixels, seed, noise):
+    def __init__(self, model, data, pixels, seed, noise, beta):
         self._evaluate = None if data is None else Evaluator(model, data, pixels=pixels, seed=seed)
-        self._fresh = noise == "fresh"
+        self._fresh, self._model, self._beta = noise == "fresh", model, getattr(beta, "value", None)
 
     def __call__(self, epoch):
         if self._evaluate is None:
             return {}
+        now = self._model.beta
+        self._model.beta = now if self._beta is None else self._beta
         held_out = self._evaluate(draw=epoch if self._fresh else 0)
+        self._model.beta = now
         row = {f"validation_{term}": getattr(held_out, term) for term in ("loss", "nll", "kl")}
         return row | {"active_units": held_out.active_units, "kl_per_latent": held_out.kl_per_latent.tolist()}
 
