@@ -277,7 +277,7 @@ class VAE(Built):
         else:
             doutput = self._kept("doutput", self.likelihood.backward(self._nll_weight if weight is None else weight))
         dz = self.decoder.backward(doutput)
-        dhead = self._buffers("dhead", self.kl.mu.shape[0], 2 * self.latent)
+        dhead = self._buffers("dhead", self.head.shape[0], 2 * self.latent)
         dmu, drho = self._in_halves("dhead", dhead)
         if self.bound is None:
             self.sampler.backward(dz, dmu, drho)

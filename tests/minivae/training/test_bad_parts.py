@@ -287,3 +287,73 @@ def test_a_part_needs_host_arrays(monkeypatch):
     model.encoder.layers[0] = own.Louder(4, 3)
     with pytest.raises(ValueError, match=r"encoder.0 \(Louder\): got 'the cuda backend', expected a part of minivae's"):
         mv.fit(model, X)
+
+
+class Sampler:
+    """No more of a sampler than a model asks for."""
+
+    def forward(self, mu, rho, noise):
+        self.noise, self.sigma = noise, np.exp(rho)
+        return mu + self.sigma * noise
+
+    def backward(self, dz, dmu, drho):
+        dmu[...], drho[...] = dz, dz * self.noise * self.sigma
+
+
+class KL:
+    """The same of a KL term; with `Sampler`."""
+
+    def forward(self, mu, rho, sigma):
+        self.mean, self.sigma = mu, sigma
+        return (mu**2 + sigma**2 - 1) / 2 - rho
+
+    def backward(self, weight, dmu, drho):
+        dmu += weight[:, np.newaxis] * self.mean
+        drho += weight[:, np.newaxis] * (self.sigma**2 - 1)
+
+
+def with_own_sampler(**parts):
+    model = small(**parts)
+    model.sampler, model.kl = Sampler(), KL()
+    return model
+
+
+DIVERGING = {
+    "likelihood": lambda backend: small(backend=backend, likelihood=own.Laplace()),
+    "layers": lambda backend: small(backend=backend, encoder=[own.Tanh(), mv.Dense(4, 3)], decoder=[own.Gain(2)]),
+    "first layer": lambda backend: small(backend=backend, encoder=[own.Gain(4)]),
+    "posterior and output": lambda backend: small(backend=backend, posterior=own.Louder(3, 4), output=own.Louder(3, 4)),
+    "sampler": lambda backend: with_own_sampler(backend=backend, likelihood="gaussian"),
+    "everything": lambda backend: with_own_sampler(
+        backend=backend, encoder=[own.Gain(4)], decoder=[own.Gain(2)], likelihood=own.Laplace()
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DIVERGING)
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the parts' own arithmetic
+def test_training_that_diverges_with_parts_of_ones_own_says_where_and_goes_back(backend, case):
+    model = DIVERGING[case](backend)
+    optimizer, before = mv.SGD(1e30), model.store.flat.copy()
+    with pytest.raises(mv.TrainingDiverged, match=r"the first value that was not finite is in \w+"):
+        mv.fit(model, X, epochs=3, batch_size=5, optimizer=optimizer)
+    assert optimizer.steps == 0
+    np.testing.assert_array_equal(model.store.flat, before)
+
+
+@pytest.mark.parametrize("place", ["encoder.0", "decoder.0", "likelihood"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_first_layer_of_ones_own_that_went_wrong_is_named(place):
+    bad = {"encoder": {}, "decoder": {}, "likelihood": {}}
+    at = place.partition(".")[0]
+    bad[at] = {
+        "forward": lambda self, x: np.where(np.arange(x.shape[1]) == 1, x / (len(x) == 3), x)
+    }  # not in the trial
+    model = small(
+        encoder=[layer(**bad["encoder"])],
+        decoder=[layer(**bad["decoder"]), mv.Dense(2, 4)],
+        output=layer(**bad["likelihood"]),
+    )
+    with pytest.raises(mv.TrainingDiverged, match=f"is in the output of {place}, row 0, column 1 "):
+        mv.fit(model, X)
