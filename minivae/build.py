@@ -37,8 +37,10 @@ class Built(Assembled):
     draws: int
     seed: int
     config: dict[str, Any]
+    scale: str
     sampler: Any
     kl: Any
+    bound: Any
     as_data: Callable[..., np.ndarray]
 
     def build(self, hidden, decoder_hidden, activation, parts, likelihood):
@@ -86,9 +88,14 @@ class Built(Assembled):
         likelihood = self.likelihood
         if type(likelihood) not in OWN_LIKELIHOODS:
             return {"likelihood": None, "learn_sigma": False}
-        if type(likelihood) is not Gaussian or self.config["likelihood"] == "gaussian":
-            return {"likelihood": likelihood.name}
-        return {"likelihood": likelihood.name, "observation_sigma": likelihood.sigma, "learn_sigma": likelihood.learns}
+        if type(likelihood) is not Gaussian:
+            return {"likelihood": likelihood.name, "learn_sigma": False}
+        sigma, learns = likelihood.initial_sigma, likelihood.learns
+        return {"likelihood": likelihood.name, "observation_sigma": sigma, "learn_sigma": learns}
+
+    def _config_now(self):
+        """`config` with what has been put in the place of the likelihood and the sampler."""
+        return self.config | self._of_likelihood() | {"scale": self.scale}
 
     def parts(self) -> dict[str, Any]:
         """The layers and the likelihood by name, in the order of the flat buffers.
@@ -142,7 +149,10 @@ class Built(Assembled):
             expect(
                 type(part) is kind, f"model.{name}", type(part).__name__, f"a {kind.__name__}: no other can be saved"
             )
-        config, plan = self.config | self._of_likelihood(), self.plan()
+        for name, part in (("kl", self.kl), ("bound", self.bound)):
+            same = part is None or part.scale == self.scale
+            expect(same, f"model.{name}.scale", part and part.scale, f"{self.scale!r}, that of model.sampler")
+        config, plan = self._config_now(), self.plan()
         same = config["likelihood"] is not None and plan == _plan_of(config)
         return config if same else {**config, "plan": plan}
 
@@ -165,7 +175,7 @@ class Built(Assembled):
         return check_gradients(model, data, fixed={"noise": noise}, **options)
 
     def __repr__(self) -> str:
-        shown = self.config | self._of_likelihood()
+        shown = self._config_now()
         if shown["likelihood"] is None or self.plan() != _plan_of(shown):
             for name in ("hidden", "decoder_hidden", "activation"):
                 del shown[name]

@@ -143,7 +143,7 @@ class VAE(Built):
         beta, free_bits = check_beta(beta, objective), check_free_bits(free_bits, objective)
         expect_choice("dtype", dtype, DTYPES)
         self.backend = resolve_backend(backend)
-        self.features, self.latent, self.scale = features, latent, scale
+        self.features, self.latent = features, latent
         self.dtype, self.seed = dtype, seed
         super().__init__()
         self.draws = samples * outer
@@ -184,6 +184,11 @@ class VAE(Built):
         self._draws = self.backend.zeros((1,), "int64")
         self._tally = Tally(self, self._draws)
         self.settle()
+
+    @property
+    def scale(self) -> str:  # type: ignore[override]
+        """The `scale` of the sampler; where that has none, the one given to the constructor."""
+        return getattr(self.sampler, "scale", self.config["scale"])
 
     @property
     def beta(self) -> float:
