@@ -131,7 +131,7 @@ class Built(Assembled):
         self.decoder.outputs(self.latent, self._outputs(), first=False)
         if type(self.likelihood) not in OWN_LIKELIHOODS:
             trial = Trial(self.describe("likelihood"), self.likelihood, self.dtype)
-            trial.likelihood(self.features, self._outputs())
+            trial.likelihood(self.features, self._outputs(), self.draws)
 
     def plan(self) -> dict[str, Any]:
         """From the name of each part to what it is made of.

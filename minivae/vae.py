@@ -252,8 +252,8 @@ class VAE(Built):
         output = self.decoder.forward(z)
         if type(self.likelihood) in OWN_LIKELIHOODS:
             return self.likelihood.forward(x, output, weight), kl
-        self._nll_weight = weight
-        return self._kept("nll", self.likelihood.forward(x, output)), kl
+        self._nll_weight, self._output_shape = weight, output.shape
+        return self._kept("forward", self.likelihood.forward(x, output), noise.shape[:1]), kl
 
     def _encode(self, x):
         """mu and rho, (n, latent) each, from x."""
@@ -268,9 +268,11 @@ class VAE(Built):
             known = self._halves[name, array.shape[0]] = array, array[:, : self.latent], array[:, self.latent :]
         return known[1:]
 
-    def _kept(self, name, array):
-        """What a likelihood of one's own returned, in memory that stays."""
-        kept = self._buffers(f"own {name}", *array.shape)
+    def _kept(self, method, array, shape):
+        """What a method of a likelihood of one's own returned, in memory that stays."""
+        if not (isinstance(array, np.ndarray) and array.dtype.kind == "f" and array.shape == shape):
+            expect(False, f"{self.describe('likelihood')}.{method}", array, f"a float array of shape {shape}")
+        kept = self._buffers(f"likelihood's {method}", *shape)
         np.copyto(kept, array, casting="same_kind")
         return kept
 
@@ -280,7 +282,8 @@ class VAE(Built):
         if type(self.likelihood) in OWN_LIKELIHOODS:
             doutput = self.likelihood.backward(weight)
         else:
-            doutput = self._kept("doutput", self.likelihood.backward(self._nll_weight if weight is None else weight))
+            doutput = self.likelihood.backward(self._nll_weight if weight is None else weight)
+            doutput = self._kept("backward", doutput, self._output_shape)
         dz = self.decoder.backward(doutput)
         dhead = self._buffers("dhead", self.head.shape[0], 2 * self.latent)
         dmu, drho = self._in_halves("dhead", dhead)

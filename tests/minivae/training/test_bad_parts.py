@@ -357,3 +357,68 @@ def test_the_first_layer_of_ones_own_that_went_wrong_is_named(place):
     )
     with pytest.raises(mv.TrainingDiverged, match=f"is in the output of {place}, row 0, column 1 "):
         mv.fit(model, X)
+
+
+def later(method, spoil):
+    """A likelihood whose method returns something else once it sees other rows than a trial's three."""
+
+    def instead(self, *arguments):
+        result = getattr(own.Laplace, method)(self, *arguments)
+        return result if len(result) == 3 else spoil(result)
+
+    return type("Mine", (own.Laplace,), {method: instead})()
+
+
+LATER = {
+    "no nll": ("forward", lambda nll: None, "None", r"\(5,\)"),
+    "one number for all": ("forward", lambda nll: nll.mean(keepdims=True), r"float64 of shape \(1,\)", r"\(5,\)"),
+    "twice the rows": ("forward", lambda nll: np.repeat(nll, 2), r"float64 of shape \(10,\)", r"\(5,\)"),
+    "a column": ("forward", lambda nll: nll[:, np.newaxis], r"float64 of shape \(5, 1\)", r"\(5,\)"),
+    "whole numbers": ("forward", lambda nll: nll.astype(int), r"int64 of shape \(5,\)", r"\(5,\)"),
+    "a list": ("forward", list, r"\[.*\]|'list'", r"\(5,\)"),
+    "no doutput": ("backward", lambda doutput: None, "None", r"\(5, 4\)"),
+    "its first rows": ("backward", lambda doutput: doutput[:2], r"float64 of shape \(2, 4\)", r"\(5, 4\)"),
+    "one column": ("backward", lambda doutput: doutput[:, :1], r"float64 of shape \(5, 1\)", r"\(5, 4\)"),
+}
+
+
+@pytest.mark.parametrize("case", LATER)
+def test_what_a_likelihood_returns_is_looked_at_in_each_step(case):
+    method, spoil, came, shape = LATER[case]
+    model = small(likelihood=later(method, spoil))
+    before = model.store.flat.copy()
+    words = rf"^likelihood \(Mine\)\.{method}: got ({came}), expected a float array of shape {shape}"
+    with pytest.raises(ValueError, match=words):
+        mv.fit(model, X, batch_size=5)
+    np.testing.assert_array_equal(model.store.flat, before)
+
+
+class OfSamples(own.Laplace):
+    def forward(self, x, output):
+        return super().forward(np.repeat(x, len(output) // len(x), axis=0), output)
+
+
+@pytest.mark.parametrize("options", [{"samples": 3}, {"samples": 2, "outer": 2, "objective": "miwae"}])
+def test_a_likelihood_that_takes_no_samples_is_refused_where_there_are_some(options):
+    with pytest.raises(ValueError, match=r"likelihood \(Laplace\): forward raised ValueError in a trial"):
+        small(likelihood=own.Laplace(), **options)
+
+    class OnePerExample(OfSamples):
+        def forward(self, x, output):
+            return super().forward(x, output)[: len(x)]
+
+    with pytest.raises(ValueError, match=r"likelihood \(OnePerExample\).forward: got float64 of shape \(3,\)"):
+        small(likelihood=OnePerExample(), **options)
+    assert np.isfinite(mv.fit(small(likelihood=OfSamples(), **options), X, epochs=1)["train_loss"]).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_sampler_and_a_kl_term_of_ones_own_need_two_methods(backend):
+    """They train as minivae's own with sigma = exp(rho), up to rounding."""
+    options = {"backend": backend, "dtype": "float64"}
+    mine, theirs = with_own_sampler(**options), small(scale="exp", **options)
+    histories = [mv.fit(model, X, validation=X, epochs=3, batch_size=5) for model in (mine, theirs)]
+    for column in ("train_loss", "train_kl", "validation_loss", "validation_kl"):
+        np.testing.assert_allclose(*(history[column] for history in histories), rtol=1e-10)
+    np.testing.assert_allclose(mine.store.flat, theirs.store.flat, rtol=1e-8)
+    assert mine.check(X[:3])
