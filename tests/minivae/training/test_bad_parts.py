@@ -7,6 +7,7 @@ import pytest
 
 import minivae as mv
 from minivae import kernels
+from minivae.evaluation.held_out import bits_per_dimension
 
 from . import own_parts as own
 
@@ -422,3 +423,38 @@ def test_a_sampler_and_a_kl_term_of_ones_own_need_two_methods(backend):
         np.testing.assert_allclose(*(history[column] for history in histories), rtol=1e-10)
     np.testing.assert_allclose(mine.store.flat, theirs.store.flat, rtol=1e-8)
     assert mine.check(X[:3])
+
+
+@pytest.mark.parametrize(("objective", "outer"), [("stl", 1), ("dreg", 2), ("piwae", 2)])
+def test_gradients_that_are_no_derivatives_of_the_loss_are_not_checked(objective, outer):
+    model = small(objective=objective, samples=2, outer=outer, dtype="float64")
+    with pytest.raises(
+        ValueError, match=f"objective: got '{objective}', expected one whose gradient is the derivative"
+    ):
+        model.check()
+    for exact in (
+        {"objective": "iwae", "samples": 2},
+        {"objective": "miwae", "samples": 2, "outer": 2},
+        {"samples": 2},
+    ):
+        assert small(dtype="float64", **exact).check()
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_model_that_cannot_be_copied_is_checked_itself(right):
+    gain = own.Gain(4)
+    gain.library = np  # a module: neither pickled nor copied
+    if not right:
+        gain.backward = lambda dy, backward=gain.backward: 2 * backward(dy)
+    model = small(encoder=[mv.Dense(4, 4, "tanh"), gain], dtype="float64")
+    before, mine = model.store.flat.copy(), gain.parameters["gain"].copy()
+    report = model.check(X[:3])
+    assert report.passed is right
+    assert any(result.name == "encoder.1.gain" for result in report.arrays)
+    np.testing.assert_array_equal(model.store.flat, before)
+    np.testing.assert_array_equal(gain.parameters["gain"], mine)
+
+
+@pytest.mark.parametrize("likelihood", [own.Laplace, mv.Bernoulli])
+def test_a_likelihood_that_says_nothing_of_bytes_is_not_told_of_in_bits(likelihood):
+    assert bits_per_dimension(small(likelihood=likelihood()), 3.0, 1.0) is None
