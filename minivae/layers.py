@@ -60,7 +60,6 @@ class Dense(Portable):
         gradients: dict[str, np.ndarray] | None = None,
     ) -> None:
         inputs, outputs = expect_integer("inputs", inputs, 1), expect_integer("outputs", outputs, 1)
-        expect_choice("activation", activation, ACTIVATIONS)
         expect_choice("dtype", dtype, DTYPES)
         self.inputs, self.outputs, self.activation, self.dtype = inputs, outputs, activation, dtype
         self.backend = resolve_backend(backend)
@@ -73,6 +72,16 @@ class Dense(Portable):
         self.backend.assign(parameters["bias"], bias.astype(dtype))
         self._buffers = RowBuffers(self.backend, dtype)
         self.x = self.y = NO_ARRAY
+
+    @property
+    def activation(self) -> str:
+        """Its name, one of those above. Set it between steps: forward and backward pass must have the same."""
+        return self._activation
+
+    @activation.setter
+    def activation(self, value: str) -> None:
+        expect_choice("activation", value, ACTIVATIONS)
+        self._activation = value
 
     @staticmethod
     def shapes(inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
