@@ -323,7 +323,9 @@ DIVERGING = {
     "likelihood": lambda backend: small(backend=backend, likelihood=own.Laplace()),
     "layers": lambda backend: small(backend=backend, encoder=[own.Tanh(), mv.Dense(4, 3)], decoder=[own.Gain(2)]),
     "first layer": lambda backend: small(backend=backend, encoder=[own.Gain(4)]),
-    "posterior and output": lambda backend: small(backend=backend, posterior=own.Louder(3, 4), output=own.Louder(3, 4)),
+    "posterior and output": lambda backend: small(
+        backend=backend, posterior=own.Leaky(mv.Dense(3, 4)), output=own.Leaky(mv.Dense(3, 4))
+    ),
     "sampler": lambda backend: with_own_sampler(backend=backend, likelihood="gaussian"),
     "everything": lambda backend: with_own_sampler(
         backend=backend, encoder=[own.Gain(4)], decoder=[own.Gain(2)], likelihood=own.Laplace()
