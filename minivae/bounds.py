@@ -62,6 +62,7 @@ GRADIENTS = {
 }
 OBJECTIVES = ("elbo", *GRADIENTS)
 ONE_GROUP = ("elbo", "iwae")
+ESTIMATED = ("stl", "dreg", "piwae")  # what goes up is by design not the derivative of the loss
 
 
 def check_objective(objective: str, samples: int, outer: int) -> None:

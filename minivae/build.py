@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .bounds import ESTIMATED
 from .errors import expect
 from .files import stored
 from .gradcheck import GradientReport, check_gradients
@@ -38,8 +39,10 @@ class Built(Assembled):
     draws: int
     seed: int
     config: dict[str, Any]
+    scale: str
     sampler: Any
     kl: Any
+    bound: Any
     as_data: Callable[..., np.ndarray]
 
     def build(self, hidden, decoder_hidden, activation, parts, likelihood):
@@ -87,9 +90,14 @@ class Built(Assembled):
         likelihood = self.likelihood
         if type(likelihood) not in OWN_LIKELIHOODS:
             return {"likelihood": None, "learn_sigma": False}
-        if type(likelihood) is not Gaussian or self.config["likelihood"] == "gaussian":
-            return {"likelihood": likelihood.name}
-        return {"likelihood": likelihood.name, "observation_sigma": likelihood.sigma, "learn_sigma": likelihood.learns}
+        if type(likelihood) is not Gaussian:
+            return {"likelihood": likelihood.name, "learn_sigma": False}
+        sigma, learns = likelihood.initial_sigma, likelihood.learns
+        return {"likelihood": likelihood.name, "observation_sigma": sigma, "learn_sigma": learns}
+
+    def _config_now(self):
+        """`config` with what has been put in the place of the likelihood and the sampler."""
+        return self.config | self._of_likelihood() | {"scale": self.scale}
 
     def parts(self) -> dict[str, Any]:
         """The layers and the likelihood by name, in the order of the flat buffers.
@@ -127,7 +135,7 @@ class Built(Assembled):
         self.decoder.outputs(self.latent, self._outputs(), first=False)
         if type(self.likelihood) not in OWN_LIKELIHOODS:
             trial = Trial(self.describe("likelihood"), self.likelihood, self.dtype)
-            trial.likelihood(self.features, self._outputs())
+            trial.likelihood(self.features, self._outputs(), self.draws)
 
     def plan(self) -> dict[str, Any]:
         """From the name of each part to what it is made of.
@@ -146,7 +154,10 @@ class Built(Assembled):
             expect(
                 type(part) is kind, f"model.{name}", type(part).__name__, f"a {kind.__name__}: no other can be saved"
             )
-        config, plan = self.config | self._of_likelihood(), self.plan()
+        for name, part in (("kl", self.kl), ("bound", self.bound)):
+            same = part is None or part.scale == self.scale
+            expect(same, f"model.{name}.scale", part and part.scale, f"{self.scale!r}, that of model.sampler")
+        config, plan = self._config_now(), self.plan()
         same = config["likelihood"] is not None and plan == _plan_of(config)
         return config if same else {**config, "plan": plan}
 
@@ -159,17 +170,27 @@ class Built(Assembled):
         seed : of those and of the noise
         options : of `check_gradients`
 
-        It is done on a copy, in the model's dtype: differences say ten times more of a float64 model.
+        It is done in the model's dtype: differences say ten times more of a float64 model. It is done on a copy, or,
+        where a part cannot be copied, on the model itself, whose parameters are then as they were; what else a part
+        keeps, and `gradients`, are those of the check's last pass.
+
+        Raises ValueError for the objectives "stl", "dreg" and "piwae", whose gradients are by design not the
+        derivatives of their losses (see `bounds.py`): nothing would be learned from a difference.
         """
+        objective, agree = self.config["objective"], "one whose gradient is the derivative of its loss"
+        expect(objective not in ESTIMATED, "objective", objective, f"{agree}: 'elbo', 'iwae' or 'miwae'")
         rng = np.random.default_rng(seed)
         data = rng.integers(0, 2, (rows, self.features)) if x is None else x
         data = as_reals(self.as_data("x", data), self.dtype)
         noise = rng.standard_normal((len(data) * self.draws, self.latent)).astype(self.dtype)
-        model = copy.deepcopy(self)
+        try:
+            model = copy.deepcopy(self)
+        except Exception:
+            model = self
         return check_gradients(model, data, fixed={"noise": noise}, **options)
 
     def __repr__(self) -> str:
-        shown = self.config | self._of_likelihood()
+        shown = self._config_now()
         if shown["likelihood"] is None or self.plan() != _plan_of(shown):
             for name in ("hidden", "decoder_hidden", "activation"):
                 del shown[name]

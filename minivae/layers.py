@@ -60,7 +60,6 @@ class Dense(Holder):
         gradients: dict[str, np.ndarray] | None = None,
     ) -> None:
         inputs, outputs = expect_integer("inputs", inputs, 1), expect_integer("outputs", outputs, 1)
-        expect_choice("activation", activation, ACTIVATIONS)
         expect_choice("dtype", dtype, DTYPES)
         self.inputs, self.outputs, self.activation, self.dtype = inputs, outputs, activation, dtype
         self.backend = resolve_backend(backend)
@@ -73,6 +72,16 @@ class Dense(Holder):
         self.backend.assign(parameters["bias"], bias.astype(dtype))
         self._buffers = RowBuffers(self.backend, dtype)
         self.x = self.y = NO_ARRAY
+
+    @property
+    def activation(self) -> str:
+        """Its name, one of those above. Set it between steps: forward and backward pass must have the same."""
+        return self._activation
+
+    @activation.setter
+    def activation(self, value: str) -> None:
+        expect_choice("activation", value, ACTIVATIONS)
+        self._activation = value
 
     @staticmethod
     def shapes(inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
@@ -127,7 +136,13 @@ class Chain(Portable):
     Parameters
     ----------
     names : what messages call the layers; by default 0, 1, ...
+
+    Attributes
+    ----------
+    values : x, and the output of each layer, of the last forward pass; None before it
     """
+
+    _transient = ("values",)
 
     def __init__(
         self, layers: Iterable[Any], names: str = "{}", *, dtype: str = "float32", backend: str | Backend = "numpy"
@@ -135,6 +150,7 @@ class Chain(Portable):
         self.layers, self._names = list(layers), names
         self.dtype, self.backend = dtype, resolve_backend(backend)
         self._buffers = RowBuffers(self.backend, dtype)
+        self.values: list[np.ndarray] | None = None
 
     def name(self, place: int) -> str:
         """What messages call the layer at a place: its name and, where it is of one's own, its class."""
@@ -158,9 +174,11 @@ class Chain(Portable):
         return width
 
     def forward(self, x: np.ndarray) -> np.ndarray:
+        self.values = values = [x]
         for place, layer in enumerate(self.layers):
             y = layer.forward(x)
             x = y if type(layer) is Dense else self._kept(f"y of {self.name(place)}", y, x.shape[0])
+            values.append(x)
         return x
 
     def backward(self, dy: np.ndarray, input_gradient: bool = True) -> np.ndarray:

@@ -206,6 +206,10 @@ class Gaussian(Likelihood):
     Parameters
     ----------
     features : how many s there are: 1 for all features, or the number of features
+
+    Attributes
+    ----------
+    initial_sigma : s as it was given
     """
 
     name = "gaussian"
@@ -221,6 +225,7 @@ class Gaussian(Likelihood):
     ) -> None:
         super().__init__(dtype=dtype, backend=backend)
         sigma, features = expect_positive("sigma", sigma), expect_integer("features", features, 1)
+        self.initial_sigma = float(sigma)
         own = Parameters({"log_sigma": (features,)}, self.backend, dtype)
         self._values, gradients = own.values, own.gradients
         self._values["log_sigma"] = np.log(sigma)

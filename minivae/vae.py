@@ -145,7 +145,7 @@ class VAE(Built):
         beta, free_bits = check_beta(beta, objective), check_free_bits(free_bits, objective)
         expect_choice("dtype", dtype, DTYPES)
         self.backend = resolve_backend(backend)
-        self.features, self.latent, self.scale = features, latent, scale
+        self.features, self.latent = features, latent
         self.dtype, self.seed = dtype, seed
         super().__init__()
         self.draws = samples * outer
@@ -186,6 +186,11 @@ class VAE(Built):
         self._draws = self.backend.zeros((1,), "int64")
         self._tally = Tally(self, self._draws)
         self.settle()
+
+    @property
+    def scale(self) -> str:  # type: ignore[override]
+        """The `scale` of the sampler; where that has none, the one given to the constructor."""
+        return getattr(self.sampler, "scale", self.config["scale"])
 
     @property
     def beta(self) -> float:
@@ -249,8 +254,8 @@ class VAE(Built):
         output = self.decoder.forward(z)
         if type(self.likelihood) in OWN_LIKELIHOODS:
             return self.likelihood.forward(x, output, weight), kl
-        self._nll_weight = weight
-        return self._kept("nll", self.likelihood.forward(x, output)), kl
+        self._nll_weight, self._output_shape = weight, output.shape
+        return self._kept("forward", self.likelihood.forward(x, output), noise.shape[:1]), kl
 
     def _encode(self, x):
         """mu and rho, (n, latent) each, from x."""
@@ -265,9 +270,11 @@ class VAE(Built):
             known = self._halves[name, array.shape[0]] = array, array[:, : self.latent], array[:, self.latent :]
         return known[1:]
 
-    def _kept(self, name, array):
-        """What a likelihood of one's own returned, in memory that stays."""
-        kept = self._buffers(f"own {name}", *array.shape)
+    def _kept(self, method, array, shape):
+        """What a method of a likelihood of one's own returned, in memory that stays."""
+        if not (isinstance(array, np.ndarray) and array.dtype.kind == "f" and array.shape == shape):
+            expect(False, f"{self.describe('likelihood')}.{method}", array, f"a float array of shape {shape}")
+        kept = self._buffers(f"likelihood's {method}", *shape)
         np.copyto(kept, array, casting="same_kind")
         return kept
 
@@ -277,9 +284,10 @@ class VAE(Built):
         if type(self.likelihood) in OWN_LIKELIHOODS:
             doutput = self.likelihood.backward(weight)
         else:
-            doutput = self._kept("doutput", self.likelihood.backward(self._nll_weight if weight is None else weight))
+            doutput = self.likelihood.backward(self._nll_weight if weight is None else weight)
+            doutput = self._kept("backward", doutput, self._output_shape)
         dz = self.decoder.backward(doutput)
-        dhead = self._buffers("dhead", self.kl.mu.shape[0], 2 * self.latent)
+        dhead = self._buffers("dhead", self.head.shape[0], 2 * self.latent)
         dmu, drho = self._in_halves("dhead", dhead)
         if self.bound is None:
             self.sampler.backward(dz, dmu, drho)

@@ -48,7 +48,7 @@ class Evaluation:
 
 def bits_per_dimension(model: VAE, nll: float, kl: float) -> float | None:
     """(nll + kl) / (features * log 2), what a byte of the data costs at most; None where nll is not that of bytes."""
-    return (nll + kl) / (model.features * float(np.log(2))) if model.likelihood.of_bytes else None
+    return (nll + kl) / (model.features * float(np.log(2))) if getattr(model.likelihood, "of_bytes", False) else None
 
 
 class Evaluator:

@@ -352,13 +352,14 @@ class Trial:
         self._expect_gradients()
         return y.shape[1]
 
-    def likelihood(self, features: int, outputs: int) -> None:
-        """Tries a likelihood of so many features, whose parameters are so many numbers that the decoder puts out."""
+    def likelihood(self, features: int, outputs: int, draws: int) -> None:
+        """Tries a likelihood of so many features, with so many outputs of the decoder for each of so many draws."""
+        rows = self.rows * draws
         x = np.random.default_rng(0).integers(0, 2, (self.rows, features)).astype(self._dtype)
-        nll = self._call("forward", x, np.zeros((self.rows, outputs), self._dtype))
-        _expect_array(f"{self._name}.forward", nll, (self.rows,))
-        gradient = self._call("backward", np.ones(self.rows, self._dtype))
-        _expect_array(f"{self._name}.backward", gradient, (self.rows, outputs))
+        nll = self._call("forward", x, np.zeros((rows, outputs), self._dtype))
+        _expect_array(f"{self._name}.forward", nll, (rows,))
+        gradient = self._call("backward", np.ones(rows, self._dtype))
+        _expect_array(f"{self._name}.backward", gradient, (rows, outputs))
         self._expect_gradients()
 
     def _call(self, method, *arguments):

@@ -4,25 +4,27 @@ import numpy as np
 
 
 def stages(model):
-    """(name, array) of everything that the model's last pass down computed, in that order."""
-    yield "the input x", model.encoder.layers[0].x if model.encoder.layers else model.posterior.x
-    for index, layer in enumerate(model.encoder.layers):
-        yield f"the output of encoder.{index}", layer.y
-    yield "mu, from posterior", model.posterior.y[:, : model.latent]
-    yield "rho, from posterior", model.posterior.y[:, model.latent :]
-    yield "sigma, from the sampler", model.sampler.sigma
-    yield "z, from the sampler", model.sampler.z
-    yield "the KL term", model.kl.kl
-    for index, layer in enumerate(model.decoder.layers[:-1]):
-        yield f"the output of decoder.{index}", layer.y
-    yield "the output of likelihood", model.decoder.layers[-1].y
+    """(name, array) of everything that the model's last pass down computed, in that order; without what parts of one's
+    own keep to themselves.
+    """
+    for index, x in enumerate(model.encoder.values or ()):
+        yield f"the output of encoder.{index - 1}" if index else "the input x", x
+    if model.head is not None:
+        yield "mu, from posterior", model.head[:, : model.latent]
+        yield "rho, from posterior", model.head[:, model.latent :]
+    yield "sigma, from the sampler", getattr(model.sampler, "sigma", None)
+    z, *outputs = model.decoder.values or [None]
+    yield "z, from the sampler", z
+    yield "the KL term", getattr(model.kl, "kl", None)
+    for index, y in enumerate(outputs):
+        yield f"the output of decoder.{index}" if index + 1 < len(outputs) else "the output of likelihood", y
 
 
 def first_non_finite(model):
     """A phrase such as "the output of decoder.0, row 3, column 17 (inf)", or None if the last pass was finite."""
-    if model.likelihood.x is None:
-        return None
     for name, array in stages(model):
+        if getattr(array, "ndim", None) != 2:  # there was no pass, or the part has under this name something else
+            continue
         values = model.backend.to_host(array)
         if not np.isfinite(values).all():
             row, column = np.argwhere(~np.isfinite(values))[0]

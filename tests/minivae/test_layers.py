@@ -1,6 +1,8 @@
 """Dense, Reparameterize and the losses: values, the sampler's distribution, refusals. Their gradients are checked in
 tests/mutants/test_mutants.py."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -164,6 +166,21 @@ def test_kl_is_right_where_sigma_underflows(scale, dtype):
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_activation_set_later_is_the_one_of_a_layer_made_with_it(backend, rng):
+    layer, other = mv.Dense(3, 2, "relu", backend=backend), mv.Dense(3, 2, "gelu", backend=backend)
+    x, dy = rng.standard_normal((4, 3)).astype("f"), rng.standard_normal((4, 2)).astype("f")
+    layer.forward(x)
+    layer.activation = "gelu"
+    np.testing.assert_array_equal(layer.forward(x), other.forward(x))
+    np.testing.assert_array_equal(layer.backward(dy), other.backward(dy))
+    for wrong in ("swish", None, "GELU"):
+        with pytest.raises(ValueError, match=f"activation: got {wrong!r}, expected one of 'identity', 'relu'"):
+            layer.activation = wrong
+    assert (layer.activation, str(layer)) == ("gelu", str(other))
+    assert pickle.loads(pickle.dumps(layer)).activation == "gelu"
 
 
 def sampled(noise_rows):

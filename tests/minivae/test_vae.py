@@ -172,6 +172,46 @@ def test_save_and_load_give_the_same_model(tmp_path, learn_sigma):
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.npz"], "no temporary file is left"
 
 
+PUT_IN = {
+    "sigma": (lambda: {"likelihood": mv.Gaussian(0.5)}, "observation_sigma=0.5"),
+    "one sigma that learns": (lambda: {"likelihood": mv.Gaussian(0.5, learn=True)}, "learn_sigma=True"),
+    "sigmas that learn": (lambda: {"likelihood": mv.Gaussian(0.5, learn=True, features=6)}, "learn_sigma='features'"),
+    "none that learn": (lambda: {"likelihood": mv.Bernoulli()}, "learn_sigma=False"),
+    "exp": (lambda: {"sampler": mv.Reparameterize("exp"), "kl": mv.GaussianKL("exp")}, "scale='exp'"),
+}
+
+
+@pytest.mark.parametrize("learn_sigma", [False, True, "features"])
+@pytest.mark.parametrize("case", PUT_IN)
+def test_what_was_put_in_the_place_of_a_part_is_saved(tmp_path, case, learn_sigma):
+    model = mv.VAE(6, 2, (5,), likelihood="gaussian", learn_sigma=learn_sigma, backend="numpy", seed=3)
+    make, phrase = PUT_IN[case]
+    for name, part in make().items():
+        setattr(model, name, part)
+    mv.fit(model, data(), epochs=3, optimizer=mv.Adam(0.1))
+    assert phrase in repr(model)
+    model.save(tmp_path / "model.npz")
+    again = mv.VAE.load(tmp_path / "model.npz", backend="numpy")
+    assert again.store.shapes == model.store.shapes
+    np.testing.assert_array_equal(again.store.flat, model.store.flat)
+    noise = np.ones((7, 2), np.float32)
+    assert again.forward(data(), noise) == model.forward(data(), noise)
+    np.testing.assert_array_equal(again.log_likelihood(data(), samples=5), model.log_likelihood(data(), samples=5))
+    assert repr(again) == repr(model)
+
+
+@pytest.mark.parametrize(("part", "objective"), [("kl", "elbo"), ("bound", "iwae")])
+def test_parts_that_take_rho_for_different_things_are_not_saved(tmp_path, part, objective):
+    model = mv.VAE(6, 2, (5,), objective=objective, backend="numpy")
+    model.sampler = mv.Reparameterize("exp")
+    if part == "bound":
+        model.kl = mv.GaussianKL("exp")
+    with pytest.raises(
+        ValueError, match=rf"model\.{part}\.scale: got 'softplus', expected 'exp', that of model\.sampl"
+    ):
+        model.save(tmp_path / "model.npz")
+
+
 def test_damaged_checkpoints_are_refused(tmp_path):
     path = tmp_path / "model.npz"
     with pytest.raises(ValueError, match=r"model\.npz: there is no such checkpoint"):

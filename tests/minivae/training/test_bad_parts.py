@@ -7,6 +7,7 @@ import pytest
 
 import minivae as mv
 from minivae import kernels
+from minivae.evaluation.held_out import bits_per_dimension
 
 from . import own_parts as own
 
@@ -287,3 +288,175 @@ def test_a_part_needs_host_arrays(monkeypatch):
     model.encoder.layers[0] = own.Louder(4, 3)
     with pytest.raises(ValueError, match=r"encoder.0 \(Louder\): got 'the cuda backend', expected a part of minivae's"):
         mv.fit(model, X)
+
+
+class Sampler:
+    """No more of a sampler than a model asks for."""
+
+    def forward(self, mu, rho, noise):
+        self.noise, self.sigma = noise, np.exp(rho)
+        return mu + self.sigma * noise
+
+    def backward(self, dz, dmu, drho):
+        dmu[...], drho[...] = dz, dz * self.noise * self.sigma
+
+
+class KL:
+    """The same of a KL term; with `Sampler`."""
+
+    def forward(self, mu, rho, sigma):
+        self.mean, self.sigma = mu, sigma
+        return (mu**2 + sigma**2 - 1) / 2 - rho
+
+    def backward(self, weight, dmu, drho):
+        dmu += weight[:, np.newaxis] * self.mean
+        drho += weight[:, np.newaxis] * (self.sigma**2 - 1)
+
+
+def with_own_sampler(**parts):
+    model = small(**parts)
+    model.sampler, model.kl = Sampler(), KL()
+    return model
+
+
+DIVERGING = {
+    "likelihood": lambda backend: small(backend=backend, likelihood=own.Laplace()),
+    "layers": lambda backend: small(backend=backend, encoder=[own.Tanh(), mv.Dense(4, 3)], decoder=[own.Gain(2)]),
+    "first layer": lambda backend: small(backend=backend, encoder=[own.Gain(4)]),
+    "posterior and output": lambda backend: small(
+        backend=backend, posterior=own.Leaky(mv.Dense(3, 4)), output=own.Leaky(mv.Dense(3, 4))
+    ),
+    "sampler": lambda backend: with_own_sampler(backend=backend, likelihood="gaussian"),
+    "everything": lambda backend: with_own_sampler(
+        backend=backend, encoder=[own.Gain(4)], decoder=[own.Gain(2)], likelihood=own.Laplace()
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DIVERGING)
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the parts' own arithmetic
+def test_training_that_diverges_with_parts_of_ones_own_says_where_and_goes_back(backend, case):
+    model = DIVERGING[case](backend)
+    optimizer, before = mv.SGD(1e30), model.store.flat.copy()
+    with pytest.raises(mv.TrainingDiverged, match=r"the first value that was not finite is in \w+"):
+        mv.fit(model, X, epochs=3, batch_size=5, optimizer=optimizer)
+    assert optimizer.steps == 0
+    np.testing.assert_array_equal(model.store.flat, before)
+
+
+@pytest.mark.parametrize("place", ["encoder.0", "decoder.0", "likelihood"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_first_layer_of_ones_own_that_went_wrong_is_named(place):
+    bad = {"encoder": {}, "decoder": {}, "likelihood": {}}
+    at = place.partition(".")[0]
+    bad[at] = {
+        "forward": lambda self, x: np.where(np.arange(x.shape[1]) == 1, x / (len(x) == 3), x)
+    }  # not in the trial
+    model = small(
+        encoder=[layer(**bad["encoder"])],
+        decoder=[layer(**bad["decoder"]), mv.Dense(2, 4)],
+        output=layer(**bad["likelihood"]),
+    )
+    with pytest.raises(mv.TrainingDiverged, match=f"is in the output of {place}, row 0, column 1 "):
+        mv.fit(model, X)
+
+
+def later(method, spoil):
+    """A likelihood whose method returns something else once it sees other rows than a trial's three."""
+
+    def instead(self, *arguments):
+        result = getattr(own.Laplace, method)(self, *arguments)
+        return result if len(result) == 3 else spoil(result)
+
+    return type("Mine", (own.Laplace,), {method: instead})()
+
+
+LATER = {
+    "no nll": ("forward", lambda nll: None, "None", r"\(5,\)"),
+    "one number for all": ("forward", lambda nll: nll.mean(keepdims=True), r"float64 of shape \(1,\)", r"\(5,\)"),
+    "twice the rows": ("forward", lambda nll: np.repeat(nll, 2), r"float64 of shape \(10,\)", r"\(5,\)"),
+    "a column": ("forward", lambda nll: nll[:, np.newaxis], r"float64 of shape \(5, 1\)", r"\(5,\)"),
+    "whole numbers": ("forward", lambda nll: nll.astype(int), r"int64 of shape \(5,\)", r"\(5,\)"),
+    "a list": ("forward", list, r"\[.*\]|'list'", r"\(5,\)"),
+    "no doutput": ("backward", lambda doutput: None, "None", r"\(5, 4\)"),
+    "its first rows": ("backward", lambda doutput: doutput[:2], r"float64 of shape \(2, 4\)", r"\(5, 4\)"),
+    "one column": ("backward", lambda doutput: doutput[:, :1], r"float64 of shape \(5, 1\)", r"\(5, 4\)"),
+}
+
+
+@pytest.mark.parametrize("case", LATER)
+def test_what_a_likelihood_returns_is_looked_at_in_each_step(case):
+    method, spoil, came, shape = LATER[case]
+    model = small(likelihood=later(method, spoil))
+    before = model.store.flat.copy()
+    words = rf"^likelihood \(Mine\)\.{method}: got ({came}), expected a float array of shape {shape}"
+    with pytest.raises(ValueError, match=words):
+        mv.fit(model, X, batch_size=5)
+    np.testing.assert_array_equal(model.store.flat, before)
+
+
+class OfSamples(own.Laplace):
+    def forward(self, x, output):
+        return super().forward(np.repeat(x, len(output) // len(x), axis=0), output)
+
+
+@pytest.mark.parametrize("options", [{"samples": 3}, {"samples": 2, "outer": 2, "objective": "miwae"}])
+def test_a_likelihood_that_takes_no_samples_is_refused_where_there_are_some(options):
+    with pytest.raises(ValueError, match=r"likelihood \(Laplace\): forward raised ValueError in a trial"):
+        small(likelihood=own.Laplace(), **options)
+
+    class OnePerExample(OfSamples):
+        def forward(self, x, output):
+            return super().forward(x, output)[: len(x)]
+
+    with pytest.raises(ValueError, match=r"likelihood \(OnePerExample\).forward: got float64 of shape \(3,\)"):
+        small(likelihood=OnePerExample(), **options)
+    assert np.isfinite(mv.fit(small(likelihood=OfSamples(), **options), X, epochs=1)["train_loss"]).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_sampler_and_a_kl_term_of_ones_own_need_two_methods(backend):
+    """They train as minivae's own with sigma = exp(rho), up to rounding."""
+    options = {"backend": backend, "dtype": "float64"}
+    mine, theirs = with_own_sampler(**options), small(scale="exp", **options)
+    histories = [mv.fit(model, X, validation=X, epochs=3, batch_size=5) for model in (mine, theirs)]
+    for column in ("train_loss", "train_kl", "validation_loss", "validation_kl"):
+        np.testing.assert_allclose(*(history[column] for history in histories), rtol=1e-10)
+    np.testing.assert_allclose(mine.store.flat, theirs.store.flat, rtol=1e-8)
+    assert mine.check(X[:3])
+
+
+@pytest.mark.parametrize(("objective", "outer"), [("stl", 1), ("dreg", 2), ("piwae", 2)])
+def test_gradients_that_are_no_derivatives_of_the_loss_are_not_checked(objective, outer):
+    model = small(objective=objective, samples=2, outer=outer, dtype="float64")
+    with pytest.raises(
+        ValueError, match=f"objective: got '{objective}', expected one whose gradient is the derivative"
+    ):
+        model.check()
+    for exact in (
+        {"objective": "iwae", "samples": 2},
+        {"objective": "miwae", "samples": 2, "outer": 2},
+        {"samples": 2},
+    ):
+        assert small(dtype="float64", **exact).check()
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_model_that_cannot_be_copied_is_checked_itself(right):
+    gain = own.Gain(4)
+    gain.library = np  # a module: neither pickled nor copied
+    if not right:
+        gain.backward = lambda dy, backward=gain.backward: 2 * backward(dy)
+    model = small(encoder=[mv.Dense(4, 4, "tanh"), gain], dtype="float64")
+    before, mine = model.store.flat.copy(), gain.parameters["gain"].copy()
+    report = model.check(X[:3])
+    assert report.passed is right
+    assert any(result.name == "encoder.1.gain" for result in report.arrays)
+    np.testing.assert_array_equal(model.store.flat, before)
+    np.testing.assert_array_equal(gain.parameters["gain"], mine)
+
+
+@pytest.mark.parametrize("likelihood", [own.Laplace, mv.Bernoulli])
+def test_a_likelihood_that_says_nothing_of_bytes_is_not_told_of_in_bits(likelihood):
+    assert bits_per_dimension(small(likelihood=likelihood()), 3.0, 1.0) is None
