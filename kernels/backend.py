@@ -161,11 +161,6 @@ class Backend(Memory, naive.Dense, naive.Posterior, naive.Likelihoods, naive.Imp
         for function in MEMORY:
             setattr(self, function, getattr(module, function))
 
-    @property
-    def compiles(self) -> bool:
-        """Whether a `Program` of this backend is more than a loop over its calls."""
-        return hasattr(self.module, "compile_program")
-
     def changed(self) -> str | None:
         """The name of a kernel that was replaced on this object, or None."""
         own = vars(self)

@@ -64,19 +64,19 @@ class Replay:
 
     Attributes
     ----------
-    steps : how many were made; programs : by the number of rows
+    steps : how many were made through it; programs : by the number of rows; proven : those that may be run
     reason : why steps are not replayed, or None
     """
 
     def __init__(self, step, run, beta):
         self._step, self._run, self._beta = step, run, beta
         self.steps, self.reason, self._failed = 0, None, None
-        self.programs, self._proven, self._current = {}, set(), set()
+        self.programs, self.proven, self._current = {}, {}, set()
 
     def check(self):
         """Other code has run: looks again at what the step is made of."""
         self._current.clear()
-        self._proven.clear()
+        self.proven.clear()
         reason = self._failed or self._reason()
         if reason != self.reason and reason:
             log.info("training runs each step as it stands, without replaying: %s", reason)
@@ -87,8 +87,6 @@ class Replay:
         backend = model.backend
         if self._step.clock is not optimizer.clock and not foreign("", optimizer):
             return "the optimizer makes other steps than those of training"
-        if not backend.compiles:
-            return f"the {backend.name} backend has no programs"
         if sys.gettrace():
             return "a debugger or another tracing function is at work"
         if changed := backend.changed():
@@ -103,8 +101,8 @@ class Replay:
     def __call__(self, rows):
         if self.reason:
             self._run(rows)
-        elif rows in self._proven:
-            self.programs[rows]()
+        elif rows in self.proven:
+            self.proven[rows]()
         elif rows in self._current:
             self._prove(rows)
         else:
@@ -127,7 +125,7 @@ class Replay:
         self._restore(before)
         self.programs[rows]()
         if all(map(_same_bits, after, self._state())):
-            self._proven.add(rows)
+            self.proven[rows] = self.programs[rows]
             return
         self._restore(after)
         self.reason = self._failed = "a replayed step gave other numbers than the step itself"

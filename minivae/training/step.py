@@ -157,11 +157,15 @@ class TrainingStep:
         rows = self._last if step % self.batches == self.batches - 1 else self.batch_size
         if self._beta is not None:
             self.model.beta = self._beta_set = self._beta(step)
-        try:
-            self.replay(rows)
-        except BaseException:
-            self.model.revert()
-            raise
+        program = self.replay.proven.get(rows)
+        if program is not None:
+            program()
+        else:
+            try:
+                self.replay(rows)
+            except BaseException:
+                self.model.revert()
+                raise
         self.made += 1
         return rows
 
