@@ -1,7 +1,8 @@
 """Parameters: the flat buffers that hold them, and the model's parts whose arrays lie there."""
 
-from .parts import Assembled, Trial
+from .parts import Assembled
 from .store import DTYPES, Arrays, Holder, Model, Parameters, Portable, RowBuffers, initial_dense
+from .trial import Trial
 
 __all__ = [
     "DTYPES",

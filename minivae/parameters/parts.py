@@ -1,19 +1,20 @@
 """A model made of parts: its own, and those that a user brings."""
 
 import contextlib
-import copy
 import itertools
 import operator
 import weakref
-from collections.abc import Iterator, Mapping
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ..errors import expect
 from ..kernels import Backend
-from .store import Arrays, Mark, Parameters, Portable, RowBuffers
+from .store import Arrays, Mark, Parameters, Portable
+from .survey import expect_float_array, holders, ids_of, survey
+
+_owner: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # from a part to the model that it was given to
 
 
 class Exchange:
@@ -43,7 +44,7 @@ class Exchange:
         expect(same, f"{self._name}.parameters", parameters, f"a mapping with the names {sorted(self._values)}")
         for key, model in self._values.items():
             own, name = parameters[key], f"{self._name}.parameters[{key!r}]"
-            _expect_array(name, own, model.shape)
+            expect_float_array(name, own, model.shape)
             if np.shares_memory(own, model):
                 continue
             last = self._last.get(key)
@@ -71,7 +72,7 @@ class Exchange:
             gradient = given.get(key)
             if isinstance(gradient, np.ndarray) and np.shares_memory(gradient, view):
                 continue
-            _expect_array(f"{self._name}.gradients[{key!r}]", gradient, view.shape)
+            expect_float_array(f"{self._name}.gradients[{key!r}]", gradient, view.shape)
             self._backend.assign(view, gradient)
 
 
@@ -147,7 +148,7 @@ class Assembled(Portable):
         """
         parts = self._parts_now()
         changed = len(parts) != len(self._sequence) or any(map(operator.is_not, parts, self._sequence))
-        if changed or (self._seen is not None and self._seen != _ids(survey(parts))):
+        if changed or (self._seen is not None and self._seen != ids_of(survey(parts))):
             kept = {id(found) for _, found in survey(parts)}
             for exchange in self._exchanges:
                 if id(exchange.part) in kept:  # or what an optimizer has changed since would be lost
@@ -214,7 +215,7 @@ class Assembled(Portable):
                 item.joined(self.backend, self.dtype)
         self._sequence = sequence
         self._moded = [item for _, item in found if hasattr(item, "training")]
-        self._seen = None if all(map(self._is_own, sequence)) else _ids(found)
+        self._seen = None if all(map(self._is_own, sequence)) else ids_of(found)
         for part in sequence:
             with contextlib.suppress(TypeError):  # of no class that can be referred to weakly
                 _owner[part] = weakref.ref(self)
@@ -245,145 +246,3 @@ class Assembled(Portable):
 def _to_host_of(backend):
     """to_host for arrays of the backend and of NumPy."""
     return lambda array: array if isinstance(array, np.ndarray) else backend.to_host(array)
-
-
-_owner: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # from a part to the model that it was given to
-
-# What no part of a model is in, and containers of more than this many items.
-_LEAVES: tuple[type, ...] = (
-    str,
-    bytes,
-    int,
-    float,
-    complex,
-    np.ndarray,
-    np.generic,
-    np.random.Generator,
-    type,
-    ModuleType,
-    FunctionType,
-)
-_LEAVES += (BuiltinFunctionType, MethodType, Arrays, Parameters, RowBuffers, Backend, Assembled, type(None))
-_MANY = 100
-
-
-def survey(parts: Any) -> list[tuple[str, Any]]:
-    """(path, object) of parts and all that they are made of, through attributes, lists, tuples and dicts."""
-    found: list[tuple[str, Any]] = []
-    seen: set[int] = set()
-    waiting: list[tuple[str, Any]] = [(f"{place}.", part) for place, part in enumerate(parts)]
-    while waiting:
-        path, item = waiting.pop()
-        if isinstance(item, _LEAVES) or id(item) in seen:
-            continue
-        seen.add(id(item))
-        if isinstance(item, (list, tuple, dict)):
-            inner = [*(item.items() if isinstance(item, dict) else enumerate(item))] if len(item) <= _MANY else []
-        else:
-            found.append((path.partition(".")[2], item))
-            slots = (name for cls in type(item).__mro__ for name in getattr(cls, "__slots__", ()))
-            inner = [*getattr(item, "__dict__", {}).items()]
-            inner += [(name, getattr(item, name, None)) for name in slots if name[:2] != "__"]
-        waiting += reversed([(f"{path}{name}.", child) for name, child in inner])
-    return found
-
-
-def _ids(found):
-    """What tells two surveys apart: the objects, how many parameters each has, whether it has a mode."""
-    ids: list[Any] = []
-    for _, item in found:
-        parameters = getattr(item, "parameters", None)
-        ids += id(item), len(parameters) if isinstance(parameters, Mapping) else -1, hasattr(item, "training")
-    return ids
-
-
-def holders(name: str, part: Any) -> Iterator[tuple[str, Any]]:
-    """(prefix, object) of what has the mappings `parameters` and `gradients` in a part: the part itself and all in it,
-    but for those whose arrays another one gives already. One alone needs no prefix.
-
-    Raises ValueError, calling the part `name`, for a layer whose `parameters` are no mapping.
-    """
-    found: dict[str, Any] = {}
-    taken: set[int] = set()
-    for path, item in survey([part]):
-        parameters = getattr(item, "parameters", None)
-        if isinstance(parameters, Mapping):
-            ids = {id(array) for array in parameters.values()}
-            if ids - taken:
-                found[path] = item
-            taken |= ids
-        elif hasattr(item, "forward") and parameters is not None:
-            expect(False, f"{name}.{path}parameters", parameters, "a mapping from names to arrays")
-    for path, item in found.items():
-        yield ("" if len(found) == 1 else path), item
-
-
-class Trial:
-    """A pass up and down of a part of one's own, on a copy, so that a part that counts its passes or draws numbers does
-    not notice.
-
-    Each method raises ValueError, naming the part, where the part cannot be trained.
-    """
-
-    rows = 3
-
-    def __init__(self, name: str, part: Any, dtype: str) -> None:
-        self._name, self._dtype = name, dtype
-        for method in ("forward", "backward"):
-            expect(callable(getattr(part, method, None)), name, part, f"an object with a method {method}")
-        self._known = {
-            path: set(item.parameters)
-            for path, item in survey([part])
-            if isinstance(getattr(item, "parameters", None), Mapping)
-        }
-        try:
-            self._part = copy.deepcopy(part)
-        except Exception:
-            self._part = part  # what cannot be copied is tried itself
-
-    def layer(self, inputs: int, outputs: int | None, first: bool = False) -> int:
-        """Tries a layer of so many inputs, and None for any number of outputs, which it returns."""
-        x = np.random.default_rng(0).random((self.rows, inputs)).astype(self._dtype)
-        y = self._call("forward", x)
-        _expect_array(f"{self._name}.forward", y, (self.rows, outputs))
-        dx = self._call("backward", np.ones(y.shape, self._dtype))
-        if not first:
-            _expect_array(f"{self._name}.backward", dx, x.shape)
-        self._expect_gradients()
-        return y.shape[1]
-
-    def likelihood(self, features: int, outputs: int, draws: int) -> None:
-        """Tries a likelihood of so many features, with so many outputs of the decoder for each of so many draws."""
-        rows = self.rows * draws
-        x = np.random.default_rng(0).integers(0, 2, (self.rows, features)).astype(self._dtype)
-        nll = self._call("forward", x, np.zeros((rows, outputs), self._dtype))
-        _expect_array(f"{self._name}.forward", nll, (rows,))
-        gradient = self._call("backward", np.ones(rows, self._dtype))
-        _expect_array(f"{self._name}.backward", gradient, (rows, outputs))
-        self._expect_gradients()
-
-    def _call(self, method, *arguments):
-        try:
-            with np.errstate(all="ignore"):
-                return getattr(self._part, method)(*arguments)
-        except Exception as error:
-            raise ValueError(f"{self._name}: {method} raised {type(error).__name__} in a trial: {error}") from error
-
-    def _expect_gradients(self):
-        for prefix, holder in holders(self._name, self._part):
-            made = holder.parameters.keys() - self._known.get(prefix, holder.parameters.keys())
-            expect(not made, f"{self._name}.{prefix}parameters", f"{sorted(made)} after a pass", "all from the start")
-            gradients = getattr(holder, "gradients", None)
-            expect(isinstance(gradients, Mapping), f"{self._name}.{prefix}gradients", gradients, "a mapping")
-            for key, array in holder.parameters.items():
-                _expect_array(f"{self._name}.{prefix}parameters[{key!r}]", array)
-                _expect_array(f"{self._name}.{prefix}gradients[{key!r}]", (gradients or {}).get(key), array.shape)
-
-
-def _expect_array(name, array, shape=None):
-    """Raises ValueError unless a part of one's own gave a float array, of this shape; None in it is any length."""
-    text = "" if shape is None else f" of shape ({', '.join('any' if n is None else str(n) for n in shape)})"
-    right = isinstance(array, np.ndarray) and array.dtype.kind == "f"
-    if right and shape is not None:
-        right = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
-    expect(right, name, array, f"a float array{text}")
