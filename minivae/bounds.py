@@ -104,8 +104,8 @@ class ImportanceWeighted(Portable):
     _transient = ("loss", "weight", "_latent_weight", "_ratio")
     _shown = ("gradient", "outer")
 
-    def __init__(self, objective: str, outer: int, scale: str, *, dtype: str, backend: Backend) -> None:
-        self.gradient, self.outer, self.scale, self.backend = GRADIENTS[objective], outer, scale, backend
+    def __init__(self, objective: str, outer: int, *, dtype: str, backend: Backend) -> None:
+        self.gradient, self.outer, self.backend = GRADIENTS[objective], outer, backend
         self._buffers = RowBuffers(backend, dtype)
         self.loss = self.weight = NO_ARRAY
 
@@ -118,7 +118,7 @@ class ImportanceWeighted(Portable):
         self.loss = self._buffers("loss", n)
         self._sampler = sampler
         backend, (pooled, squared, _) = self.backend, self.gradient
-        backend.log_weights(nll, sampler.rho, sampler.sigma, sampler.noise, sampler.z, self.scale, log_weight)
+        backend.log_weights(nll, sampler.rho, sampler.sigma, sampler.noise, sampler.z, sampler.scale, log_weight)
         backend.importance_weights(
             log_weight, self.outer, pooled, squared, self.loss, self.weight, self._latent_weight, self._ratio
         )
@@ -135,7 +135,7 @@ class ImportanceWeighted(Portable):
         )
         sampler.backward(dz, dmu, drho)
         if not path:
-            self.backend.log_sigma_backward(sampler.rho, sampler.sigma, example_weight, self.scale, drho)
+            self.backend.log_sigma_backward(sampler.rho, sampler.sigma, example_weight, sampler.scale, drho)
 
 
 # The value of the bound, from as many draws as one likes

@@ -4,7 +4,7 @@ import copy
 import os
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,6 +27,9 @@ def _class_of(part: Any) -> str:
 OWN_LIKELIHOODS = frozenset(LIKELIHOODS.values())
 OWN = OWN_LIKELIHOODS | {Dense, Reparameterize, GaussianKL}
 _OWN_NAMES = frozenset(f"{kind.__module__}.{kind.__qualname__}" for kind in OWN_LIKELIHOODS)
+
+
+Model = TypeVar("Model", bound="Built")
 
 
 class Built(Assembled):
@@ -133,6 +136,10 @@ class Built(Assembled):
         head = Chain([self.posterior], "posterior", dtype=self.dtype)
         head.outputs(width, 2 * self.latent, first=not self.encoder.layers)
         self.decoder.outputs(self.latent, self._outputs(), first=False)
+        if isinstance(self.likelihood, Gaussian):
+            count = self.likelihood.count
+            fits = count in (1, self.features)
+            expect(fits, "likelihood", f"{count} sigmas", f"1, or one for each of {self.features} features")
         if type(self.likelihood) not in OWN_LIKELIHOODS:
             trial = Trial(self.describe("likelihood"), self.likelihood, self.dtype)
             trial.likelihood(self.features, self._outputs(), self.draws)
@@ -154,9 +161,7 @@ class Built(Assembled):
             expect(
                 type(part) is kind, f"model.{name}", type(part).__name__, f"a {kind.__name__}: no other can be saved"
             )
-        for name, part in (("kl", self.kl), ("bound", self.bound)):
-            same = part is None or part.scale == self.scale
-            expect(same, f"model.{name}.scale", part and part.scale, f"{self.scale!r}, that of model.sampler")
+        expect(self.kl.scale == self.scale, "model.kl.scale", self.kl.scale, f"{self.scale!r}, that of model.sampler")
         config, plan = self._config_now(), self.plan()
         same = config["likelihood"] is not None and plan == _plan_of(config)
         return config if same else {**config, "plan": plan}
@@ -207,11 +212,11 @@ class Built(Assembled):
 
     @classmethod
     def load(
-        cls,
+        cls: type[Model],
         path: str | os.PathLike[str],
         backend: str | Backend = "auto",
         parts: Mapping[str, Any] | None = None,
-    ) -> Any:
+    ) -> Model:
         """The model that `save` wrote, on any backend; ValueError as from `stored.read`.
 
         parts : the parts of one's own by name, {"encoder.1": layer, "likelihood": object}, or as the constructor takes
@@ -221,13 +226,13 @@ class Built(Assembled):
 
     @classmethod
     def from_stored(
-        cls,
+        cls: type[Model],
         path: str | os.PathLike[str],
         description: Mapping[str, Any],
         arrays: Mapping[str, np.ndarray],
         backend: str | Backend = "auto",
         parts: Mapping[str, Any] | None = None,
-    ) -> Any:
+    ) -> Model:
         """The model in what `stored.read` gave for the file `path`; ValueError, naming it, where it holds none."""
         backend = resolve_backend(backend)
         with stored.damage_named(path, "the checkpoint describes no model that this version can build"):
@@ -236,7 +241,7 @@ class Built(Assembled):
             # Before a model is made, so that its description cannot ask for more memory than the file has filled.
             for name, shape in parameter_shapes(config, plan).items():
                 stored.expect_stored(arrays, f"parameter/{name}", shape, config["dtype"])
-            model: Any = cls(**config | _lists(plan, parts or {}), backend=backend)  # type: ignore[call-arg]
+            model = cls(**config | _lists(plan, parts or {}), backend=backend)  # type: ignore[call-arg]
             for name, value in model.parameters.items():
                 stored.expect_stored(arrays, f"parameter/{name}", tuple(value.shape), model.dtype)
         for name, value in model.parameters.items():

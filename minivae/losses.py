@@ -240,6 +240,11 @@ class Gaussian(Likelihood):
             self._values["log_sigma"] = log_sigma
 
     @property
+    def count(self) -> int:
+        """How many s there are."""
+        return self._values["log_sigma"].shape[0]
+
+    @property
     def sigma(self) -> float:
         """The first s."""
         return math.exp(self.backend.to_host(self._values["log_sigma"])[0])
@@ -247,7 +252,7 @@ class Gaussian(Likelihood):
     @property
     def learns(self) -> bool | str:
         """As the `learn_sigma` of `VAE`."""
-        return "features" if self.parameters and self._values["log_sigma"].shape[0] > 1 else bool(self.parameters)
+        return "features" if self.parameters and self.count > 1 else bool(self.parameters)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(sigma={self.sigma:.4g}, learn={self.learns!r})"

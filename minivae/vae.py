@@ -172,7 +172,7 @@ class VAE(Built):
         self.build(hidden, decoder_hidden, activation, (encoder, posterior, decoder, output), likelihood)
         self.sampler = Reparameterize(scale, **shared)
         self.kl = GaussianKL(scale, **shared)
-        self.bound = None if objective == "elbo" else ImportanceWeighted(objective, outer, scale, **shared)
+        self.bound = None if objective == "elbo" else ImportanceWeighted(objective, outer, **shared)
         self._top = Chain([self.posterior], "posterior", **shared)
         self.head = self.dhead = NO_ARRAY
         self._passed = False

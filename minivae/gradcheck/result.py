@@ -124,7 +124,7 @@ class ArrayResult:
         return "kinks" if self.kinks else "right"
 
 
-@dataclass
+@dataclass(repr=False)
 class GradientReport:
     """Result of check_gradients; true when the check passed.
 
@@ -171,6 +171,9 @@ class GradientReport:
     @property
     def near_kinks(self) -> int:
         return sum(len(a.near_kinks) for a in self.arrays)
+
+    def __repr__(self) -> str:
+        return f"GradientReport({str(self).partition(chr(10))[0]}; {len(self.arrays)} arrays)"
 
     def __str__(self) -> str:
         head = "gradients right" if self.passed else "gradient check failed"

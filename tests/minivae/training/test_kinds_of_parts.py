@@ -170,6 +170,7 @@ REFUSED = {
     "a method": (lambda: {"encoder": [dense(), AsMethod()]}, "encoder.1 (AsMethod).parameters: got <bound method"),
     "later parameters": (lambda: {"encoder": [dense(), Lazy()]}, "encoder.1 (Lazy).parameters: got \"['gain'] after"),
     "copies": (lambda: {"encoder": [dense(), Converting()]}, "encoder.1 (Converting).parameters['w']: got 'another"),
+    "sigmas of another width": (lambda: {"likelihood": mv.Gaussian(features=3)}, "likelihood: got '3 sigmas'"),
     "a tied weight": (tied, "output (Tied): got 'the parameters of encoder.0'"),
     "a part of another model": (lambda: used(own.Gain(5)), "encoder.1 (Gain): got 'a part of another model'"),
 }
