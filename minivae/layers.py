@@ -89,6 +89,8 @@ class Dense(Holder):
 
     def joined(self, backend: Backend, dtype: str) -> None:
         """The layer's arrays have become those of a model, whose backend and dtype it takes."""
+        if (backend, dtype) == (self.backend, self.dtype):
+            return
         self.backend, self.dtype = backend, dtype
         self._buffers = RowBuffers(backend, dtype)
         self.x = self.y = NO_ARRAY

@@ -119,6 +119,8 @@ class Likelihood(Holder):
 
     def joined(self, backend: Backend, dtype: str) -> None:
         """The likelihood has become a model's, whose backend and dtype it takes."""
+        if (backend, dtype) == (self.backend, self.dtype):
+            return
         self.backend, self.dtype = backend, dtype
         self._buffers = RowBuffers(backend, dtype)
         self.x = self.output = self.gradient = NO_ARRAY

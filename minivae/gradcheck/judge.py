@@ -76,11 +76,20 @@ class Judge:
         return np.flatnonzero(blurred)[:BESIDE].tolist()
 
     def again(self, claimed, start):
-        """Judge those once more, from here."""
-        positions, self.claimed, self.start = self.kinked(), claimed, start
-        for i in positions:
-            c = self.result.coordinates[i]
-            self.result.coordinates[i] = replace(c, beside=self._at(c.index))
+        """Judge those once more, from here, and what is wrong: where kinks of several units meet, both slopes may agree
+        and still be none that the chain rule gives. Leaky ReLU of -leaky ReLU(x) has -0.01 on both sides of 0, and
+        -0.0001 by it.
+        """
+        coordinates, positions = self.result.coordinates, self.kinked()
+        wrong = [i for i, c in enumerate(coordinates) if c.wrong and i not in positions][:BESIDE]
+        self.claimed, self.start = claimed, start
+        for i in positions + wrong:
+            c = coordinates[i]
+            beside = self._at(c.index)
+            if i in positions:
+                coordinates[i] = replace(c, beside=beside)
+            elif not beside.wrong:
+                coordinates[i] = replace(c, kind="kink", left=c.numeric, right=c.numeric, beside=beside)
 
     def _at(self, index, thorough=True):
         index = tuple(int(i) for i in index)

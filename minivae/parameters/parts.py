@@ -11,8 +11,8 @@ import numpy as np
 
 from ..errors import expect
 from ..kernels import Backend
-from .store import Arrays, Mark, Parameters, Portable
-from .survey import expect_float_array, holders, ids_of, survey
+from .store import Arrays, Holder, Mark, Parameters, Portable
+from .survey import expect_float_array, has_mode, holders, kept, same_found, survey
 
 _owner: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # from a part to the model that it was given to
 
@@ -95,7 +95,7 @@ class Assembled(Portable):
         self._store: Parameters | None = None
         self._exchanges: list[Exchange] = []
         self._moded: list[Any] = []
-        self._seen: list[Any] | None = None  # ids of what was found in the parts, where some are of one's own
+        self._seen: list[Any] | None = None  # what was found in the parts, where some are of one's own
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -148,17 +148,18 @@ class Assembled(Portable):
         """
         parts = self._parts_now()
         changed = len(parts) != len(self._sequence) or any(map(operator.is_not, parts, self._sequence))
-        if changed or (self._seen is not None and self._seen != ids_of(survey(parts))):
-            kept = {id(found) for _, found in survey(parts)}
+        if changed or (self._seen is not None and not same_found(survey(parts), self._seen)):
+            still = {id(found) for _, found in survey(parts)}
             for exchange in self._exchanges:
-                if id(exchange.part) in kept:  # or what an optimizer has changed since would be lost
+                if id(exchange.part) in still:  # or what an optimizer has changed since would be lost
                     exchange()
             self._join(parts)
         for exchange in self._exchanges:
             exchange()
         if training is not None:
             for part in self._moded:
-                part.training = training
+                with contextlib.suppress(AttributeError):  # one that decides by itself
+                    part.training = training
 
     def collect(self) -> None:
         """The last thing that a backward pass does: takes the gradients of parts of one's own into the buffer."""
@@ -211,11 +212,11 @@ class Assembled(Portable):
                 self._exchanges.append(Exchange(self.describe(name), holder, *own, self.backend))
         found = survey(sequence)
         for _, item in found:
-            if hasattr(item, "joined"):
+            if isinstance(item, Holder):
                 item.joined(self.backend, self.dtype)
         self._sequence = sequence
-        self._moded = [item for _, item in found if hasattr(item, "training")]
-        self._seen = None if all(map(self._is_own, sequence)) else ids_of(found)
+        self._moded = [item for _, item in found if has_mode(item)]
+        self._seen = None if all(map(self._is_own, sequence)) else kept(found)
         for part in sequence:
             with contextlib.suppress(TypeError):  # of no class that can be referred to weakly
                 _owner[part] = weakref.ref(self)
@@ -234,7 +235,7 @@ class Assembled(Portable):
             with contextlib.suppress(TypeError):
                 other = _owner.get(part, lambda: None)()
                 shared = other not in (None, self) and any(part is its for its in other._sequence)
-                learns = hasattr(part, "joined") or any(True for _ in holders(name, part))
+                learns = isinstance(part, Holder) or any(True for _ in holders(name, part))
                 expect(not (shared and learns), self.describe(name), "a part of another model", "a copy.deepcopy of it")
         if all(self._is_own(holder) for _, holder, _ in places.values()):
             return

@@ -216,6 +216,9 @@ class Holder(Portable):
     _parameters: Any
     _gradients: Any
 
+    def joined(self, backend: Backend, dtype: str) -> None:
+        """The arrays have become those of a model, which has this backend and dtype."""
+
     @property
     def parameters(self) -> Any:
         return self._parameters

@@ -151,7 +151,7 @@ def _beta(model, beta):
 
 def _begin(step, epochs, start):
     """The state that training begins with; ValueError before anything changes."""
-    history, first = History(), step.optimizer.steps
+    history, first = History(), step.made
     if start:
         start.check(step, epochs)
         history, first = start.history.copy(), start.first

@@ -92,7 +92,7 @@ class TrainingState:
         if not optimizer.state:  # one of the user's own that makes its arrays in its first step
             optimizer.state = {name: moment.copy() for name, moment in self.moments.items()}
         for name, moment in optimizer.state.items():
-            assign(moment, self.moments[name])
+            assign(moment, self.moments.get(name, 0.0))  # one that was made since begins anew
         assign(optimizer.clock, self.step if self.updates is None else self.updates)
         training_step.made = self.step
         if self.updates is not None or training_step.clock is not optimizer.clock:

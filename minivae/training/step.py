@@ -2,6 +2,7 @@
 
 import contextlib
 import weakref
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,9 @@ from ..optim import Optimizer
 from ..parameters import RowBuffers
 from .replay import Replay, foreign, overrides
 
-# From optimizers of the user's own to (the model, the number of steps made): where the next training goes on.
-_served: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+# From the ids of optimizers of the user's own to (weak references to it and to the model, the number of steps made with
+# both): where the next training goes on.
+_served: dict[int, tuple[Any, Any, int]] = {}
 
 
 def as_optimizer(given):
@@ -40,15 +42,7 @@ class _Wrapped(Optimizer):
         super().attach(model)
 
     def make_state(self, store, dtype):
-        with contextlib.suppress(TypeError, KeyError):  # of no class that can be referred to weakly, or a new one
-            served, steps = _served[self.wrapped]
-            if served() is self._model:
-                self._backend.assign(self.clock, steps)
-
-    def remember(self):
-        """Notes how many steps were made, for the next training."""
-        with contextlib.suppress(TypeError):
-            _served[self.wrapped] = weakref.ref(self._model), self.steps
+        """The wrapped one makes its own."""
 
     @property
     def state(self):
@@ -98,6 +92,7 @@ class TrainingStep:
         self.made, self.clock = optimizer.steps, optimizer.clock
         self.tally = Tally(model, self.clock)
         if foreign("the optimizer", optimizer):
+            self.made = self._made_before()
             self.go_by_another_clock()
         self._pixels, self._seed, self._beta = pixels, seed, beta
         self._buffers = RowBuffers(backend, model.dtype)
@@ -133,6 +128,12 @@ class TrainingStep:
             expect(self.model.beta == last, "model.beta", self.model.beta, f"{last}, which the beta of fit has set")
         self._look()
 
+    def _made_before(self):
+        """How many steps this optimizer has made for this model."""
+        one = getattr(self.optimizer, "wrapped", self.optimizer)
+        known, model, steps = _served.get(id(one), (None, None, 0))
+        return steps if known and known() is one and model() is self.model else self.optimizer.steps
+
     def go_by_another_clock(self):
         """Where the optimizer makes other steps than those of training."""
         if self.clock is self.optimizer.clock:
@@ -147,8 +148,12 @@ class TrainingStep:
         return self
 
     def __exit__(self, *exception):
-        if isinstance(self.optimizer, _Wrapped):
-            self.optimizer.remember()
+        if self._optimizer_is_foreign:
+            one = getattr(self.optimizer, "wrapped", self.optimizer)
+            key = id(one)
+            with contextlib.suppress(TypeError):  # of no class that can be referred to weakly
+                mine = weakref.ref(one, lambda _: _served.pop(key, None))
+                _served[key] = mine, weakref.ref(self.model), self.made
         self.optimizer.plan(0)  # what other code does with it afterwards asks its schedule
         del self.replay  # which holds this step: the rows are let go without the collector
 

@@ -3,11 +3,14 @@
 import copy
 import pickle
 import re
+import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import minivae as mv
+from minivae.optim import Optimizer
 
 from . import own_parts as own
 
@@ -93,7 +96,37 @@ class Rebinding(mv.Dense):
         return dy @ self.parameters["weight"].T
 
 
+class Views(own.Gain):
+    """Its mappings and the arrays in them are new ones each time, of the same memory."""
+
+    def __init__(self, width):
+        self.flat, self.dflat = np.ones(width), np.zeros(width)
+
+    parameters = property(lambda self: {"gain": self.flat[:]})
+    gradients = property(lambda self: {"gain": self.dflat[:]})
+
+    def backward(self, dy):
+        self.dflat[:] = (dy * self.x).sum(axis=0)
+        return dy * self.flat
+
+
+class WithNotes(own.Gain):
+    """Keeps another object from each pass, and things that are no parts."""
+
+    def __init__(self):
+        super().__init__(5)
+        self.settings = SimpleNamespace(training={"rate": 1}, parameters={"width": 5})
+        self.lock = threading.Lock()
+
+    def forward(self, x):
+        self.note = SimpleNamespace(x=x)
+        return super().forward(x)
+
+
 LEARNING = {
+    "views": (lambda: Inside([Views(5) for _ in range(3)]), 3),
+    "a hundred layers and one": (lambda: Inside([Views(5) for _ in range(101)]), 101),
+    "notes": (WithNotes, 1),
     "a list of layers of layers": (lambda: Inside([Residual(1), Residual(2)]), 4),
     "a dict": (lambda: Inside({"a": mv.Dense(5, 5, "tanh")}), 2),
     "a tuple": (lambda: Inside((Residual(1),)), 2),
@@ -188,6 +221,27 @@ def test_a_copy_of_another_models_layer_is_a_layer_like_any():
     other = small(encoder=copy.deepcopy(model.encoder.layers))
     mv.fit(other, X, **OPTIONS)
     np.testing.assert_array_equal(model.store.flat, small().store.flat)
+
+
+def test_what_is_no_part_stays_as_it_is_and_a_pass_may_be_looked_at():
+    layer = WithNotes()
+    model = small(encoder=[dense(), layer])
+    model.forward(X)
+    assert model.gradients.keys() == model.parameters.keys()
+    model.backward()
+    assert layer.settings.training == {"rate": 1}
+
+
+@pytest.mark.parametrize("_", range(5))
+def test_a_layer_in_the_memory_of_a_dead_one_is_another(_):
+    block = Inside([mv.Dense(5, 5, "tanh"), mv.Dense(5, 5, "tanh", index=1)])
+    model = small(encoder=[dense(), block])
+    model.forward(X)
+    block.inner.pop()
+    block.inner.append(mv.Dense(5, 5, "tanh", index=9))
+    before = block.inner[1].parameters["weight"].copy()
+    mv.fit(model, X, **OPTIONS)
+    assert not np.array_equal(before, block.inner[1].parameters["weight"])
 
 
 def test_a_layer_within_another_can_be_exchanged():
@@ -342,6 +396,44 @@ def test_an_optimizer_of_ones_own_resumes_by_its_state(way):
         again = small()
         mv.fit(again, X, optimizer=Momentum(again, way), start=state, **OPTIONS)
         np.testing.assert_array_equal(again.store.flat, whole.store.flat)
+
+
+class Third(mv.Adam):
+    """Makes a step for every third batch."""
+
+    asked = 0
+
+    def update(self, model):
+        self.asked += 1
+        if self.asked % 3 == 0:
+            super().update(model)
+
+
+def test_a_second_training_counts_the_steps_of_the_first():
+    model, optimizer, steps = small(), Third(), []
+
+    def beta(step):
+        steps.append(step)
+        return 1.0
+
+    for _ in range(2):
+        mv.fit(model, X, optimizer=optimizer, beta=beta, **OPTIONS)
+    assert steps == list(range(24))
+
+
+def test_divergence_takes_back_a_state_that_was_made_meanwhile():
+    class Late(Optimizer):
+        def _apply(self, parameters, gradients):
+            velocity = self.state.setdefault("v", np.zeros_like(parameters))
+            velocity += gradients
+            parameters -= np.float32(1e30) * velocity
+
+    model, optimizer = small(likelihood="gaussian"), Late(1.0)
+    with pytest.raises(mv.TrainingDiverged):
+        mv.fit(model, X, optimizer=optimizer, **OPTIONS)
+    np.testing.assert_array_equal(model.store.flat, small(likelihood="gaussian").store.flat)
+    assert optimizer.steps == 0
+    assert not optimizer.state["v"].any()
 
 
 def test_a_second_training_with_an_optimizer_of_ones_own_goes_on():
