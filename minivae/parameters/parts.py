@@ -95,7 +95,8 @@ class Assembled(Portable):
         self._store: Parameters | None = None
         self._exchanges: list[Exchange] = []
         self._moded: list[Any] = []
-        self._seen: list[Any] | None = None  # what was found in the parts, where some are of one's own
+        self._foreign: list[Any] = []  # the parts of one's own, and what was found in them
+        self._seen: list[Any] = []
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -148,7 +149,7 @@ class Assembled(Portable):
         """
         parts = self._parts_now()
         changed = len(parts) != len(self._sequence) or any(map(operator.is_not, parts, self._sequence))
-        if changed or (self._seen is not None and not same_found(survey(parts), self._seen)):
+        if changed or (self._foreign and not same_found(survey(self._foreign), self._seen)):
             still = {id(found) for _, found in survey(parts)}
             for exchange in self._exchanges:
                 if id(exchange.part) in still:  # or what an optimizer has changed since would be lost
@@ -216,7 +217,8 @@ class Assembled(Portable):
                 item.joined(self.backend, self.dtype)
         self._sequence = sequence
         self._moded = [item for _, item in found if has_mode(item)]
-        self._seen = None if all(map(self._is_own, sequence)) else kept(found)
+        self._foreign = [part for part in sequence if not self._is_own(part)]
+        self._seen = kept(survey(self._foreign))
         for part in sequence:
             with contextlib.suppress(TypeError):  # of no class that can be referred to weakly
                 _owner[part] = weakref.ref(self)
