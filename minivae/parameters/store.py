@@ -34,13 +34,6 @@ class Arrays(dict[str, np.ndarray]):
         views = store.views(getattr(store, buffer))
         super().__init__({name: views[full] for name, full in self._names.items()})
 
-    def part(self, prefix: str, names: Iterable[str] | None = None) -> "Arrays":
-        """Those called `prefix`.name, under `name`: all, or the `names` given. The same memory."""
-        start = f"{prefix}."
-        if names is None:
-            names = [name.removeprefix(start) for name in self if name.startswith(start)]
-        return Arrays(self._store, self._buffer, {name: self._names[start + name] for name in names})
-
     def __setitem__(self, name: str, value: Any) -> None:
         self.update({name: value})
 
