@@ -8,8 +8,8 @@ import numpy as np
 from . import harness
 from .peers import protocol
 
-REFERENCE = {"features": 784, "hidden": [400], "latent": 20, "batch": 128, "seed": 0}
-TINY = {"features": 64, "hidden": [32], "latent": 2, "batch": 32, "seed": 0}
+REFERENCE = {"features": 784, "hidden": [400], "latent": 20, "batch": 128, "data": "mnist", "seed": 0}
+TINY = {"features": 64, "hidden": [32], "latent": 2, "batch": 32, "data": "mnist", "seed": 0}
 
 
 def grid(quick):
@@ -54,7 +54,7 @@ def verify(workers, shape):
     """
     parameters = protocol.initial_parameters(protocol.as_shape(shape))
     rng = np.random.default_rng(3)
-    x = protocol.batch(protocol.as_shape(shape))
+    x = protocol.batches(protocol.as_shape(shape))[0]
     noise = rng.standard_normal((shape["batch"], shape["latent"]), dtype=np.float32)
     with tempfile.TemporaryDirectory() as folder:
         given = f"{folder}/given.npz"

@@ -1,5 +1,7 @@
 """Peer: the training step in JAX, everything in one jitted function whose buffers are donated."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +29,7 @@ class Step:
         noise_shape = (shape.batch, shape.latent)
         parameters = {name: jnp.asarray(value) for name, value in protocol.initial_parameters(shape).items()}
         zeros = [jax.tree.map(jnp.zeros_like, parameters) for _ in range(2)]
-        self.x = jnp.asarray(protocol.batch(shape))
+        self.batches = itertools.cycle([jnp.asarray(x) for x in protocol.batches(shape)])
         self.state = (parameters, *zeros, jnp.float32(0), jax.random.key(shape.seed))
         self.hidden_layers = hidden_layers
 
@@ -45,7 +47,7 @@ class Step:
         self.step = jax.jit(step, donate_argnums=0)
 
     def __call__(self):
-        self.state, self.loss = self.step(self.state, self.x)
+        self.state, self.loss = self.step(self.state, next(self.batches))
         jax.block_until_ready((self.state, self.loss))
 
     def loss_and_gradients(self, parameters, x, noise):

@@ -3,6 +3,8 @@
 With --loop it is the one that a user writes, forward, backward and update; without, the one that `fit` replays.
 """
 
+import functools
+import itertools
 import sys
 
 import numpy as np
@@ -20,31 +22,35 @@ class Step:
         backend = self.model.backend
         optimizer = mv.Adam(learning_rate=1e-3)
         optimizer.attach(self.model)
-        x = backend.from_host(protocol.batch(shape))
+        given = [backend.from_host(x) for x in protocol.batches(shape)]
         noise = backend.zeros((shape.batch, shape.latent), "float32")
         totals = backend.zeros((6,), "float64")
 
-        def step():
+        def step(x):
             backend.standard_normal(shape.seed, philox.NOISE, optimizer.clock, noise)
             nll, kl = self.model.pass_down(x, noise)
             backend.accumulate(nll, kl, self.model.beta_array, totals, optimizer.clock)
             self.model.pass_up()
             optimizer.update(self.model)
 
-        def loop():
+        def loop(x):
             self.model.forward(x)
             self.model.backward()
             optimizer.update(self.model)
 
         optimizer.plan(0 if "--loop" in sys.argv else 1)
-        self.program = loop if "--loop" in sys.argv else backend.record(step)
+        self.programs = [
+            functools.partial(loop, x) if "--loop" in sys.argv else backend.record(functools.partial(step, x))
+            for x in given
+        ]
+        self._turns = itertools.cycle(self.programs)
 
     def _set(self, parameters):
         for name, value in parameters.items():
             self.model.backend.assign(self.model.parameters[name], value)
 
     def __call__(self):
-        self.program()
+        next(self._turns)()
 
     def loss_and_gradients(self, parameters, x, noise):
         self._set(parameters)
@@ -60,7 +66,9 @@ def describe(backend):
         import numba
 
         # a split program chooses the pool, and only then it has a name
-        Step(protocol.as_shape({"features": 200, "hidden": [200], "latent": 20, "batch": 64, "seed": 0}))()
+        Step(
+            protocol.as_shape({"features": 200, "hidden": [200], "latent": 20, "batch": 64, "data": "dense", "seed": 0})
+        )()
         info |= {"numba": numba.__version__, "thread layer": numba.threading_layer()}
         info["threads"] = numba.get_num_threads()
     return info

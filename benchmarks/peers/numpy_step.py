@@ -6,6 +6,7 @@ logits, loss = mean over the batch of nll + KL, Adam at 1e-3. Run alone it print
     python benchmarks/peers/numpy_step.py
 """
 
+import itertools
 import os
 import sys
 
@@ -80,14 +81,14 @@ class Step:
         self.parameters = protocol.initial_parameters(shape)
         buffers = ({name: np.zeros_like(p) for name, p in self.parameters.items()} for _ in range(3))
         self.first, self.second, self.scratch = buffers
-        self.x = protocol.batch(shape)
+        self.batches = itertools.cycle(protocol.batches(shape))
         self.noise_shape = (shape.batch, shape.latent)
         self.rng = np.random.default_rng(shape.seed)
         self.t = 0
 
     def __call__(self):
         noise = self.rng.standard_normal(self.noise_shape, dtype=np.float32)
-        self.loss, gradients = forward_backward(self.parameters, self.x, noise, self.hidden_layers)
+        self.loss, gradients = forward_backward(self.parameters, next(self.batches), noise, self.hidden_layers)
         self.t += 1
         adam(self.parameters, gradients, self.first, self.second, self.scratch, self.t)
 
@@ -109,7 +110,11 @@ if __name__ == "__main__":
     if sys.stdin.isatty() or "--alone" in sys.argv:
         if os.environ.get("OPENBLAS_CORETYPE"):
             print("note: OPENBLAS_CORETYPE is set, so this is not OpenBLAS at its best")
-        step = Step(protocol.as_shape({"features": 784, "hidden": [400], "latent": 20, "batch": 128, "seed": 0}))
+        step = Step(
+            protocol.as_shape(
+                {"features": 784, "hidden": [400], "latent": 20, "batch": 128, "data": "mnist", "seed": 0}
+            )
+        )
         protocol.time_steps(step, 30)
         seconds = protocol.time_steps(step, 200)
         print(f"{1e3 * np.median(seconds):.3f} ms a step")

@@ -1,18 +1,24 @@
 """How the benchmark talks to a library in a process of its own: one JSON object a line, commands in, answers out.
 
 A peer is a script next to this file with a class `Step(shape)`, where shape has features, hidden (a list), latent,
-batch and seed; calling it makes one training step and waits until it is done, and `loss_and_gradients(parameters, x,
-noise)` does the same arithmetic on given arrays, for validation before anything is timed. The peer's Python needs NumPy
-and the library, not minivae.
+batch, data and seed; calling it makes one training step and waits until it is done, and `loss_and_gradients(parameters,
+x, noise)` does the same arithmetic on given arrays, for validation before anything is timed. The peer's Python needs
+NumPy and the library, not minivae.
 """
 
+import gzip
 import json
+import math
 import sys
 import time
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+
+IMAGES = Path(__file__).parents[2] / "minivae" / "datasets" / "mnist" / "train-images-idx3-ubyte.gz"
+BATCHES = 8
 
 
 def layer_sizes(shape):
@@ -39,9 +45,23 @@ def initial_parameters(shape):
     return parameters
 
 
-def batch(shape):
-    """The minibatch that every library is given: float32 in [0, 1]."""
-    return np.random.default_rng(shape.seed + 1).random((shape.batch, shape.features), dtype=np.float32)
+def batches(shape):
+    """The minibatches, float32 in [0, 1], that every library is given in turn: new ones each step, as in training.
+
+    shape.data: "mnist", rows of its training images, or squares from the middle of them if there are fewer features; or
+    "dense", uniform numbers, of which none is zero.
+    """
+    rng = np.random.default_rng(shape.seed + 1)
+    if shape.data == "dense":
+        return list(rng.random((BATCHES, shape.batch, shape.features), dtype=np.float32))
+    side = math.isqrt(shape.features)
+    if shape.data != "mnist" or side * side != shape.features or side > 28:
+        raise ValueError(f"shape: got {shape.data!r}, {shape.features} features, expected mnist, n * n <= 784")
+    first = (28 - side) // 2
+    images = np.frombuffer(gzip.decompress(IMAGES.read_bytes()), np.uint8, offset=16).reshape(-1, 28, 28)
+    rows = rng.permutation(len(images))[: BATCHES * shape.batch]
+    pixels = images[rows, first : first + side, first : first + side].reshape(BATCHES, shape.batch, shape.features)
+    return list(pixels / np.float32(255))
 
 
 def as_shape(mapping):

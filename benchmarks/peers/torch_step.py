@@ -3,6 +3,7 @@
 Best settings found: weights as (inputs, outputs) for addmm, the fused Adam, gradients set to None between steps.
 """
 
+import itertools
 import sys
 
 import numpy as np
@@ -32,14 +33,14 @@ class Step:
         self.hidden_layers = len(shape.hidden)
         initial = protocol.initial_parameters(shape)
         self.parameters = {name: torch.tensor(value, requires_grad=True) for name, value in initial.items()}
-        self.x = torch.tensor(protocol.batch(shape))
+        self.batches = itertools.cycle([torch.tensor(x) for x in protocol.batches(shape)])
         self.noise_shape = (shape.batch, shape.latent)
         self.optimizer = torch.optim.Adam(self.parameters.values(), lr=1e-3, fused=True)
         self.loss_of = torch.compile(loss_of) if "--compile" in sys.argv else loss_of
 
     def __call__(self):
         self.optimizer.zero_grad(set_to_none=True)
-        self.loss = self.loss_of(self.parameters, self.x, torch.randn(self.noise_shape), self.hidden_layers)
+        self.loss = self.loss_of(self.parameters, next(self.batches), torch.randn(self.noise_shape), self.hidden_layers)
         self.loss.backward()
         self.optimizer.step()
 

@@ -11,6 +11,7 @@ from .jit import inline, kernel
 from .matmul import plan_matmul
 from .memory import memory_of, share
 from .scalar import mathfun_for
+from .sparse import plan_product
 
 # Element operations that one element costs, for the choice whether to split.
 _COST = {"relu": 1, "tanh": 6, "sigmoid": 6, "softplus": 8, "leaky_relu": 1, "gelu": 12, "silu": 6}
@@ -124,7 +125,7 @@ def dense_forward(plan, x, weight, bias, activation, y, a=None):
     matches("bias", bias, (outputs,), real_name)
     matches("y", y, (rows, outputs), real_name)
     product = _source(activation, y, a)
-    plan_matmul(plan, x, weight, product, bias=bias, relu=activation == "relu")
+    plan_product(plan, x, weight, product, bias=bias, relu=activation == "relu")
     if activation not in ("identity", "relu"):
         forward = activation_kernels(real_name).forward[activation]
         plan.add(forward, {"size": y.size, "a": product, "y": y}, work=y.size * _COST[activation])
@@ -142,7 +143,7 @@ def dense_backward(plan, x, weight, y, dy, activation, dx, dweight, dbias, a=Non
         source, da = _source(activation, y, a), plan.scratch((rows, outputs), real_name)
         backward = activation_kernels(real_name).backward[activation]
         plan.add(backward, {"size": y.size, "dy": dy, "y": source, "da": da}, work=y.size * _COST[activation])
-    plan_matmul(plan, x, da, dweight, a_transposed=True, sums=dbias)
+    plan_product(plan, x, da, dweight, a_transposed=True, sums=dbias)
     if dx is not None:
         matches("dx", dx, (rows, inputs), real_name)
         plan_matmul(plan, da, weight, dx, b_transposed=True, gate=plan.gate_of(dx), along=True)

@@ -25,6 +25,7 @@ from .target import (
     COLLIDING,
     CUT_BY_ROWS_FROM,
     DEPTH_BLOCK,
+    LIST_VECTORS,
     PACK_FROM,
     PAGE,
     PARTS_BY_ROWS,
@@ -35,6 +36,7 @@ from .target import (
     VECTOR_BYTES,
 )
 
+ZEROS_BYTES = max(TILE_VECTORS, LIST_VECTORS) * VECTOR_BYTES
 _ROW_TILES_IN_BLOCK = ROW_BLOCK // TILE_ROWS
 
 
@@ -64,9 +66,9 @@ def at(matrix, i, j):
 
 @functools.cache
 def zeros_of(real_name):
-    """A panel's row of zeros, with a one behind it."""
+    """A row of zeros for the widest panel, with a one behind it."""
     real, itemsize, _, _ = memory_of(real_name)
-    return np.append(np.zeros(PANEL_BYTES // itemsize, real), real(1))
+    return np.append(np.zeros(ZEROS_BYTES // itemsize, real), real(1))
 
 
 @functools.cache
@@ -184,7 +186,7 @@ def matmul_kernel(real_name):
         a = Matrix(given.a, itemsize, m * itemsize) if a_transposed else Matrix(given.a, k * itemsize, itemsize)
         b = Matrix(given.b, itemsize, k * itemsize) if b_transposed else Matrix(given.b, n * itemsize, itemsize)
         c, sums = Matrix(given.c, n * itemsize, itemsize), Matrix(given.sums, 0, itemsize)
-        zeros, one = Matrix(given.zeros, 0, 0), Matrix(given.zeros + PANEL_BYTES, 0, 0)
+        zeros, one = Matrix(given.zeros, 0, 0), Matrix(given.zeros + ZEROS_BYTES, 0, 0)
 
         row_tiles = -(-m // TILE_ROWS)
         first_row, last_row, first, last = stretch(part, parts, row_tiles, n, given.by_rows)
@@ -228,12 +230,13 @@ def matmul_kernel(real_name):
 
 
 def plan_matmul(
-    plan, a, b, c, *, a_transposed=False, b_transposed=False, bias=None, relu=False, gate=None, sums=None, along=False
+    plan, a, b, c, *, a_transposed=False, b_transposed=False, bias=None, relu=False, gate=None, sums=None, **how
 ):
     """Adds c (m, n) = a @ b to a plan, plus a bias and clamped at zero if asked. All arrays are C-contiguous.
 
     a_transposed and b_transposed say that a.T or b.T takes the place of a or b. gate (m, n), if given, sets c to zero
     where it is not above zero: the backward pass of ReLU. sums (n,), if given, becomes the sums of b's columns.
+    `how` is for `Plan.add`.
     """
     (m, n), k = c.shape, b.shape[1 if b_transposed else 0]
     depth = min(k, DEPTH_BLOCK)
@@ -246,7 +249,7 @@ def plan_matmul(
     real_name, most = real_of("c", c), PARTS_BY_ROWS if by_rows else PARTS_OF_THREAD
     given = {"m": m, "n": n, "k": k, "a": a, "a_transposed": a_transposed, "b": b, "b_transposed": b_transposed, "c": c}
     given |= {"bias": bias, "relu": relu, "sums": sums, "zeros": zeros_of(real_name), "gate": gate, "by_rows": by_rows}
-    plan.add(matmul_kernel(real_name), given, work=m * n * k // 8, along=along, own_memory=memory, most=most)
+    plan.add(matmul_kernel(real_name), given, work=m * n * k // 8, own_memory=memory, most=most, **how)
 
 
 def product_program(a, b, c, form):

@@ -1,5 +1,8 @@
 """The matrix micro-kernel: one tile of C = floor(init + A @ B), in explicit vector code.
 
+There are two of it, which differ in the depths that they go through: all, or those of a list, for an A of which most
+elements are zero.
+
 LLVM does not find this loop by itself (it stays at a fifth of the machine's speed), so an `@intrinsic` writes it:
 rows * vectors accumulators that live in registers, and for each step of the depth one row of B, loaded once, times one
 element of each row of A, broadcast. A and B are read in place through their strides. LLVM lowers the vectors to
@@ -20,16 +23,19 @@ LANE_TYPES = {4: ir.FloatType(), 8: ir.DoubleType()}
 
 
 class _Variant:
-    """Writes the LLVM function for tiles of `rows` rows and `vectors` vectors, the last of which has `edge` lanes."""
+    """Writes the LLVM function for tiles of `rows` rows and `vectors` vectors, the last of which has `edge` lanes.
 
-    def __init__(self, itemsize, rows, vectors):
-        self.rows, self.vectors, self.itemsize = rows, vectors, itemsize
+    If listed, `ahead` is the address of a list of bytes: the depths to go through, of which there may be none.
+    """
+
+    def __init__(self, itemsize, rows, vectors, listed=False):
+        self.rows, self.vectors, self.itemsize, self.listed = rows, vectors, itemsize, listed
         self.lanes = VECTOR_BYTES // itemsize
         self.lane = LANE_TYPES[itemsize]
         self.vector = ir.VectorType(self.lane, self.lanes)
         self.mask_type = ir.VectorType(I1, self.lanes)
         self.suffix = f"v{self.lanes}f{8 * itemsize}"
-        self.name = f"minivae_tile_f{8 * itemsize}_{rows}x{vectors}"
+        self.name = f"minivae_tile_f{8 * itemsize}_{rows}x{vectors}{'_listed' if listed else ''}"
 
     def function(self, module):
         existing = module.globals.get(self.name)
@@ -93,7 +99,7 @@ class _Variant:
     def _write(self, function):
         a, a_row, a_col, b, b_row, ahead, ahead_row, init, init_row, c, c_row, depth, floor, edge = function.args
         entry, loop, done = (function.append_basic_block(name) for name in ("entry", "loop", "done"))
-        tile = [(i, v) for i in range(self.rows) for v in range(self.vectors)]
+        tile, finished = [(i, v) for i in range(self.rows) for v in range(self.vectors)], []
 
         builder = ir.IRBuilder(entry)
         self.mask = self._edge_mask(builder, edge)
@@ -106,34 +112,43 @@ class _Variant:
             if v == 0:
                 c_i = builder.gep(c, [builder.mul(c_row, I64(i))])
             self._prefetch(builder, builder.gep(c_i, [I64(v * VECTOR_BYTES)]), write=True)
-        builder.branch(loop)  # the depth is at least 1
+        builder.cbranch(builder.icmp_signed(">", depth, I64(0)), loop, done)
 
         builder.position_at_end(loop)
         k = builder.phi(I64)
-        a_offset = builder.phi(I64)
-        b_k = builder.phi(I8.as_pointer())
-        ahead_k = builder.phi(I8.as_pointer())
         sums = [builder.phi(self.vector) for _ in tile]
-        self._prefetch(builder, ahead_k, write=False)
+        phis, initial = [k, *sums], [I64(0), *start]
+        if self.listed:
+            at = builder.zext(builder.load(builder.gep(ahead, [k])), I64)
+            a_offset, b_k = builder.mul(at, a_col), builder.gep(b, [builder.mul(at, b_row)])
+        else:
+            a_offset, b_k, ahead_k = builder.phi(I64), builder.phi(I8.as_pointer()), builder.phi(I8.as_pointer())
+            self._prefetch(builder, ahead_k, write=False)
+        advanced = [builder.add(k, I64(1))]
         multiply_add = self._declare(f"llvm.fmuladd.{self.suffix}", self.vector, [self.vector] * 3)
-        b_vectors = [self._load(builder, b_k, v) for v in range(self.vectors)]
-        products = []
+        b_vectors = [self._load(builder, b_k, v) for v in range(self.vectors - self.listed)]
+        if self.listed:  # which is not copied first, so what is behind the last column is not read
+            b_vectors.append(self._load_masked(builder, b_k, self.vectors - 1))
         for i in range(self.rows):
             element = builder.bitcast(builder.gep(a_rows[i], [a_offset]), self.lane.as_pointer())
             broadcast = self._splat(builder, builder.load(element, align=self.itemsize))
             for v in range(self.vectors):
-                sum_ = sums[i * self.vectors + v]
-                products.append(builder.call(multiply_add, [broadcast, b_vectors[v], sum_]))
-        advanced = [builder.add(k, I64(1)), builder.add(a_offset, a_col)]
-        advanced += [builder.gep(b_k, [b_row]), builder.gep(ahead_k, [ahead_row])]
-        phis, initial = [k, a_offset, b_k, ahead_k, *sums], [I64(0), I64(0), b, ahead, *start]
-        for phi, first, following in zip(phis, initial, [*advanced, *products], strict=True):
+                advanced.append(builder.call(multiply_add, [broadcast, b_vectors[v], sums[i * self.vectors + v]]))
+        if not self.listed:
+            phis, initial = [*phis, a_offset, b_k, ahead_k], [*initial, I64(0), b, ahead]
+            advanced += [builder.add(a_offset, a_col), builder.gep(b_k, [b_row]), builder.gep(ahead_k, [ahead_row])]
+        for phi, first, following in zip(phis, initial, advanced, strict=True):
             phi.add_incoming(first, entry)
             phi.add_incoming(following, loop)
         builder.cbranch(builder.icmp_signed("<", advanced[0], depth), loop, done)
 
         builder.position_at_end(done)
-        for (i, v), value in zip(tile, products, strict=True):
+        for at in range(len(tile)):
+            value = builder.phi(self.vector)
+            value.add_incoming(start[at], entry)
+            value.add_incoming(advanced[1 + at], loop)
+            finished.append(value)
+        for (i, v), value in zip(tile, finished, strict=True):
             if v == 0:
                 c_i = builder.gep(c, [builder.mul(c_row, I64(i))])
             # a comparison that is false for NaN, so that NaN is stored as it is
@@ -142,14 +157,16 @@ class _Variant:
         builder.ret_void()
 
 
-def make_tile(itemsize):
+def make_tile(itemsize, most_rows=TILE_ROWS, most_vectors=TILE_VECTORS, listed=False):
     """The intrinsic `tile(rows, vectors, edge, a, b, ahead, init, c, depth, floor)`.
 
     c[i, j] = max(floor, init[i, j] + sum_k a[i, k] * b[k, j]) for i < rows and the columns of `vectors` vectors, of
     which the last has only `edge` lanes in init and c (b is read in whole vectors). A matrix is a tuple (address, bytes
-    from row to row, bytes from column to column, which counts for a only); rows is 1 .. TILE_ROWS, vectors 1 ..
-    TILE_VECTORS, depth at least 1. Where init has 0 from row to row, every row starts from the same vector (a bias, or
-    zeros); init may be c itself. The cache line in row k of `ahead` is fetched at step k.
+    from row to row, bytes from column to column, which counts for a only); rows is 1 .. most_rows, vectors 1 ..
+    most_vectors. Where init has 0 from row to row, every row starts from the same vector (a bias, or zeros); init may
+    be c itself. The cache line in row k of `ahead` is fetched at step k.
+
+    If listed, k goes through the `depth` bytes at `ahead` instead, and b is read up to its last column only.
     """
     real = types.float32 if itemsize == 4 else types.float64
 
@@ -167,13 +184,13 @@ def make_tile(itemsize):
             passed += [depth, floor, edge]
             done = builder.append_basic_block("tile.done")
             unreachable = builder.append_basic_block("tile.unreachable")
-            switch = builder.switch(builder.add(builder.mul(vectors, I64(TILE_ROWS)), rows), unreachable)
-            for v in range(1, TILE_VECTORS + 1):
-                for n in range(1, TILE_ROWS + 1):
+            switch = builder.switch(builder.add(builder.mul(vectors, I64(most_rows)), rows), unreachable)
+            for v in range(1, most_vectors + 1):
+                for n in range(1, most_rows + 1):
                     block = builder.append_basic_block("tile.variant")
-                    switch.add_case(I64(v * TILE_ROWS + n), block)
+                    switch.add_case(I64(v * most_rows + n), block)
                     with builder.goto_block(block):
-                        builder.call(_Variant(itemsize, n, v).function(builder.module), passed)
+                        builder.call(_Variant(itemsize, n, v, listed).function(builder.module), passed)
                         builder.branch(done)
             with builder.goto_block(unreachable):
                 builder.unreachable()
@@ -201,6 +218,68 @@ def make_move(itemsize, lanes, count):
         return types.void(types.intp, types.intp), codegen
 
     return move
+
+
+def make_nonzero(itemsize):
+    """The intrinsic `nonzero(address)`: a bit for each lane of the vector there, 1 where it is not zero or NaN."""
+    lanes = VECTOR_BYTES // itemsize
+    vector = ir.VectorType(LANE_TYPES[itemsize], lanes)
+
+    @intrinsic
+    def nonzero(typingctx, address):
+        def codegen(context, builder, signature, arguments):
+            values = builder.load(builder.inttoptr(arguments[0], vector.as_pointer()), align=itemsize)
+            is_set = builder.fcmp_unordered("!=", values, ir.Constant(vector, [0.0] * lanes))
+            return builder.zext(builder.bitcast(is_set, ir.IntType(lanes)), I64)
+
+        return types.int64(types.intp), codegen
+
+    return nonzero
+
+
+@intrinsic
+def count_bits(typingctx, bits):
+    """How many bits of an int64 are set."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def trailing_zeros(typingctx, bits):
+    """The place of the lowest bit of an int64 that is set."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.cttz(arguments[0], I1(1))
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def compress(typingctx, bits, first, target):
+    """Writes first + the places of the bits that are set, as bytes, and whatever behind them up to 64 in all.
+
+    One instruction of AVX-512's extension VBMI2, for processors that have it.
+    """
+
+    def codegen(context, builder, signature, arguments):
+        bits, first, target = arguments
+        vector = ir.VectorType(I8, 64)
+        arguments = [vector, vector, ir.VectorType(I1, 64)]
+        name = "llvm.x86.avx512.mask.compress.v64i8"
+        function = builder.module.globals.get(name)
+        function = function or ir.Function(builder.module, ir.FunctionType(vector, arguments), name)
+        undefined = ir.Constant(vector, ir.Undefined)
+        start = builder.insert_element(undefined, builder.trunc(first, I8), I32(0))
+        start = builder.shuffle_vector(start, undefined, ir.Constant(ir.VectorType(I32, 64), [0] * 64))
+        places = builder.add(start, ir.Constant(vector, list(range(64))))
+        listed = builder.call(function, [places, undefined, builder.bitcast(bits, arguments[2])])
+        builder.store(listed, builder.inttoptr(target, vector.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.intp), codegen
 
 
 def make_transpose(itemsize):

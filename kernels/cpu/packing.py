@@ -17,15 +17,15 @@ def row_of_copy(depth, itemsize):
 
 
 @functools.cache
-def packing_of(real_name):
-    """The functions below for one dtype. Addresses and distances between rows are in bytes."""
+def packing_of(real_name, panel_vectors=TILE_VECTORS):
+    """The functions below for one dtype and panels of so many vectors. Addresses and distances are in bytes."""
     real, itemsize, vector, _ = memory_of(real_name)
     transpose = make_transpose(itemsize)
-    move_row = make_move(itemsize, VECTOR_BYTES // itemsize, TILE_VECTORS)
+    move_row = make_move(itemsize, VECTOR_BYTES // itemsize, panel_vectors)
     move_vector = make_move(itemsize, VECTOR_BYTES // itemsize, 1)
     move_column = make_move(itemsize, TILE_ROWS, 1)
     lanes = VECTOR_BYTES // itemsize
-    columns = TILE_VECTORS * lanes
+    columns, panel_bytes = panel_vectors * lanes, panel_vectors * VECTOR_BYTES
     zero = real(0)
 
     @inline
@@ -33,11 +33,11 @@ def packing_of(real_name):
         """target (depth, columns) = source (depth, width), and zeros up to a whole vector."""
         if width == columns:
             for k in range(depth):
-                move_row(source + k * source_row, target + k * PANEL_BYTES)
+                move_row(source + k * source_row, target + k * panel_bytes)
             return
         whole = width // lanes
         for k in range(depth):
-            row, packed = source + k * source_row, target + k * PANEL_BYTES
+            row, packed = source + k * source_row, target + k * panel_bytes
             for v in range(whole):
                 move_vector(row + v * VECTOR_BYTES, packed + v * VECTOR_BYTES)
             if whole * lanes < width:

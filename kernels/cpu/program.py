@@ -24,9 +24,10 @@ from .jit import cached, inline
 from .target import CACHE_LINE, PART_WORK, PARTS_OF_THREAD, SERIAL_WORK
 
 # The columns of a table: address of the kernel, address of its arguments, how it is run, the number of parts, how many
-# of them make up a thread's stretch, and how many bytes behind one thread's arguments the next one's lie (0 if all have
-# the same).
-KERNEL, ARGUMENTS, MODE, PARTS, TURNS, STRIDE = range(6)
+# of them make up a thread's stretch, how many bytes behind one thread's arguments the next one's lie (0 if all have the
+# same), and the address of an int64: the entry is skipped while that is 0.
+KERNEL, ARGUMENTS, MODE, PARTS, TURNS, STRIDE, SWITCH = range(7)
+_ALWAYS = np.ones(1, np.int64)
 # How an entry is run: on one thread; in parts; in parts, without waiting for the entry before it.
 WHOLE, SPLIT, SPLIT_ALONG = range(3)
 _DENSE_BACKWARD = inspect.signature(naive.dense_backward)
@@ -52,6 +53,14 @@ def _next(typingctx, counter):
         return builder.atomic_rmw("add", pointer, ir.Constant(ir.IntType(64), 1), "monotonic")
 
     return types.intp(types.intp), codegen
+
+
+@intrinsic
+def _int64_at(typingctx, address):
+    def codegen(context, builder, signature, values):
+        return builder.load(builder.inttoptr(values[0], ir.IntType(64).as_pointer()))
+
+    return types.int64(types.intp), codegen
 
 
 @inline
@@ -88,7 +97,8 @@ def _work(entry, counters, thread, count):
 @njit(nogil=True, error_model="numpy")
 def run_whole(table):
     for i in range(len(table)):
-        _call(table[i, KERNEL], table[i, ARGUMENTS], 0, 1)
+        if _int64_at(table[i, SWITCH]):
+            _call(table[i, KERNEL], table[i, ARGUMENTS], 0, 1)
 
 
 @cached
@@ -101,14 +111,17 @@ def _run_split(table, counters, counters_address, count):
     i = 0
     while i < len(table):
         following = i + 1
-        if table[i, MODE] == WHOLE:
+        if not _int64_at(table[i, SWITCH]):
+            pass
+        elif table[i, MODE] == WHOLE:
             _call(table[i, KERNEL], table[i, ARGUMENTS], 0, 1)
         else:
             while following < len(table) and table[following, MODE] == SPLIT_ALONG:
                 following += 1
             for thread in prange(count):
                 for entry in range(i, following):
-                    _work(table[entry], counters_address + entry * line, thread, count)
+                    if _int64_at(table[entry, SWITCH]):
+                        _work(table[entry], counters_address + entry * line, thread, count)
         i = following
 
 
@@ -142,7 +155,7 @@ class Table:
     """Entries ready to run, and the memory behind their addresses."""
 
     def __init__(self, rows, words):
-        self.rows = np.array(rows, np.int64).reshape(-1, 6)
+        self.rows = np.array(rows, np.int64).reshape(-1, 7)
         self._words = words
         self.is_split = any(row[MODE] for row in rows)
         if self.is_split:
@@ -184,12 +197,13 @@ class Plan:
     def gate_of(self, gradient):
         return self._gates.get(address_of(gradient))
 
-    def add(self, kernel, given, work, along=False, own_memory=0, most=PARTS_OF_THREAD):
+    def add(self, kernel, given, work, along=False, own_memory=0, most=PARTS_OF_THREAD, switch=_ALWAYS):
         """Adds a kernel and what it is given, {name: number, array (its address is passed) or None (0)}.
 
         work is the number of element operations; along lets the kernel run beside the one added before it. own_memory
         becomes an argument too: the address of so many bytes of scratch memory, other ones for each thread. It is cut
-        into at most `most` parts for each thread, which get smaller: see `piece`. Raises TypeError if an argument is
+        into at most `most` parts for each thread, which get smaller: see `piece`. While the int64 in `switch` is 0, the
+        kernel does not run; another one may set it, but none that it may run beside. Raises TypeError if an argument is
         missing or unknown.
         """
         threads_at_most = config.NUMBA_NUM_THREADS
@@ -202,7 +216,8 @@ class Plan:
             own_memory = -(-own_memory // CACHE_LINE) * CACHE_LINE
             given = given | {"own_memory": self.arena.take_address(own_memory * copies)}
         words, first = kernel.arguments.words(given), len(self._words)
-        self._entries.append((kernel.address, first, mode, turns * stretches, turns, 8 * len(words) * (copies > 1)))
+        stride = 8 * len(words) * (copies > 1)
+        self._entries.append((kernel.address, first, mode, turns * stretches, turns, stride, address_of(switch)))
         self._words.extend(words)
         for _ in range(1, copies):
             words[kernel.arguments.places["own_memory"]] += own_memory
@@ -222,8 +237,8 @@ class Plan:
         words = np.array(self._words, np.int64)
         first = address_of(words)
         rows = [
-            (kernel, first + 8 * place, mode, parts, turns, stride)
-            for kernel, place, mode, parts, turns, stride in self._entries
+            (kernel, first + 8 * place, mode, parts, turns, stride, switch)
+            for kernel, place, mode, parts, turns, stride, switch in self._entries
         ]
         return Table(rows, words)
 

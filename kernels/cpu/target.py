@@ -43,6 +43,7 @@ def _tile():
 
 
 VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = _tile()
+HAS_COMPRESS = VECTOR_BYTES == 64 and "avx512vbmi2" in _host_features()
 
 # Matrix products are cut in depth so that a panel of B (depth x tile columns) stays in the second-level cache, and in
 # rows so that the block of A beside it does too.
@@ -50,6 +51,17 @@ DEPTH_BLOCK = 512
 ROW_BLOCK = 256
 # A panel of B is copied if at least this many tiles of a thread use the copy.
 PACK_FROM = 3
+
+# Products with an A that holds at most this share of elements that are not zero, in as many of its rows, are made from
+# lists of them, if they have at least so many multiply-adds; lists in blocks of the depth that stay in the first-level
+# cache beside the rows of B that they stand for, so many vectors wide.
+MOST_LISTED = 0.45
+PROBED_ROWS = 8
+LISTED_FROM = 500_000
+LIST_BLOCK = 128
+LIST_VECTORS = 5
+# Rows of B are copied if at least so many rows of C are made from the copy.
+PACK_LISTED_FROM = 32
 
 # A sum over a flat array is a sum of sums over pieces of this many elements, whatever the number of threads.
 PIECE = 8192
