@@ -43,6 +43,7 @@ class Built(Assembled):
     seed: int
     config: dict[str, Any]
     scale: str
+    precision: str
     sampler: Any
     kl: Any
     bound: Any
@@ -175,9 +176,9 @@ class Built(Assembled):
         seed : of those and of the noise
         options : of `check_gradients`
 
-        It is done in the model's dtype: differences say ten times more of a float64 model. It is done on a copy, or,
-        where a part cannot be copied, on the model itself, whose parameters are then as they were; what else a part
-        keeps, and `gradients`, are those of the check's last pass.
+        It is done in the model's dtype, whatever its `precision`: differences say ten times more of a float64 model. It
+        is done on a copy, or, where a part cannot be copied, on the model itself, whose parameters are then as they
+        were; what else a part keeps, and `gradients`, are those of the check's last pass.
 
         Raises ValueError for the objectives "stl", "dreg" and "piwae", whose gradients are by design not the
         derivatives of their losses (see `bounds.py`): nothing would be learned from a difference.
@@ -188,11 +189,16 @@ class Built(Assembled):
         data = rng.integers(0, 2, (rows, self.features)) if x is None else x
         data = as_reals(self.as_data("x", data), self.dtype)
         noise = rng.standard_normal((len(data) * self.draws, self.latent)).astype(self.dtype)
+        precision = self.precision
+        self.precision = self.dtype
         try:
             model = copy.deepcopy(self)
         except Exception:
             model = self
-        return check_gradients(model, data, fixed={"noise": noise}, **options)
+        try:
+            return check_gradients(model, data, fixed={"noise": noise}, **options)
+        finally:
+            self.precision = precision
 
     def __repr__(self) -> str:
         shown = self._config_now()

@@ -45,6 +45,8 @@ class Dense(Holder):
     """
 
     _transient, _shown = ("x", "y"), ("inputs", "outputs", "activation")
+    # What the operands of its products are rounded to, one of `kernels.naive.PRECISIONS`; see `VAE.precision`.
+    precision = "full"
 
     def __init__(
         self,
@@ -103,9 +105,14 @@ class Dense(Holder):
         self.backend.dense_forward(x, weight, bias, self.activation, self.y, *self._input())
         return self.y
 
-    def _input(self) -> tuple[np.ndarray, ...]:
-        """What the kernels take besides: the activation's input, where its derivative is taken from that."""
-        return (self._buffers("a", *self.y.shape),) if self.activation in BY_INPUT else ()
+    def _input(self) -> tuple[Any, ...]:
+        """What the kernels take besides: the activation's input, where its derivative is taken from that, and what the
+        operands are rounded to.
+        """
+        a = self._buffers("a", *self.y.shape) if self.activation in BY_INPUT else None
+        if self.precision != "full":
+            return a, self.precision
+        return () if a is None else (a,)
 
     def backward(self, dy: np.ndarray, input_gradient: bool = True) -> np.ndarray:
         """With da = dy * activation'(a): dweight = x.T @ da, dbias = sum of da over rows; returns dx = da @ weight.T.

@@ -35,7 +35,7 @@ from .errors import (
 )
 from .kernels import Backend, philox
 from .kernels.naive import ACTIVATIONS, SCALES
-from .layers import NO_ARRAY, Chain, as_reals, resolve_backend
+from .layers import NO_ARRAY, Chain, Dense, as_reals, resolve_backend
 from .losses import LIKELIHOODS, Bernoulli, GaussianKL, Tally
 from .parameters import DTYPES, RowBuffers
 from .reparam import Reparameterize
@@ -183,6 +183,7 @@ class VAE(Built):
         self._halves: dict[tuple[str, int], tuple[np.ndarray, ...]] = {}
         self.beta_array, self.free_bits_array = (self.backend.zeros((1,), "float64") for _ in range(2))
         self.beta, self.free_bits = beta, free_bits
+        self._precision = dtype
         self._draws = self.backend.zeros((1,), "int64")
         self._tally = Tally(self, self._draws)
         self.settle()
@@ -217,6 +218,33 @@ class VAE(Built):
     def free_bits(self, value: float) -> None:
         self.config["free_bits"] = value = check_free_bits(value, self.config["objective"])
         self.backend.assign(self.free_bits_array, value)
+
+    @property
+    def precision(self) -> str:
+        """The dtype's name or, for float32, "bf16": then the dense layers round the operands of each matrix product in
+        training passes to bfloat16, eight significant bits, and add up in float32. Parameters, gradients, moments and
+        everything else stay float32, and so does evaluation. No file holds it.
+
+        Kalamkar et al., "A study of BFLOAT16 for deep learning training" (arXiv:1905.12322).
+        """
+        return self._precision
+
+    @precision.setter
+    def precision(self, value: str) -> None:
+        check_precision(value, self.dtype)
+        if value != self._precision:
+            self._precision = value
+            self._round("full")
+
+    def _round(self, precision):
+        for layer in (*self.encoder.layers, self.posterior, *self.decoder.layers):
+            if isinstance(layer, Dense):
+                layer.precision = precision
+
+    def settle(self, training: bool | None = None) -> None:
+        super().settle(training)
+        if training is not None and self._precision == "bf16":
+            self._round("bf16" if training else "full")
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -455,6 +483,11 @@ class VAE(Built):
 
     def _device(self, array):
         return self.backend.from_host(array)
+
+
+def check_precision(value: str, dtype: str) -> None:
+    """Raises ValueError unless a model of this dtype can have the `VAE.precision`."""
+    expect_choice("precision", value, (dtype, "bf16") if dtype == "float32" else (dtype,))
 
 
 def _widths(name: str, widths: Any) -> tuple[int, ...]:

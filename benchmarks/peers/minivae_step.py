@@ -1,4 +1,4 @@
-"""The training step of minivae itself, behind the same protocol as the peers: `minivae_step.py BACKEND [--loop]`.
+"""The training step of minivae itself, behind the protocol of the peers: `minivae_step.py BACKEND [--loop] [--bf16]`.
 
 With --loop it is the one that a user writes, forward, backward and update; without, the one that `fit` replays.
 """
@@ -25,6 +25,10 @@ class Step:
         given = [backend.from_host(x) for x in protocol.batches(shape)]
         noise = backend.zeros((shape.batch, shape.latent), "float32")
         totals = backend.zeros((6,), "float64")
+
+        if "--bf16" in sys.argv:
+            self.model.precision = "bf16"
+        self.model.settle(training=True)
 
         def step(x):
             backend.standard_normal(shape.seed, philox.NOISE, optimizer.clock, noise)

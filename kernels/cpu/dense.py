@@ -3,8 +3,9 @@
 import functools
 from types import SimpleNamespace
 
-from ..naive import ACTIVATIONS, BY_INPUT, LEAK
+from ..naive import ACTIVATIONS, BY_INPUT, LEAK, PRECISIONS
 from ..naive.tools import derivative_source
+from .bf16 import plan_bf16_product
 from .checks import matches, one_of, real_of
 from .contract import contract
 from .jit import inline, kernel
@@ -119,20 +120,27 @@ def _source(activation, y, a):
     return source
 
 
+def _product(real_name, precision, full):
+    """The planner of products of this precision; `full` is the one that rounds no operand."""
+    one_of("precision", precision, PRECISIONS if real_name == "float32" else PRECISIONS[:1])
+    return full if precision == "full" else plan_bf16_product
+
+
 @contract
-def dense_forward(plan, x, weight, bias, activation, y, a=None):
+def dense_forward(plan, x, weight, bias, activation, y, a=None, precision="full"):
     real_name, rows, _, outputs = _check(x, weight, activation)
     matches("bias", bias, (outputs,), real_name)
     matches("y", y, (rows, outputs), real_name)
     product = _source(activation, y, a)
-    plan_product(plan, x, weight, product, bias=bias, relu=activation == "relu")
+    multiply = _product(real_name, precision, plan_product)
+    multiply(plan, x, weight, product, bias=bias, relu=activation == "relu")
     if activation not in ("identity", "relu"):
         forward = activation_kernels(real_name).forward[activation]
         plan.add(forward, {"size": y.size, "a": product, "y": y}, work=y.size * _COST[activation])
 
 
 @contract
-def dense_backward(plan, x, weight, y, dy, activation, dx, dweight, dbias, a=None):
+def dense_backward(plan, x, weight, y, dy, activation, dx, dweight, dbias, a=None, precision="full"):
     real_name, rows, inputs, outputs = _check(x, weight, activation)
     matches("y", y, (rows, outputs), real_name)
     matches("dy", dy, (rows, outputs), real_name)
@@ -143,7 +151,8 @@ def dense_backward(plan, x, weight, y, dy, activation, dx, dweight, dbias, a=Non
         source, da = _source(activation, y, a), plan.scratch((rows, outputs), real_name)
         backward = activation_kernels(real_name).backward[activation]
         plan.add(backward, {"size": y.size, "dy": dy, "y": source, "da": da}, work=y.size * _COST[activation])
-    plan_product(plan, x, da, dweight, a_transposed=True, sums=dbias)
+    _product(real_name, precision, plan_product)(plan, x, da, dweight, a_transposed=True, sums=dbias)
     if dx is not None:
         matches("dx", dx, (rows, inputs), real_name)
-        plan_matmul(plan, da, weight, dx, b_transposed=True, gate=plan.gate_of(dx), along=True)
+        multiply = _product(real_name, precision, functools.partial(plan_matmul, along=True))
+        multiply(plan, da, weight, dx, b_transposed=True, gate=plan.gate_of(dx))

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from .jit import inline
 from .memory import memory_of
 from .micro import make_move, make_transpose
-from .target import CACHE_LINE, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
+from .target import CACHE_LINE, LIST_BLOCK, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 
 PANEL_BYTES = TILE_VECTORS * VECTOR_BYTES  # a row of a panel
 
@@ -19,7 +19,7 @@ def row_of_copy(depth, itemsize):
 @functools.cache
 def packing_of(real_name, panel_vectors=TILE_VECTORS):
     """The functions below for one dtype and panels of so many vectors. Addresses and distances are in bytes."""
-    real, itemsize, vector, _ = memory_of(real_name)
+    real, itemsize, vector, row_of = memory_of(real_name)
     transpose = make_transpose(itemsize)
     move_row = make_move(itemsize, VECTOR_BYTES // itemsize, panel_vectors)
     move_vector = make_move(itemsize, VECTOR_BYTES // itemsize, 1)
@@ -121,7 +121,24 @@ def packing_of(real_name, panel_vectors=TILE_VECTORS):
             for k in range(whole * step, depth):
                 copy[k] = rest[k]
 
+    @inline
+    def turn(x, x_row, rows, columns, turned):
+        """turned (columns, LIST_BLOCK) = x (rows, columns) transposed, for at most LIST_BLOCK rows."""
+        whole = rows // lanes * lanes
+        for j in range(0, columns, lanes):
+            done = 0
+            if j + lanes <= columns:
+                done = whole
+                for i in range(0, whole, lanes):
+                    corner = turned + (j * LIST_BLOCK + i) * itemsize
+                    transpose(x + i * x_row + j * itemsize, x_row, corner, LIST_BLOCK * itemsize)
+            for i in range(done, rows):
+                source = vector(x + i * x_row, columns)
+                for column in range(j, min(j + lanes, columns)):
+                    row_of(turned, column, LIST_BLOCK)[i] = source[column]
+
     return SimpleNamespace(
+        turn=turn,
         panel_start=panel_start,
         pack_all=pack_all,
         pack_rows=pack_rows,

@@ -22,7 +22,7 @@ from .checks import real_of
 from .jit import inline, kernel, written_out
 from .matmul import ZEROS_BYTES, Matrix, at, plan_matmul, zeros_of
 from .memory import int64_vector, memory_of, share
-from .micro import compress, count_bits, make_nonzero, make_tile, make_transpose, trailing_zeros
+from .micro import compress, count_bits, make_nonzero, make_tile, trailing_zeros
 from .packing import packing_of
 from .target import (
     COLLIDING,
@@ -53,9 +53,10 @@ def int64_at(address):
 def sparse_kernels(real_name):
     real, itemsize, vector, row_of = memory_of(real_name)
     tile = make_tile(itemsize, 2, LIST_VECTORS, listed=True)
-    transpose, nonzero = make_transpose(itemsize), make_nonzero(itemsize)
+    nonzero = make_nonzero(itemsize)
     lanes = VECTOR_BYTES // itemsize
-    pack_rows = packing_of(real_name, LIST_VECTORS).pack_rows
+    packing = packing_of(real_name, LIST_VECTORS)
+    pack_rows, turn = packing.pack_rows, packing.turn
     minus_infinity, zero = real(-np.inf), real(0)
 
     @inline
@@ -86,22 +87,6 @@ def sparse_kernels(real_name):
             write(bits, first, places + count)
             count += count_bits(bits)
         return count
-
-    @inline
-    def turn(x, x_row, rows, columns, turned):
-        """turned (columns, LIST_BLOCK) = x (rows, columns) transposed, for at most LIST_BLOCK rows."""
-        whole = rows // lanes * lanes
-        for j in range(0, columns, lanes):
-            done = 0
-            if j + lanes <= columns:
-                done = whole
-                for i in range(0, whole, lanes):
-                    corner = turned + (j * LIST_BLOCK + i) * itemsize
-                    transpose(x + i * x_row + j * itemsize, x_row, corner, LIST_BLOCK * itemsize)
-            for i in range(done, rows):
-                source = vector(x + i * x_row, columns)
-                for column in range(j, min(j + lanes, columns)):
-                    row_of(turned, column, LIST_BLOCK)[i] = source[column]
 
     @kernel(real_name, "m k x places counts")
     def list_rows(given, part, parts):

@@ -16,7 +16,7 @@ PAGE = 4096
 COLLIDING = 1024
 
 
-def _host_features():
+def host_features():
     """The features that Numba compiles for: the host's, or what NUMBA_CPU_FEATURES says."""
     if config.CPU_FEATURES is not None:
         return {name[1:] for name in config.CPU_FEATURES.split(",") if name.startswith("+")}
@@ -31,7 +31,7 @@ def _tile():
     A tile's rows * vectors accumulators, one row of B and the broadcast element of A fill the register file; products
     of 24 accumulators hide the latency of two fused multiply-add units with room to spare.
     """
-    features = _host_features()
+    features = host_features()
     machine = llvm.get_process_triple().split("-")[0]
     if "avx512f" in features:
         return 64, 8, 3  # 32 registers
@@ -43,7 +43,7 @@ def _tile():
 
 
 VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = _tile()
-HAS_COMPRESS = VECTOR_BYTES == 64 and "avx512vbmi2" in _host_features()
+HAS_COMPRESS = VECTOR_BYTES == 64 and "avx512vbmi2" in host_features()
 
 # Matrix products are cut in depth so that a panel of B (depth x tile columns) stays in the second-level cache, and in
 # rows so that the block of A beside it does too.

@@ -4,6 +4,7 @@ import functools
 
 from numba import cuda
 
+from ..naive import PRECISIONS
 from ..naive.tools import derivative_source
 from .access import U
 from .constants import PRODUCT_BLOCKS_PER_MULTIPROCESSOR, PRODUCT_THREADS, VECTOR
@@ -20,9 +21,15 @@ def _aligned(*arrays):
     return all(array.shape[1] % VECTOR == 0 and address(array) % 16 == 0 for array in arrays)
 
 
+def _checked(precision, dtype):
+    if precision not in (PRECISIONS if dtype == "float32" else PRECISIONS[:1]):
+        raise ValueError(f"precision: got {precision!r} for {dtype}, expected 'full', or 'bf16' for float32")
+    return precision
+
+
 @functools.cache
-def forward_kernel(activation, tile, aligned, dtype):
-    product = tile_product("forward", activation, tile, aligned, dtype)
+def forward_kernel(activation, tile, aligned, dtype, precision):
+    product = tile_product("forward", activation, tile, aligned, dtype, precision)
     shared = shared_memory(tile, dtype)
 
     @cuda.jit(launch_bounds=BOUNDS)
@@ -33,19 +40,19 @@ def forward_kernel(activation, tile, aligned, dtype):
     return dense_forward
 
 
-def dense_forward(x, weight, bias, activation, y, a=None):
+def dense_forward(x, weight, bias, activation, y, a=None, precision="full"):
     before = derivative_source(activation, y, a)
     device, dtype, aligned = current(), y.dtype.name, _aligned(x, weight, y, before)
     (plan,) = plans([(*y.shape, x.shape[1])], dtype, aligned)
-    kernel = forward_kernel(activation, plan.tile, aligned, dtype)
+    kernel = forward_kernel(activation, plan.tile, aligned, dtype, _checked(precision, dtype))
     arguments = x, weight, bias, y, before, *device.product_arguments("first", plan, dtype)
     device.launch(kernel, plan.blocks, PRODUCT_THREADS, *arguments)
 
 
 @functools.cache
-def backward_kernel(activation, tile, aligned, dtype, input_gradient):
+def backward_kernel(activation, tile, aligned, dtype, precision, input_gradient):
     """dweight and dbias, and dx too if asked for: its blocks come after those of dweight, which end at tn_end."""
-    tn, nt = (tile_product(form, activation, tile, aligned, dtype) for form in ("tn", "nt"))
+    tn, nt = (tile_product(form, activation, tile, aligned, dtype, precision) for form in ("tn", "nt"))
     shared = shared_memory(tile, dtype)
 
     @cuda.jit(launch_bounds=BOUNDS)
@@ -62,7 +69,7 @@ def backward_kernel(activation, tile, aligned, dtype, input_gradient):
     return dense_backward
 
 
-def dense_backward(x, weight, y, dy, activation, dx, dweight, dbias, a=None):
+def dense_backward(x, weight, y, dy, activation, dx, dweight, dbias, a=None, precision="full"):
     device, dtype, wanted = current(), dy.dtype.name, dx is not None
     source, target = derivative_source(activation, y, a), dx if wanted else x
     aligned = _aligned(x, weight, source, dy, target, dweight)
@@ -71,7 +78,7 @@ def dense_backward(x, weight, y, dy, activation, dx, dweight, dbias, a=None):
     chosen = plans(shapes if wanted else shapes[:1], dtype, aligned)
     tn, nt = chosen[0], chosen[-1]
     device.launch(
-        backward_kernel(activation, tn.tile, aligned, dtype, wanted),
+        backward_kernel(activation, tn.tile, aligned, dtype, _checked(precision, dtype), wanted),
         sum(plan.blocks for plan in chosen),
         PRODUCT_THREADS,
         *(x, weight, source, dy, target, dweight, dbias),

@@ -66,6 +66,24 @@ def store4(typingctx, array, i, j, a, b, c, d):
     return signature, codegen
 
 
+@intrinsic
+def bf16(typingctx, value):
+    """A float32 rounded to bfloat16: to nearest, ties to even; NaN stays NaN, what is subnormal becomes zero."""
+
+    def codegen(context, builder, signature, arguments):
+        word = ir.IntType(32)
+        bits = builder.bitcast(arguments[0], word)
+        size, odd = builder.and_(bits, word(0x7FFFFFFF)), builder.and_(builder.lshr(bits, word(16)), word(1))
+        nearest = builder.add(bits, builder.add(odd, word(0x7FFF)))
+        is_subnormal = builder.icmp_unsigned("<", size, word(0x800000))
+        nearest = builder.select(is_subnormal, builder.and_(bits, word(0x80000000)), nearest)
+        is_nan = builder.icmp_unsigned(">", size, word(0x7F800000))
+        nearest = builder.select(is_nan, builder.or_(bits, word(0x400000)), nearest)
+        return builder.bitcast(builder.and_(nearest, word(0xFFFF0000)), ir.FloatType())
+
+    return types.float32(types.float32), codegen
+
+
 # One operation, rounded, whatever it is added to.
 multiply32, add32, sqrt32 = libdevice.fmul_rn, libdevice.fadd_rn, libdevice.fsqrt_rn
 multiply64, add64 = libdevice.dmul_rn, libdevice.dadd_rn

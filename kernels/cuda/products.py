@@ -21,7 +21,7 @@ from numba import cuda, int32
 from ..naive import BY_INPUT
 from .access import U, access, operand
 from .constants import PADDING, VECTOR, WARP
-from .intrinsics import device, load4, store4
+from .intrinsics import bf16, device, load4, store4
 from .plans import rows_of_a_part
 from .scalars import activation_functions
 from .totals import is_last_block
@@ -48,10 +48,13 @@ def shared_memory(tile, dtype):
 
 
 @functools.cache
-def _multiply_step(tile, dtype):
-    """results += a.T @ b for one half of shared memory; results are this thread's micro x micro."""
+def _multiply_step(tile, dtype, precision):
+    """results += a.T @ b for one half of shared memory; results are this thread's micro x micro.
+
+    Operands are rounded here and not where they are fetched, because the sums of columns take them as they are.
+    """
     real = np.dtype(dtype).type
-    depth, micro, unrolled = tile.depth, tile.micro, tile.unrolled
+    depth, micro, unrolled, rounds = tile.depth, tile.micro, tile.unrolled, precision == "bf16"
     groups = micro // VECTOR
     row_gap, column_gap = tile.rows // groups, tile.columns // groups
 
@@ -68,6 +71,9 @@ def _multiply_step(tile, dtype):
                 for g in range(groups):
                     j = 4 * g
                     b[j], b[j + 1], b[j + 2], b[j + 3] = load4(b_tile, half + U(step), U(g * column_gap) + column)
+                if rounds:
+                    for j in range(micro):
+                        a[j], b[j] = bf16(a[j]), bf16(b[j])
                 for i in range(micro):
                     for j in range(micro):
                         results[i, j] += a[i] * b[j]
@@ -114,7 +120,7 @@ def _sum_parts(tile, dtype):
 
 
 @functools.cache
-def tile_product(form, activation, tile, aligned, dtype):
+def tile_product(form, activation, tile, aligned, dtype, precision):
     """The whole work of one block, from its number to the stored tile.
 
     c (rows, columns) = a @ b over `depth`, cut as `parts` says (see `Runtime.product_arguments`). `extra` is the bias
@@ -129,7 +135,7 @@ def tile_product(form, activation, tile, aligned, dtype):
     place_a, fetch_a, put_a = operand(tile.rows, tile.depth, form != "tn", a_mask, aligned, dtype)
     place_b, fetch_b, put_b = operand(tile.columns, tile.depth, form == "nt", b_mask, aligned, dtype)
     _, store = access(aligned, dtype)
-    multiply_step, sum_parts = _multiply_step(tile, dtype), _sum_parts(tile, dtype)
+    multiply_step, sum_parts = _multiply_step(tile, dtype, precision), _sum_parts(tile, dtype)
     micro, groups = tile.micro, tile.micro // VECTOR
     row_gap, column_gap = tile.rows // groups, tile.columns // groups
     tile_rows, tile_columns, step_depth = tile.rows, tile.columns, tile.depth

@@ -29,6 +29,16 @@ def derivative_source(activation, y, a):
     return a
 
 
+def as_bf16(values):
+    """Rounded to bfloat16, eight significant bits, in float64: to nearest, ties to even; what is subnormal is zero."""
+    with np.errstate(invalid="ignore"):
+        values = np.asarray(values, np.float64)
+        mantissa, exponent = np.frexp(values)
+        rounded = np.ldexp(np.rint(np.ldexp(mantissa, 8)), exponent - 8)
+    rounded = np.where(np.abs(rounded) >= 2.0**128, np.copysign(np.inf, values), rounded)
+    return np.where(np.abs(values) < 2.0**-126, np.copysign(0.0, values), rounded)
+
+
 def exp(a):
     return math.exp(a) if a < 709.0 else math.inf
 

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 
 from ..mathfun import NORMAL_TAIL, NORMAL_TAIL_COEFFICIENTS
-from ..naive import LEAK, SOFTPLUS_TAIL
+from ..naive import LEAK, PRECISIONS, SOFTPLUS_TAIL
 
 _pool = threading.local()
 
@@ -20,6 +20,26 @@ def scratch(name, shape, dtype):
     if key not in buffers or buffers[key].size < size:
         buffers[key] = np.empty(size, dtype)
     return buffers[key][:size].reshape(shape)
+
+
+def operand(name, a, precision):
+    """What of a is multiplied: a itself, or for "bf16" a copy rounded as by `naive.tools.as_bf16`, on its bits."""
+    if precision == "full":
+        return a
+    if precision not in PRECISIONS or a.dtype != np.float32:
+        raise ValueError(f"precision: got {precision!r} for {a.dtype}, expected 'full', or 'bf16' for float32")
+    rounded = scratch(f"bf16 {name}", a.shape, np.uint32)
+    size, bits = scratch("size of bf16", a.shape, np.uint32), a.view(np.uint32)
+    np.right_shift(bits, 16, out=rounded)
+    np.bitwise_and(rounded, 1, out=rounded)
+    np.add(rounded, bits, out=rounded)
+    np.add(rounded, 0x7FFF, out=rounded)
+    np.bitwise_and(bits, 0x7FFFFFFF, out=size)
+    np.copyto(rounded, bits, where=size > 0x7F800000)  # NaN
+    np.bitwise_or(rounded, 0x400000, out=rounded, where=size > 0x7F800000)
+    np.bitwise_and(bits, 0x80000000, out=rounded, where=size < 0x800000)
+    np.bitwise_and(rounded, 0xFFFF0000, out=rounded)
+    return rounded.view(np.float32)
 
 
 def quiet(function):

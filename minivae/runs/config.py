@@ -72,6 +72,7 @@ class Training:
     preset: str = "mnist"
     epochs: int = 10
     batch_size: int = 128
+    precision: str | None = None
     pixels: str = "grey"
     optimizer: str = "adam"
     learning_rate: float | None = None

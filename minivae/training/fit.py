@@ -12,7 +12,7 @@ from ..errors import expect, expect_choice, expect_integer, expect_seed, plain
 from ..evaluation.held_out import Evaluator
 from ..kernels.naive import PIXELS
 from ..optim import Adam
-from ..vae import VAE
+from ..vae import VAE, check_precision
 from .epoch import Due, Epoch
 from .interrupts import Interrupt
 from .non_finite import first_non_finite_parameter
@@ -29,6 +29,7 @@ def fit(
     batch_size: int = 128,
     optimizer: Any = None,
     beta: float | Callable[[int], float] | None = None,
+    precision: str | None = None,
     pixels: str = "grey",
     validation_noise: str = "fixed",
     early_stopping: int | None = None,
@@ -54,6 +55,8 @@ def fit(
     beta : the weight of the KL term, by default what the model has: a number, or a callable of the step (0, 1, ...)
         such as `Warmup`; the model keeps the last. The validation loss is that with a schedule's `value`, where it has
         one.
+    precision : of the products of a step, by default what the model has: its dtype or, for float32, "bf16" (see
+        `VAE.precision`); the model keeps it
     pixels : "grey" uses values as they are, "threshold" 1 where a value is above 1/2, "dynamic" draws 1 with
         probability value, afresh at each use; for training and validation alike
     validation_noise : "fixed" uses the same draws after every epoch, so that epochs compare; "fresh" new ones
@@ -83,7 +86,7 @@ def fit(
         Whatever a part of one's own raises, with a note in which step; the model is in the state before that step.
     """
     train, validation, epochs, batch_size, early_stopping, seed = check_arguments(
-        model, train, validation, epochs, batch_size, pixels, validation_noise, early_stopping, seed
+        model, train, validation, epochs, batch_size, precision, pixels, validation_noise, early_stopping, seed
     )
     due = Due(checkpoint_steps, checkpoint_seconds)
     save, tell = on_checkpoint or _ignore, on_epoch or _ignore
@@ -96,6 +99,8 @@ def fit(
     good = _begin(step, epochs, start)
     if beta is None and given is not None:
         model.beta = given
+    if precision is not None:
+        model.precision = precision
     history, stopping = good.history.copy(), EarlyStopping(early_stopping, good.best)
     total = good.first + epochs * step.batches
     foreign = any(map(_is_foreign, (on_epoch, on_checkpoint)))
@@ -129,11 +134,15 @@ def fit(
     return history
 
 
-def check_arguments(model, train, validation, epochs, batch_size, pixels, validation_noise, early_stopping, seed):
+def check_arguments(
+    model, train, validation, epochs, batch_size, precision, pixels, validation_noise, early_stopping, seed
+):
     """Raises what `fit` raises for its arguments; returns data as the kernels take them, and numbers as Python's:
     train, validation, epochs, batch_size (at most the rows of train), early_stopping, seed.
     """
     epochs, batch_size = expect_integer("epochs", epochs, 1), expect_integer("batch_size", batch_size, 1)
+    if precision is not None:
+        check_precision(precision, model.dtype)
     expect_choice("pixels", pixels, PIXELS)
     train = model.as_data("train", train, pixels)
     validation = None if validation is None else model.as_data("validation", validation, pixels)

@@ -89,9 +89,9 @@ def default_step(batch_size=128):
 def products(aligned, dtype="float32"):
     """The variants of the matrix products, with ReLU, as kernels."""
     for tile in (constants.LARGE, constants.SMALL) if aligned and dtype == "float32" else (constants.SMALL,):
-        yield forward_kernel("relu", tile, aligned, dtype)
+        yield forward_kernel("relu", tile, aligned, dtype, "full")
         for input_gradient in (False, True):
-            yield backward_kernel("relu", tile, aligned, dtype, input_gradient)
+            yield backward_kernel("relu", tile, aligned, dtype, "full", input_gradient)
 
 
 def catalogue():

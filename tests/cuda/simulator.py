@@ -15,6 +15,7 @@ from numba import cuda
 from numba.core.types import Type
 
 from minivae.kernels.cuda import intrinsics
+from minivae.kernels.naive.tools import as_bf16
 
 WARP = 32
 
@@ -182,7 +183,12 @@ def _store4(array, i, j, a, b, c, d):
     array[i, j], array[i, j + 1], array[i, j + 2], array[i, j + 3] = a, b, c, d
 
 
+def _bf16(value):
+    return np.float32(as_bf16(value))
+
+
 _TWINS = {
+    "bf16": _bf16,
     "load4": _load4,
     "store4": _store4,
     "multiply32": lambda a, b: a * b,

@@ -152,7 +152,7 @@ def test_float64_in_a_float32_kernel_is_seen(proven):
 def test_spilled_registers_are_seen(tmp_path, proven):
     """Four resident blocks leave a thread 64 registers, which the large tile does not fit into."""
     crowded = mutant(dense, "", "", BOUNDS=(256, 4))
-    kernel = crowded.forward_kernel("identity", launching.constants.LARGE, True, "float32")
+    kernel = crowded.forward_kernel("identity", launching.constants.LARGE, True, "float32", "full")
     matrix, number = np.zeros((4, 4), np.float32), np.uint32(1)
     arguments = matrix, matrix, matrix[0], matrix, matrix, (number,) * 3, matrix, np.zeros(1, np.int32)
     report = machine_code.report(ptx_of(kernel, *arguments), (9, 0), tmp_path / "crowded")
