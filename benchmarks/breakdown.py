@@ -19,7 +19,7 @@ def run():
 
     from minivae.kernels.cpu import threads
 
-    program = minivae_step.Step(protocol.as_shape(REFERENCE)).program
+    program = minivae_step.Step(protocol.as_shape(REFERENCE)).programs[0]
     tables, counts = program.tables(), sorted({1, threads.count()})
     for _ in range(30):
         program()

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -67,13 +68,14 @@ def summary(seconds):
 
 
 def machine():
-    model = ""
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    cpuinfo, said = pathlib.Path("/proc/cpuinfo"), {}
     if cpuinfo.exists():
-        names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else ""
+        lines = [line.split(":", 1) for line in cpuinfo.read_text().split("\n\n")[0].splitlines() if ":" in line]
+        said = {name.strip(): value.strip() for name, value in lines}
+    # virtual machines often hide the name of the model, but not its number
+    name = f"{said['model name']} {said.get('cpu family', '')}-{said.get('model', '')}" if "model name" in said else ""
     return {
-        "cpu": model or platform.processor(),
+        "cpu": name or platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "system": platform.system(),
         "python": platform.python_version(),
@@ -82,8 +84,14 @@ def machine():
     }
 
 
+def folder(of=None):
+    """Where the results of a machine are, by default this one's: another machine's stay beside them."""
+    name = re.sub(r"\((r|tm)\)", "", (of or machine())["cpu"].lower())
+    return RESULTS / re.sub(r"[^a-z0-9]+", "-", name).strip("-")
+
+
 def write(name, result):
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    path = folder() / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(f"wrote {path.relative_to(HERE.parent)}", file=sys.stderr)

@@ -22,7 +22,8 @@ LABEL = {"textcoords": "offset points", "fontsize": 7.5}
 
 
 def step_against_batch(result, path):
-    rows = [row for name, row in result["rows"].items() if name == "reference" or name.startswith("batch ")]
+    named = {name: row for name, row in result["rows"].items() if not name.endswith(report.DENSE)}
+    rows = [row for name, row in named.items() if name == "reference" or name.startswith("batch ")]
     by_batch = sorted((row["shape"]["batch"], row["times"]) for row in rows)
     figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
     batches = [batch for batch, _ in by_batch]
@@ -34,7 +35,7 @@ def step_against_batch(result, path):
     axes.set_xticks(batches, [str(batch) for batch in batches])
     ticks = [tick for tick in (0.5, 1, 2, 5, 10, 20, 50, 100, 200) if axes.get_ylim()[0] < tick < axes.get_ylim()[1]]
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    _finish(figure, axes, "784-400-20-400-784, float32, Adam: medians", path)
+    _finish(figure, axes, "784-400-20-400-784, float32, Adam, rows of MNIST: medians", path)
 
 
 def roofline(result, path):

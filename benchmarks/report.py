@@ -1,21 +1,24 @@
-"""The tables of README and docs from results/*.json: `python -m benchmarks report`.
+"""The tables of README and docs from this machine's results/*/*.json: `python -m benchmarks report`.
 
 Tables go between the lines `<!-- benchmarks -->` and `<!-- /benchmarks -->`. Every row is shown, the lost ones too.
 """
 
 import json
+import math
 
 from minivae.kernels.ladder import measure as ladder
 
 from . import breakdown, harness
+from .step import DENSE
 
 START, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 LIBRARIES = ("minivae cpu", "minivae cpu, own loop", "minivae cpu, 1 thread", "minivae numpy")
 LIBRARIES += ("NumPy", "PyTorch eager", "torch.compile", "JAX jit")
+BF16 = ("minivae cpu, bf16", "PyTorch eager, bf16", "torch.compile, bf16", "JAX jit, bf16")
 
 
 def load(name):
-    path = harness.RESULTS / f"{name}.json"
+    path = harness.folder() / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else None
 
 
@@ -33,31 +36,55 @@ def machine_line(result):
 
 def step_table(result):
     """Milliseconds a step in each library, and how many times as fast as the fastest peer minivae cpu is."""
-    libraries = [name for name in LIBRARIES if name in result["libraries"]]
-    peers = [name for name in libraries if not name.startswith("minivae")]
-    yield "Milliseconds a training step (float32, Adam, Bernoulli likelihood), medians of turns taken in one run:"
+    rows = {name: {k: 1e-3 * v["median_us"] for k, v in row["times"].items()} for name, row in result["rows"].items()}
+    dense = {name.removesuffix(DENSE): row for name, row in rows.items() if name.endswith(DENSE)}
+    mnist = {name: row for name, row in rows.items() if not name.endswith(DENSE)}
+    yield "Milliseconds a training step (float32, Adam, Bernoulli likelihood) on rows of MNIST, medians of one run:"
     yield ""
-    rows = []
-    for name, row in result["rows"].items():
-        times = {library: 1e-3 * row["times"][library]["median_us"] for library in libraries}
-        ratio = min(times[peer] for peer in peers) / times["minivae cpu"]
-        rows.append([name, *(f"{times[library]:.3g}" for library in libraries), f"{ratio:.2f}x"])
-    yield from rows_of(["model", *libraries, "against the fastest peer"], rows)
+    yield from _steps(mnist, LIBRARIES)
+    if any(name in row for row in mnist.values() for name in BF16):
+        yield ""
+        yield 'The same with bf16 operands in the products (`precision="bf16"`; autocast; bfloat16 in JAX):'
+        yield ""
+        yield from _steps(mnist, BF16)
+    yield ""
+    yield "On data without zeros, where there is nothing to skip:"
+    yield ""
+    yield from _steps(dense, [name for name in LIBRARIES if name != "minivae numpy"])
     reference = result["rows"]["reference"]
-    seconds = 1e-6 * reference["times"]["minivae cpu"]["median_us"]
     threads, roof = max(result["roof_gflops"].items(), key=lambda item: int(item[0]))
+    speed = 1e-6 * reference["flops"] / dense["reference"]["minivae cpu"]
+    agreement = {
+        library: max(row["agreement"].get(library, 0) for row in result["rows"].values())
+        for library in (*LIBRARIES, *BF16)
+    }
+    worst = max(agreement[name] for name in LIBRARIES)
+    bf16 = ", ".join(f"{library} {agreement[library]:.0e}" for library in BF16 if agreement[library])
     yield ""
-    speed = 1e-9 * reference["flops"] / seconds
-    agreement = max(row["agreement"] for row in result["rows"].values())
     yield (
-        "The reference is 784-400-20-400-784 at batch 128, the tiny model 64-32-2-32-64 at batch 32; others change "
-        f"one thing of it. The reference step runs at {speed:.0f} GFLOP/s, {100 * speed / roof:.0f} % of the "
-        f"{roof:.0f} GFLOP/s that the micro-kernel reaches on {threads} threads with data in the first-level cache. "
-        f"Before timing, all libraries agreed on loss and gradients to {agreement:.0e}."
+        "The reference is 784-400-20-400-784 at batch 128, the tiny model 64-32-2-32-64 at batch 32, IWAE "
+        "784-1000-1000-50 with 5 draws at batch 128; others change one thing of the reference. Without zeros its step "
+        "runs at "
+        f"{speed:.0f} GFLOP/s, {100 * speed / roof:.0f} % of the {roof:.0f} GFLOP/s that the micro-kernel reaches on "
+        f"{threads} threads with data in the first-level cache. "
+        f"Before timing, all libraries agreed on loss and gradients to {worst:.0e} of "
+        f"the largest element{f' (with bf16: {bf16})' if bf16 else ''}."
     )
-    described = (_described(result["libraries"][name]) for name in (*libraries, "control"))
+    libraries = [name for name in (*LIBRARIES, *BF16, "control") if name in result["libraries"]]
     yield ""
-    yield f"{machine_line(result)}; {'; '.join(described)}."
+    yield f"{machine_line(result)}; {'; '.join(_described(result['libraries'][name]) for name in libraries)}."
+
+
+def _steps(rows, libraries):
+    """A table of these libraries; the first is compared with the fastest of those that are not minivae."""
+    libraries = [name for name in libraries if any(name in row for row in rows.values())]
+    peers = [name for name in libraries if not name.startswith("minivae")]
+    cells = []
+    for name, times in rows.items():
+        shown = [f"{times[library]:.3g}" if library in times else "" for library in libraries]
+        fastest = min((times[peer] for peer in peers if peer in times), default=math.nan)
+        cells.append([name, *shown, f"{fastest / times[libraries[0]]:.2f}x"])
+    yield from rows_of(["model", *libraries, "against the fastest peer"], cells)
 
 
 def _described(library):

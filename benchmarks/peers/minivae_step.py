@@ -12,19 +12,22 @@ import protocol
 
 import minivae as mv
 from minivae.kernels import philox
+from minivae.losses import Tally
 
 
 class Step:
     def __init__(self, shape, backend="cpu"):
         hidden = tuple(shape.hidden)
-        self.model = mv.VAE(shape.features, shape.latent, hidden, scale="exp", backend=backend, seed=shape.seed)
+        options = {"objective": "iwae", "samples": shape.samples} if shape.samples > 1 else {}
+        options |= {"scale": "exp", "backend": backend, "seed": shape.seed}
+        self.model = mv.VAE(shape.features, shape.latent, hidden, **options)
         self._set(protocol.initial_parameters(shape))
         backend = self.model.backend
         optimizer = mv.Adam(learning_rate=1e-3)
         optimizer.attach(self.model)
         given = [backend.from_host(x) for x in protocol.batches(shape)]
-        noise = backend.zeros((shape.batch, shape.latent), "float32")
-        totals = backend.zeros((6,), "float64")
+        noise = backend.zeros((shape.batch * shape.samples, shape.latent), "float32")
+        tally = Tally(self.model, optimizer.clock)
 
         if "--bf16" in sys.argv:
             self.model.precision = "bf16"
@@ -32,8 +35,7 @@ class Step:
 
         def step(x):
             backend.standard_normal(shape.seed, philox.NOISE, optimizer.clock, noise)
-            nll, kl = self.model.pass_down(x, noise)
-            backend.accumulate(nll, kl, self.model.beta_array, totals, optimizer.clock)
+            tally.add(*self.model.pass_down(x, noise))
             self.model.pass_up()
             optimizer.update(self.model)
 
@@ -71,7 +73,9 @@ def describe(backend):
 
         # a split program chooses the pool, and only then it has a name
         Step(
-            protocol.as_shape({"features": 200, "hidden": [200], "latent": 20, "batch": 64, "data": "dense", "seed": 0})
+            protocol.as_shape(
+                {"features": 200, "hidden": [200], "latent": 20, "batch": 64, "samples": 1, "data": "dense", "seed": 0}
+            )
         )()
         info |= {"numba": numba.__version__, "thread layer": numba.threading_layer()}
         info["threads"] = numba.get_num_threads()

@@ -112,7 +112,7 @@ if __name__ == "__main__":
             print("note: OPENBLAS_CORETYPE is set, so this is not OpenBLAS at its best")
         step = Step(
             protocol.as_shape(
-                {"features": 784, "hidden": [400], "latent": 20, "batch": 128, "data": "mnist", "seed": 0}
+                {"features": 784, "hidden": [400], "latent": 20, "batch": 128, "samples": 1, "data": "mnist", "seed": 0}
             )
         )
         protocol.time_steps(step, 30)

@@ -1,9 +1,9 @@
 """How the benchmark talks to a library in a process of its own: one JSON object a line, commands in, answers out.
 
 A peer is a script next to this file with a class `Step(shape)`, where shape has features, hidden (a list), latent,
-batch, data and seed; calling it makes one training step and waits until it is done, and `loss_and_gradients(parameters,
-x, noise)` does the same arithmetic on given arrays, for validation before anything is timed. The peer's Python needs
-NumPy and the library, not minivae.
+batch, samples (of z in the bound, 1 for the ELBO), data and seed; calling it makes one training step and waits until it
+is done, and `loss_and_gradients(parameters, x, noise)` does the same arithmetic on given arrays, for validation before
+anything is timed. The peer's Python needs NumPy and the library, not minivae.
 """
 
 import gzip
