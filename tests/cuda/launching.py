@@ -103,7 +103,8 @@ def catalogue():
     def launch_all(kernels, dtype, tile=""):
         for kernel in kernels:
             for case in cases_of(kernel, dtype):
-                with runtime.use(HostRuntime(functools.partial(note, f"{dtype}{tile}"))):
+                rounded = ", bf16" if case.arguments.get("precision") == "bf16" else ""
+                with runtime.use(HostRuntime(functools.partial(note, f"{dtype}{tile}{rounded}"))):
                     getattr(backend, kernel)(*case.arguments.values())
 
     def note(what, launch):
