@@ -28,9 +28,10 @@ from .target import FASTMATH
 
 # Functions that become part of the kernel that calls them. `exact` ones are computed as they are written.
 # They are never called from Python or C, so nothing is compiled for that: it would be a fifth of all compiling.
-_inlined = {"error_model": "numpy", "forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-inline = njit(fastmath=FASTMATH, **_inlined)
-inline_exact = njit(fastmath=False, **_inlined)
+_called = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+inline = njit(fastmath=FASTMATH, forceinline=True, **_called)
+inline_exact = njit(fastmath=False, forceinline=True, **_called)
+called = njit(fastmath=FASTMATH, **_called)  # long ones that stay functions of their own
 # Functions that are written into their caller before anything is compiled: those that would only pass on long code,
 # which LLVM would go through once more with each of them.
 written_out = njit(inline="always")

@@ -9,11 +9,11 @@ core may lose half its speed for a millisecond: this way none waits for it. Who 
 import inspect
 import itertools
 import math
+import time
 
 import numpy as np
 from llvmlite import ir
 from numba import njit, prange, types
-from numba.core import config
 from numba.extending import intrinsic
 
 from .. import naive
@@ -154,27 +154,28 @@ class Arena:
 class Table:
     """Entries ready to run, and the memory behind their addresses."""
 
-    def __init__(self, rows, words):
+    def __init__(self, rows, words, most):
+        self.most = most  # threads that it has room for
         self.rows = np.array(rows, np.int64).reshape(-1, 7)
         self._words = words
         self.is_split = any(row[MODE] for row in rows)
         if self.is_split:
-            room = np.zeros(len(rows) * config.NUMBA_NUM_THREADS * _COUNTERS + _COUNTERS, np.int64)
+            room = np.zeros(len(rows) * most * _COUNTERS + _COUNTERS, np.int64)
             start = -address_of(room) % CACHE_LINE // 8
             self._counters = room[start : start + room.size - _COUNTERS].reshape(len(rows), -1)
             self._counters_address = address_of(self._counters)
 
     def part(self, first, last):
-        return Table(self.rows[first:last], self._words)
+        return Table(self.rows[first:last], self._words, self.most)
 
     def run(self, count=None):
         """Runs all entries in turn on `count` threads; by default on as many as a program may use now."""
-        if count is None:
-            count = threads.count() if self.is_split else 1
+        if self.is_split:
+            count = min(self.most, threads.count() if count is None else count)
         if count == 1 or not self.is_split:
             run_whole(self.rows)
         else:
-            with threads.turn():
+            with threads.turn(), threads.only(count):
                 _run_split(self.rows, self._counters, self._counters_address, count)
 
 
@@ -186,7 +187,7 @@ class Plan:
     """
 
     def __init__(self, arena, gates=None):
-        self.arena = arena
+        self.arena, self.most = arena, threads.most()
         self._gates = gates or {}
         self._entries = []
         self._words = []
@@ -206,12 +207,11 @@ class Plan:
         kernel does not run; another one may set it, but none that it may run beside. Raises TypeError if an argument is
         missing or unknown.
         """
-        threads_at_most = config.NUMBA_NUM_THREADS
         mode, turns, stretches, copies = WHOLE, 1, 1, 1
         if work >= SERIAL_WORK:
             mode = SPLIT_ALONG if along and self._entries[-1][2] != WHOLE else SPLIT
-            turns, stretches = min(-(-work // (PART_WORK * threads_at_most)), most), threads_at_most
-            copies = threads_at_most if own_memory else 1
+            turns, stretches = min(-(-work // (PART_WORK * self.most)), most), self.most
+            copies = self.most if own_memory else 1
         if own_memory:
             own_memory = -(-own_memory // CACHE_LINE) * CACHE_LINE
             given = given | {"own_memory": self.arena.take_address(own_memory * copies)}
@@ -240,7 +240,7 @@ class Plan:
             (kernel, first + 8 * place, mode, parts, turns, stride, switch)
             for kernel, place, mode, parts, turns, stride, switch in self._entries
         ]
-        return Table(rows, words)
+        return Table(rows, words, self.most)
 
 
 def _gates(calls):
@@ -274,11 +274,17 @@ class CompiledProgram(Program):
             planners[name](plan, *arguments)
             plan.done()
             self._ends.append(len(plan))
-        self._table = plan.table()
+        self._table, self._pace = plan.table(), threads.Pace()
         self._arena = plan.arena
 
     def __call__(self):
-        self._table.run()
+        table = self._table
+        if not table.is_split:
+            table.run()
+            return
+        count, start = self._pace.count(threads.count()), time.perf_counter()
+        table.run(count)
+        self._pace.note(time.perf_counter() - start)
 
     def tables(self):
         """The entries of each call as a Table of its own: run in turn they do what the program does."""

@@ -4,7 +4,6 @@ import functools
 import time
 
 import numpy as np
-from numba.core import config
 
 from . import program
 from .jit import kernel
@@ -51,14 +50,14 @@ class Roof:
         self._build(max(1, int(seconds * fastest / self._tile_flops / self._parts)))
 
     def _build(self, repeats):
-        self._parts = 1 if self._threads == 1 else 16 * config.NUMBA_NUM_THREADS
+        self._parts = 1 if self._threads == 1 else 16 * program.threads.most()
         self._plan = program.Plan(program.Arena())
         self._plan.scratch((1 << 20,))[:] = 0  # no denormal numbers in what the parts read
         self._plan.done()
         self._plan.add(
             _roof_kernel(self._real_name),
             {"repeats": repeats, "zeros": zeros_of(self._real_name)},
-            work=16 * config.NUMBA_NUM_THREADS * PART_WORK,
+            work=16 * program.threads.most() * PART_WORK,
             own_memory=self._memory,
             most=16,
         )

@@ -19,7 +19,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from .checks import real_of
-from .jit import inline, kernel, written_out
+from .jit import called, inline, kernel
 from .matmul import ZEROS_BYTES, Matrix, at, plan_matmul, zeros_of
 from .memory import int64_vector, memory_of, share
 from .micro import compress, count_bits, make_nonzero, make_tile, trailing_zeros
@@ -101,7 +101,7 @@ def sparse_kernels(real_name):
                 found = list_nonzero(row, given.k * itemsize, rows, k1 - k0, given.places + at_list * LIST_BLOCK)
                 int64_at(given.counts + 8 * at_list)[0] = found
 
-    @written_out
+    @called
     def add_panel(given, panel, block, begin, end, a, b, c, places, counts, zeros, so_far):
         """One panel of rows begin .. end - 1 of C, one block deeper; the lists of two rows each are `places`.
 

@@ -6,8 +6,12 @@ when two Python threads start kernels at once, so calls take turns under it.
 """
 
 import contextlib
+import functools
 import importlib
+import math
 import os
+import pathlib
+import sys
 import threading
 import warnings
 
@@ -80,12 +84,83 @@ def turn():
     return _Process.turn
 
 
+def most():
+    """How many threads there may ever be use for: Numba's setting, but no more than the process has cores."""
+    return max(1, min(config.NUMBA_NUM_THREADS, _cores(), _quota()))
+
+
+def _cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def _quota():
+    """The cores that a container may keep busy: Linux stops all threads of one that uses more for a while."""
+    try:
+        quota, period = pathlib.Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return math.ceil(int(quota) / int(period))
+    except (OSError, ValueError):  # there is none, or it is "max"
+        return sys.maxsize
+
+
 def count():
-    """How many threads a program may use: Numba's setting, or one in a process whose pool was lost in a fork."""
+    """How many threads a program may use now: `most`, or fewer if Numba was told so, or one in a process whose pool was
+    lost in a fork.
+    """
     if _Process.forked:
         return 1
     turn()  # Numba starts its pool when it is asked for the number of threads
-    return numba.get_num_threads()
+    return min(numba.get_num_threads(), most())
+
+
+@contextlib.contextmanager
+def only(wanted):
+    """Within this context parallel loops wake so many threads of the pool, and no others."""
+    before = numba.get_num_threads()
+    if before == wanted:
+        yield
+        return
+    numba.set_num_threads(wanted)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
+class Pace:
+    """Chooses how many threads a program runs on, from how long its runs took: all there are, or half of them.
+
+    Beside another process that keeps a core busy, a step on two threads waits for the one that has no core, and takes
+    longer than on one. If a program takes twice its usual time for a while, it goes on with half its threads, unless
+    that takes as long, and tries all of them again now and then. No number depends on it.
+    """
+
+    SLOW, PATIENCE, TRIAL = 2.0, 16, 64  # times the usual; slow runs in a row; runs before all threads are tried again
+    LEAST = 2e-4  # seconds; shorter programs are left alone
+
+    def __init__(self):
+        self.halved, self._usual, self._slow, self._half, self._wait = False, math.inf, [], [], self.TRIAL
+
+    def count(self, allowed):
+        return max(1, allowed // 2) if self.halved else allowed
+
+    def note(self, seconds):
+        """Takes notice of how long the last run took."""
+        if self.halved:
+            self._half.append(seconds)
+            no_better = len(self._half) == self.PATIENCE and sorted(self._half)[8] >= sorted(self._slow)[8]
+            if no_better or len(self._half) == self._wait:
+                self.halved, self._half = False, []
+                self._usual = sorted(self._slow)[8] if no_better else self._usual
+                self._slow = self._slow[: self.PATIENCE // 2]  # a shorter look this time
+                self._wait = min(2 * self._wait, 16 * self.TRIAL)
+        elif seconds < max(self.LEAST, self.SLOW * self._usual):
+            self._usual = min(seconds, 1.001 * self._usual)  # which may change with the data, but not at once
+            self._slow.clear()
+            self._wait = max(self.TRIAL, self._wait - 1)
+        else:
+            self._slow.append(seconds)
+            self.halved = len(self._slow) >= self.PATIENCE
 
 
 def _after_fork():

@@ -18,7 +18,7 @@ pytest.importorskip("numba")
 
 import numba
 
-from minivae.kernels.cpu import jit, memory, optimizers, program
+from minivae.kernels.cpu import jit, memory, optimizers, program, threads
 
 from ..together import together
 
@@ -374,3 +374,53 @@ def test_an_argument_that_a_kernel_does_not_name_is_refused_when_it_is_compiled(
 
     with pytest.raises(numba.TypingError, match="Unknown attribute 'value' of type arguments of misspelt_test"):
         misspelt.assembly()
+
+
+def test_no_more_threads_than_cores_and_the_same_bits():
+    """Sixty-four threads wanted on any machine; a setting that is lowered when the pool has started."""
+    code = """
+        import hashlib, os
+        import numpy as np
+        import minivae as mv
+        data = np.random.default_rng(0).integers(0, 256, (100, 512)).astype(np.uint8)
+        def trained():
+            model = mv.VAE(512, 2, (256,), backend="cpu", seed=1)
+            mv.fit(model, data, epochs=2, batch_size=64, seed=2)
+            return hashlib.sha256(model.store.flat.tobytes()).hexdigest()
+        print(trained())
+        import numba
+        from minivae.kernels.cpu import threads
+        assert threads.most() <= len(os.sched_getaffinity(0)), threads.most()
+        assert threads.count() <= threads.most()
+        before = numba.get_num_threads()
+        numba.config.NUMBA_NUM_THREADS = 1
+        print(trained())
+        assert numba.get_num_threads() == before
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        pytest.skip("no way to ask for the cores of a process")
+    found = [run_python(code, NUMBA_NUM_THREADS=count)[0].split() for count in ("1", "2", "64")]
+    assert len({digest for two in found for digest in two}) == 1
+
+
+def test_a_program_beside_a_busy_process_takes_half_the_threads_where_that_is_faster():
+    def threads_taken(seconds_of, runs):
+        """What `Pace` allows of 2 for each run, where run i on n threads takes seconds_of(i, n)."""
+        pace, taken = threads.Pace(), []
+        for i in range(runs):
+            taken.append(pace.count(2))
+            pace.note(seconds_of(i, taken[-1]))
+        return taken
+
+    def busy_for_a_while(i, n):
+        return (4e-3 if 100 <= i < 2000 else 2e-3) if n == 2 else 3e-3
+
+    taken = threads_taken(busy_for_a_while, 6000)
+    assert set(taken[:100]) == {2}
+    assert taken[100 : 100 + threads.Pace.PATIENCE] == [2] * threads.Pace.PATIENCE
+    assert taken[200:2000].count(1) > 0.95 * 1800  # the rest are looks at whether it is over
+    assert set(taken[4000:]) == {2}
+    # a machine that has become slower for good, or for one run in ten
+    assert threads_taken(lambda i, n: 2e-3 if i < 100 else 9e-3 / n, 1000)[200:].count(1) == 0
+    assert 1 not in threads_taken(lambda i, n: 20e-3 if i % 10 == 0 else 4e-3 / n, 1000)
+    assert 1 not in threads_taken(lambda i, n: 1e-4 if i % 50 > 25 else 1e-5, 1000)  # short ones are left alone
