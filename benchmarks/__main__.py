@@ -16,6 +16,7 @@ def main():
     parser.add_argument("part", choices=["kernels", "ladder", "step", "breakdown", "runs", "report"])
     parser.add_argument("--peer-python", help="a Python with torch and jax (the `bench` extra), to time them as well")
     parser.add_argument("--quick", action="store_true", help="step: only the reference and the tiny model")
+    parser.add_argument("--only", default="", metavar="TEXT", help="step: rows with this in their names; others stay")
     parser.add_argument("--epochs", type=int, default=10, help="runs: how long (default: %(default)s)")
     parser.add_argument("--verify-only", action="store_true", help="kernels, ladder, step: check that all agree only")
     arguments = parser.parse_args()
@@ -26,7 +27,7 @@ def main():
             print("\n".join(part.table(results)), file=sys.stderr)
             harness.write(arguments.part, {"machine": harness.machine(), "backends": results})
     elif arguments.part == "step":
-        step.run(arguments.peer_python, arguments.quick, arguments.verify_only)
+        step.run(arguments.peer_python, arguments.quick, arguments.verify_only, arguments.only)
     elif arguments.part == "breakdown":
         print("\n".join(breakdown.table(breakdown.run())))
     elif arguments.part == "runs":

@@ -50,14 +50,16 @@ class Worker:
 
 
 def rounds(workers, repeats, count):
-    """Seconds of each worker's step: `count` turns each, one after the other, `repeats` steps a turn, of which the
-    first two do not count (they find cold caches).
+    """Seconds of each worker's step: `count` turns each, one after the other, `repeats` steps a turn.
+
+    They count after 0.1 s, and one more step, of a turn: training does not pause, and a processor that has idled takes
+    up to 30 ms to bring its widest units (AMX above all) up to speed.
     """
     seconds = {worker.name: [] for worker in workers}
     for _ in range(count):
         for worker in workers:
             time.sleep(bench.PAUSE)
-            seconds[worker.name] += worker.ask(do="time", repeats=repeats + 2)["seconds"][2:]
+            seconds[worker.name] += worker.ask(do="time", repeats=repeats + 1, after=0.1)["seconds"][1:]
     return seconds
 
 

@@ -74,7 +74,7 @@ def describe(backend):
         # a split program chooses the pool, and only then it has a name
         Step(
             protocol.as_shape(
-                {"features": 200, "hidden": [200], "latent": 20, "batch": 64, "samples": 1, "data": "dense", "seed": 0}
+                {"features": 196, "hidden": [200], "latent": 20, "batch": 64, "samples": 1, "data": "dense", "seed": 0}
             )
         )()
         info |= {"numba": numba.__version__, "thread layer": numba.threading_layer()}

@@ -49,19 +49,18 @@ def batches(shape):
     """The minibatches, float32 in [0, 1], that every library is given in turn: new ones each step, as in training.
 
     shape.data: "mnist", rows of its training images, or squares from the middle of them if there are fewer features; or
-    "dense", uniform numbers, of which none is zero.
+    "dense", the same with every pixel at least 0.1, so that none is zero.
     """
     rng = np.random.default_rng(shape.seed + 1)
-    if shape.data == "dense":
-        return list(rng.random((BATCHES, shape.batch, shape.features), dtype=np.float32))
     side = math.isqrt(shape.features)
-    if shape.data != "mnist" or side * side != shape.features or side > 28:
+    if shape.data not in ("mnist", "dense") or side * side != shape.features or side > 28:
         raise ValueError(f"shape: got {shape.data!r}, {shape.features} features, expected mnist, n * n <= 784")
     first = (28 - side) // 2
     images = np.frombuffer(gzip.decompress(IMAGES.read_bytes()), np.uint8, offset=16).reshape(-1, 28, 28)
     rows = rng.permutation(len(images))[: BATCHES * shape.batch]
     pixels = images[rows, first : first + side, first : first + side].reshape(BATCHES, shape.batch, shape.features)
-    return list(pixels / np.float32(255))
+    x = pixels / np.float32(255)
+    return list(x if shape.data == "mnist" else np.float32(0.1) + np.float32(0.9) * x)
 
 
 def as_shape(mapping):
@@ -80,8 +79,8 @@ def time_steps(step, repeats):
 def serve(make_step, describe):
     """Answers commands from standard input until it closes.
 
-    {"do": "describe"}; {"do": "start", "shape": ..., "warmup": n}; {"do": "time", "repeats": n}; {"do": "verify",
-    "arrays": file.npz, "out": file.npz}.
+    {"do": "describe"}; {"do": "start", "shape": ..., "warmup": n}; {"do": "time", "repeats": n, "after": seconds};
+    {"do": "verify", "arrays": file.npz, "out": file.npz}.
     """
     step = None
     answers, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints is not an answer
@@ -97,6 +96,9 @@ def serve(make_step, describe):
             answer["first_step_seconds"] = time.perf_counter() - start
             time_steps(step, command["warmup"])
         elif command["do"] == "time":
+            start = time.perf_counter()
+            while time.perf_counter() - start < command["after"]:
+                step()
             answer["seconds"] = time_steps(step, command["repeats"])
         elif command["do"] == "verify":
             with np.load(command["arrays"]) as arrays:

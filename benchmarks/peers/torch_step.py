@@ -53,7 +53,8 @@ class Step:
         self.samples = shape.samples
         self.noise_shape = (shape.batch * shape.samples, shape.latent)
         self.optimizer = torch.optim.Adam(self.parameters.values(), lr=1e-3, fused=True)
-        self.loss_of = torch.compile(loss_of) if "--compile" in sys.argv else loss_of
+        torch._dynamo.reset()  # or another shape would be compiled for any shape, and the ninth not at all
+        self.loss_of = torch.compile(loss_of, dynamic=False) if "--compile" in sys.argv else loss_of
 
     def __call__(self):
         self.optimizer.zero_grad(set_to_none=True)

@@ -32,6 +32,7 @@ from .target import (
     LIST_VECTORS,
     LISTED_FROM,
     MOST_LISTED,
+    MOST_LISTED_NARROW,
     PACK_LISTED_FROM,
     PROBED_ROWS,
     VECTOR_BYTES,
@@ -197,7 +198,8 @@ def plan_product(plan, x, b, c, *, a_transposed=False, bias=None, relu=False, su
     real_name = real_of("c", c)
     kernels = sparse_kernels(real_name)
     switches = plan.scratch((2,), np.int64)
-    given = {"rows": x.shape[0], "columns": x.shape[1], "x": x, "switches": switches, "most": MOST_LISTED}
+    most = MOST_LISTED if n * c.itemsize >= PANEL else MOST_LISTED_NARROW
+    given = {"rows": x.shape[0], "columns": x.shape[1], "x": x, "switches": switches, "most": most}
     plan.add(kernels.probe, given, work=0)
     places, counts, memory = None, None, _ROWS_AT_ONCE * (8 + LIST_BLOCK * (1 + c.itemsize))
     if not a_transposed and m < CUT_BY_ROWS_FROM:

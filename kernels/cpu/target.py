@@ -53,11 +53,11 @@ ROW_BLOCK = 256
 PACK_FROM = 3
 
 # Products with an A that holds at most this share of elements that are not zero, in as many of its rows, are made from
-# lists of them, if they have at least so many multiply-adds; lists in blocks of the depth that stay in the first-level
-# cache beside the rows of B that they stand for, so many vectors wide.
-MOST_LISTED = 0.45
+# lists of them, if they have at least so many multiply-adds (a narrow C, of less than a panel, gains less); lists in
+# blocks of the depth that stay in the first-level cache beside the rows of B that they stand for, so many vectors wide.
+MOST_LISTED, MOST_LISTED_NARROW = 0.4, 0.25
 PROBED_ROWS = 8
-LISTED_FROM = 500_000
+LISTED_FROM = 1_100_000
 LIST_BLOCK = 128
 LIST_VECTORS = 5
 # Rows of B are copied if at least so many rows of C are made from the copy.

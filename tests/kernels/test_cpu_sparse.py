@@ -26,7 +26,8 @@ DENSITIES = (0.0, 0.02, 0.2, 0.6, 1.0)
 @pytest.fixture(autouse=True)
 def lists_always(monkeypatch):
     monkeypatch.setattr(sparse, "LISTED_FROM", 0)
-    monkeypatch.setattr(sparse, "MOST_LISTED", 1.0)
+    for name in ("MOST_LISTED", "MOST_LISTED_NARROW"):
+        monkeypatch.setattr(sparse, name, 1.0)
 
 
 def run(threads, plan_product, *arrays, **how):
@@ -74,7 +75,7 @@ AVX2 = """
 from tests.kernels import test_cpu_sparse as t
 from minivae.kernels.cpu import target
 assert target.VECTOR_BYTES == 32 and not target.HAS_COMPRESS
-t.sparse.LISTED_FROM, t.sparse.MOST_LISTED = 0, 1.0
+t.sparse.LISTED_FROM, t.sparse.MOST_LISTED, t.sparse.MOST_LISTED_NARROW = 0, 1.0, 1.0
 for rows, inputs, outputs in (1, 3, 50), (17, 131, 33), (129, 300, 256):
     for dtype in "float32", "float64":
         for density in t.DENSITIES:
@@ -94,7 +95,7 @@ def test_which_product_runs_is_decided_by_what_x_holds_each_time(monkeypatch):
     which is infinite: 0 times that is NaN, and lists do not have it.
     """
     monkeypatch.setattr(sparse, "MOST_LISTED", target.MOST_LISTED)
-    rng, (rows, inputs, outputs) = np.random.default_rng(1), (40, 70, 90)
+    rng, (rows, inputs, outputs) = np.random.default_rng(1), (40, 70, 90)  # wider than a panel
     x, weight, bias, y = operands(rng, rows, inputs, outputs, 0, "float32")
     weight[-1] = np.inf
     plan = program.Plan(program.Arena())
@@ -131,7 +132,8 @@ def test_calls_outside_of_programs_take_lists_too():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_same_training_with_and_without_lists(monkeypatch, dtype):
     def trained(most):
-        monkeypatch.setattr(sparse, "MOST_LISTED", most)
+        for name in ("MOST_LISTED", "MOST_LISTED_NARROW"):
+            monkeypatch.setattr(sparse, name, most)
         model = mv.VAE(130, 5, (90,), backend="cpu", dtype=dtype, seed=1)
         data = np.random.default_rng(0).integers(0, 256, (200, 130)).astype(np.uint8)
         data[data < 200] = 0
