@@ -79,5 +79,5 @@ def table(result):
     yield (
         f"All calls: {', '.join(f'{t:.0f} us on {count}' for t, count in zip(sums, counts, strict=True))}; the step as "
         f"one program {result['whole_us']:.0f} us, {1e-3 * flops_of_step / result['whole_us']:.0f} GFLOP/s. "
-        f"Roof in the same run: {roofs}."
+        f"Products that were skipped count. Roof in the same run: {roofs}."
     )
