@@ -44,9 +44,11 @@ class Dense(Holder):
         For a width below 1, an unknown activation or dtype, or an input of another width or dtype.
     """
 
-    _transient, _shown = ("x", "y"), ("inputs", "outputs", "activation")
-    # What the operands of its products are rounded to, one of `kernels.naive.PRECISIONS`; see `VAE.precision`.
+    _transient, _shown = ("x", "y", "in_training"), ("inputs", "outputs", "activation")
+    # What the operands of its products are rounded to, one of `kernels.naive.PRECISIONS`; and what a model has them
+    # rounded to in the training pass that is under way, or None: see `VAE.precision`.
     precision = "full"
+    in_training: str | None = None
 
     def __init__(
         self,
@@ -110,8 +112,9 @@ class Dense(Holder):
         operands are rounded to.
         """
         a = self._buffers("a", *self.y.shape) if self.activation in BY_INPUT else None
-        if self.precision != "full":
-            return a, self.precision
+        precision = self.in_training or self.precision
+        if precision != "full":
+            return a, precision
         return () if a is None else (a,)
 
     def backward(self, dy: np.ndarray, input_gradient: bool = True) -> np.ndarray:

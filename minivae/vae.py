@@ -232,19 +232,20 @@ class VAE(Built):
     @precision.setter
     def precision(self, value: str) -> None:
         check_precision(value, self.dtype)
-        if value != self._precision:
-            self._precision = value
-            self._round("full")
+        self._precision = str(value)
+        self.round_operands(False)
 
-    def _round(self, precision):
+    def round_operands(self, training: bool) -> None:
+        """Whether the products to come are those of training, with the model's `precision`."""
+        precision = "bf16" if training and self._precision == "bf16" else None
         for layer in (*self.encoder.layers, self.posterior, *self.decoder.layers):
             if isinstance(layer, Dense):
-                layer.precision = precision
+                layer.in_training = precision
 
     def settle(self, training: bool | None = None) -> None:
         super().settle(training)
-        if training is not None and self._precision == "bf16":
-            self._round("bf16" if training else "full")
+        if training is not None:
+            self.round_operands(training)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

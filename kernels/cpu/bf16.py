@@ -162,23 +162,25 @@ def bf16_kernels(kind):
     def multiply_block(a, a_row, b, b_step, c, steps):
         if kind == "amx":
             multiply_tiles(a, a_row, b, b_step, c, steps)
-        else:
-            for i in range(0, BLOCK, ROWS):
-                for j in range(0, BLOCK, VECTORS * lanes):
-                    columns = b + j // COLUMNS * b_step + j % COLUMNS * 4
-                    dots(a + i * a_row, a_row, columns, b_step, c + 4 * (i * BLOCK + j), steps)
+            return
+        control = 0
+        if flushes:  # here alone: what is done to the sums afterwards knows subnormal numbers, as everywhere else
+            control = control_word(c)
+            set_control_word(c, control | FLUSH)
+        for i in range(0, BLOCK, ROWS):
+            for j in range(0, BLOCK, VECTORS * lanes):
+                columns = b + j // COLUMNS * b_step + j % COLUMNS * 4
+                dots(a + i * a_row, a_row, columns, b_step, c + 4 * (i * BLOCK + j), steps)
+        if flushes:
+            set_control_word(c + _SCRATCH, control)
 
     @kernel(kind, "m n k a a_row b b_step c bias relu gate tiles own_memory")
     def bf16_matmul(given, part, parts):
         m, n, b_step = given.m, given.n, given.b_step
         floor = zero if given.relu else minus_infinity
         across = -(-n // BLOCK)
-        control = 0
         if kind == "amx":
             configure_tiles(given.tiles)
-        elif flushes:
-            control = control_word(given.own_memory)
-            set_control_word(given.own_memory, control | FLUSH)
         first, last = share(-(-m // BLOCK) * across, part, parts)
         for block in range(first, last):
             i, j = block // across * BLOCK, block % across * BLOCK
@@ -201,8 +203,6 @@ def bf16_kernels(kind):
                         c[column] = floor if floor > sums[column] else sums[column]
         if kind == "amx":
             release_tiles()
-        elif flushes:
-            set_control_word(given.own_memory, control)
 
     @kernel(kind, "rows columns b sums")
     def add_rows(given, part, parts):
@@ -235,4 +235,4 @@ def plan_bf16_product(
         plan.add(kernels.add_rows, {"rows": k, "columns": n, "b": b, "sums": sums}, work=k * n, along=True)
     given = {"m": m, "n": n, "k": k, "a": left, "a_row": a_row, "b": right, "b_step": b_step, "c": c, "bias": bias}
     given |= {"relu": relu, "gate": gate, "tiles": TILES}
-    plan.add(kernels.bf16_matmul, given, work=m * n * k // 8, own_memory=_SCRATCH)
+    plan.add(kernels.bf16_matmul, given, work=m * n * k // 8, own_memory=_SCRATCH + CACHE_LINE)

@@ -56,7 +56,7 @@ def fit(
         such as `Warmup`; the model keeps the last. The validation loss is that with a schedule's `value`, where it has
         one.
     precision : of the products of a step, by default what the model has: its dtype or, for float32, "bf16" (see
-        `VAE.precision`); the model keeps it
+        `VAE.precision`); the model keeps it, and a state does not: give it again to go on with another model
     pixels : "grey" uses values as they are, "threshold" 1 where a value is above 1/2, "dynamic" draws 1 with
         probability value, afresh at each use; for training and validation alike
     validation_noise : "fixed" uses the same draws after every epoch, so that epochs compare; "fresh" new ones

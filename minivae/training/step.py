@@ -155,6 +155,7 @@ class TrainingStep:
                 mine = weakref.ref(one, lambda _: _served.pop(key, None))
                 _served[key] = mine, weakref.ref(self.model), self.made
         self.optimizer.plan(0)  # what other code does with it afterwards asks its schedule
+        self.model.round_operands(False)
         del self.replay  # which holds this step: the rows are let go without the collector
 
     def __call__(self, step):

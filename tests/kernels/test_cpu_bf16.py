@@ -94,6 +94,10 @@ def test_what_is_done_to_a_product_on_its_way(kind):
     plain = float32_sums(a, b)
     np.testing.assert_array_equal(product(kind, a, b, bias=bias, relu=True), np.maximum(plain + bias, 0))
     np.testing.assert_array_equal(product(kind, a, b, gate=gate), np.where(gate > 0, plain, 0))
+    # what is subnormal counts as zero within the sums alone
+    small = np.full(n, 1e-41, np.float32)
+    np.testing.assert_array_equal(product(kind, np.zeros_like(a), b, bias=small), np.tile(small, (m, 1)))
+    np.testing.assert_array_equal(product(kind, a, b, gate=np.tile(small, (m, 1))), plain)
     product(kind, a, b, sums=sums)
     expected = np.zeros(n, np.float32)
     for row in b:

@@ -118,6 +118,31 @@ def test_only_training_rounds():
     assert copied.forward(data[:5], noise).loss == rounded
 
 
+def test_layers_do_not_take_it_along():
+    """Called by themselves after a training, copied into another model, or taken out and put back."""
+    data = images()
+    model, plain = model_of("auto"), model_of("auto")
+    layer = model.encoder.layers[0]
+    mv.fit(model, data, epochs=1, precision="bf16", seed=1)
+    plain.store.flat[:] = model.store.flat
+    x = (data[:50] / 255).astype(np.float32)
+    np.testing.assert_array_equal(layer.forward(x), plain.encoder.layers[0].forward(x))
+    noise = np.zeros((50, 4), np.float32)
+    model.forward(x, noise)  # a pass of training is under way
+    mixed = mv.VAE(60, 4, encoder=copy.deepcopy(model.encoder.layers), decoder_hidden=(30, 50), seed=1)
+    model.encoder.layers[0] = copy.deepcopy(layer)
+    model.forward(x, noise)
+    model.precision = "float32"
+    model.encoder.layers[0] = layer
+    mixed.store.flat[:] = plain.store.flat
+    expected = plain.forward(x, noise).loss
+    assert [model.forward(x, noise).loss, mixed.forward(x, noise).loss] == [expected, expected]
+    layer.precision = "bf16"  # one's own choice for one layer stays, in every pass
+    assert model.forward(x, noise).loss != expected
+    assert layer.precision == "bf16"
+    assert model.elbo(x, seed=1).tolist() != plain.elbo(x, seed=1).tolist()
+
+
 def test_check_compares_full_products_and_leaves_the_precision():
     model = model_of("numpy")
     model.precision = "bf16"
