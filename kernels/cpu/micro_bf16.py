@@ -107,9 +107,9 @@ def multiply_tiles(typingctx, a, a_row, b, b_step, c, steps):
     return types.void(*[types.intp] * 6), codegen
 
 
-def make_dots(kind, vector_bytes=None):
+def make_dots(kind):
     """The intrinsic `dots(a, a_row, b, b_step, c, steps)`: ROWS rows and VECTORS vectors of the block, by vectors."""
-    lanes = (vector_bytes or VECTOR_BYTES) // 4
+    lanes = VECTOR_BYTES // 4
     words, reals = ir.VectorType(I32, lanes), ir.VectorType(_FLOAT, lanes)
     tile = [(r, v) for r in range(ROWS) for v in range(VECTORS)]
     upper = 0xFFFF0000
