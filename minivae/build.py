@@ -190,11 +190,11 @@ class Built(Assembled):
         data = as_reals(self.as_data("x", data), self.dtype)
         noise = rng.standard_normal((len(data) * self.draws, self.latent)).astype(self.dtype)
         precision = self.precision
-        self.precision = self.dtype
         try:
             model = copy.deepcopy(self)
         except Exception:
             model = self
+        model.precision = self.dtype
         try:
             return check_gradients(model, data, fixed={"noise": noise}, **options)
         finally:

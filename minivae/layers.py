@@ -49,6 +49,7 @@ class Dense(Holder):
     # rounded to in the training pass that is under way, or None: see `VAE.precision`.
     precision = "full"
     in_training: str | None = None
+    _rounded = "full"  # in the last forward pass, which backward follows
 
     def __init__(
         self,
@@ -103,6 +104,7 @@ class Dense(Holder):
         """y (rows, outputs) from x (rows, inputs)."""
         expect_array("x", x, (None, self.inputs), self.dtype)
         self.x, self.y = x, self._buffers("y", x.shape[0], self.outputs)
+        self._rounded = self.in_training or self.precision
         weight, bias = self._parameters["weight"], self._parameters["bias"]
         self.backend.dense_forward(x, weight, bias, self.activation, self.y, *self._input())
         return self.y
@@ -112,9 +114,8 @@ class Dense(Holder):
         operands are rounded to.
         """
         a = self._buffers("a", *self.y.shape) if self.activation in BY_INPUT else None
-        precision = self.in_training or self.precision
-        if precision != "full":
-            return a, precision
+        if self._rounded != "full":
+            return a, self._rounded
         return () if a is None else (a,)
 
     def backward(self, dy: np.ndarray, input_gradient: bool = True) -> np.ndarray:

@@ -236,7 +236,9 @@ class VAE(Built):
         self.round_operands(False)
 
     def round_operands(self, training: bool) -> None:
-        """Whether the products to come are those of training, with the model's `precision`."""
+        """Whether the forward passes to come are those of training, with the model's `precision`; a backward pass has
+        that of its forward pass.
+        """
         precision = "bf16" if training and self._precision == "bf16" else None
         for layer in (*self.encoder.layers, self.posterior, *self.decoder.layers):
             if isinstance(layer, Dense):
@@ -248,7 +250,7 @@ class VAE(Built):
             self.round_operands(training)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__({"_precision": state["dtype"], **state})
         self._tally = Tally(self, self._draws)
 
     # One pass down, one pass up, on the backend's arrays
@@ -382,6 +384,7 @@ class VAE(Built):
             noise = self._in_place("noise", noise)
         self._passed = True
         nll, kl = self.pass_down(batch, noise)
+        self.round_operands(False)
         self._tally.reset()
         self._tally.add(nll, kl)
         sums = self._tally.read()

@@ -70,7 +70,7 @@ def add(parser):
     add = parser.add_argument_group("training").add_argument
     add("--epochs", type=whole, metavar="N", help="passes over the data (10)")
     add("--batch-size", type=whole, metavar="N", help="examples in a minibatch (128)")
-    add("--precision", choices=("float32", "bf16"), help="of the matrix products of a step (float32)")
+    add("--precision", choices=(*DTYPES, "bf16"), help="of the matrix products of a step (that of --dtype)")
     add("--optimizer", choices=sorted(OPTIMIZERS))
     add("--learning-rate", type=positive, metavar="R", help=f"by default {defaults('learning_rate')}")
     add("--schedule", choices=("constant", "step", "cosine", "plateau"), help="of the learning rate")

@@ -141,6 +141,9 @@ NEEDS = {
     for option in taken(kind, Training())
 }
 
+# Choices of training that version 0.1.0 had not, and what it did.
+SINCE = {"beta_warmup_epochs": 0.0, "precision": None}
+
 # The kinds of what is used of a config.json whatever is asked of the run.
 REQUIRED: dict[str, dict[str, Any]] = {
     "data": {"name": str, "size": (int, type(None)), "test_fraction": float, "seed": int, "fingerprint": str},
@@ -208,7 +211,7 @@ class Config:
                     raise TypeError(f"{key}: got {entry[name][key]!r:.80}")
         versions = {key: value for key, value in entry.items() if key not in ("backend", "data", "model", "training")}
         data = part(Data, entry["data"])
-        training = {"beta_warmup_epochs": 0.0, **entry["training"]}  # which version 0.1.0 had not
+        training = SINCE | entry["training"]
         training = {field.name: training[field.name] for field in fields(Training)}
         return cls(data, Model(**entry["model"]), Training(**training), entry["backend"], versions=versions)
 
