@@ -86,9 +86,9 @@ def machine():
     }
 
 
-def folder(of=None):
-    """Where the results of a machine are, by default this one's: another machine's stay beside them."""
-    name = re.sub(r"\((r|tm)\)", "", (of or machine())["cpu"].lower())
+def folder():
+    """Where the results of this machine are: another machine's stay beside them."""
+    name = re.sub(r"\((r|tm)\)", "", machine()["cpu"].lower())
     return RESULTS / re.sub(r"[^a-z0-9]+", "-", name).strip("-")
 
 

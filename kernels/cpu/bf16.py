@@ -31,6 +31,7 @@ from .micro_bf16 import (
     release_tiles,
     round_pairs,
     round_vector,
+    rounded,
     set_control_word,
 )
 from .packing import packing_of
@@ -75,14 +76,6 @@ def bf16_kernels(kind):
     flushes = kind != "amx" and platform.machine().lower() in ("x86_64", "amd64")
     dots = kind != "amx" and make_dots(kind)
     minus_infinity, zero = np.float32(-np.inf), np.float32(0)
-
-    @inline
-    def rounded(bits):
-        """The upper half of a float32's bits, to nearest even; NaN stays NaN, subnormal numbers are zero."""
-        size = bits & 0x7FFFFFFF
-        upper = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-        upper = (bits >> 16) & 0x8000 if size < 0x800000 else upper
-        return (bits >> 16) | 0x40 if size > 0x7F800000 else upper
 
     @inline
     def round_row(source, count, target, room):

@@ -49,6 +49,11 @@ float64_vector, int64_vector, uint32_vector = (memory_of(name).vector for name i
 
 
 @inline
+def int64_at(address):
+    return int64_vector(address, 1)
+
+
+@inline
 def share(total, part, parts):
     """The range [first, last) of `total` items that belongs to one part."""
     return total * part // parts, total * (part + 1) // parts

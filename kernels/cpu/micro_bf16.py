@@ -120,20 +120,18 @@ def make_dots(kind):
         return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), ir.Constant(words, [0] * lanes))
 
     def masked(builder, value, mask):
-        mask = ir.Constant(value.type, [mask] * lanes) if value.type == words else ir.Constant(value.type, mask)
-        return builder.and_(value, mask)
+        return builder.and_(value, _constant(value, mask))
 
-    def shifted(builder, shift, value):
-        by = ir.Constant(value.type, [16] * lanes) if value.type == words else ir.Constant(value.type, 16)
-        return shift(value, by)
+    def shifted(shift, value):
+        return shift(value, _constant(value, 16))
 
     def operands(builder, first, second):
         """What two words of the depth give the even and the odd chain, each as a list of factors in order."""
         if kind == "fma":
-            even = [shifted(builder, builder.shl, word) for word in (first, second)]
+            even = [shifted(builder.shl, word) for word in (first, second)]
             return even, [masked(builder, word, upper) for word in (first, second)]
-        even = builder.or_(shifted(builder, builder.shl, first), masked(builder, second, 0xFFFF))
-        odd = builder.or_(masked(builder, first, upper), shifted(builder, builder.lshr, second))
+        even = builder.or_(shifted(builder.shl, first), masked(builder, second, 0xFFFF))
+        odd = builder.or_(masked(builder, first, upper), shifted(builder.lshr, second))
         return [even], [odd]
 
     def add_products(builder, sums, a, b):
@@ -217,11 +215,16 @@ def make_dots(kind):
     return dots
 
 
+def _constant(like, value):
+    """A number of the type of an integer, or of the lanes of a vector."""
+    return ir.Constant(like.type, [value] * like.type.count if isinstance(like.type, ir.VectorType) else value)
+
+
 def _rounded(builder, bits):
-    """The upper halves of float32 bits, in the lower halves of a vector: see `bf16.rounded`."""
+    """bfloat16, in the lower halves, of float32 bits: to nearest even; NaN stays NaN, subnormal numbers are zero."""
 
     def constant(value):
-        return ir.Constant(bits.type, [value] * bits.type.count)
+        return _constant(bits, value)
 
     upper = builder.lshr(bits, constant(16))
     nearest = builder.add(builder.add(bits, constant(0x7FFF)), builder.and_(upper, constant(1)))
@@ -235,6 +238,16 @@ def _rounded(builder, bits):
 def _words(builder, address):
     vector = ir.VectorType(I32, COLUMNS)
     return _rounded(builder, builder.load(builder.inttoptr(address, vector.as_pointer()), align=4))
+
+
+@intrinsic
+def rounded(typingctx, bits):
+    """bfloat16's bits of those of one float32."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.zext(_rounded(builder, arguments[0]), I64)
+
+    return types.int64(types.uint32), codegen
 
 
 @intrinsic

@@ -47,10 +47,10 @@ def packing_of(real_name, panel_vectors=TILE_VECTORS):
 
     @inline
     def panel_start(panel, panels, vectors):
-        """The first vector of a panel. All have TILE_VECTORS, but a last one of a single vector, whose tiles have too
+        """The first vector of a panel. All have panel_vectors, but a last one of a single vector, whose tiles have too
         few sums to keep the multipliers busy, takes one from its neighbour.
         """
-        start = panel * TILE_VECTORS
+        start = panel * panel_vectors
         if panel == panels:
             return vectors
         if panel == panels - 1 and panel > 0 and vectors - start == 1:
@@ -66,13 +66,13 @@ def packing_of(real_name, panel_vectors=TILE_VECTORS):
         panels, vectors = -(-n // columns), -(-n // lanes)
         whole = n // columns  # one of these may give its last vector to the last panel, and has it copied all the same
         for k in range(depth):
-            row, packed = source + k * source_row, target + k * PANEL_BYTES
+            row, packed = source + k * source_row, target + k * panel_bytes
             for panel in range(whole):
-                move_row(row + panel * PANEL_BYTES, packed + panel * depth * PANEL_BYTES)
+                move_row(row + panel * panel_bytes, packed + panel * depth * panel_bytes)
         for panel in range(whole, panels):
             start, end = panel_start(panel, panels, vectors), panel_start(panel + 1, panels, vectors)
             width = min(n, end * lanes) - start * lanes
-            pack_rows(source + start * VECTOR_BYTES, source_row, depth, width, target + panel * depth * PANEL_BYTES)
+            pack_rows(source + start * VECTOR_BYTES, source_row, depth, width, target + panel * depth * panel_bytes)
 
     @inline
     def pack_transposed(source, source_row, depth, width, target):
@@ -82,8 +82,8 @@ def packing_of(real_name, panel_vectors=TILE_VECTORS):
             done = 0
             if j + lanes <= width:
                 for k in range(0, whole, lanes):
-                    corner = target + k * PANEL_BYTES + j * itemsize
-                    transpose(source + j * source_row + k * itemsize, source_row, corner, PANEL_BYTES)
+                    corner = target + k * panel_bytes + j * itemsize
+                    transpose(source + j * source_row + k * itemsize, source_row, corner, panel_bytes)
                 done = whole
             for i in range(j, j + lanes):
                 packed = vector(target + i * itemsize, depth * columns)
@@ -111,14 +111,13 @@ def packing_of(real_name, panel_vectors=TILE_VECTORS):
     @inline
     def copy_rows(source, source_row, depth, height, target, target_row):
         """target (height, depth) = source (height, depth), whose rows lie further apart."""
-        step = TILE_VECTORS * lanes
-        whole = depth // step
+        whole = depth // columns
         for i in range(height):
             row, copied = source + i * source_row, target + i * target_row
             for v in range(whole):
-                move_row(row + v * PANEL_BYTES, copied + v * PANEL_BYTES)
+                move_row(row + v * panel_bytes, copied + v * panel_bytes)
             rest, copy = vector(row, depth), vector(copied, depth)
-            for k in range(whole * step, depth):
+            for k in range(whole * columns, depth):
                 copy[k] = rest[k]
 
     @inline

@@ -21,6 +21,7 @@ from ..backend import Program
 from . import threads
 from .arguments import address_of
 from .jit import cached, inline
+from .memory import int64_at
 from .target import CACHE_LINE, PART_WORK, PARTS_OF_THREAD, SERIAL_WORK
 
 # The columns of a table: address of the kernel, address of its arguments, how it is run, the number of parts, how many
@@ -53,14 +54,6 @@ def _next(typingctx, counter):
         return builder.atomic_rmw("add", pointer, ir.Constant(ir.IntType(64), 1), "monotonic")
 
     return types.intp(types.intp), codegen
-
-
-@intrinsic
-def _int64_at(typingctx, address):
-    def codegen(context, builder, signature, values):
-        return builder.load(builder.inttoptr(values[0], ir.IntType(64).as_pointer()))
-
-    return types.int64(types.intp), codegen
 
 
 @inline
@@ -97,7 +90,7 @@ def _work(entry, counters, thread, count):
 @njit(nogil=True, error_model="numpy")
 def run_whole(table):
     for i in range(len(table)):
-        if _int64_at(table[i, SWITCH]):
+        if int64_at(table[i, SWITCH])[0]:
             _call(table[i, KERNEL], table[i, ARGUMENTS], 0, 1)
 
 
@@ -111,7 +104,7 @@ def _run_split(table, counters, counters_address, count):
     i = 0
     while i < len(table):
         following = i + 1
-        if not _int64_at(table[i, SWITCH]):
+        if not int64_at(table[i, SWITCH])[0]:
             pass
         elif table[i, MODE] == WHOLE:
             _call(table[i, KERNEL], table[i, ARGUMENTS], 0, 1)
@@ -120,7 +113,7 @@ def _run_split(table, counters, counters_address, count):
                 following += 1
             for thread in prange(count):
                 for entry in range(i, following):
-                    if _int64_at(table[entry, SWITCH]):
+                    if int64_at(table[entry, SWITCH])[0]:
                         _work(table[entry], counters_address + entry * line, thread, count)
         i = following
 

@@ -21,7 +21,7 @@ import numpy as np
 from .checks import real_of
 from .jit import called, inline, kernel
 from .matmul import ZEROS_BYTES, Matrix, at, plan_matmul, zeros_of
-from .memory import int64_vector, memory_of, share
+from .memory import int64_at, int64_vector, memory_of, share
 from .micro import compress, count_bits, make_nonzero, make_tile, trailing_zeros
 from .packing import packing_of
 from .target import (
@@ -43,11 +43,6 @@ PANEL = LIST_VECTORS * VECTOR_BYTES
 _WORD = 64  # elements that are looked through at once
 _EVERY_DEPTH = np.arange(LIST_BLOCK, dtype=np.uint8)
 _byte_vector = memory_of("uint8").vector
-
-
-@inline
-def int64_at(address):
-    return int64_vector(address, 1)
 
 
 @functools.cache

@@ -148,10 +148,10 @@ class Pace:
         """Takes notice of how long the last run took."""
         if self.halved:
             self._half.append(seconds)
-            no_better = len(self._half) == self.PATIENCE and sorted(self._half)[8] >= sorted(self._slow)[8]
+            no_better = len(self._half) == self.PATIENCE and _middle(self._half) >= _middle(self._slow)
             if no_better or len(self._half) == self._wait:
                 self.halved, self._half = False, []
-                self._usual = sorted(self._slow)[8] if no_better else self._usual
+                self._usual = _middle(self._slow) if no_better else self._usual
                 self._slow = self._slow[: self.PATIENCE // 2]  # a shorter look this time
                 self._wait = min(2 * self._wait, 16 * self.TRIAL)
         elif seconds < max(self.LEAST, self.SLOW * self._usual):
@@ -161,6 +161,10 @@ class Pace:
         else:
             self._slow.append(seconds)
             self.halved = len(self._slow) >= self.PATIENCE
+
+
+def _middle(seconds):
+    return sorted(seconds)[len(seconds) // 2]
 
 
 def _after_fork():
