@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -82,6 +83,7 @@ def register_backend(name: str, module: Any, base: str = "numpy") -> None:
         except (TypeError, ValueError) as error:
             raise ValueError(f"{kernel}: {error}, expected the arguments {', '.join(arguments)}") from error
     memory = {function: getattr(under, function) for function in MEMORY}
+    memory |= {function: getattr(under.module, function) for function in MAY_OFFER if hasattr(under.module, function)}
     kernels = {kernel: own.get(kernel, getattr(under, kernel)) for kernel in CONTRACT}
     BACKENDS[name] = SimpleNamespace(__name__=name, **memory, **kernels), f"what was registered as {name!r}"
 
@@ -148,14 +150,16 @@ class Backend(Memory, naive.Dense, naive.Posterior, naive.Likelihoods, naive.Imp
     A kernel is the function of its name in `module`, or else in the file of its family beside `module`; one that is in
     neither says so when it is called. `record` turns a step into a `Program`. The module may offer
     `compile_program(calls, kernels)`, with the backend's function for each name, to return something better than a loop
-    over the calls: a captured graph, or fused kernels. `on_host` says whether the backend's arrays are NumPy arrays, so
-    that reading one costs nothing.
+    over the calls: a captured graph, or fused kernels; `at_most(threads)`, a context in which the caller's kernels use
+    no more threads; and `seconds_preparing()`, how long it has compiled kernels. `on_host` says whether the backend's
+    arrays are NumPy arrays, so that reading one costs nothing.
     """
 
     def __init__(self, name: str, module: Any) -> None:
         self.name = name
         self.module = module
         self.on_host: bool = getattr(module, "ON_HOST", True)
+        self.seconds_preparing: Callable[[], float] = getattr(module, "seconds_preparing", float)
         self._kernels = {kernel: _find(name, module, kernel) for kernel in CONTRACT}
         vars(self).update(self._kernels)
         for function in MEMORY:
@@ -193,6 +197,17 @@ class Backend(Memory, naive.Dense, naive.Posterior, naive.Likelihoods, naive.Imp
         compiler = getattr(self.module, "compile_program", None)
         return compiler(calls, self._kernels) if compiler else Program(self._kernels, calls)
 
+    def at_most(self, threads: int | None) -> AbstractContextManager[None]:
+        """A context in which this Python thread's kernels use at most so many threads; None leaves them as they are.
+
+        ValueError where the backend's threads are not its own to choose.
+        """
+        if threads is None:
+            return nullcontext()
+        if not hasattr(self.module, "at_most"):
+            raise ValueError(f"threads: got {threads} with backend {self.name!r}, expected backend 'cpu' with it")
+        return self.module.at_most(threads)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return load_backend, (self.name,)
 
@@ -205,6 +220,7 @@ def _methods(cls):
 
 
 MEMORY = _methods(Memory)
+MAY_OFFER = ("at_most", "seconds_preparing")
 # The kernels, each with its family: the file of the specification, and of every backend, that it stands in.
 FAMILIES = {
     kernel: family.__module__.rpartition(".")[2] for family in Backend.__bases__[1:] for kernel in _methods(family)

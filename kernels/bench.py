@@ -149,19 +149,19 @@ class Measurement:
         if self.backend == "cpu":
             import numba
 
-            about |= {"numba": numba.__version__, "threads": numba.get_num_threads()}
-            about |= {"thread layer": numba.threading_layer()}
+            from .cpu import threads
+
+            about |= {"numba": numba.__version__, "threads": threads.count(), "thread layer": threads.layer()}
         return about
 
     @functools.cached_property
     def _roofs(self):
         if self.backend != "cpu":
             return {}
-        import numba
-
+        from .cpu import threads
         from .cpu.roof import Roof
 
-        counts = sorted({1, numba.get_num_threads()})
+        counts = sorted({1, threads.count()})
         return {f"{name} on {count}": Roof(name, count) for name in ("float32", "float64") for count in counts}
 
     def repeats(self, name):

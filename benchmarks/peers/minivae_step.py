@@ -71,14 +71,10 @@ def describe(backend):
     if backend == "cpu":
         import numba
 
-        # a split program chooses the pool, and only then it has a name
-        Step(
-            protocol.as_shape(
-                {"features": 196, "hidden": [200], "latent": 20, "batch": 64, "samples": 1, "data": "dense", "seed": 0}
-            )
-        )()
-        info |= {"numba": numba.__version__, "thread layer": numba.threading_layer()}
-        info["threads"] = numba.get_num_threads()
+        from minivae.kernels.cpu import threads
+
+        info["threads"] = threads.count()
+        info |= {"numba": numba.__version__, "thread layer": threads.layer()}
     return info
 
 

@@ -2,7 +2,9 @@
 
 from ..numpy_backend import assign, from_host, to_host, zeros  # noqa: F401
 from .contract import PLANNERS
+from .jit import seconds_preparing  # noqa: F401
 from .program import CompiledProgram
+from .threads import at_most  # noqa: F401
 
 
 def compile_program(calls, kernels):

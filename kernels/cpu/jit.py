@@ -4,27 +4,47 @@ A kernel is compiled to a plain function of three integers: the address of its a
 part of the work to do, and into how many parts it is cut. Its address goes into a program (see `program.py`), so
 Numba's parallel machinery is compiled once, not once per kernel.
 
-Numba notices a changed source file only for the function that is cached, not for what that function calls. Here every
-entry carries a digest of all sources of this package instead, so a stale kernel cannot be loaded.
+Numba's own cache notices a changed source file only for the function that is cached, not for what that function calls,
+and loads what it finds: a damaged file ends the process, or computes wrong numbers. Here every kernel is a file that is
+sealed: it says what it was compiled from, for what and by what, and is loaded only if that is what is wanted, if its
+checksum agrees, and if nobody else can have written it.
 """
 
 import contextlib
 import functools
 import hashlib
+import os
 import pathlib
 import pickle
+import stat
 import sys
+import tempfile
 import threading
+import time
 
 import llvmlite
 import llvmlite.binding as llvm
 import numba
-from numba import njit, types
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba import types
+from numba.core import config
+from numba.core.caching import FunctionCache, NullCache
 from numba.core.ccallback import CFunc
+from numba.core.serialize import dumps
 
 from .arguments import Arguments
 from .target import FASTMATH
+
+
+def njit(**options):
+    """Numba's, which must compile: without a word it would hand functions back as they are."""
+
+    def compiled(function):
+        if config.DISABLE_JIT:
+            raise ValueError("numba.config.DISABLE_JIT is set, and the kernels of backend 'cpu' are compiled code")
+        return numba.njit(**options)(function)
+
+    return compiled
+
 
 # Functions that become part of the kernel that calls them. `exact` ones are computed as they are written.
 # They are never called from Python or C, so nothing is compiled for that: it would be a fifth of all compiling.
@@ -74,25 +94,122 @@ def _runtime_is_declared():
     return True
 
 
+# What of Numba's settings changes the code it makes.
+_SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "DISABLE_INTEL_SVML")
+_SEAL = hashlib.sha256().digest_size
+
+
+@functools.cache
+def _say(line):
+    """Says something once."""
+    print(f"minivae: {line}", file=sys.stderr, flush=True)
+
+
+class _Spent(threading.local):
+    """Seconds that a Python thread has spent on having kernels compiled and loaded."""
+
+    seconds = 0.0
+
+
+_spent = _Spent()
+
+
+@contextlib.contextmanager
+def _preparing():
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        _spent.seconds += time.perf_counter() - start
+
+
+def seconds_preparing():
+    """How long the Python thread that asks has waited for kernels to be compiled and loaded."""
+    return _spent.seconds
+
+
+class _Sealed:
+    """The file of one kernel: the SHA-256 of the rest, its identity (a line), and the compiled code, pickled.
+
+    In a folder of this user's alone. `identity` says all that the code depends on; a file that has another is of older
+    sources, or was swapped, and is replaced.
+    """
+
+    def __init__(self, folder, name, sources):
+        self._folder, self._name, self._sources = pathlib.Path(folder), name, sources
+
+    def _path(self, key):
+        return self._folder / f"{self._name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.kernel"
+
+    def _identity(self, key):
+        return f"{self._sources} {key!r}\n".encode()
+
+    def load(self, key):
+        """The compiled code, or None."""
+        path, identity = self._path(key), self._identity(key)
+        try:
+            if not _mine(os.stat(self._folder)):
+                _say(f"{self._folder} may be written by others: kernels are not loaded from it, and not kept there")
+                return None
+            # a link or a pipe is none of ours
+            with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NO_LINK)) as file:
+                status = os.fstat(file.fileno())
+                content = file.read() if stat.S_ISREG(status.st_mode) and _mine(status) else b""
+        except OSError:
+            return None
+        body = memoryview(content)[_SEAL:]
+        if hashlib.sha256(body).digest() != content[:_SEAL]:
+            _say(f"a kernel in {self._folder} is damaged, or others may write it: it is removed and compiled again")
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return None
+        return pickle.loads(body[len(identity) :]) if body[: len(identity)] == identity else None
+
+    def save(self, key, data):
+        """Keeps compiled code. A full or vanished disk costs the next start its time, not this run its life."""
+        body = self._identity(key) + dumps(data)
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            if not _mine(os.stat(self._folder)):
+                return
+            handle, temporary = tempfile.mkstemp(dir=self._folder)
+            try:
+                with open(handle, "wb") as file:
+                    file.write(hashlib.sha256(body).digest() + body)
+                os.replace(temporary, self._path(key))
+            except BaseException:
+                pathlib.Path(temporary).unlink(missing_ok=True)
+                raise
+
+
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+def _mine(status):
+    """Whether a folder or file is this user's, and nobody else's to write; where there are no owners, everything is."""
+    if not hasattr(os, "geteuid"):
+        return True
+    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
 class _Cache(FunctionCache):
+    """Numba's interface to `_Sealed` files."""
+
     def __init__(self, function, name):
         super().__init__(function)
-        python = f"py{sys.version_info.major}{sys.version_info.minor}{getattr(sys, 'abiflags', '')}"
-        self._name = name
+        owner = f"-{os.geteuid()}" if hasattr(os, "geteuid") else ""
         digest = _digest(pathlib.Path(function.__code__.co_filename).parent)
-        self._cache_file = IndexDataCacheFile(self.cache_path, f"{name}.{python}", digest)
+        self._name = name
+        self._cache_file = _Sealed(pathlib.Path(self.cache_path) / f"minivae{owner}", name, digest)
 
     def _index_key(self, sig, codegen):
-        return sig, codegen.magic_tuple(), self._name
+        settings = [(name, str(getattr(config, name, None))) for name in _SETTINGS]
+        return sig, codegen.magic_tuple(), self._name, sys.version, settings
 
     def load_overload(self, sig, target_context):
-        try:
-            loaded = self._load(sig, target_context)
-        except (pickle.PickleError, EOFError, AttributeError, ImportError, IndexError, ValueError):
-            loaded = None  # a damaged file: compile again and replace it
-            self.flush()
+        loaded = self._load(sig, target_context)
         if loaded is None:
-            _announce()
+            _say("compiling CPU kernels that no model has used here before; they are kept on disk")
         return loaded
 
     def _load(self, sig, target_context):
@@ -102,30 +219,34 @@ class _Cache(FunctionCache):
             return self._load_overload(sig, target_context)
 
     def save_overload(self, sig, data):
-        # a full or vanished disk costs the next start its time, not this run its life
         with contextlib.suppress(OSError):
             super().save_overload(sig, data)
 
 
-@functools.cache
-def _announce():
-    print("minivae: compiling CPU kernels; this happens once, they are kept on disk", file=sys.stderr, flush=True)
+class _NoCache(NullCache):
+    """Where no folder can be written."""
+
+    def load_overload(self, sig, target_context):
+        _say("compiling CPU kernels; no folder for them can be written, so this happens at each start")
 
 
 def _cache_for(function, name):
-    """The cache, or None where no folder can be written."""
     try:
         return _Cache(function, name)
-    except RuntimeError:
-        _announce()
-        return None
+    except RuntimeError:  # Numba finds no folder
+        return _NoCache()
 
 
 def cached(dispatcher, name=None):
     """Gives a Numba function the cache of this module, under its own name or another."""
-    cache = _cache_for(dispatcher.py_func, name or dispatcher.py_func.__name__)
-    if cache is not None:
-        dispatcher._cache = cache
+    compile = dispatcher.compile
+
+    def watched(signature):
+        with _preparing():
+            return compile(signature)
+
+    dispatcher.compile = watched
+    dispatcher._cache = _cache_for(dispatcher.py_func, name or dispatcher.py_func.__name__)
     return dispatcher
 
 
@@ -141,7 +262,7 @@ class Kernel:
     @property
     def address(self):
         if self._compiled is None:
-            with _lock:
+            with _preparing(), _lock:
                 if self._compiled is None:
                     self._compiled = self._compile()
         return self._compiled.address
@@ -149,9 +270,8 @@ class Kernel:
     def _compile(self, cache=True):
         signature = (self.arguments, types.intp, types.intp), types.void
         compiled = CFunc(self._function, signature, locals={}, options=self._options)
-        cache = _cache_for(self._function, self.name) if cache else None
-        if cache is not None:
-            compiled._cache = cache
+        if cache:
+            compiled._cache = _cache_for(self._function, self.name)
         compiled.compile()
         return compiled
 

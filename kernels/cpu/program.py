@@ -13,14 +13,14 @@ import time
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import prange, types
 from numba.extending import intrinsic
 
 from .. import naive
 from ..backend import Program
 from . import threads
 from .arguments import address_of
-from .jit import cached, inline
+from .jit import cached, inline, njit
 from .memory import int64_at
 from .target import CACHE_LINE, PART_WORK, PARTS_OF_THREAD, SERIAL_WORK
 

@@ -1,8 +1,10 @@
-"""Which thread pool Numba uses, and what happens when a process forks.
+"""Which thread pool Numba uses, on how many threads programs run, and what happens when a process forks.
 
 The pool is chosen when the first split program runs: OpenMP where it is present, then TBB. Numba's own pool,
 `workqueue`, is the last resort: it takes some 100 us to start a kernel, against about 1 us, and it aborts the process
 when two Python threads start kernels at once, so calls take turns under it.
+
+Nothing else in the package asks Numba about threads: a setting may be changed while the pool has its size.
 """
 
 import contextlib
@@ -25,11 +27,25 @@ _one_at_a_time = threading.Lock()
 _free = contextlib.nullcontext()
 
 
+# Numba's settings of the pool where nobody has chosen.
+_NOBODYS = "default", ["tbb", "omp", "workqueue"]
+
+
 class _Process:
     """What is known of this process: whether a pool is chosen, the lock under it, and whether threads are lost."""
 
     turn = None
     forked = False
+    choosing = threading.Lock()
+
+
+class _Asked(threading.local):
+    """How many threads a Python thread wants its programs to use at most."""
+
+    most = sys.maxsize
+
+
+_asked = _Asked()
 
 
 def _present(module):
@@ -60,13 +76,23 @@ def _short_spin():
 
 
 def choose():
-    """Chooses the pool, unless the user or an earlier Numba call has, and returns the lock that a call must hold."""
-    if config.THREADING_LAYER == "omp":
-        _present("omppool")
-    if not parallel._is_initialized and config.THREADING_LAYER == "default":
-        config.THREADING_LAYER = next((name for name, module in _GOOD if _present(module)), "workqueue")
-    layer = numba.threading_layer() if parallel._is_initialized else config.THREADING_LAYER
-    if layer != "workqueue":
+    """Starts the pool, unless an earlier Numba call has; the one that the user has set, or the best that is present.
+    Returns the lock that a call must hold.
+
+    ValueError where the pool that is set is not here.
+    """
+    if not parallel._is_initialized:
+        chosen = str(config.THREADING_LAYER).lower(), list(config.THREADING_LAYER_PRIORITY)
+        if chosen == _NOBODYS:
+            config.THREADING_LAYER = next((name for name, module in _GOOD if _present(module)), "workqueue")
+        try:
+            with _short_spin():
+                parallel._launch_threads()
+        except ValueError as error:
+            wanted, reason = config.THREADING_LAYER, " ".join(str(error).split())
+            expected = f"a pool that is here ({reason})"
+            raise ValueError(f"Numba's threading layer: got {wanted!r}, expected {expected}") from error
+    if layer() != "workqueue":
         return _free
     warnings.warn(
         "Numba's workqueue thread pool is in use: each parallel kernel takes about 100 us to start instead of 1 us, "
@@ -77,16 +103,27 @@ def choose():
     return _one_at_a_time
 
 
+def layer():
+    """The name of the pool: "omp", "tbb" or "workqueue"; of one that has not started, "none"."""
+    return numba.threading_layer() if parallel._is_initialized else "none"
+
+
 def turn():
     """The context in which a split program may run."""
     if _Process.turn is None and not _Process.forked:
-        _Process.turn = choose()
+        with _Process.choosing:
+            _Process.turn = _Process.turn or choose()
     return _Process.turn
 
 
 def most():
-    """How many threads there may ever be use for: Numba's setting, but no more than the process has cores."""
-    return max(1, min(config.NUMBA_NUM_THREADS, _cores(), _quota()))
+    """How many threads there may ever be use for: Numba's setting, now and when its pool was given its size, but no
+    more than the process has cores.
+    """
+    setting = config.NUMBA_NUM_THREADS
+    if type(setting) is not int or setting < 1:
+        raise ValueError(f"numba.config.NUMBA_NUM_THREADS: got {setting!r:.80}, expected a whole number of at least 1")
+    return min(setting, parallel.NUM_THREADS, _cores(), _quota())
 
 
 def _cores():
@@ -104,13 +141,24 @@ def _quota():
 
 
 def count():
-    """How many threads a program may use now: `most`, or fewer if Numba was told so, or one in a process whose pool was
-    lost in a fork.
+    """How many threads a program may use now: `most`, or fewer where Numba was told so or `at_most` is in force, or one
+    in a process whose pool was lost in a fork.
     """
     if _Process.forked:
         return 1
-    turn()  # Numba starts its pool when it is asked for the number of threads
-    return min(numba.get_num_threads(), most())
+    turn()
+    return min(numba.get_num_threads(), most(), _asked.most)
+
+
+@contextlib.contextmanager
+def at_most(wanted):
+    """Within this context the programs of this Python thread use no more threads; None leaves it as it is."""
+    before = _asked.most
+    _asked.most = before if wanted is None else wanted
+    try:
+        yield
+    finally:
+        _asked.most = before
 
 
 @contextlib.contextmanager
@@ -171,6 +219,7 @@ def _after_fork():
     # The pool's threads do not exist in the child, and GNU OpenMP ends a process that uses it again.
     if parallel._is_initialized:
         _Process.forked = True
+    _Process.choosing = threading.Lock()  # another thread may have held it
 
 
 if hasattr(os, "register_at_fork"):

@@ -42,9 +42,9 @@ def checked(product):
 
 def rung(product):
     """Decorator: compiles product(a, b, c) for one thread; `compiled` is Numba's own function. See `checked`."""
-    from numba import float32, njit, void
+    from numba import float32, void
 
-    from ..cpu.jit import cached
+    from ..cpu.jit import cached, njit
     from ..cpu.target import FASTMATH
 
     matrix = float32[:, ::1]

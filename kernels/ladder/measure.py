@@ -19,13 +19,11 @@ ONE_THREAD = dict.fromkeys(
 
 
 def _on_one_thread(product):
-    import numba
+    from ..cpu import threads
 
     def run(*matrices):
-        threads = numba.get_num_threads()
-        numba.set_num_threads(1)
-        product(*matrices)
-        numba.set_num_threads(threads)
+        with threads.at_most(1):
+            product(*matrices)
 
     return run
 

@@ -12,7 +12,7 @@ from ..vae import LIKELIHOODS
 from .options import interval, not_negative, positive, say, seed, whole
 
 SUMMARY = "train a model and leave a run folder"
-AT_RESUME = ("resume", "epochs", "backend", "checkpoint_every", "keep", "no_pictures")
+AT_RESUME = ("resume", "epochs", "backend", "threads", "checkpoint_every", "keep", "no_pictures")
 
 # The defaults are PyTorch's basic VAE example on MNIST, 784-400-20-400-784.
 PRESETS = {
@@ -89,6 +89,7 @@ def add(parser):
     add("--validation-noise", choices=("fixed", "fresh"), help="the same draws after each epoch, or new ones")
     add("--seed", type=seed, metavar="N", help="of parameters, shuffles and noise (0)")
     add("--backend", choices=("auto", *BACKENDS), help="the kernels to compute with (auto: the best present)")
+    add("--threads", type=whole, metavar="N", help="of the cpu backend's kernels, at most (a thread for each core)")
 
     add = parser.add_argument_group("results").add_argument
     add("--out", metavar="RUN", help="the run folder (runs/DATA-1, -2, ...)")
@@ -96,7 +97,7 @@ def add(parser):
         "--resume",
         metavar="RUN",
         help="go on with the run in that folder; of the other options only --epochs, --backend,"
-        " --checkpoint-every, --keep and --no-pictures may be given",
+        " --threads, --checkpoint-every, --keep and --no-pictures may be given",
     )
     add(
         "--checkpoint-every",
@@ -120,7 +121,7 @@ def run(args):
     if refused:
         option = "--" + refused[0].replace("_", "-")
         raise ValueError(
-            f"{option}: a resumed run keeps its own, expected only --epochs, --backend, "
+            f"{option}: a resumed run keeps its own, expected only --epochs, --backend, --threads, "
             "--checkpoint-every, --keep or --no-pictures with --resume"
         )
     results, backend = part(Results, given), given.get("backend", "auto")

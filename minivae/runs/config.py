@@ -122,6 +122,7 @@ class Results:
     checkpoint_every: tuple[int | None, float | None] = (None, 30.0)
     keep: int = 2
     no_pictures: bool = False
+    threads: int | None = None
 
 
 SCHEDULES = ("constant", "step", "cosine", "plateau")

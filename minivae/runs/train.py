@@ -97,7 +97,8 @@ def _backend(path, backend):
 def _settings(config, data, model):
     """What `fit` is called with, checked."""
     training = config.training
-    settings = {"train": data.train, "validation": data.test, **taken(check_arguments, training)}
+    settings = {"train": data.train, "validation": data.test, "threads": config.results.threads}
+    settings |= taken(check_arguments, training)
     try:
         check_arguments(model, **settings)
         steps_per_epoch = -(-len(data.train) // min(training.batch_size, len(data.train)))
@@ -111,8 +112,12 @@ def _train(path, config, model, data, settings, state, say):
     _announce(path, config, model, data, len(settings["train"]), state, say)
     history = state.history.copy() if state else History()
 
+    head = [f"epoch     train  held out  {_equals(config)}    nll  +     KL  active  examples/s"]
+
     def on_epoch(row):
         history.add(row)
+        if head:  # not before: by now all kernels are compiled, and have said so
+            say(head.pop())
         say(
             f"{row['epoch']:5d} {row['train_loss']:9.2f} {row['validation_loss']:9.2f}  {_equals(config)} "
             f"{row['validation_nll']:7.2f} + {row['validation_kl']:6.2f} {row['active_units']:7d} "
@@ -156,7 +161,7 @@ def _train(path, config, model, data, settings, state, say):
 
 
 def _announce(path, config, model, data, rows, state, say):
-    """The model, the data, and the head of the table of epochs."""
+    """The model and the data, and what the table of epochs will show."""
     spec = config.model
     layers = (data.features, *spec.hidden, model.latent, *spec.decoder_hidden, data.features)
     say(
@@ -170,7 +175,6 @@ def _announce(path, config, model, data, rows, state, say):
     say(f"nats per example, {pixels_phrase(data, config.training.pixels)}:")
     if phrase := objective_phrase(spec):
         say(f"{phrase}; nll and KL are those of the ELBO")
-    say(f"epoch     train  held out  {_equals(config)}    nll  +     KL  active  examples/s")
 
 
 def _equals(config):

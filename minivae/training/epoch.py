@@ -51,7 +51,7 @@ class Epoch:
         if self._within:
             step.tally.restore(good.totals)
         self._carried = good.seconds if self._within else 0.0
-        self._started = time.perf_counter()
+        self._started = self._now()
 
     def capture(self):
         """The state now."""
@@ -113,7 +113,11 @@ class Epoch:
         }
 
     def _seconds(self):
-        return self._carried + time.perf_counter() - self._started
+        return self._carried + self._now() - self._started
+
+    def _now(self):
+        """Seconds, of which those that kernels took to be compiled do not count."""
+        return time.perf_counter() - self.step.model.backend.seconds_preparing()
 
     def _check(self):
         step = self.step

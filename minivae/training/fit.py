@@ -30,6 +30,7 @@ def fit(
     optimizer: Any = None,
     beta: float | Callable[[int], float] | None = None,
     precision: str | None = None,
+    threads: int | None = None,
     pixels: str = "grey",
     validation_noise: str = "fixed",
     early_stopping: int | None = None,
@@ -57,6 +58,9 @@ def fit(
         one.
     precision : of the products of a step, by default what the model has: its dtype or, for float32, "bf16" (see
         `VAE.precision`); the model keeps it, and a state does not: give it again to go on with another model
+    threads : how many threads the kernels of backend "cpu" use at most, by default what Numba is told
+        (NUMBA_NUM_THREADS), and never more than there are cores; no number depends on it. The threads of "numpy" are
+        those of its BLAS (OPENBLAS_NUM_THREADS).
     pixels : "grey" uses values as they are, "threshold" 1 where a value is above 1/2, "dynamic" draws 1 with
         probability value, afresh at each use; for training and validation alike
     validation_noise : "fixed" uses the same draws after every epoch, so that epochs compare; "fresh" new ones
@@ -86,7 +90,7 @@ def fit(
         Whatever a part of one's own raises, with a note in which step; the model is in the state before that step.
     """
     train, validation, epochs, batch_size, early_stopping, seed = check_arguments(
-        model, train, validation, epochs, batch_size, precision, pixels, validation_noise, early_stopping, seed
+        model, train, validation, epochs, batch_size, precision, threads, pixels, validation_noise, early_stopping, seed
     )
     due = Due(checkpoint_steps, checkpoint_seconds)
     save, tell = on_checkpoint or _ignore, on_epoch or _ignore
@@ -104,7 +108,7 @@ def fit(
     history, stopping = good.history.copy(), EarlyStopping(early_stopping, good.best)
     total = good.first + epochs * step.batches
     foreign = any(map(_is_foreign, (on_epoch, on_checkpoint)))
-    with Interrupt() as interrupt, step:
+    with Interrupt() as interrupt, model.backend.at_most(threads), step:
         for number in range(history.epochs + 1, epochs + 1):
             for schedule in (optimizer.schedule, beta):
                 if schedule is not None and hasattr(schedule, "observe"):
@@ -135,7 +139,7 @@ def fit(
 
 
 def check_arguments(
-    model, train, validation, epochs, batch_size, precision, pixels, validation_noise, early_stopping, seed
+    model, train, validation, epochs, batch_size, precision, threads, pixels, validation_noise, early_stopping, seed
 ):
     """Raises what `fit` raises for its arguments; returns data as the kernels take them, and numbers as Python's:
     train, validation, epochs, batch_size (at most the rows of train), early_stopping, seed.
@@ -143,6 +147,7 @@ def check_arguments(
     epochs, batch_size = expect_integer("epochs", epochs, 1), expect_integer("batch_size", batch_size, 1)
     if precision is not None:
         check_precision(precision, model.dtype)
+    model.backend.at_most(None if threads is None else expect_integer("threads", threads, 1))
     expect_choice("pixels", pixels, PIXELS)
     train = model.as_data("train", train, pixels)
     validation = None if validation is None else model.as_data("validation", validation, pixels)

@@ -14,9 +14,9 @@ class History(dict):
     """One list for each column, one entry for each epoch; nats per example throughout.
 
     Columns: epoch, train_loss, train_nll, train_kl (running averages over the epoch's steps), learning_rate and
-    beta (of its last step), examples_per_second (without validation), and, with validation data, validation_loss,
-    validation_nll, validation_kl, active_units and kl_per_latent (a list for each epoch). All numbers are Python's, so
-    that `json.dumps` takes it.
+    beta (of its last step), examples_per_second (without validation, and without compiling kernels), and, with
+    validation data, validation_loss, validation_nll, validation_kl, active_units and kl_per_latent (a list for each
+    epoch). All numbers are Python's, so that `json.dumps` takes it.
 
     stopped : "completed", "early", "interrupted", or "on_epoch" where that returned False
     """
