@@ -102,7 +102,7 @@ def load_backend(name: str) -> "Backend":
         raise ValueError(f"backend: got {name!r}, expected 'auto' or one of {', '.join(map(repr, BACKENDS))}")
     try:
         return Backend(name, _load(name))
-    except ImportError as error:
+    except (ImportError, ValueError) as error:
         raise ValueError(f"backend {name!r} cannot run here: {error}; it needs {BACKENDS[name][1]}") from error
 
 

@@ -94,8 +94,9 @@ def _runtime_is_declared():
     return True
 
 
-# What of Numba's settings changes the code it makes.
-_SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "DISABLE_INTEL_SVML")
+# What of Numba's settings changes the code it makes, and with it perhaps the last bits of numbers; and the usual.
+_SETTINGS = {"OPT": 3, "LOOP_VECTORIZE": 1, "SLP_VECTORIZE": 0, "BOUNDSCHECK": None, "DEBUGINFO_DEFAULT": 0}
+_SETTINGS |= {"CPU_NAME": None, "CPU_FEATURES": None}
 _SEAL = hashlib.sha256().digest_size
 
 
@@ -137,6 +138,7 @@ class _Sealed:
 
     def __init__(self, folder, name, sources):
         self._folder, self._name, self._sources = pathlib.Path(folder), name, sources
+        self.complained = False
 
     def _path(self, key):
         return self._folder / f"{self._name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.kernel"
@@ -149,7 +151,8 @@ class _Sealed:
         path, identity = self._path(key), self._identity(key)
         try:
             if not _mine(os.stat(self._folder)):
-                _say(f"{self._folder} may be written by others: kernels are not loaded from it, and not kept there")
+                self.complained = True
+                _say(f"{self._folder} may be written by others: kernels are compiled at each start, and not kept there")
                 return None
             # a link or a pipe is none of ours
             with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NO_LINK)) as file:
@@ -159,6 +162,7 @@ class _Sealed:
             return None
         body = memoryview(content)[_SEAL:]
         if hashlib.sha256(body).digest() != content[:_SEAL]:
+            self.complained = True
             _say(f"a kernel in {self._folder} is damaged, or others may write it: it is removed and compiled again")
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -203,12 +207,15 @@ class _Cache(FunctionCache):
         self._cache_file = _Sealed(pathlib.Path(self.cache_path) / f"minivae{owner}", name, digest)
 
     def _index_key(self, sig, codegen):
-        settings = [(name, str(getattr(config, name, None))) for name in _SETTINGS]
-        return sig, codegen.magic_tuple(), self._name, sys.version, settings
+        found = {name: getattr(config, name, usual) for name, usual in _SETTINGS.items()}
+        unusual = [f"{name} = {value}" for name, value in found.items() if (value or 0) != (_SETTINGS[name] or 0)]
+        if unusual:
+            _say(f"Numba compiles with {', '.join(unusual)}: the last bits of results may differ from the usual ones")
+        return sig, codegen.magic_tuple(), self._name, sys.version, unusual
 
     def load_overload(self, sig, target_context):
         loaded = self._load(sig, target_context)
-        if loaded is None:
+        if loaded is None and not self._cache_file.complained:
             _say("compiling CPU kernels that no model has used here before; they are kept on disk")
         return loaded
 
