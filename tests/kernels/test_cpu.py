@@ -7,8 +7,10 @@ import re
 import subprocess
 import sys
 import textwrap
+import time
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ pytest.importorskip("numba")
 
 import numba
 
-from minivae.kernels.cpu import jit, memory, optimizers, program, threads
+from minivae.kernels.cpu import data, jit, memory, optimizers, program, threads
 
 from ..together import together
 
@@ -472,3 +474,46 @@ def test_a_program_beside_a_busy_process_takes_half_the_threads_where_that_is_fa
     assert threads_taken(lambda i, n: 2e-3 if i < 100 else 9e-3 / n, 1000)[200:].count(1) == 0
     assert 1 not in threads_taken(lambda i, n: 20e-3 if i % 10 == 0 else 4e-3 / n, 1000)
     assert 1 not in threads_taken(lambda i, n: 1e-4 if i % 50 > 25 else 1e-5, 1000)  # short ones are left alone
+
+
+def test_fit_takes_the_threads_it_is_given_and_no_more(capsys):
+    data, most = np.random.default_rng(0).random((64, 30), np.float32), threads.count()
+
+    def taken(wanted, backend="cpu"):
+        found = []
+        model = mv.VAE(30, 2, (8,), backend=backend, seed=0)
+        mv.fit(model, data, epochs=1, batch_size=32, threads=wanted, on_epoch=lambda row: found.append(threads.count()))
+        return found
+
+    assert [taken(None), taken(1), taken(64)] == [[most], [1], [most]]
+    assert together(lambda index: taken((1, None)[index])) == [[1], [most]]
+    mv.register_backend("threads_own", SimpleNamespace(tick=lambda clock: clock.__iadd__(1)), base="cpu")
+    assert taken(1, "threads_own") == [1]
+    for wanted, backend, message in (
+        (0, "cpu", "threads: got 0"),
+        (1.5, "cpu", "threads: got 1.5"),
+        (1, "numpy", "threads: got 1 with backend 'numpy'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            taken(wanted, backend)
+    assert threads.count() == most
+
+
+def test_compiling_does_not_count_as_training(monkeypatch):
+    """A kernel that takes a second to be compiled, in the first epoch only."""
+    compile, slow = jit.Kernel._compile, iter([1.0])
+
+    def slowly(kernel):
+        time.sleep(next(slow, 0))
+        return compile(kernel)
+
+    monkeypatch.setattr(jit.Kernel, "_compile", slowly)
+    for module in (data, optimizers):
+        for factory in vars(module).values():
+            getattr(factory, "cache_clear", int)()
+    rows = np.random.default_rng(0).integers(0, 256, (64, 30)).astype(np.uint8)
+    started = time.perf_counter()
+    history = mv.fit(mv.VAE(30, 2, (8,), backend="cpu", seed=0), rows, epochs=1, batch_size=32)
+    assert next(slow, None) is None
+    took = time.perf_counter() - started
+    assert 64 / history["examples_per_second"][0] < took - 0.9
