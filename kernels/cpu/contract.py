@@ -25,17 +25,32 @@ class _Local(threading.local):
 _local = _Local()
 
 
-def contract(planner):
+def contract(writes):
     """Decorator: registers a planner, a function (plan, *arguments of the contract), and returns the contract's
     function, which plans and runs one call, with scratch memory that its thread keeps.
 
-    Planning takes ten times as long as a small kernel, so a call on the very arrays and constants of an earlier one
-    finds again what that one ran.
+    writes names the arguments that the kernel writes, separated by spaces; read-only ones are refused. Planning takes
+    ten times as long as a small kernel, so a call on the very arrays and constants of an earlier one finds again what
+    that one ran.
     """
-    PLANNERS[planner.__name__] = planner
+    return lambda planner: _contract(planner, writes.split())
 
-    signature = inspect.signature(planner)
+
+def _contract(plan_call, writes):
+    signature = inspect.signature(plan_call)
     signature = signature.replace(parameters=list(signature.parameters.values())[1:])
+    places = [(name, list(signature.parameters).index(name)) for name in writes]
+
+    @functools.wraps(plan_call)
+    def planner(plan, *arguments):
+        for name, place in places:
+            # a write to memory that is mapped to be read would end the process
+            array = arguments[place] if place < len(arguments) else None
+            if isinstance(array, np.ndarray) and not array.flags.writeable:
+                raise ValueError(f"{name}: got a read-only array, expected one that can be written")
+        plan_call(plan, *arguments)
+
+    PLANNERS[planner.__name__] = planner
 
     @functools.wraps(planner)
     def call(*arguments, **named):

@@ -107,7 +107,7 @@ def bookkeeping_kernels(real_name):
     return SimpleNamespace(accumulate=accumulate, tick=tick)
 
 
-@contract
+@contract("noise")
 def standard_normal(plan, seed, stream, clock, noise):
     real_name = real_of("noise", noise)
     matches("noise", noise, noise.shape, real_name)
@@ -116,7 +116,7 @@ def standard_normal(plan, seed, stream, clock, noise):
     plan.add(random_kernel(real_name, draw_normals), given, work=_NORMAL_COST * noise.size)
 
 
-@contract
+@contract("x")
 def gather(plan, data, order, clock, batch_size, pixels, seed, x):
     real_name = real_of("x", x)
     one_of("pixels", pixels, PIXELS)
@@ -140,7 +140,7 @@ def gather(plan, data, order, clock, batch_size, pixels, seed, x):
     plan.add(gather_kernel(real_name, data_name), given, work=_GATHER_COST * x.size)
 
 
-@contract
+@contract("totals")
 def accumulate(plan, nll, kl, beta, totals, clock):
     real_name = real_of("kl", kl)
     if kl.ndim != 2:
@@ -155,7 +155,7 @@ def accumulate(plan, nll, kl, beta, totals, clock):
     plan.add(bookkeeping_kernels(real_name).accumulate, {**given, "totals": totals, "clock": clock}, work=0)
 
 
-@contract
+@contract("clock")
 def tick(plan, clock):
     matches("clock", clock, (1,), "int64")
     plan.add(bookkeeping_kernels("float32").tick, {"clock": clock}, work=0)

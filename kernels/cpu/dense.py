@@ -126,7 +126,7 @@ def _product(real_name, precision, full):
     return full if precision == "full" else plan_bf16_product
 
 
-@contract
+@contract("y a")
 def dense_forward(plan, x, weight, bias, activation, y, a=None, precision="full"):
     real_name, rows, _, outputs = _check(x, weight, activation)
     matches("bias", bias, (outputs,), real_name)
@@ -139,7 +139,7 @@ def dense_forward(plan, x, weight, bias, activation, y, a=None, precision="full"
         plan.add(forward, {"size": y.size, "a": product, "y": y}, work=y.size * _COST[activation])
 
 
-@contract
+@contract("dx dweight dbias")
 def dense_backward(plan, x, weight, y, dy, activation, dx, dweight, dbias, a=None, precision="full"):
     real_name, rows, inputs, outputs = _check(x, weight, activation)
     matches("y", y, (rows, outputs), real_name)

@@ -120,7 +120,7 @@ def weight_kernels(real_name):
     return SimpleNamespace(importance_weights=importance_weights, importance_gradient=importance_gradient)
 
 
-@contract
+@contract("log_weight")
 def log_weights(plan, nll, rho, sigma, noise, z, scale, log_weight):
     one_of("scale", scale, SCALES)
     real_name, rows = real_of("nll", nll), len(nll)
@@ -133,7 +133,7 @@ def log_weights(plan, nll, rho, sigma, noise, z, scale, log_weight):
     plan.add(scale_kernels(real_name, scale).log_weights, given, work=_SCALE_COST * rho.size + _COST * z.size)
 
 
-@contract
+@contract("loss weight latent_weight ratio")
 def importance_weights(plan, log_weight, outer, pooled, squared, loss, weight, latent_weight, ratio):
     real_name, rows, n = real_of("log_weight", log_weight), len(log_weight), len(loss)
     samples = samples_of("log_weight", rows, n)
@@ -152,7 +152,7 @@ def importance_weights(plan, log_weight, outer, pooled, squared, loss, weight, l
     plan.add(weight_kernels(real_name).importance_weights, given, work=_WEIGHT_COST * rows)
 
 
-@contract
+@contract("dz")
 def importance_gradient(plan, z, noise, sigma, latent_weight, ratio, path, dz):
     real_name = real_of("z", z)
     (rows, latent), n = z.shape, len(sigma)
@@ -164,7 +164,7 @@ def importance_gradient(plan, z, noise, sigma, latent_weight, ratio, path, dz):
     plan.add(weight_kernels(real_name).importance_gradient, given, work=_COST * z.size)
 
 
-@contract
+@contract("drho")
 def log_sigma_backward(plan, rho, sigma, weight, scale, drho):
     one_of("scale", scale, SCALES)
     real_name, (n, latent) = real_of("rho", rho), rho.shape

@@ -231,7 +231,7 @@ def _check(x, values, name, weight, nll, gradient, outputs=1):
     return real_name, given
 
 
-@contract
+@contract("nll dlogits")
 def bernoulli_nll(plan, x, logits, weight, nll, dlogits):
     real_name, given = _check(x, logits, "logits", weight, nll, dlogits)
     kernels = likelihood_kernels(real_name)
@@ -244,7 +244,7 @@ def bernoulli_nll(plan, x, logits, weight, nll, dlogits):
     plan.add(chosen, given, work=_BERNOULLI_COST * logits.size)
 
 
-@contract
+@contract("nll dmean dlog_sigma")
 def gaussian_nll(plan, x, mean, log_sigma, weight, nll, dmean, dlog_sigma):
     real_name, given = _check(x, mean, "mean", weight, nll, dmean)
     rows, features = mean.shape
@@ -286,11 +286,11 @@ def _by_bytes(plan, name, cost, x, output, weight, nll, doutput):
     plan.add(chosen, given | {"log_ways": _log_ways(real_name)}, work=cost * output.size // 2, own_memory=memory)
 
 
-@contract
+@contract("nll doutput")
 def beta_binomial_nll(plan, x, output, weight, nll, doutput):
     _by_bytes(plan, "beta_binomial", _BETA_BINOMIAL_COST, x, output, weight, nll, doutput)
 
 
-@contract
+@contract("nll doutput")
 def logistic_nll(plan, x, output, weight, nll, doutput):
     _by_bytes(plan, "logistic", _LOGISTIC_COST, x, output, weight, nll, doutput)

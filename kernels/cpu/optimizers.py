@@ -132,7 +132,7 @@ def _check(parameter, rates, clock, **others):
     return optimizer_kernels(real_name), given
 
 
-@contract
+@contract("gradient norm")
 def clip_norm(plan, gradient, limit, norm):
     kernels = optimizer_kernels(real_of("gradient", gradient))
     size = gradient.size
@@ -145,7 +145,7 @@ def clip_norm(plan, gradient, limit, norm):
     plan.add(kernels.shrink, {"size": size, "gradient": gradient, "sums": sums}, work=size)
 
 
-@contract
+@contract("parameter velocity")
 def sgd_update(plan, parameter, gradient, velocity, rates, clock, momentum, nesterov):
     moments = {} if velocity is None else {"velocity": velocity}
     if velocity is None and momentum != 0:
@@ -155,7 +155,7 @@ def sgd_update(plan, parameter, gradient, velocity, rates, clock, momentum, nest
     plan.add(kernels.sgd, given, work=_SGD_COST * parameter.size)
 
 
-@contract
+@contract("parameter first second")
 def adam_update(plan, parameter, gradient, first, second, rates, clock, beta1, beta2, eps, weight_decay):
     kernels, given = _check(parameter, rates, clock, gradient=gradient, first=first, second=second)
     given |= {"beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": weight_decay}

@@ -156,7 +156,7 @@ def _noise_shape(noise, n, latent):
     return samples_of("noise", len(noise), n)
 
 
-@contract
+@contract("sigma z")
 def reparameterize_forward(plan, mu, rho, noise, scale, sigma, z):
     real_name, kernels, n, latent = _kernels("mu", mu, scale)
     samples = _noise_shape(noise, n, latent)
@@ -168,7 +168,7 @@ def reparameterize_forward(plan, mu, rho, noise, scale, sigma, z):
     plan.add(kernels.reparameterize_forward, given, work=_COST * mu.size + 2 * z.size)
 
 
-@contract
+@contract("dmu drho")
 def reparameterize_backward(plan, rho, sigma, noise, dz, scale, dmu, drho):
     real_name, kernels, n, latent = _kernels("sigma", sigma, scale)
     samples = _noise_shape(noise, n, latent)
@@ -180,14 +180,14 @@ def reparameterize_backward(plan, rho, sigma, noise, dz, scale, dmu, drho):
     plan.add(kernels.reparameterize_backward, given, work=_COST * rho.size + 3 * dz.size)
 
 
-@contract
+@contract("kl")
 def gaussian_kl_forward(plan, mu, rho, sigma, scale, kl):
     real_name, kernels, n, latent = _kernels("mu", mu, scale)
     given = all_match(mu.shape, real_name, sigma=sigma, kl=kl) | blocks_match(mu.shape, real_name, mu=mu, rho=rho)
     plan.add(kernels.gaussian_kl_forward, given | {"n": n, "latent": latent}, work=_COST * mu.size)
 
 
-@contract
+@contract("dmu drho")
 def gaussian_kl_backward(plan, mu, rho, sigma, weight, scale, dmu, drho, active=None):
     real_name, kernels, n, latent = _kernels("mu", mu, scale)
     matches("sigma", sigma, mu.shape, real_name)
@@ -201,7 +201,7 @@ def gaussian_kl_backward(plan, mu, rho, sigma, weight, scale, dmu, drho, active=
     plan.add(chosen, given, work=_COST * mu.size)
 
 
-@contract
+@contract("active loss")
 def free_bits(plan, nll, kl, beta, floor, active, loss):
     real_name = real_of("kl", kl)
     if kl.ndim != 2:

@@ -17,7 +17,8 @@ import pytest
 
 import minivae as mv
 from benchmarks import starts
-from minivae.kernels import load_backend, philox
+from minivae.kernels import CONTRACT, load_backend, philox
+from minivae.kernels.cases import cases_of
 
 pytest.importorskip("numba")
 
@@ -392,6 +393,20 @@ def test_arguments_that_do_not_fit_are_refused_before_anything_is_written():
         backend.reparameterize_forward(x, x, np.ones((5, 3), np.float32), "exp", x.copy(), np.ones((5, 3), np.float32))
     with pytest.raises(ValueError, match="velocity: got None"):
         backend.sgd_update(bias, bias.copy(), None, np.ones(1), np.zeros(1, np.int64), 0.9, False)
+
+
+@pytest.mark.parametrize("kernel", CONTRACT)
+def test_an_array_that_is_read_only_is_never_written(kernel):
+    backend = load_backend("cpu")
+    for case in itertools.islice(cases_of(kernel, "float32"), 3):
+        for name in case.bounds:
+            arguments = case.run(lambda *_: None)  # copies
+            if isinstance(arguments[name], np.ndarray):
+                before = arguments[name].copy()
+                arguments[name].setflags(write=False)
+                with pytest.raises(ValueError, match=f"{name}: got a read-only array"):
+                    getattr(backend, kernel)(*arguments.values())
+                np.testing.assert_array_equal(arguments[name], before)
 
 
 def test_a_plan_takes_the_arguments_a_kernel_names_and_no_others():
