@@ -12,6 +12,7 @@ checksum agrees, and if nobody else can have written it.
 
 import contextlib
 import functools
+import gc
 import hashlib
 import os
 import pathlib
@@ -117,10 +118,13 @@ _spent = _Spent()
 
 @contextlib.contextmanager
 def _preparing():
-    start = time.perf_counter()
+    start, collects = time.perf_counter(), gc.isenabled()
+    gc.disable()  # a compiler's many objects are used to its end: looking for garbage among them takes 7 % of its time
     try:
         yield
     finally:
+        if collects:
+            gc.enable()
         _spent.seconds += time.perf_counter() - start
 
 
