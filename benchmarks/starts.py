@@ -175,13 +175,15 @@ def random_settings(rng):
     return environment, in_file, given
 
 
-# What an earlier version fell over: a pool larger than the setting, workqueue by another name, no JIT.
+# What earlier versions fell over: a pool larger than the setting, workqueue by another name, no JIT, and a pool that was
+# started and lost in a fork before this package asked for it.
 KNOWN = (
     ({"NUMBA_NUM_THREADS": "2"}, {}, USUAL | {"changes": {"start": {"NUMBA_NUM_THREADS": 1}}}),
     ({}, {}, USUAL | {"changes": {"epoch": {"NUMBA_NUM_THREADS": 1}, "again": {"NUMBA_NUM_THREADS": 64}}}),
     ({"NUMBA_THREADING_LAYER": "forksafe"}, {}, USUAL | {"python_threads": 3}),
     ({}, {"disable_jit": 1}, USUAL),
     ({}, {}, USUAL | {"changes": {"start": {"DISABLE_JIT": True}}}),
+    ({}, {}, USUAL | {"changes": {"start": {"set_num_threads": 1}}, "fork": "before" if hasattr(os, "fork") else None}),
 )
 
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from . import naive, numpy_backend
+from .cpu import probe  # noqa: F401, which watches forks from now on
 
 # name: (module, what it needs, packages it imports). In order of preference: "auto" takes the first that is available.
 # The module has the functions of MEMORY; in its folder are the files of kernels, named as in `naive`.

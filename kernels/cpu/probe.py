@@ -1,11 +1,31 @@
-"""Whether Numba may compile here, found out without importing it."""
+"""Whether Numba may compile here, and whether its threads were lost, found out without importing it."""
 
 import contextlib
 import importlib
 import os
 import sys
 
-_NUMBA = "numba.core.config"
+_NUMBA, _POOL = "numba.core.config", "numba.np.ufunc.parallel"
+
+
+class Forks:
+    """Whether this process has forked from one that had started Numba's threads, which it has not."""
+
+    lost_threads = False
+
+    @classmethod
+    def watch(cls):
+        """From the import of this package on: a program may start the threads and fork before it asks for a kernel."""
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=cls._look)
+
+    @classmethod
+    def _look(cls):
+        # GNU OpenMP ends a process that uses threads of its parent's
+        cls.lost_threads |= getattr(sys.modules.get(_POOL), "_is_initialized", False)
+
+
+Forks.watch()
 
 
 def why_not():

@@ -21,6 +21,8 @@ import numba
 from numba.core import config
 from numba.np.ufunc import parallel
 
+from .probe import Forks
+
 # Name and extension module of the pools that are fast and let two Python threads in, best first.
 _GOOD = (("omp", "omppool"), ("tbb", "tbbpool"))
 _one_at_a_time = threading.Lock()
@@ -32,10 +34,9 @@ _NOBODYS = "default", ["tbb", "omp", "workqueue"]
 
 
 class _Process:
-    """What is known of this process: whether a pool is chosen, the lock under it, and whether threads are lost."""
+    """What is known of this process: the lock under the pool, once one is chosen."""
 
     turn = None
-    forked = False
     choosing = threading.Lock()
 
 
@@ -110,7 +111,7 @@ def layer():
 
 def turn():
     """The context in which a split program may run."""
-    if _Process.turn is None and not _Process.forked:
+    if _Process.turn is None and not Forks.lost_threads:
         with _Process.choosing:
             _Process.turn = _Process.turn or choose()
     return _Process.turn
@@ -144,7 +145,7 @@ def count():
     """How many threads a program may use now: `most`, or fewer where Numba was told so or `at_most` is in force, or one
     in a process whose pool was lost in a fork.
     """
-    if _Process.forked:
+    if Forks.lost_threads:
         return 1
     turn()
     return min(numba.get_num_threads(), most(), _asked.most)
@@ -216,9 +217,6 @@ def _middle(seconds):
 
 
 def _after_fork():
-    # The pool's threads do not exist in the child, and GNU OpenMP ends a process that uses it again.
-    if parallel._is_initialized:
-        _Process.forked = True
     _Process.choosing = threading.Lock()  # another thread may have held it
 
 
