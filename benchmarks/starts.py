@@ -175,8 +175,8 @@ def random_settings(rng):
     return environment, in_file, given
 
 
-# What earlier versions fell over: a pool larger than the setting, workqueue by another name, no JIT, and a pool that was
-# started and lost in a fork before this package asked for it.
+# What earlier versions fell over: a pool larger than the setting, workqueue by another name, no JIT, and a pool that
+# was started and lost in a fork before this package asked for it.
 KNOWN = (
     ({"NUMBA_NUM_THREADS": "2"}, {}, USUAL | {"changes": {"start": {"NUMBA_NUM_THREADS": 1}}}),
     ({}, {}, USUAL | {"changes": {"epoch": {"NUMBA_NUM_THREADS": 1}, "again": {"NUMBA_NUM_THREADS": 64}}}),
