@@ -12,7 +12,7 @@ from ..vae import VAE
 from . import checkpoint, findings, folder
 from .config import Config, Results, taken
 from .pictures import draw_all, objective_phrase, pixels_phrase
-from .saver import Saver
+from .saver import Saver, restore_best
 
 Say = Callable[[str], None]
 
@@ -43,7 +43,8 @@ def resume(path: str | Path, results: Results, say: Say, epochs: int | None = No
     if not path.is_dir():
         raise ValueError(f"--resume: {path} is no folder, expected one that minivae train made")
     with folder.locked(path):
-        model, state, config, whole = _last_good(path, backend, say)
+        model, state, choice = _last_good(path, backend, say)
+        config = choice.config
         say(f"loading {config.data.name}")
         data = folder.load(config.data)
         if data.fingerprint() != config.data.fingerprint:
@@ -60,32 +61,32 @@ def resume(path: str | Path, results: Results, say: Say, epochs: int | None = No
         config = replace(config.for_model(model), training=training, results=results)
         settings, data = _settings(config, data, model), data.held_out()
         folder.remove_unfinished(path)
+        restore_best(path, choice, say)
         folder.write_config(path, config)
         if state and state.history:
             folder.write_history(path, state.history)
-        return _train(path, config, model, data, settings, state, say, whole)
+        return _train(path, config, model, data, settings, state, say, choice.whole)
 
 
 def _last_good(path, backend, say):
-    """(model, state or None, config, whole checkpoints) of a run, from the checkpoint that `findings.choose` takes."""
+    """(model, state or None, choice) of a run, from the checkpoint that `findings.choose` takes."""
     choice = findings.choose(path)
     if choice.refused:
         raise ValueError(f"--resume: {choice.why}")
     for found in choice.passed_over:
         say(f"cannot go on from {found.name}: {found.about}")
     if choice.passed_over:
-        say(f"going on from {choice.taken.name}; what cannot be read is replaced once the next checkpoint is on the disk")
+        say(f"going on from {choice.taken.name}; what cannot be read is replaced with the next checkpoint")
+    config = choice.config
+    backend = config.backend if backend == "auto" else backend
     if choice.taken:
-        config = choice.config
-        backend = config.backend if backend == "auto" else backend
-        model, state, _ = checkpoint.from_stored(path / choice.taken.name, *choice.stored, backend)
-        return model, state, config, choice.whole
-    config = folder.read_config(path)
+        description, arrays = choice.stored
+        model, state, _ = checkpoint.from_stored(path / choice.taken.name, description, arrays, backend)
+        return model, state, replace(choice, stored=None)  # its arrays are the model's and the state's by now
     try:
-        model = VAE(**vars(config.model), backend=config.backend if backend == "auto" else backend)
+        return VAE(**vars(config.model), backend=backend), None, choice
     except (TypeError, AttributeError, OverflowError, MemoryError) as error:
         raise ValueError(f"--resume: {path / folder.CONFIG} describes no model ({error})") from error
-    return model, None, config, {}
 
 
 def _settings(config, data, model):
