@@ -184,7 +184,9 @@ class Killer:
         while True:
             lives += 1
             begun, safe = (run / "config.json").exists(), step_of(run)
-            if self._damage and len(findings.choose(run).whole) > 1 and newest.exists():
+            whole = [run / name for name in findings.choose(run).whole]
+            # killed between the two, it may leave two names of one file
+            if self._damage and newest in whole and not all(newest.samefile(path) for path in whole):
                 damage(newest, self._random)
                 spoiled, safe = newest.read_bytes(), step_of(run)
             figures["damaged"] += newest.exists() and newest.read_bytes() == spoiled

@@ -28,8 +28,7 @@ def start(config: Config, say: Say) -> int:
     config = replace(config.for_model(model), backend=model.backend.name)
     settings, data = _settings(config, data, model), data.held_out()
     out = config.results.out or folder.free_folder(Path(name).name.split(".")[0] or "run")
-    with folder.claimed(out, config.results.overwrite) as path:
-        folder.check_space(path, model, config.results.keep)
+    with folder.claimed(out, config.results.overwrite, folder.space(model, config.results.keep)) as path:
         folder.write_config(path, config)
         return _train(path, config, model, data, settings, None, say)
 
