@@ -104,9 +104,13 @@ def space(model, keep):
     return (3 * keep + 5) * model.store.flat.nbytes + 4_000_000
 
 
+def left_unfinished(path):
+    """What a killed process was writing of a run's files, or one that is training is."""
+    return unfinished(path, (*FILES, "checkpoint-*.npz"))
+
+
 def remove_unfinished(path):
-    """Removes what a killed process left half-written; only that of a run."""
-    for left in unfinished(path, (*FILES, "checkpoint-*.npz")):
+    for left in left_unfinished(path):
         left.unlink(missing_ok=True)
 
 
