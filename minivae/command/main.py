@@ -1,4 +1,5 @@
-"""The command line: `minivae train | evaluate | sample | reconstruct | gradcheck | bench | lab`.
+"""The command line: `minivae train | evaluate | sample | reconstruct | verify | gradcheck | bench |
+lab`.
 
 Whatever a user can get wrong ends in one line on standard error and exit status 2; Ctrl-C ends with status 130 and the
 signal to terminate with 143, training only after its current step is made and saved.
@@ -12,10 +13,10 @@ import signal
 import sys
 
 from ..training.interrupts import Termination
-from . import bench, evaluate, gradcheck, lab, reconstruct, sample, train
+from . import bench, evaluate, gradcheck, lab, reconstruct, sample, train, verify
 
 PROG = "minivae"
-COMMANDS = (train, evaluate, sample, reconstruct, gradcheck, bench, lab)
+COMMANDS = (train, evaluate, sample, reconstruct, verify, gradcheck, bench, lab)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,13 +13,14 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 
 from ..datasets import Dataset, load_dataset
-from ..files.atomic import remove_unfinished, write_text
+from ..files.atomic import unfinished, write_text
 from ..files.opening import regular_file
 from . import checkpoint
 from .config import Config, Data
@@ -30,8 +31,8 @@ except ImportError:  # Windows: no locks
     fcntl = None  # type: ignore[assignment]
 
 CONFIG, CHECKPOINT, HISTORY, BEST = "config.json", "checkpoint.npz", "history.csv", "best.npz"
-FILES = (CONFIG, CHECKPOINT, HISTORY, BEST)
-EARLIER = "checkpoint-*.npz"
+EVALUATION, EARLIER = "evaluation.json", "checkpoint-{:08d}.npz"
+FILES = (BEST, HISTORY, EVALUATION, "*.png", CHECKPOINT, CONFIG)  # what a run writes, besides earlier checkpoints
 LONGEST_CONFIG = 1 << 20
 LONGEST_HISTORY = 1 << 28
 
@@ -45,10 +46,11 @@ def free_folder(stem):
 
 
 @contextlib.contextmanager
-def claimed(path, overwrite):
-    """Makes the folder and holds it for this process; ValueError if it holds anything and `overwrite` is not given.
+def claimed(path, overwrite, needed=0):
+    """Makes the folder and holds it for this process; ValueError if it holds anything and `overwrite` is not given, or
+    the disk has no room for so many bytes.
 
-    Overwriting removes only what a run writes, and only from a folder that holds a run.
+    Overwriting removes only what a run writes, and only from a folder that holds a run: last what makes it one.
     """
     path = Path(path)
     try:
@@ -56,20 +58,21 @@ def claimed(path, overwrite):
     except OSError as error:
         raise ValueError(f"--out: cannot make {path}: {error.strerror or error}, expected a new folder") from error
     with locked(path):
-        remove_unfinished(path, FILES)
+        remove_unfinished(path)
         occupied, holds_run = any(path.iterdir()), (path / CONFIG).is_file()
         if occupied and not (overwrite and holds_run):
             hint = "a new folder, or --overwrite to replace the run in it" if holds_run else "a new folder"
             raise ValueError(f"--out: {path} exists and is not empty, expected {hint}")
+        old = [*earlier_checkpoints(path), *(file for name in FILES for file in path.glob(name))] if occupied else []
+        free = shutil.disk_usage(path).free + sum(file.lstat().st_size for file in old)
+        if free < needed:
+            raise ValueError(f"--out: {path} has {free:,} bytes free, expected at least {needed:,} for this run")
         try:
-            with open(path / f".{CONFIG}.probe.tmp", "xb"):
+            with open(path / f".{CONFIG}.00000000.tmp", "xb"):
                 pass
-            remove_unfinished(path, (CONFIG,))
-            if occupied:
-                for old in (*FILES, "evaluation.json"):
-                    (path / old).unlink(missing_ok=True)
-                for old in (*path.glob("*.png"), *path.glob(EARLIER)):
-                    old.unlink()
+            remove_unfinished(path)
+            for file in old:
+                file.unlink()
         except OSError as error:
             raise ValueError(f"--out: cannot write in {path}: {error.strerror or error}") from error
         yield path
@@ -96,33 +99,48 @@ def locked(path):
             os.close(handle)
 
 
-def check_space(path, model, keep):
-    """Raises ValueError if the disk has no room for the checkpoints (one more than are kept) and the pictures."""
-    needed = (3 * keep + 5) * model.store.flat.nbytes + 4_000_000
-    free = shutil.disk_usage(path).free
-    if free < needed:
-        raise ValueError(f"--out: {path} has {free:,} bytes free, expected at least {needed:,} for this run")
+def space(model, keep):
+    """Bytes for the checkpoints of a run (one more than are kept) and its pictures."""
+    return (3 * keep + 5) * model.store.flat.nbytes + 4_000_000
+
+
+def left_unfinished(path):
+    """What a killed process was writing of a run's files, or one that is training is."""
+    return unfinished(path, (*FILES, "checkpoint-*.npz"))
+
+
+def remove_unfinished(path):
+    for left in left_unfinished(path):
+        left.unlink(missing_ok=True)
 
 
 def earlier_checkpoints(path):
-    """The checkpoints before the newest, latest first."""
-    return sorted(Path(path).glob(EARLIER), reverse=True)
+    """The checkpoints before the newest, latest first; files of a user's own whose names are alike are none."""
+    found = [
+        (re.fullmatch(r"checkpoint-([0-9]{8,})\.npz", file.name), file) for file in Path(path).glob("checkpoint-*")
+    ]
+    return [file for _, file in sorted(((int(name[1]), file) for name, file in found if name), reverse=True)]
 
 
 def write_config(path, config):
     write_text(path / CONFIG, json.dumps(config.to_json(), indent=2) + "\n")
 
 
-def write_history(path, history):
-    """One column for each scalar, and kl_0, kl_1, ... for the KL of each latent."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+def table(history):
+    """(header, lines) of history.csv: one column for each scalar, and kl_0, kl_1, ... for the KL of each latent."""
     columns = [column for column in history if column != "kl_per_latent"]
     latents = len(history["kl_per_latent"][0]) if "kl_per_latent" in history else 0
-    writer.writerow(columns + [f"kl_{j}" for j in range(latents)])
-    for row in range(len(history["epoch"])):
+    lines = []
+    for row in range(history.epochs):
         per_latent = history["kl_per_latent"][row] if latents else ()
-        writer.writerow([_number(history[column][row]) for column in columns] + [_number(kl) for kl in per_latent])
+        lines.append([_number(history[column][row]) for column in columns] + [_number(kl) for kl in per_latent])
+    return columns + [f"kl_{j}" for j in range(latents)], lines
+
+
+def write_history(path, history):
+    header, lines = table(history)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *lines])
     write_text(path / HISTORY, text.getvalue())
 
 
@@ -136,12 +154,13 @@ def read_config(path) -> Config:
     if not (path / CONFIG).exists():
         raise ValueError(f"run: {path} holds no {CONFIG}, expected a folder that minivae train made")
     try:
-        return Config.from_json(json.loads(_read_text(path / CONFIG, LONGEST_CONFIG)))
+        return Config.from_json(json.loads(read_text(path / CONFIG, LONGEST_CONFIG)))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"run: {path / CONFIG} is not the configuration of a run ({error})") from error
 
 
-def _read_text(path, longest):
+def read_text(path, longest):
+    """The text of a regular file of at most so many bytes; ValueError where it is none."""
     with regular_file(path) as (name, file, length):
         if length > longest:
             raise ValueError(f"{name}: {length} bytes, expected at most {longest}")
@@ -168,7 +187,7 @@ def as_history(path):
     """history.csv as a dict of lists, for plotting; ValueError where it is not what a run writes."""
     path = Path(path) / HISTORY
     try:
-        rows = list(csv.reader(io.StringIO(_read_text(path, LONGEST_HISTORY))))
+        rows = list(csv.reader(io.StringIO(read_text(path, LONGEST_HISTORY))))
         header, numbers = rows[0], [[float(value) for value in row] for row in rows[1:]]
         if header[0] != "epoch" or not numbers or any(len(row) != len(header) for row in numbers):
             raise ValueError("its lines differ in length, or are none of a run's")

@@ -9,10 +9,10 @@ from ..evaluation.held_out import bits_per_dimension
 from ..training.fit import check_arguments, fit
 from ..training.state import History
 from ..vae import VAE
-from . import checkpoint, folder
+from . import checkpoint, findings, folder
 from .config import Config, Results, taken
 from .pictures import draw_all, objective_phrase, pixels_phrase
-from .saver import Saver
+from .saver import Saver, restore_best
 
 Say = Callable[[str], None]
 
@@ -28,8 +28,7 @@ def start(config: Config, say: Say) -> int:
     config = replace(config.for_model(model), backend=model.backend.name)
     settings, data = _settings(config, data, model), data.held_out()
     out = config.results.out or folder.free_folder(Path(name).name.split(".")[0] or "run")
-    with folder.claimed(out, config.results.overwrite) as path:
-        folder.check_space(path, model, config.results.keep)
+    with folder.claimed(out, config.results.overwrite, folder.space(model, config.results.keep)) as path:
         folder.write_config(path, config)
         return _train(path, config, model, data, settings, None, say)
 
@@ -43,7 +42,8 @@ def resume(path: str | Path, results: Results, say: Say, epochs: int | None = No
     if not path.is_dir():
         raise ValueError(f"--resume: {path} is no folder, expected one that minivae train made")
     with folder.locked(path):
-        model, state, config = _last_good(path, backend, say)
+        model, state, choice = _last_good(path, backend, say)
+        config = choice.config
         say(f"loading {config.data.name}")
         data = folder.load(config.data)
         if data.fingerprint() != config.data.fingerprint:
@@ -59,39 +59,33 @@ def resume(path: str | Path, results: Results, say: Say, epochs: int | None = No
             training = replace(training, epochs=epochs)
         config = replace(config.for_model(model), training=training, results=results)
         settings, data = _settings(config, data, model), data.held_out()
-        folder.remove_unfinished(path, folder.FILES)
+        folder.remove_unfinished(path)
+        restore_best(path, choice, say)
         folder.write_config(path, config)
         if state and state.history:
             folder.write_history(path, state.history)
-        return _train(path, config, model, data, settings, state, say)
+        return _train(path, config, model, data, settings, state, say, choice.whole)
 
 
 def _last_good(path, backend, say):
-    """(model, state or None, config) of the newest checkpoint of a run that can be read."""
-    failure = None
-    for file in (path / folder.CHECKPOINT, *folder.earlier_checkpoints(path)):
-        if not file.exists():
-            continue
-        try:
-            model, state, extra = checkpoint.load_state(file, _backend(path, backend))
-            return model, state, Config.from_json(extra.get("config"))
-        except (ValueError, TypeError, KeyError) as error:
-            failure = failure or error
-            say(f"cannot go on from {file.name}: {error}")
-    if failure:
-        raise ValueError(f"--resume: {failure}")
-    config = folder.read_config(path)
+    """(model, state or None, choice) of a run, from the checkpoint that `findings.choose` takes."""
+    choice = findings.choose(path)
+    if choice.refused:
+        raise ValueError(f"--resume: {choice.why}")
+    for found in choice.passed_over:
+        say(f"cannot go on from {found.name}: {found.about}")
+    if choice.passed_over:
+        say(f"going on from {choice.taken.name}; what cannot be read is replaced with the next checkpoint")
+    config = choice.config
+    backend = config.backend if backend == "auto" else backend
+    if choice.taken:
+        description, arrays = choice.stored
+        model, state, _ = checkpoint.from_stored(path / choice.taken.name, description, arrays, backend)
+        return model, state, replace(choice, stored=None)  # its arrays are the model's and the state's by now
     try:
-        return VAE(**vars(config.model), backend=_backend(path, backend)), None, config
+        return VAE(**vars(config.model), backend=backend), None, choice
     except (TypeError, AttributeError, OverflowError, MemoryError) as error:
         raise ValueError(f"--resume: {path / folder.CONFIG} describes no model ({error})") from error
-
-
-def _backend(path, backend):
-    """The run's own, since another would give other roundings; unless one is asked for."""
-    if backend == "auto" and (path / folder.CONFIG).exists():
-        return folder.read_config(path).backend
-    return backend
 
 
 def _settings(config, data, model):
@@ -108,7 +102,7 @@ def _settings(config, data, model):
         raise ValueError(f"run: the configuration describes no training ({error})") from error
 
 
-def _train(path, config, model, data, settings, state, say):
+def _train(path, config, model, data, settings, state, say, whole=None):
     _announce(path, config, model, data, len(settings["train"]), state, say)
     history = state.history.copy() if state else History()
 
@@ -131,7 +125,7 @@ def _train(path, config, model, data, settings, state, say):
         stopped = "early"
     else:
         steps, seconds = results.checkpoint_every
-        with Saver(path, model, config.to_json(), results.keep, state and state.step) as saver:
+        with Saver(path, model, config.to_json(), results.keep, whole) as saver:
             stopped = fit(
                 model,
                 settings.pop("train"),  # nothing else holds the rows: their memory is free for the pictures
