@@ -42,6 +42,7 @@ from .errors import expect, expect_choice, expect_integer, expect_not_negative, 
 from .kernels import Backend, philox
 from .layers import NO_ARRAY, as_reals
 from .parameters import Portable, RowBuffers
+from .parameters.memory import expect_room
 from .reparam import Reparameterize
 
 
@@ -155,6 +156,7 @@ def drawn_log_weights(
     Nats, float64. The arguments are those of `evaluation.importance.estimate`, and are checked at once.
     """
     samples, chunk = expect_integer("samples", samples, 1), expect_integer("chunk", chunk, 1)
+    expect_room("samples", samples, 4 * 8 * samples)  # the weights of an example, and what is made of them
     model.settle(training=False)
     x = as_reals(model.as_data("x", x), model.dtype)
     return _pages(model, x, samples, expect_seed(seed), chunk, progress)

@@ -103,8 +103,8 @@ class Optimizer(Portable):
         return 0 if self._model is None else int(self._backend.to_host(self.clock)[0])
 
     def plan(self, total: int) -> None:
-        """Has the kernels read the rates of steps 0 .. total - 1 from a table, if the schedule is known to be a function
-        of the step alone; any other is asked anew in each step. A total of 0 ends it.
+        """Has the kernels read the rates of steps 0 .. total - 1 from a table, if the schedule is known to be a
+        function of the step alone; any other is asked anew in each step. A total of 0 ends it.
 
         The table holds a few thousand steps at a time: a training of any length begins at once.
         """

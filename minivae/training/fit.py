@@ -12,6 +12,7 @@ from ..errors import expect, expect_choice, expect_integer, expect_seed, plain
 from ..evaluation.held_out import Evaluator
 from ..kernels.naive import PIXELS
 from ..optim import Adam
+from ..parameters.memory import expect_room_to_train
 from ..vae import VAE, check_precision
 from .epoch import Due, Epoch
 from .interrupts import Interrupt
@@ -91,6 +92,7 @@ def fit(
     due = Due(checkpoint_steps, checkpoint_seconds)
     save, tell = on_checkpoint or _ignore, on_epoch or _ignore
     optimizer = Adam() if optimizer is None else as_optimizer(optimizer)
+    expect_room_to_train(model, len(optimizer.moments), batch_size)
     optimizer.attach(model)
     given = _beta(model, beta)
     beta = given if callable(given) else None

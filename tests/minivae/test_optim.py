@@ -204,5 +204,5 @@ def test_a_training_of_any_length_begins_at_once():
         assert optimizer._rates.nbytes < 1 << 20
     rising = mv.SGD(mv.StepDecay(1.0, every=1, factor=10.0))
     rising.attach(model_with(0.0, 1.0))
-    with pytest.raises(ValueError, match="learning_rate: got .* at step 999999', expected a finite rate"):
+    with pytest.raises(ValueError, match=r"learning_rate: got .* at step 999999', expected a finite rate"):
         rising.plan(10**6)
