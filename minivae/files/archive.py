@@ -65,10 +65,11 @@ def _write_array(archive, name, array):
         member.write(array.reshape(-1).view(np.uint8))
 
 
-def read(path):
+def read(path, look=None):
     """(members, sealed): the dict that `write` wrote, and whether a checksum of the whole file was there and right.
 
-    Files that `numpy.savez` wrote are read too, texts among their arrays included, and are not sealed.
+    Files that `numpy.savez` wrote are read too, texts among their arrays included, and are not sealed. `look` is called
+    with the first member, a dict of one, before the others are read.
 
     Raises
     ------
@@ -87,6 +88,8 @@ def read(path):
                 if stem in members:
                     raise ValueError(f"{name}: holds {stem!r:.80} twice")
                 members[stem] = _read_member(name, archive, info, length)
+                if look and len(members) == 1:
+                    look(members)
         return members, sealed
 
 

@@ -1,11 +1,13 @@
 """Writing a file so that at every moment there is a whole one under its name: the old or the new."""
 
 import contextlib
+import errno
 import os
 import secrets
+import shutil
 from pathlib import Path
 
-UNFINISHED = ".*.tmp"  # what a killed process may leave beside a file it was writing
+UNFINISHED = "." + "[0-9a-f]" * 8 + ".tmp"  # how the name ends of what a killed process was writing
 
 
 @contextlib.contextmanager
@@ -37,18 +39,31 @@ def write_text(path, text):
         file.write(text.encode())
 
 
+def link(source, target):
+    """A second name for a file, in the place of any that has it; a copy where the file system has no links."""
+    try:
+        target.unlink(missing_ok=True)
+        os.link(source, target)
+    except OSError:  # or the folder is gone: then this names the file
+        with replacing(target) as copy, open(source, "rb") as file:
+            shutil.copyfileobj(file, copy)
+
+
 def flush_folder(path):
-    """Makes renames in a folder durable, where the system can."""
-    with contextlib.suppress(OSError):
+    """Makes renames in a folder durable, where the system can; OSError if the disk fails at it."""
+    try:
         handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    except OSError:  # Windows, or a folder that may be written but not read
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(handle)
 
 
-def remove_unfinished(folder, names):
-    """Removes what a killed process left of files so called."""
-    for name in names:
-        for path in Path(folder).glob(f".{name}{UNFINISHED}"):
-            path.unlink(missing_ok=True)
+def unfinished(folder, names=("*",)):
+    """What a killed process left of files so called, or is being written."""
+    return sorted(path for name in names for path in Path(folder).glob(f".{name}{UNFINISHED}"))

@@ -21,6 +21,10 @@ FORMAT = "minivae checkpoint"
 VERSION = 2
 
 
+class NewerVersion(ValueError):
+    """A whole file of a version that this one does not know."""
+
+
 def write(path, model, arrays, **more):
     """Writes arrays by name, and a description of which `model`, the model's arguments, and `more` are entries.
 
@@ -34,14 +38,17 @@ def write(path, model, arrays, **more):
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The description (a dict) and the arrays (a dict) of a file that `write` wrote, its checksum verified.
 
-    ValueError if there is no such file, it is no stored model, is of a newer version, or does not match its checksum.
+    ValueError if there is no such file, it is no stored model, or does not match its checksum; NewerVersion, which is
+    one too, if it is of a newer version.
     """
     try:
-        members, sealed = archive.read(path)
+        members, sealed = archive.read(path, look=_expect_known_version)
         description = json.loads(members.pop("description"))
         version, known = description["version"], description["format"] == FORMAT
         if not isinstance(description["model"], dict) or not isinstance(description["extra"], dict):
             raise TypeError("its description lacks the model")
+    except NewerVersion as error:
+        raise NewerVersion(f"{path}: {error}") from None
     except ValueError as error:
         if "no such file" in str(error):
             raise ValueError(f"{path}: there is no such checkpoint") from None
@@ -57,6 +64,16 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nda
     if version == 1:
         description.pop("training", None)
     return description, members
+
+
+def _expect_known_version(members):
+    """Looks at the description alone, whatever else a newer version may hold."""
+    version = None
+    with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+        description = json.loads(members["description"])
+        version = description["version"] if description["format"] == FORMAT else None
+    if type(version) is int and version > VERSION:
+        raise NewerVersion(f"got checkpoint version {version!r:.80}, expected 1 to {VERSION}: made by a newer minivae")
 
 
 def _digest_1(arrays):

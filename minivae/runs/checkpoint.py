@@ -52,7 +52,13 @@ def load(path, backend="auto", parts=None):
 
 def load_state(path, backend="auto", parts=None):
     """(model, state, extra) from a file that `save` wrote with a state; ValueError as from `load`."""
-    model, description, arrays = load(path, backend, parts)
+    description, arrays = stored.read(path)
+    return from_stored(path, description, arrays, backend, parts)
+
+
+def from_stored(path, description, arrays, backend="auto", parts=None):
+    """(model, state, extra) from what `stored.read` gave for the file `path`; ValueError as from `load_state`."""
+    model = VAE.from_stored(path, description, arrays, backend, parts)
     if "training" not in description:
         raise ValueError(f"{path}: holds a model and no state of its training")
     with damage_named(path, "the state of training is damaged"):

@@ -13,13 +13,14 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 
 from ..datasets import Dataset, load_dataset
-from ..files.atomic import remove_unfinished, write_text
+from ..files.atomic import unfinished, write_text
 from ..files.opening import regular_file
 from . import checkpoint
 from .config import Config, Data
@@ -30,8 +31,8 @@ except ImportError:  # Windows: no locks
     fcntl = None  # type: ignore[assignment]
 
 CONFIG, CHECKPOINT, HISTORY, BEST = "config.json", "checkpoint.npz", "history.csv", "best.npz"
-FILES = (CONFIG, CHECKPOINT, HISTORY, BEST)
-EARLIER = "checkpoint-*.npz"
+EVALUATION, EARLIER = "evaluation.json", "checkpoint-{:08d}.npz"
+FILES = (CONFIG, CHECKPOINT, HISTORY, BEST, EVALUATION, "*.png")  # what a run writes, besides earlier checkpoints
 LONGEST_CONFIG = 1 << 20
 LONGEST_HISTORY = 1 << 28
 
@@ -56,19 +57,17 @@ def claimed(path, overwrite):
     except OSError as error:
         raise ValueError(f"--out: cannot make {path}: {error.strerror or error}, expected a new folder") from error
     with locked(path):
-        remove_unfinished(path, FILES)
+        remove_unfinished(path)
         occupied, holds_run = any(path.iterdir()), (path / CONFIG).is_file()
         if occupied and not (overwrite and holds_run):
             hint = "a new folder, or --overwrite to replace the run in it" if holds_run else "a new folder"
             raise ValueError(f"--out: {path} exists and is not empty, expected {hint}")
         try:
-            with open(path / f".{CONFIG}.probe.tmp", "xb"):
+            with open(path / f".{CONFIG}.00000000.tmp", "xb"):
                 pass
-            remove_unfinished(path, (CONFIG,))
+            remove_unfinished(path)
             if occupied:
-                for old in (*FILES, "evaluation.json"):
-                    (path / old).unlink(missing_ok=True)
-                for old in (*path.glob("*.png"), *path.glob(EARLIER)):
+                for old in [*(found for name in FILES for found in path.glob(name)), *earlier_checkpoints(path)]:
                     old.unlink()
         except OSError as error:
             raise ValueError(f"--out: cannot write in {path}: {error.strerror or error}") from error
@@ -104,9 +103,16 @@ def check_space(path, model, keep):
         raise ValueError(f"--out: {path} has {free:,} bytes free, expected at least {needed:,} for this run")
 
 
+def remove_unfinished(path):
+    """Removes what a killed process left half-written; only that of a run."""
+    for left in unfinished(path, (*FILES, "checkpoint-*.npz")):
+        left.unlink(missing_ok=True)
+
+
 def earlier_checkpoints(path):
-    """The checkpoints before the newest, latest first."""
-    return sorted(Path(path).glob(EARLIER), reverse=True)
+    """The checkpoints before the newest, latest first; files of a user's own whose names are alike are none."""
+    steps = {file: re.fullmatch(r"checkpoint-([0-9]{8,})\.npz", file.name) for file in Path(path).glob("checkpoint-*")}
+    return sorted((file for file, step in steps.items() if step), key=lambda file: -int(steps[file][1]))
 
 
 def write_config(path, config):

@@ -1,11 +1,10 @@
 """Checkpoints of a run, written while training goes on."""
 
-import os
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from ..files.atomic import replacing
+from ..files import stored
+from ..files.atomic import link
 from . import checkpoint, folder
 
 
@@ -15,15 +14,20 @@ class Saver:
     checkpoint.npz is the newest, checkpoint-STEP.npz are the `keep` - 1 before it, best.npz is the model with the
     lowest validation loss. An error of a write is raised by the next call, or on leaving the context.
 
+    Only whole checkpoints are kept and counted. Damaged ones stay where they are until a new one is on the disk, and
+    the file that training went on from is never given up for one of them.
+
     Parameters
     ----------
     path : of the run folder
     config : as JSON, kept in each checkpoint, so that a checkpoint alone is enough to go on
-    step : of the checkpoint that is there already, or None
+    whole : dict from the names of the checkpoints that are there and whole to their steps, newest first
     """
 
-    def __init__(self, path, model, config, keep, step=None):
-        self._path, self._model, self._config, self._keep, self._step = path, model, config, keep, step
+    def __init__(self, path, model, config, keep, whole=None):
+        self._path, self._model, self._config, self._keep = path, model, config, keep
+        self._earlier = [name for name in whole or {} if name != folder.CHECKPOINT]
+        self._step = (whole or {}).get(folder.CHECKPOINT)  # of a checkpoint.npz that is known to be whole, or None
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._write = None
 
@@ -50,16 +54,22 @@ class Saver:
         newest, extra = self._path / folder.CHECKPOINT, {"config": self._config}
         if state.is_best:
             # before the checkpoint: a run that goes on from an older one comes past here again
-            checkpoint.save(self._path / folder.BEST, self._model, replace(state, moments={}, best=None), extra)
-        if self._keep > 1 and self._step not in (None, state.step) and newest.exists():
-            earlier = self._path / f"checkpoint-{self._step:08d}.npz"
-            try:
-                earlier.unlink(missing_ok=True)
-                os.link(newest, earlier)
-            except OSError:  # a file system without links, or a folder that is gone: then this names the file
-                with replacing(earlier) as copy, open(newest, "rb") as file:
-                    shutil.copyfileobj(file, copy)
+            save_best(self._path, self._model, state, extra)
+        if self._keep > 1 and self._step not in (None, state.step):
+            earlier = folder.EARLIER.format(self._step)
+            if earlier not in self._earlier:
+                link(newest, self._path / earlier)
+                self._earlier.insert(0, earlier)
         checkpoint.save(newest, self._model, state, extra)
+        if self._step is None and self._earlier:
+            stored.read(newest)  # this disk has damaged a file: what is left is given up only for one that can be read
         self._step = state.step
-        for path in folder.earlier_checkpoints(self._path)[self._keep - 1 :]:
-            path.unlink(missing_ok=True)
+        del self._earlier[self._keep - 1 :]
+        for path in folder.earlier_checkpoints(self._path):
+            if path.name not in self._earlier:
+                path.unlink(missing_ok=True)
+
+
+def save_best(path, model, state, extra):
+    """Writes best.npz from the state at the end of its epoch."""
+    checkpoint.save(path / folder.BEST, model, replace(state, moments={}, best=None), extra)

@@ -9,7 +9,7 @@ from ..evaluation.held_out import bits_per_dimension
 from ..training.fit import check_arguments, fit
 from ..training.state import History
 from ..vae import VAE
-from . import checkpoint, folder
+from . import checkpoint, findings, folder
 from .config import Config, Results, taken
 from .pictures import draw_all, objective_phrase, pixels_phrase
 from .saver import Saver
@@ -43,7 +43,7 @@ def resume(path: str | Path, results: Results, say: Say, epochs: int | None = No
     if not path.is_dir():
         raise ValueError(f"--resume: {path} is no folder, expected one that minivae train made")
     with folder.locked(path):
-        model, state, config = _last_good(path, backend, say)
+        model, state, config, whole = _last_good(path, backend, say)
         say(f"loading {config.data.name}")
         data = folder.load(config.data)
         if data.fingerprint() != config.data.fingerprint:
@@ -59,39 +59,33 @@ def resume(path: str | Path, results: Results, say: Say, epochs: int | None = No
             training = replace(training, epochs=epochs)
         config = replace(config.for_model(model), training=training, results=results)
         settings, data = _settings(config, data, model), data.held_out()
-        folder.remove_unfinished(path, folder.FILES)
+        folder.remove_unfinished(path)
         folder.write_config(path, config)
         if state and state.history:
             folder.write_history(path, state.history)
-        return _train(path, config, model, data, settings, state, say)
+        return _train(path, config, model, data, settings, state, say, whole)
 
 
 def _last_good(path, backend, say):
-    """(model, state or None, config) of the newest checkpoint of a run that can be read."""
-    failure = None
-    for file in (path / folder.CHECKPOINT, *folder.earlier_checkpoints(path)):
-        if not file.exists():
-            continue
-        try:
-            model, state, extra = checkpoint.load_state(file, _backend(path, backend))
-            return model, state, Config.from_json(extra.get("config"))
-        except (ValueError, TypeError, KeyError) as error:
-            failure = failure or error
-            say(f"cannot go on from {file.name}: {error}")
-    if failure:
-        raise ValueError(f"--resume: {failure}")
+    """(model, state or None, config, whole checkpoints) of a run, from the checkpoint that `findings.choose` takes."""
+    choice = findings.choose(path)
+    if choice.refused:
+        raise ValueError(f"--resume: {choice.why}")
+    for found in choice.passed_over:
+        say(f"cannot go on from {found.name}: {found.about}")
+    if choice.passed_over:
+        say(f"going on from {choice.taken.name}; what cannot be read is replaced once the next checkpoint is on the disk")
+    if choice.taken:
+        config = choice.config
+        backend = config.backend if backend == "auto" else backend
+        model, state, _ = checkpoint.from_stored(path / choice.taken.name, *choice.stored, backend)
+        return model, state, config, choice.whole
     config = folder.read_config(path)
     try:
-        return VAE(**vars(config.model), backend=_backend(path, backend)), None, config
+        model = VAE(**vars(config.model), backend=config.backend if backend == "auto" else backend)
     except (TypeError, AttributeError, OverflowError, MemoryError) as error:
         raise ValueError(f"--resume: {path / folder.CONFIG} describes no model ({error})") from error
-
-
-def _backend(path, backend):
-    """The run's own, since another would give other roundings; unless one is asked for."""
-    if backend == "auto" and (path / folder.CONFIG).exists():
-        return folder.read_config(path).backend
-    return backend
+    return model, None, config, {}
 
 
 def _settings(config, data, model):
@@ -107,7 +101,7 @@ def _settings(config, data, model):
         raise ValueError(f"run: the configuration describes no training ({error})") from error
 
 
-def _train(path, config, model, data, settings, state, say):
+def _train(path, config, model, data, settings, state, say, whole=None):
     _announce(path, config, model, data, len(settings["train"]), state, say)
     history = state.history.copy() if state else History()
 
@@ -126,7 +120,7 @@ def _train(path, config, model, data, settings, state, say):
         stopped = "early"
     else:
         steps, seconds = results.checkpoint_every
-        with Saver(path, model, config.to_json(), results.keep, state and state.step) as saver:
+        with Saver(path, model, config.to_json(), results.keep, whole) as saver:
             stopped = fit(
                 model,
                 settings.pop("train"),  # nothing else holds the rows: their memory is free for the pictures
