@@ -103,16 +103,24 @@ def _settings(config, data, model):
 
 def _train(path, config, model, data, settings, state, say, whole=None):
     _announce(path, config, model, data, len(settings["train"]), state, say)
-    history = state.history.copy() if state else History()
+    history, untold = state.history.copy() if state else History(), []
 
-    def on_epoch(row):
-        history.add(row)
+    def tell(row):
         say(
             f"{row['epoch']:5d} {row['train_loss']:9.2f} {row['validation_loss']:9.2f}  {_equals(config)} "
             f"{row['validation_nll']:7.2f} + {row['validation_kl']:6.2f} {row['active_units']:7d} "
             f"{row['examples_per_second']:11,.0f}"
         )
         folder.write_history(path, history)
+
+    def on_epoch(row):
+        history.add(row)
+        untold.append(row)
+
+    def on_checkpoint(state):
+        saver(state)
+        while untold:  # only now: whatever becomes of the line, the epoch is not lost
+            tell(untold.pop())
 
     started, results, optimizer = time.perf_counter(), config.results, settings.pop("optimizer")
     if state and state.finished and state.history.stopped == "early":
@@ -127,7 +135,7 @@ def _train(path, config, model, data, settings, state, say, whole=None):
                 optimizer=optimizer,
                 on_epoch=on_epoch,
                 start=state,
-                on_checkpoint=saver,
+                on_checkpoint=on_checkpoint,
                 checkpoint_steps=steps,
                 checkpoint_seconds=seconds,
                 **settings,

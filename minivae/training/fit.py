@@ -66,7 +66,8 @@ def fit(
     seed : of shuffles, noise and binarisation
     progress : show a tqdm bar; by default if standard error is a terminal
     on_epoch : called after each epoch with its history row, a dict; training stops where it returns False. What it
-        changes (beta, rates, layers, arrays) holds from the next step on, or raises.
+        changes (beta, rates, layers, arrays) holds from the next step on, or raises. Where it raises, the epoch has
+        its checkpoint all the same.
     start : a `TrainingState` to go on from, as if training had never stopped; `epochs` then counts from its beginning
     on_checkpoint : called with a `TrainingState` after each epoch, and where training ends within one
     checkpoint_steps, checkpoint_seconds : call it also after so many steps, or so much time; None for never
@@ -121,7 +122,11 @@ def fit(
             history.add(row)
             over = stopping(model, history)
             good = TrainingState.capture(step, good.first, history, best=stopping.best)
-            more = tell(copy.deepcopy(row))
+            try:
+                more = tell(copy.deepcopy(row))
+            except BaseException:
+                save(good)  # the epoch is done, whatever becomes of telling
+                raise
             if on_epoch is not None and first_non_finite_parameter(model) is None:  # it may have changed them
                 good = TrainingState.capture(step, good.first, history, best=stopping.best)
             save(good)
@@ -129,6 +134,9 @@ def fit(
             if over or plain(more) is False:
                 history.stopped = "early" if over else "on_epoch"
                 break
+    if interrupt.requested and history.stopped == "completed":  # after the last step
+        history.stopped = "interrupted"
+        return history
     if stopping.best:
         save(replace(good, history=history.copy(), finished=True))
         model.backend.assign(model.store.flat, stopping.best[1])
