@@ -26,6 +26,16 @@ def expect(condition: object, name: str, got: object, expected: str) -> None:
         raise ValueError(f"{name}: got {described(got)}, expected {expected}")
 
 
+def brief(text: object, longest: int = 240) -> str:
+    """A text as one line of bounded length, whatever is in it: without its middle where that is too long, and with what
+    cannot be printed as Python escapes it.
+    """
+    line = " ".join(str(text).split())
+    if len(line) > longest:
+        line = f"{line[: longest * 2 // 3]} ... {line[-longest // 3 :]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
 def described(value: object) -> str:
     """A value as messages show it: an array by its dtype and shape, what takes long to say by its type."""
     if isinstance(value, np.ndarray) and value.ndim:

@@ -99,7 +99,7 @@ def fit(
     beta = given if callable(given) else None
     step = TrainingStep(model, train, batch_size, optimizer, pixels, seed, beta)
     validate = Validation(model, validation, pixels, seed, validation_noise, beta)
-    good = _begin(step, epochs, start)
+    good = _begin(step, epochs, start, validation is not None)
     if beta is None and given is not None:
         model.beta = given
     if precision is not None:
@@ -168,11 +168,11 @@ def _beta(model, beta):
     return beta if beta is None or callable(beta) else check_beta(beta, model.config["objective"])
 
 
-def _begin(step, epochs, start):
+def _begin(step, epochs, start, held_out):
     """The state that training begins with; ValueError before anything changes."""
     history, first = History(), step.made
     if start:
-        start.check(step, epochs)
+        start.check(step, epochs, held_out)
         history, first = start.history.copy(), start.first
         history.stopped = "completed"
         start.restore(step)
