@@ -139,14 +139,14 @@ class Columns:
             self._refuse("got labels and no features, expected a column of them")
         said = [form, f"{len(features)} features{f' {self._listed(features)}' if self.names else ''}"]
         if left_out:
-            said.append(f"left out {self._listed(left_out)}")
+            said.append(f"left out {self._listed(left_out)}{' (names of the rows)' * bool(self._unnamed)}")
         if self._label is None and self._options.label is None and len(features) == IMAGE_AND_LABEL:
             expected = f"{LABEL} to say which column holds labels, or '' for none"
             self._refuse(f"got {IMAGE_AND_LABEL} columns, an image of 28 x 28 and one more, expected {expected}")
         arrays = {"train": table if features == self._kept else table[:, [self._kept.index(c) for c in features]]}
         if self._label is None:
             likely = [column for column in features if self.names and self.names[column].lower() in LIKELY_LABELS]
-            said.append("no labels" + (f" ({LABEL} makes {self._call(likely[0])} labels)" if likely else ""))
+            said.append("no labels" + (f" ({LABEL} makes labels of field {self._call(likely[0])})" if likely else ""))
         else:
             labels = table[:, self._kept.index(self._label)]
             if not ((np.abs(labels) < 2**53) & (labels == np.round(labels))).all():
@@ -154,7 +154,7 @@ class Columns:
                     f"field {self._call(self._label)}: got fractions, expected whole numbers for labels: {LABEL}"
                 )
             arrays["train_labels"] = labels.astype(np.int64)
-            said.append(f"labels in {self._call(self._label)}")
+            said.append(f"labels in field {self._call(self._label)}")
         return arrays, "; ".join(said)
 
     def _check_first_row(self, table):

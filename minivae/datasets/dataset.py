@@ -67,6 +67,11 @@ class Dataset:
         """Number of columns of `train` and `test`."""
         return self.train.shape[1]
 
+    @property
+    def in_unit_interval(self) -> bool:
+        """Whether training takes the values of `train` from [0, 1]: bytes, which are divided by 255, or such floats."""
+        return self.train.dtype == np.uint8 or bool(self.train.min() >= 0 and self.train.max() <= 1)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(getattr(self, field.name) for field in fields(self))  # read-only again
 
@@ -186,17 +191,18 @@ def _load_file(path, size, test_fraction, seed, options):
     for part in arrays.keys() & {"train", "test"}:
         rows[part], shapes[part] = as_rows(f"{name}: {part}", arrays.pop(part))
     rows, taken_for = settle(name, rows, shapes["train"])
-    source = ": ".join(["file " + name, "; ".join(filter(None, [read_as, taken_for]))])
-    labels = [arrays.get(f"{part}_labels") for part in ("train", "test")]
-    if "test" in rows:
-        return _build(name, rows["train"], rows["test"], *labels, shapes["train"], source, size)
+    source = ": ".join(filter(None, [f"file {name}", "; ".join(filter(None, [read_as, taken_for]))]))
+    train_labels, test_labels = (arrays.get(f"{part}_labels") for part in ("train", "test"))
     train = rows["train"]
-    expect(labels[1] is None, name, "test_labels and no test rows", "both or neither")
+    if "test" in rows:
+        return _build(name, train, rows["test"], train_labels, test_labels, shapes["train"], source, size)
+    expect(test_labels is None, name, "test_labels and no test rows", "both or neither")
     expect(len(train) > 1, name, "one row, which cannot be split", "at least 2 rows, or test rows as well")
+    if train_labels is not None:
+        train_labels = check_labels(f"{name}: train_labels", train_labels, len(train))
     kept, held_out = _split(len(train), test_fraction, seed)
-    if labels[0] is not None:
-        every = check_labels(f"{name}: train_labels", labels[0], len(train))
-        labels = [every[kept], every[held_out]]
+    labels: tuple[np.ndarray | None, np.ndarray | None]
+    labels = (None, None) if train_labels is None else (train_labels[kept], train_labels[held_out])
     return _build(name, train[kept], train[held_out], *labels, shapes["train"], source, size)
 
 

@@ -82,7 +82,7 @@ def _read_arrays(start, stream, options):
     for magic, read, kind in ((MAGIC, read_npy, "NPY"), (b"\0\0", read_idx, "IDX")):
         if start.startswith(magic):
             options.expect_none(name, kind)
-            return {"train": read(stream)}, kind
+            return {"train": read(stream)}, ""
     foreign = TAR if start[257:262] == b"ustar" else None
     foreign = foreign or next((what for magic, what in FOREIGN.items() if start.lstrip().startswith(magic)), None)
     expected = f"an NPY, NPZ or IDX file, or a table with a name in {', '.join(TABLES)}"
@@ -103,9 +103,10 @@ def _read_npz(name, file, length):
         for role, info in members.items():
             with open_member(f"{name}: {role}", archive, info, length) as stream:
                 arrays[role] = read_npy(stream, WHOLE if role.endswith("labels") else "")
-        called = [f"{role} from {info.filename.removesuffix('.npy')!r:.60}" for role, info in members.items()]
-        ignored = f"; not read: {', '.join(map(repr, unread[:8])):.200}" if unread else ""
-        return arrays, f"NPZ, {', '.join(called)}{ignored}"
+        called = {role: info.filename.removesuffix(".npy") for role, info in members.items()}
+        said = [f"{role} is {stem!r:.60}" for role, stem in called.items() if stem != role]
+        said += [f"{', '.join(map(repr, unread[:8])):.200} not read"] if unread else []
+        return arrays, ", ".join(said)
 
 
 WHOLE = "; labels are whole numbers: number the classes by numpy.unique(labels, return_inverse=True)[1]"
