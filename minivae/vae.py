@@ -31,6 +31,7 @@ from .errors import (
     expect_array,
     expect_choice,
     expect_integer,
+    expect_pixels,
     expect_positive,
     expect_seed,
 )
@@ -42,6 +43,7 @@ from .parameters import DTYPES, RowBuffers
 from .parameters.memory import MOST_DRAWS, MOST_LAYERS, expect_room, expect_room_for_model, pass_bytes
 from .reparam import Reparameterize
 
+WHOLE_SET = 1000  # values: so many of pictures are never 0 and 1 only
 GATHERED = tuple(np.dtype(name) for name in (*DTYPES, "uint8"))  # the dtypes of data that the kernel `gather` reads
 
 
@@ -352,8 +354,9 @@ class VAE(Built):
     def as_data(self, name: str, x: ArrayLike, pixels: str = "grey") -> np.ndarray:
         """x, whatever `np.asarray` takes, as (n, features) data that suit the model: uint8 or floats, C-contiguous.
 
-        `name` is what the ValueError calls it where it does not suit (see `check_data`). For `pixels` other than "grey"
-        values must lie in [0, 1] whatever the likelihood. An array that is of that form already is not copied.
+        `name` is what the ValueError calls it where it does not suit (see `check_data`); uint8 of 0 and 1 only, which
+        are no pixels, do not where they are as many as in a data set. For `pixels` other than "grey" values must lie in
+        [0, 1] whatever the likelihood. An array that is of that form already is not copied.
         """
         check = getattr(self.likelihood, "check", None)
         unit = pixels != "grey" or getattr(check, "__func__", None) is Bernoulli.check
@@ -362,6 +365,8 @@ class VAE(Built):
         x = check_data(name, x, features=self.features, dtype=self.dtype, unit=unit)
         if check is not None and not unit:
             check(name, x)
+        if x.size >= WHOLE_SET:
+            expect_pixels(name, x)
         return np.ascontiguousarray(x, x.dtype if x.dtype in GATHERED else self.dtype)
 
     def forward(self, x: ArrayLike, noise: np.ndarray | None = None) -> Terms:

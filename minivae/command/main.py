@@ -64,6 +64,8 @@ def _run(argv):
         complain(f"{PROG}: interrupted")
         return 130
     except (ValueError, ArithmeticError, OSError, MemoryError) as error:
+        if isinstance(error, TimeoutError) and error.errno is None:
+            raise  # not the system's: a signal handler of the calling program
         complain(f"{PROG}: error: {' '.join(str(error).split()) or type(error).__name__}")
         return 2
     return _told(status)
@@ -93,12 +95,11 @@ def _flushed(status):
 
 def _open_closed_streams():
     """Standard streams that were closed go nowhere; files that are opened later would take their numbers."""
-    for number, (name, mode) in enumerate({"stdin": "r", "stdout": "w", "stderr": "w"}.items()):
-        if getattr(sys, name) is not None:
-            continue
-        with contextlib.suppress(OSError):
-            handle = os.open(os.devnull, os.O_RDWR)
-            setattr(sys, name, open(handle, mode, closefd=False))
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            with contextlib.suppress(OSError):
+                handle = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+                setattr(sys, name, os.fdopen(handle, mode, closefd=False))
 
 
 class Parser(argparse.ArgumentParser):

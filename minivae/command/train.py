@@ -38,10 +38,21 @@ def add(parser):
     """All options, in groups that read well in --help."""
     parser.argument_default = argparse.SUPPRESS  # only what is given is in the namespace; `Config` has the defaults
     add = parser.add_argument_group("data").add_argument
-    add("--data", metavar="NAME|FILE", help="mnist, rings, moons, pinwheel, or a .npy, .npz, .csv or IDX file")
+    add(
+        "--data",
+        metavar="NAME|FILE",
+        help="mnist, rings, moons, pinwheel, or a .npy, .npz, .csv, .tsv, .txt or IDX file",
+    )
     add("--pixels", choices=PIXELS, help="values as they are, 1 above 1/2, or drawn afresh at each use")
     add("--size", type=whole, metavar="N", help="use only N training examples")
     add("--test-fraction", type=positive, metavar="F", help="held out where a file has no test set (0.1)")
+    add("--delimiter", metavar="C", help="between a table's fields: one character, tab or space (found in the table)")
+    add("--decimal", choices=(".", ","), help="a table's decimal mark (found in the table)")
+    add(
+        "--header", action=argparse.BooleanOptionalAction, help="whether a table's first line holds names (found in it)"
+    )
+    add("--label", metavar="COLUMN", help="a table's labels, by name or by number from 1; '' for none (label)")
+    add("--drop", nargs="*", metavar="COLUMN", help="columns to leave out, likewise (names of rows of pandas and R)")
 
     add = parser.add_argument_group("model").add_argument
     add("--preset", choices=PRESETS, help="defaults: PyTorch's MNIST example, or the seed article's model")

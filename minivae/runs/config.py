@@ -40,6 +40,11 @@ class Data:
     size: int | None = None
     test_fraction: float = 0.1
     seed: int = 0
+    delimiter: str | None = None
+    decimal: str | None = None
+    header: bool | None = None
+    label: str | int | None = None
+    drop: Sequence[str | int] | None = None
     fingerprint: str | None = None
 
 
@@ -227,9 +232,7 @@ class Config:
 
     def for_data(self, data: Dataset) -> "Config":
         """With what follows from the data: their fingerprint, the features, the likelihood where none was chosen."""
-        rows = data.train
-        in_unit_interval = rows.dtype == "uint8" or (rows.min() >= 0 and rows.max() <= 1)
-        likelihood = self.model.likelihood or ("bernoulli" if in_unit_interval else "gaussian")
+        likelihood = self.model.likelihood or ("bernoulli" if data.in_unit_interval else "gaussian")
         model = replace(self.model, features=data.features, likelihood=likelihood)
         return replace(self, data=replace(self.data, fingerprint=data.fingerprint()), model=model)
 

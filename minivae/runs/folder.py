@@ -167,7 +167,8 @@ def open_run(path, backend="auto", best=False):
 
 def load(choices: Data) -> Dataset:
     """The data set of a configuration."""
-    return load_dataset(choices.name, size=choices.size, test_fraction=choices.test_fraction, seed=choices.seed)
+    chosen = vars(choices)
+    return load_dataset(choices.name, **{name: chosen[name] for name in chosen if name not in ("name", "fingerprint")})
 
 
 def as_history(path):

@@ -11,6 +11,7 @@ from ..training.state import History
 from ..vae import VAE
 from . import checkpoint, findings, folder
 from .config import Config, Results, taken
+from .describing import described
 from .pictures import draw_all, objective_phrase, pixels_phrase
 from .saver import Saver
 
@@ -102,7 +103,7 @@ def _settings(config, data, model):
 
 
 def _train(path, config, model, data, settings, state, say, whole=None):
-    _announce(path, config, model, data, len(settings["train"]), state, say)
+    _announce(path, config, model, data, settings["train"], state, say)
     history, untold = state.history.copy() if state else History(), []
 
     def tell(row):
@@ -157,7 +158,7 @@ def _train(path, config, model, data, settings, state, say, whole=None):
     return 0
 
 
-def _announce(path, config, model, data, rows, state, say):
+def _announce(path, config, model, data, train, state, say):
     """The model, the data, and the head of the table of epochs."""
     spec = config.model
     layers = (data.features, *spec.hidden, model.latent, *spec.decoder_hidden, data.features)
@@ -165,7 +166,9 @@ def _announce(path, config, model, data, rows, state, say):
         f"{'-'.join(map(str, layers))}, {spec.activation}, {spec.likelihood}, sigma = {spec.scale}(rho), "
         f"{model.store.flat.size:,} parameters, {model.dtype}, {model.backend.name} backend"
     )
-    say(f"{rows:,} training and {len(data.test):,} held-out examples, results in {path}")
+    for line in described(data, train, spec):
+        say(line)
+    say(f"{len(train):,} training and {len(data.test):,} held-out examples, results in {path}")
     if state:
         done, epochs = state.history.epochs, config.training.epochs
         say(f"going on after step {state.step:,}, {done} of {epochs} epochs are done")

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from ..bounds import check_beta
-from ..errors import expect, expect_choice, expect_integer, expect_seed, plain
+from ..errors import expect, expect_choice, expect_integer, expect_pixels, expect_seed, plain
 from ..evaluation.held_out import Evaluator
 from ..kernels.naive import PIXELS
 from ..optim import Adam
@@ -48,7 +48,7 @@ def fit(
     ----------
     model : VAE
     train : (n, features), uint8 (value / 255) or other numbers, in an array or whatever makes one; in [0, 1] for a
-        Bernoulli likelihood, bytes / 255 for one of bytes
+        Bernoulli likelihood, bytes / 255 for one of bytes. uint8 of 0 and 1 only is refused: such data are floats
     validation : data of the same kind, evaluated after each epoch on one noise draw per example
     epochs : passes over the data; each ends with a partial batch where batch_size does not divide n
     batch_size : rows in a minibatch; one batch of all rows if larger than the data
@@ -155,6 +155,7 @@ def check_arguments(
         check_precision(precision, model.dtype)
     expect_choice("pixels", pixels, PIXELS)
     train = model.as_data("train", train, pixels)
+    expect_pixels("train", train)
     validation = None if validation is None else model.as_data("validation", validation, pixels)
     expect_choice("validation_noise", validation_noise, ("fixed", "fresh"))
     if early_stopping is not None:
