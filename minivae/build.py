@@ -247,7 +247,9 @@ class Built(Assembled):
             plan = config.pop("plan", None)
             for name, layers in {"plan": plan or (), **config}.items():
                 if name in ("plan", "hidden", "decoder_hidden"):
-                    expect(len(layers) <= 3 * MOST_LAYERS, name, f"{len(layers):,} parts", f"at most {3 * MOST_LAYERS:,}")
+                    expect(
+                        len(layers) <= 3 * MOST_LAYERS, name, f"{len(layers):,} parts", f"at most {3 * MOST_LAYERS:,}"
+                    )
             # Before a model is made, so that its description cannot ask for more memory than the file has filled.
             for name, shape in parameter_shapes(config, plan).items():
                 stored.expect_stored(arrays, f"parameter/{name}", shape, config["dtype"])

@@ -19,7 +19,8 @@ FLOORS = (
     {"model"},
     {"parameters"},
     {"datasets", "estimators", "gradcheck", "kernels"},
-    {"errors", "files"},
+    {"files"},
+    {"errors"},
 )
 DEPTH = {room: depth for depth, floor in enumerate(FLOORS) for room in floor}
 

@@ -47,6 +47,11 @@ def add_run(parser):
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the draws (0)")
 
 
+def add_data(parser, others):
+    """Where the data of a run are, if not where they were."""
+    parser.add_argument("--data", metavar="NAME|FILE", help=f"where the run's data are now{others}")
+
+
 def add_out(parser, name):
     """Where a picture or an array goes, by default into the run folder under that name."""
     parser.add_argument("--out", metavar="FILE", help=f"a .png picture or .npy array (RUN/{name})")

@@ -7,15 +7,16 @@ SUMMARY = "encode and decode held-out examples"
 
 def add(parser):
     options.add_run(parser)
+    options.add_data(parser, ", or others with as many features")
     parser.add_argument("--count", type=options.whole, default=30, metavar="N", help="how many (30)")
     options.add_out(parser, "reconstructions.png")
 
 
 def run(args):
-    from ..runs import folder
+    from ..runs import folder, reopening
     from ..runs.pictures import draw_reconstructions
 
-    config, model, data = folder.open_run(args.run, args.backend, args.best)
+    config, model, data, own = reopening.open_run(args.run, args.backend, args.best, args.data)
     pixels = config.training.pixels
     path = options.result_path(args, "reconstructions.png")
     count = min(args.count, len(data.test))
@@ -23,4 +24,6 @@ def run(args):
         options.save_array(path, model.reconstruct(folder.unit_values(data.test[:count], pixels, args.seed)))
     else:
         draw_reconstructions(path, model, data, pixels, count, args.seed)
-    options.say(f"{count} reconstructions in {path}")
+    options.say(
+        f"{count} reconstructions in {path}" + ("" if own else f", of {data.name}, which the run does not know")
+    )

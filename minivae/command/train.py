@@ -12,7 +12,7 @@ from ..vae import LIKELIHOODS
 from .options import interval, not_negative, positive, say, seed, whole
 
 SUMMARY = "train a model and leave a run folder"
-AT_RESUME = ("resume", "epochs", "backend", "checkpoint_every", "keep", "no_pictures")
+AT_RESUME = ("resume", "epochs", "data", "backend", "checkpoint_every", "keep", "no_pictures")
 
 # The defaults are PyTorch's basic VAE example on MNIST, 784-400-20-400-784.
 PRESETS = {
@@ -106,8 +106,8 @@ def add(parser):
     add(
         "--resume",
         metavar="RUN",
-        help="go on with the run in that folder; of the other options only --epochs, --backend,"
-        " --checkpoint-every, --keep and --no-pictures may be given",
+        help="go on with the run in that folder; of the other options only --epochs, --data (where its data are now),"
+        " --backend, --checkpoint-every, --keep and --no-pictures may be given",
     )
     add(
         "--checkpoint-every",
@@ -121,6 +121,7 @@ def add(parser):
 
 
 def run(args):
+    from .. import __version__
     from ..runs import train
     from ..runs.config import Results, part
 
@@ -131,11 +132,11 @@ def run(args):
     if refused:
         option = "--" + refused[0].replace("_", "-")
         raise ValueError(
-            f"{option}: a resumed run keeps its own, expected only --epochs, --backend, "
+            f"{option}: a resumed run keeps its own, expected only --epochs, --data, --backend, "
             "--checkpoint-every, --keep or --no-pictures with --resume"
         )
-    results, backend = part(Results, given), given.get("backend", "auto")
-    return train.resume(args.resume, results, say, given.get("epochs"), backend)
+    changed = {name: given[name] for name in ("epochs", "backend", "data") if name in given}
+    return train.resume(args.resume, part(Results, given), say, __version__, **changed)
 
 
 def configuration(args):

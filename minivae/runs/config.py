@@ -4,19 +4,17 @@ A `Config` is made once, from the options of `minivae train` or from what a run 
 """
 
 import inspect
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
-
-import numpy as np
 
 from ..datasets import Dataset, dataset_names
 from ..errors import expect, expect_choice
 from ..optim import OPTIMIZERS, Optimizer
 from ..schedules import Cosine, Plateau, StepDecay, Warmup
 from ..vae import LIKELIHOODS, VAE
+from . import machine
 
 Part = TypeVar("Part", "Data", "Model", "Training", "Results")
 
@@ -34,7 +32,10 @@ def taken(function: Callable, choices: object) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Data:
-    """The arguments of `load_dataset`, a file by its full path; and the fingerprint of what it gave."""
+    """The arguments of `load_dataset`; and the fingerprint and image_shape of what it gave.
+
+    In a run folder a file is named as `reopening.stored_name` does it.
+    """
 
     name: str = "mnist"
     size: int | None = None
@@ -46,6 +47,12 @@ class Data:
     label: str | int | None = None
     drop: Sequence[str | int] | None = None
     fingerprint: str | None = None
+    image_shape: Sequence[int] | None = None
+
+    def __post_init__(self):
+        shape = self.image_shape
+        sides = isinstance(shape, (list, tuple)) and len(shape) == 2 and all(type(n) is int and n > 0 for n in shape)
+        expect(shape is None or sides, "image_shape", shape, "(height, width)")
 
 
 @dataclass(frozen=True)
@@ -162,8 +169,8 @@ class Config:
 
     Attributes
     ----------
-    backend : the one asked for; once there is a model, the one the run began with
-    versions : of minivae, Python and NumPy, where the run began
+    backend : the one asked for; once there is a model, the one it computes with
+    versions : of minivae, Python and NumPy; once there is a model, all of `machine.described`, as it was last trained
     given : the options that a user gave, by name; none for a run that goes on
 
     Raises ValueError for an option that was given and does not apply.
@@ -201,7 +208,7 @@ class Config:
             part(Training, own | entry),
             entry.get("backend", "auto"),
             part(Results, entry),
-            {"minivae": version, "python": platform.python_version(), "numpy": np.__version__},
+            {"minivae": version},
             frozenset(given),
         )
 
@@ -225,20 +232,23 @@ class Config:
         parts = {"data": asdict(self.data), "model": asdict(self.model), "training": asdict(self.training)}
         return {**self.versions, "backend": self.backend, **parts}
 
-    def with_full_path(self) -> "Config":
-        """With the full path of the data, where they are a file, so that the run finds them from anywhere."""
-        path = Path(self.data.name)
-        return replace(self, data=replace(self.data, name=str(path.resolve()))) if path.exists() else self
-
     def for_data(self, data: Dataset) -> "Config":
         """With what follows from the data: their fingerprint, the features, the likelihood where none was chosen."""
         likelihood = self.model.likelihood or ("bernoulli" if data.in_unit_interval else "gaussian")
         model = replace(self.model, features=data.features, likelihood=likelihood)
-        return replace(self, data=replace(self.data, fingerprint=data.fingerprint()), model=model)
+        shape = None if data.image_shape is None else list(data.image_shape)
+        found = replace(self.data, fingerprint=data.fingerprint(), image_shape=shape)
+        return replace(self, data=found, model=model)
 
-    def for_model(self, model: VAE) -> "Config":
-        """With the model's arguments as it has them, none left open; but beta, which may be on its way, as chosen."""
-        return replace(self, model=Model(**{**model.config, "beta": self.model.beta}))
+    def for_model(self, model: VAE, version: str) -> "Config":
+        """With the model's arguments as it has them, none left open, but beta, which may be on its way, as chosen; and
+        with what the model computes with here, under this version of minivae.
+        """
+        backend = model.backend.name
+        versions = {**self.versions, **machine.described(backend, version)}
+        return replace(
+            self, model=Model(**{**model.config, "beta": self.model.beta}), backend=backend, versions=versions
+        )
 
 
 def _flag(option):

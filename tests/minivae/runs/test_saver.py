@@ -173,7 +173,9 @@ def test_damage_between_the_saves(keep, folders, monkeypatch):
         power, _ = folders.live(monkeypatch, files, keep, saves=1)
         names, at = [path.name for path in power.folder.glob("checkpoint*")], len(power.left) - 1
         for name in names:
-            power, failed = folders.live(monkeypatch, files, keep, at=at, do=lambda power, name=name: power.damage(name))
+            power, failed = folders.live(
+                monkeypatch, files, keep, at=at, do=lambda power, name=name: power.damage(name)
+            )
             assert not failed
             assert power.done_at == at
             assert expect_safe(folders, power) == folders.step(files) + 2

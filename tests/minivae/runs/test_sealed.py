@@ -1,6 +1,5 @@
-"""Checkpoints that someone has changed and sealed again: a run goes on, or one line of bounded length names the file."""
+"""Checkpoints that someone has changed and sealed again: a run goes on, or one short line names the file."""
 
-import io
 import json
 import shutil
 import tracemalloc
@@ -116,7 +115,9 @@ HOSTILE = {
     "many draws": lambda good: described(good, model__samples=10**7),
     "draws that are none": lambda good: described(good, model__samples=LONG),
     "many layers": lambda good: described(good, model__hidden=[1] * 4_000_000),
-    "a plan of many parts": lambda good: described(good, model__plan={f"encoder.{i}": [1, 1, "relu"] for i in range(10**5)}),
+    "a plan of many parts": lambda good: described(
+        good, model__plan={f"encoder.{i}": [1, 1, "relu"] for i in range(10**5)}
+    ),
     "a long argument": lambda good: described(good, **{f"model__{LONG}": 1}),
     "a long activation": lambda good: described(good, model__activation=LONG),
     "a large number": lambda good: described(good, model__features=10**4000),
