@@ -61,7 +61,7 @@ def run(args):
         summary = importance.estimate(model, values, args.samples, args.seed).summary()
         result |= summary | {"samples": args.samples, "log_likelihood_examples": len(values)}
         _say_importance(summary, args.samples, len(values))
-    path = Path(args.run) / "evaluation.json"
+    path = Path(args.run) / folder.EVALUATION
     write_text(path, json.dumps(result, indent=2) + "\n")
     say(f"written to {path}")
 

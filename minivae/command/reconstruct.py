@@ -24,6 +24,4 @@ def run(args):
         options.save_array(path, model.reconstruct(folder.unit_values(data.test[:count], pixels, args.seed)))
     else:
         draw_reconstructions(path, model, data, pixels, count, args.seed)
-    options.say(
-        f"{count} reconstructions in {path}" + ("" if own else f", of {data.name}, which the run does not know")
-    )
+    options.say(f"{count} reconstructions in {path}" + ("" if own else f", of {data.name}, other data than the run's"))

@@ -54,6 +54,11 @@ class Data:
         sides = isinstance(shape, (list, tuple)) and len(shape) == 2 and all(type(n) is int and n > 0 for n in shape)
         expect(shape is None or sides, "image_shape", shape, "(height, width)")
 
+    def holding(self, data: Dataset) -> "Data":
+        """With what is known of the data once they are loaded."""
+        shape = None if data.image_shape is None else list(data.image_shape)
+        return replace(self, fingerprint=data.fingerprint(), image_shape=shape)
+
 
 @dataclass(frozen=True)
 class Model:
@@ -236,9 +241,7 @@ class Config:
         """With what follows from the data: their fingerprint, the features, the likelihood where none was chosen."""
         likelihood = self.model.likelihood or ("bernoulli" if data.in_unit_interval else "gaussian")
         model = replace(self.model, features=data.features, likelihood=likelihood)
-        shape = None if data.image_shape is None else list(data.image_shape)
-        found = replace(self.data, fingerprint=data.fingerprint(), image_shape=shape)
-        return replace(self, data=found, model=model)
+        return replace(self, data=self.data.holding(data), model=model)
 
     def for_model(self, model: VAE, version: str) -> "Config":
         """With the model's arguments as it has them, none left open, but beta, which may be on its way, as chosen; and

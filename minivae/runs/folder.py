@@ -111,24 +111,31 @@ def remove_unfinished(path):
 
 def earlier_checkpoints(path):
     """The checkpoints before the newest, latest first; files of a user's own whose names are alike are none."""
-    steps = {file: re.fullmatch(r"checkpoint-([0-9]{8,})\.npz", file.name) for file in Path(path).glob("checkpoint-*")}
-    return sorted((file for file, step in steps.items() if step), key=lambda file: -int(steps[file][1]))
+    found = [
+        (re.fullmatch(r"checkpoint-([0-9]{8,})\.npz", file.name), file) for file in Path(path).glob("checkpoint-*")
+    ]
+    return [file for _, file in sorted(((int(name[1]), file) for name, file in found if name), reverse=True)]
 
 
 def write_config(path, config):
     write_text(path / CONFIG, json.dumps(config.to_json(), indent=2) + "\n")
 
 
-def write_history(path, history):
-    """One column for each scalar, and kl_0, kl_1, ... for the KL of each latent."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+def table(history):
+    """(header, lines) of history.csv: one column for each scalar, and kl_0, kl_1, ... for the KL of each latent."""
     columns = [column for column in history if column != "kl_per_latent"]
     latents = len(history["kl_per_latent"][0]) if "kl_per_latent" in history else 0
-    writer.writerow(columns + [f"kl_{j}" for j in range(latents)])
-    for row in range(len(history["epoch"])):
+    lines = []
+    for row in range(history.epochs):
         per_latent = history["kl_per_latent"][row] if latents else ()
-        writer.writerow([_number(history[column][row]) for column in columns] + [_number(kl) for kl in per_latent])
+        lines.append([_number(history[column][row]) for column in columns] + [_number(kl) for kl in per_latent])
+    return columns + [f"kl_{j}" for j in range(latents)], lines
+
+
+def write_history(path, history):
+    header, lines = table(history)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *lines])
     write_text(path / HISTORY, text.getvalue())
 
 
@@ -142,12 +149,13 @@ def read_config(path) -> Config:
     if not (path / CONFIG).exists():
         raise ValueError(f"run: {path} holds no {CONFIG}, expected a folder that minivae train made")
     try:
-        return Config.from_json(json.loads(_read_text(path / CONFIG, LONGEST_CONFIG)))
+        return Config.from_json(json.loads(read_text(path / CONFIG, LONGEST_CONFIG)))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"run: {path / CONFIG} is not the configuration of a run ({brief(error)})") from error
 
 
-def _read_text(path, longest):
+def read_text(path, longest):
+    """The text of a regular file of at most so many bytes; ValueError where it is none."""
     with regular_file(path) as (name, file, length):
         if length > longest:
             raise ValueError(f"{name}: {length} bytes, expected at most {longest}")
@@ -164,7 +172,7 @@ def as_history(path):
     """history.csv as a dict of lists, for plotting; ValueError where it is not what a run writes."""
     path = Path(path) / HISTORY
     try:
-        rows = list(csv.reader(io.StringIO(_read_text(path, LONGEST_HISTORY))))
+        rows = list(csv.reader(io.StringIO(read_text(path, LONGEST_HISTORY))))
         header, numbers = rows[0], [[float(value) for value in row] for row in rows[1:]]
         if header[0] != "epoch" or not numbers or any(len(row) != len(header) for row in numbers):
             raise ValueError("its lines differ in length, or are none of a run's")

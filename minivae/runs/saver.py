@@ -54,7 +54,7 @@ class Saver:
         newest, extra = self._path / folder.CHECKPOINT, {"config": self._config}
         if state.is_best:
             # before the checkpoint: a run that goes on from an older one comes past here again
-            save_best(self._path, self._model, state, extra)
+            _save_best(self._path, self._model, state, extra)
         if self._keep > 1 and self._step not in (None, state.step):
             earlier = folder.EARLIER.format(self._step)
             if earlier not in self._earlier:
@@ -70,6 +70,19 @@ class Saver:
                 path.unlink(missing_ok=True)
 
 
-def save_best(path, model, state, extra):
-    """Writes best.npz from the state at the end of its epoch."""
+def _save_best(path, model, state, extra):
     checkpoint.save(path / folder.BEST, model, replace(state, moments={}, best=None), extra)
+
+
+def restore_best(path, choice, say):
+    """Writes best.npz again where it is not whole and a checkpoint of the same moment is there."""
+    if choice.best is None or choice.best.whole:
+        return
+    losses = choice.history.get("validation_loss", [])
+    for name in choice.whole if losses else ():
+        model, state, extra = checkpoint.load_state(path / name, "numpy")
+        if state.is_best and state.history.epochs == losses.index(min(losses)) + 1:
+            _save_best(path, model, state, extra)
+            say(f"{folder.BEST} is written again from {name}; it was {choice.best.kind}: {choice.best.about}")
+            return
+    say(f"{choice.best}; no checkpoint holds it, an epoch with a lower validation loss will replace it")

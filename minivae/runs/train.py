@@ -18,7 +18,7 @@ from .config import Config, Results, taken
 from .describing import described
 from .pictures import draw_all, objective_phrase, pixels_phrase
 from .reopening import find_data, stored_name
-from .saver import Saver
+from .saver import Saver, restore_best
 
 Say = Callable[[str], None]
 
@@ -59,9 +59,10 @@ def resume(
     if not path.is_dir():
         raise ValueError(f"--resume: {path} is no folder, expected one that minivae train made")
     with folder.locked(path):
-        model, state, config, whole = _last_good(path, backend, say)
+        model, state, config, choice = _last_good(path, backend, say)
         before, config = config, replace(config.for_model(model, version), results=results)
-        if changed := machine.differences(before.backend, before.versions, config.backend, config.versions):
+        changed = machine.differences(before.backend, before.versions, config.backend, config.versions)
+        if state and changed:
             say(f"bits may differ from those of the run as it was: {changed}")
         say(f"loading {data or config.data.name}")
         found, choices = find_data(path, config.data, data)
@@ -79,34 +80,33 @@ def resume(
         with damage_named(state.source if state else path / folder.CONFIG, "describes no training"):
             settings, found = _settings(config, found, model), found.held_out()
         folder.remove_unfinished(path)
+        restore_best(path, choice, say)
         folder.write_config(path, config)
         if state and state.history:
             folder.write_history(path, state.history)
-        return _train(path, config, model, found, settings, state, say, whole)
+        return _train(path, config, model, found, settings, state, say, choice.whole)
 
 
 def _last_good(path, backend, say):
-    """(model, state or None, config, whole checkpoints) of a run, from the checkpoint that `findings.choose` takes."""
+    """(model, state or None, config, choice) of a run, from the checkpoint that `findings.choose` takes."""
     choice = findings.choose(path)
     if choice.refused:
         raise ValueError(f"--resume: {choice.why}")
     for found in choice.passed_over:
         say(f"cannot go on from {found.name}: {found.about}")
     if choice.passed_over:
-        say(
-            f"going on from {choice.taken.name}; what cannot be read is replaced once the next checkpoint is on the disk"
-        )
+        say(f"going on from {choice.taken.name}; what cannot be read is replaced with the next checkpoint")
+    config, source = choice.config, path / folder.CONFIG
     if choice.taken:
-        file = path / choice.taken.name
-        config, recorded, source = _last_asked(path, file, choice.config, say)
+        file, (description, arrays) = path / choice.taken.name, choice.stored
+        config, recorded, source = _last_asked(path, file, config, say)
         made = _backend(recorded if backend == "auto" else backend, source)
-        model, state, _ = checkpoint.from_stored(file, *choice.stored, made)
-        return model, state, config, choice.whole
-    config, source = folder.read_config(path), path / folder.CONFIG
+        model, state, _ = checkpoint.from_stored(file, description, arrays, made)
+        return model, state, config, replace(choice, stored=None)  # its arrays are the model's and the state's by now
     made = _backend(config.backend if backend == "auto" else backend, source)
     with damage_named(source, "describes no model"):
         model = VAE(**vars(config.model), backend=made)
-    return model, None, config, {}
+    return model, None, config, choice
 
 
 def _last_asked(path, file, config, say):
@@ -117,12 +117,8 @@ def _last_asked(path, file, config, say):
     try:
         written = folder.read_config(path)
         training = replace(written.training, epochs=config.training.epochs)
-        same = (written.model, training, written.data.fingerprint) == (
-            config.model,
-            config.training,
-            config.data.fingerprint,
-        )
-        if same:
+        run = config.model, config.training, config.data.fingerprint
+        if (written.model, training, written.data.fingerprint) == run:
             config = replace(config, training=written.training, data=written.data)
             return config, written.backend, path / folder.CONFIG
         say(f"{folder.CONFIG} is that of another run, and is replaced by what {file.name} says")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minivae as mv
-from minivae.runs import findings
+from minivae.runs import checkpoint, findings
 from minivae.runs.config import Config, Data, Model, Training
 from minivae.runs.saver import Saver
 
@@ -42,8 +42,8 @@ class Folders:
             path = self.make(files)
             with pytest.MonkeyPatch.context() as patched:
                 patched.setattr(findings, "look", self._look)
-                choice, best = findings.choose(path), findings.best(path, {})
-            self._known[files] = choice.whole, choice.taken.step if choice.taken else 0, best.whole if best else False
+                found = findings.choose(path)
+            self._known[files] = found.whole, found.taken.step if found.taken else 0, found.best and found.best.whole
         return self._known[files]
 
     def _look(self, file):
@@ -77,14 +77,17 @@ class Folders:
                 with Saver(path, self._model, self._config, keep, self.whole(files)) as saver:
                     for state in self._states[begin : begin + saves]:
                         saver(state)
-            except OSError:
+            except (OSError, ValueError):
                 return power, True
         return power, False
 
     def begun(self, monkeypatch, keep):
         """The files of a run after five saves that nothing happened to."""
-        power, _ = self.live(monkeypatch, frozenset(), keep, saves=5)
-        return frozenset((path.name, path.read_bytes()) for path in power.folder.iterdir())
+        return self.files(self.live(monkeypatch, frozenset(), keep, saves=5)[0].folder)
+
+    @staticmethod
+    def files(path):
+        return frozenset((file.name, file.read_bytes()) for file in path.iterdir())
 
 
 @pytest.fixture(scope="module")
@@ -113,14 +116,12 @@ def expect_safe(folders, power):
     return safe
 
 
-def expect_two_saves(folders, power, begin, keep):
-    """The end of a life without an error: the last state is safe, all that is kept is whole, and no more than asked."""
-    end = expect_safe(folders, power)
-    kept = sorted(path.name for path in power.folder.glob("checkpoint*"))
-    for files in power.left[-1]:
-        assert folders.step(files) == end
-    assert set(kept) == set(folders.whole(frozenset((name, (power.folder / name).read_bytes()) for name in kept)))
-    return end, kept
+def expect_saved(folders, power):
+    """The same where a life ended without an error: all that is kept is whole. The last step and how many are kept."""
+    end, files = expect_safe(folders, power), folders.files(power.folder)
+    kept = [name for name, _ in files if name.startswith("checkpoint")]
+    assert set(kept) == set(folders.whole(files))
+    return end, len(kept)
 
 
 BEGUN = [(before, keep) for before in (1, 2, 3) for keep in (1, 2, 3)]
@@ -139,26 +140,23 @@ def test_a_crash_at_any_operation_after_any_damage(before, keep, folders, monkey
         for again in (False, True):
             power, failed = folders.live(monkeypatch, files, keep, again=again)
             assert not failed
-            step = folders.step(files)
-            end, kept = expect_two_saves(folders, power, step, keep)
-            assert end == step + 2 - again
-            assert len(kept) == min(keep, len(folders.whole(files)) + 2 - again)
+            end, kept = expect_saved(folders, power)
+            assert end == folders.step(files) + 2 - again
+            assert kept == min(keep, len(folders.whole(files)) + 2 - again)
             found |= set().union(*power.left)
-    print(before, keep, "starts", len(starts), "found", len(found))
     seconds = {after for files in found for after in damaged(files, (0, 1)) if folders.step(after)}
-    print("seconds", len(seconds))
     for files in seconds:
         power, failed = folders.live(monkeypatch, files, keep)
         assert not failed
-        expect_two_saves(folders, power, folders.step(files), keep)
+        assert expect_saved(folders, power)[0] == folders.step(files) + 2
 
 
-@pytest.mark.parametrize("keep", [1, 2, 3])
-def test_an_error_at_any_operation_after_any_damage(keep, folders, monkeypatch):
+@pytest.mark.parametrize(("before", "keep"), BEGUN)
+def test_an_error_at_any_operation_after_any_damage(before, keep, folders, monkeypatch):
     def fail(power):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    for files in damaged(folders.begun(monkeypatch, keep), range(keep)):
+    for files in damaged(folders.begun(monkeypatch, before), range(before)):
         for at in itertools.count():
             power, _ = folders.live(monkeypatch, files, keep, at=at, do=fail)
             expect_safe(folders, power)
@@ -179,3 +177,19 @@ def test_damage_between_the_saves(keep, folders, monkeypatch):
             assert not failed
             assert power.done_at == at
             assert expect_safe(folders, power) == folders.step(files) + 2
+
+
+@pytest.mark.parametrize("keep", [1, 2, 3])
+def test_a_disk_that_keeps_something_else_than_was_written(keep, folders, monkeypatch):
+    """Where the newest checkpoint was damaged, the next is read back before the file gone on from is given up."""
+    newest_damaged = next(files for files in damaged(folders.begun(monkeypatch, 2), [1]) if folders.step(files) == 4)
+    save = checkpoint.save
+
+    def damaging(path, *arguments):
+        save(path, *arguments)
+        path.write_bytes(path.read_bytes()[:-100])
+
+    monkeypatch.setattr(checkpoint, "save", damaging)
+    power, failed = folders.live(monkeypatch, newest_damaged, keep)
+    assert failed
+    assert folders.step(folders.files(power.folder)) == 4
