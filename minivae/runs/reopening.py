@@ -39,7 +39,7 @@ def _user():
 
 
 def find_data(run, choices: Data, given=None):
-    """(data, choices with the name that gave them, and all that is known of them): those that the run in the folder `run` was trained on.
+    """(data, choices with the name that gave them): those that the run in the folder `run` was trained on.
 
     A file is looked for where it was, beside the run folder, in it, and in the current folder; given : a data set's
     name or a file in place of all that. ValueError where none has the fingerprint.
