@@ -1,15 +1,21 @@
 """Kills a training run with SIGKILL at random moments, resumes it, and compares the end with a run left alone.
 
-    python -m benchmarks.kills [--kills 200] [--seed 0]
+    python -m benchmarks.kills [--kills 200] [--seed 0] [--damage]
 
 One life of the run is: start it (`minivae train`, or `--resume` once there is something to resume), kill it at a
 random moment, look whether the newest checkpoint can be read. Lives follow each other in one folder until the run ends
 by itself; its parameters, moments, totals and history must then be, bit for bit, those of the run left alone. Moments
 are drawn so that they fall on every phase: the start of the process, loading, each step and each write. They are
 counted from a step that the run has saved, so that a busy machine changes nothing. A final JSON line has the figures.
+
+With --damage each life but the first begins with a damaged newest checkpoint, wherever another whole one is there, and
+keeps 1 to 3 of them; every second life ends by an operation on a file that fails. Whatever could be gone on from when a
+life began, or something later, must be there at its end.
 """
 
 import argparse
+import errno
+import io
 import json
 import multiprocessing
 import os
@@ -24,8 +30,8 @@ import numpy as np
 from tqdm import tqdm
 
 from minivae.command.main import main
-from minivae.files import stored
-from minivae.runs import checkpoint
+from minivae.files import atomic, stored
+from minivae.runs import findings, folder
 
 STEPS = 60  # each followed by a checkpoint
 OPTIONS = ["--data", "rings", "--size", "640", "--batch-size", "32", "--hidden", "16", "--latent", "2", "--epochs", "3"]
@@ -36,13 +42,54 @@ processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["minivae.runs.train", "minivae.command.main"])
 
 
-def live(log, *arguments):
-    """One life: `minivae train` with these arguments, its output in a file."""
+def live(log, failing, *arguments):
+    """One life: `minivae train` with these arguments, its output in a file; an operation on a file may fail."""
+    fail_after(*failing)
     tqdm.set_lock(threading.RLock())  # its own kind would leave a semaphore behind with every kill
     with open(log, "w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         raise SystemExit(main(["train", *map(str, arguments)]))
+
+
+def fail_after(count, number):
+    """The operation that follows so many of those by which this process writes files raises an error; None: none."""
+    left = [count]
+
+    def before(real):
+        def operation(*arguments, **options):
+            if left[0] is not None:
+                left[0] -= 1
+                if left[0] < 0:
+                    left[0] = None
+                    raise OSError(number, os.strerror(number))
+            return real(*arguments, **options)
+
+        return operation
+
+    class File(io.FileIO):
+        write = before(io.FileIO.write)
+
+    for name in ("fsync", "replace", "link", "unlink"):
+        setattr(os, name, before(getattr(os, name)))
+
+    def opened(path, mode):
+        return io.BufferedWriter(File(path, mode)) if mode == "xb" else open(path, mode)
+
+    atomic.open = opened
+
+
+def damage(path, random):
+    """Makes a file differ from what was written, in one of the ways of disks."""
+    content, start = bytearray(path.read_bytes()), random.randrange(path.stat().st_size)
+    kind = random.choice(["bit", "cut", "zeros"])
+    if kind == "bit":
+        content[start] ^= 1 << random.randrange(8)
+    elif kind == "cut":
+        del content[start:]
+    else:
+        content[start : start + 512] = bytes(len(content[start : start + 512]))
+    path.write_bytes(content)
 
 
 MEASURED = ("seconds", "history/examples_per_second")
@@ -74,19 +121,31 @@ def differences(one, two):
     return lines
 
 
-def saved(folder):
+def both(run):
+    """The contents of the newest checkpoint and of the best."""
+    best = {f"best.npz/{name}": value for name, value in contents(run / folder.BEST).items()}
+    return contents(run / folder.CHECKPOINT) | best
+
+
+def saved(run):
     """The step of the checkpoint before the newest, 0 if there is none."""
-    return max((int(path.stem[-8:]) for path in folder.glob("checkpoint-*.npz")), default=0)
+    return max((int(path.stem[-8:]) for path in folder.earlier_checkpoints(run)), default=0)
+
+
+def step_of(run):
+    """Of the checkpoint that the run would go on from, 0 if there is none."""
+    taken = findings.choose(run).taken
+    return taken.step if taken else 0
 
 
 class Killer:
-    """Kills runs in `folder`; `kill(count)` returns the figures."""
+    """Kills runs in the folder `path`; `kill(count)` returns the figures."""
 
-    def __init__(self, folder, seed):
-        self._folder, self._random = Path(folder), random.Random(seed)
+    def __init__(self, path, seed, damage=False):
+        self._folder, self._random, self._damage = Path(path), random.Random(seed), damage
 
-    def _start(self, *arguments):
-        process = processes.Process(target=live, args=(self._folder / "log", *arguments))
+    def _start(self, *arguments, failing=(None, 0)):
+        process = processes.Process(target=live, args=(self._folder / "log", failing, *arguments))
         process.start()
         return process
 
@@ -104,51 +163,66 @@ class Killer:
                 first = time.monotonic() - started
             time.sleep(0.002)
         self._expect_success(process)
-        return contents(alone / "checkpoint.npz"), first, (time.monotonic() - started - first) / STEPS
+        return both(alone), first, (time.monotonic() - started - first) / STEPS
 
     def kill(self, count):
         expected, first, step = self._alone()
-        figures = {"kills": 0, "runs": 0, "different": [], "unreadable": 0, "in_writes": 0, "before_first": 0}
-        figures["most_lives"] = 0
-        while figures["kills"] < count:
-            folder = self._folder / f"run-{figures['runs']}"
-            lives = self._live(folder, first, step, figures, count)
+        figures = {"kills": 0, "failed_writes": 0, "runs": 0, "different": [], "lost": 0, "unreadable": 0}
+        figures |= {"damaged": 0, "in_writes": 0, "before_first": 0, "most_lives": 0}
+        while figures["kills"] + figures["failed_writes"] < count:
+            run = self._folder / f"run-{figures['runs']}"
+            lives = self._live(run, first, step, figures, count)
             figures["runs"] += 1
             figures["most_lives"] = max(figures["most_lives"], lives)
-            figures["different"] += differences(contents(folder / "checkpoint.npz"), expected)
-            shutil.rmtree(folder)
+            figures["different"] += differences(both(run), expected)
+            shutil.rmtree(run)
         return figures
 
-    def _live(self, folder, first, step, figures, count):
+    def _live(self, run, first, step, figures, count):
         """Kills one run until `count` is reached or it ends by itself; then lets it end. Returns its lives."""
-        lives = 0
+        lives, newest, spoiled = 0, run / folder.CHECKPOINT, None
         while True:
             lives += 1
-            begun = (folder / "config.json").exists()
-            resume = ("--resume", folder, "--no-pictures", "--checkpoint-every", 1)
-            process = self._start(*(resume if begun else (*OPTIONS, "--out", folder)))
-            if figures["kills"] == count or not self._killed(process, folder, first, step):
+            begun, safe = (run / "config.json").exists(), step_of(run)
+            whole = [run / name for name in findings.choose(run).whole]
+            # killed between the two, it may leave two names of one file
+            if self._damage and newest in whole and not all(newest.samefile(path) for path in whole):
+                damage(newest, self._random)
+                spoiled, safe = newest.read_bytes(), step_of(run)
+            figures["damaged"] += newest.exists() and newest.read_bytes() == spoiled
+            keep = self._random.randint(1, 3) if self._damage else 2
+            resume = ("--resume", run, "--no-pictures", "--checkpoint-every", 1)
+            arguments = *(resume if begun else (*OPTIONS, "--out", run)), "--keep", keep
+            over = figures["kills"] + figures["failed_writes"] == count
+            if self._damage and not over and self._random.random() < 0.5:
+                number = self._random.choice([errno.EIO, errno.ENOSPC])
+                process = self._start(*arguments, failing=(self._random.randrange(200), number))
                 process.join()
+                over = process.exitcode != 2 or os.strerror(number) not in (self._folder / "log").read_text()
+                figures["failed_writes"] += not over
+            else:
+                process = self._start(*arguments)
+                killed = not over and self._killed(process, run, first, step)
+                figures["kills"] += killed
+                over = not killed
+                process.join()
+            if over:
                 self._expect_success(process)
                 return lives
-            figures["kills"] += 1
-            figures["in_writes"] += any(folder.glob(".*.tmp"))
-            if (folder / "checkpoint.npz").exists():
-                try:
-                    checkpoint.load_state(folder / "checkpoint.npz")
-                except ValueError:
-                    figures["unreadable"] += 1
-            else:
-                figures["before_first"] += 1
+            figures["in_writes"] += any(run.glob(".*.tmp"))
+            figures["before_first"] += not newest.exists()
+            figures["lost"] += step_of(run) < safe
+            whole = not newest.exists() or findings.look(newest)[0].whole
+            figures["unreadable"] += not whole and newest.read_bytes() != spoiled
 
-    def _killed(self, process, folder, first, step):
+    def _killed(self, process, run, first, step):
         """Kills the process at a random moment; False if it had ended by then."""
         # one in five before the first checkpoint, the rest within a step that is drawn from those to be made
         if self._random.random() < 0.2:
             process.join(self._random.uniform(0, first))
         else:
-            last = self._random.randrange(saved(folder), STEPS) + 1
-            while process.is_alive() and saved(folder) < last:
+            last = self._random.randrange(saved(run), STEPS) + 1
+            while process.is_alive() and saved(run) < last:
                 time.sleep(step / 10)
             process.join(self._random.uniform(0, step))
         if not process.is_alive():
@@ -162,14 +236,15 @@ def run():
     parser = argparse.ArgumentParser(description="Kill and resume a training run, over and over.")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--damage", action="store_true", help="damage the newest checkpoint, let writes fail")
     args = parser.parse_args()
     # so small a model is fastest on one thread, and killed processes leave no spinning ones to wait for
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        figures = Killer(folder, args.seed).kill(args.kills)
+    with tempfile.TemporaryDirectory() as path:
+        figures = Killer(path, args.seed, args.damage).kill(args.kills)
     print(json.dumps(figures | {"seconds": round(time.monotonic() - started, 1)}))
-    return 1 if figures["different"] or figures["unreadable"] else 0
+    return 1 if figures["different"] or figures["unreadable"] or figures["lost"] else 0
 
 
 if __name__ == "__main__":

@@ -64,6 +64,6 @@ def flush_folder(path):
         os.close(handle)
 
 
-def unfinished(folder, names=("*",)):
-    """What a killed process left of files so called, or is being written."""
+def unfinished(folder, names):
+    """The unfinished files of these names, or patterns of names: being written, or left by a killed process."""
     return sorted(path for name in names for path in Path(folder).glob(f".{name}{UNFINISHED}"))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ..files import stored
-from ..files.atomic import unfinished
 from ..training.state import History
 from . import checkpoint, folder
 from .config import Config
@@ -138,7 +137,7 @@ def others(path, choice):
             yield Finding(name, "whole", check(path, choice.history))
         except (ValueError, OSError, RecursionError) as error:
             yield Finding(name, "damaged", str(error))
-    for left in unfinished(path):
+    for left in folder.left_unfinished(path):
         yield Finding(left.name, "unfinished", "it is being written, or a killed process left it")
 
 

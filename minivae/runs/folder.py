@@ -32,7 +32,7 @@ except ImportError:  # Windows: no locks
 
 CONFIG, CHECKPOINT, HISTORY, BEST = "config.json", "checkpoint.npz", "history.csv", "best.npz"
 EVALUATION, EARLIER = "evaluation.json", "checkpoint-{:08d}.npz"
-FILES = (CONFIG, CHECKPOINT, HISTORY, BEST, EVALUATION, "*.png")  # what a run writes, besides earlier checkpoints
+FILES = (BEST, HISTORY, EVALUATION, "*.png", CHECKPOINT, CONFIG)  # what a run writes, besides earlier checkpoints
 LONGEST_CONFIG = 1 << 20
 LONGEST_HISTORY = 1 << 28
 
@@ -46,10 +46,11 @@ def free_folder(stem):
 
 
 @contextlib.contextmanager
-def claimed(path, overwrite):
-    """Makes the folder and holds it for this process; ValueError if it holds anything and `overwrite` is not given.
+def claimed(path, overwrite, needed=0):
+    """Makes the folder and holds it for this process; ValueError if it holds anything and `overwrite` is not given, or
+    the disk has no room for so many bytes.
 
-    Overwriting removes only what a run writes, and only from a folder that holds a run.
+    Overwriting removes only what a run writes, and only from a folder that holds a run: last what makes it one.
     """
     path = Path(path)
     try:
@@ -62,13 +63,16 @@ def claimed(path, overwrite):
         if occupied and not (overwrite and holds_run):
             hint = "a new folder, or --overwrite to replace the run in it" if holds_run else "a new folder"
             raise ValueError(f"--out: {path} exists and is not empty, expected {hint}")
+        old = [*earlier_checkpoints(path), *(file for name in FILES for file in path.glob(name))] if occupied else []
+        free = shutil.disk_usage(path).free + sum(file.lstat().st_size for file in old)
+        if free < needed:
+            raise ValueError(f"--out: {path} has {free:,} bytes free, expected at least {needed:,} for this run")
         try:
             with open(path / f".{CONFIG}.00000000.tmp", "xb"):
                 pass
             remove_unfinished(path)
-            if occupied:
-                for old in [*(found for name in FILES for found in path.glob(name)), *earlier_checkpoints(path)]:
-                    old.unlink()
+            for file in old:
+                file.unlink()
         except OSError as error:
             raise ValueError(f"--out: cannot write in {path}: {error.strerror or error}") from error
         yield path
@@ -95,17 +99,18 @@ def locked(path):
             os.close(handle)
 
 
-def check_space(path, model, keep):
-    """Raises ValueError if the disk has no room for the checkpoints (one more than are kept) and the pictures."""
-    needed = (3 * keep + 5) * model.store.flat.nbytes + 4_000_000
-    free = shutil.disk_usage(path).free
-    if free < needed:
-        raise ValueError(f"--out: {path} has {free:,} bytes free, expected at least {needed:,} for this run")
+def space(model, keep):
+    """Bytes for the checkpoints of a run (one more than are kept) and its pictures."""
+    return (3 * keep + 5) * model.store.flat.nbytes + 4_000_000
+
+
+def left_unfinished(path):
+    """What a killed process was writing of a run's files, or one that is training is."""
+    return unfinished(path, (*FILES, "checkpoint-*.npz"))
 
 
 def remove_unfinished(path):
-    """Removes what a killed process left half-written; only that of a run."""
-    for left in unfinished(path, (*FILES, "checkpoint-*.npz")):
+    for left in left_unfinished(path):
         left.unlink(missing_ok=True)
 
 

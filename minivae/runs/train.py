@@ -33,8 +33,7 @@ def start(config: Config, say: Say) -> int:
     config = config.for_model(model, config.versions["minivae"])
     settings, data = _settings(config, data, model), data.held_out()
     out = config.results.out or folder.free_folder(Path(name).name.split(".")[0] or "run")
-    with folder.claimed(out, config.results.overwrite) as path:
-        folder.check_space(path, model, config.results.keep)
+    with folder.claimed(out, config.results.overwrite, folder.space(model, config.results.keep)) as path:
         config = replace(config, data=replace(config.data, name=stored_name(name, path)))
         folder.write_config(path, config)
         return _train(path, config, model, data, settings, None, say)

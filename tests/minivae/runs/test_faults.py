@@ -36,13 +36,16 @@ def whole(tmp_path_factory):
     return folder
 
 
-def test_every_kill_resumes_to_the_same_weights(tmp_path, monkeypatch):
-    """benchmarks/kills.py does 200; here 20, at random moments of a run that saves after each step."""
+@pytest.mark.parametrize("damage", [False, True])
+def test_every_kill_resumes_to_the_same_weights(damage, tmp_path, monkeypatch):
+    """benchmarks/kills.py does hundreds; here 20, at random moments of a run that saves after each step."""
     monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))  # no life need import pytest
-    report = Killer(tmp_path, seed=1).kill(20)
-    assert report["kills"] == 20
+    report = Killer(tmp_path, seed=1, damage=damage).kill(20)
+    assert report["kills"] + report["failed_writes"] == 20
     assert not report["different"]
+    assert report["lost"] == 0
     assert report["unreadable"] == 0
+    assert (report["damaged"] > 5) == damage
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -206,6 +206,16 @@ def test_copies_of_the_users_own_stay(run):
     assert [path.read_bytes() for path in mine] == [b"mine"] * len(mine)
 
 
+def test_a_run_is_overwritten_only_where_there_is_room(run, monkeypatch, capsys):
+    files = {path.name: path.read_bytes() for path in run.iterdir()}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 30, 1 << 30, 1000))
+    assert main(["train", *OPTIONS, "--out", str(run), "--overwrite"]) == 2
+    assert "bytes free, expected at least 4,0" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == files
+    (run / "latent.png").write_bytes(bytes(5_000_000))
+    assert main(["train", *OPTIONS, "--out", str(run), "--overwrite"]) == 0
+
+
 def test_steps_of_more_than_eight_digits_are_in_order(tmp_path):
     for step in (99_999_999, 100_000_000, 20):
         (tmp_path / folder.EARLIER.format(step)).touch()
