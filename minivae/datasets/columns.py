@@ -9,7 +9,7 @@ from .text import MISSING, NUMBERS, TRUTH, as_text, kind_of
 
 HEADER, DECIMAL, LABEL, DROP = "header= (--header)", "decimal= (--decimal)", "label= (--label)", "drop= (--drop)"
 ROW_NAMES = re.compile(r"(Unnamed: [0-9]+(\.[0-9]+)?)?")  # what pandas, R and spreadsheets call a column of row names
-LIKELY_ROW_NAMES = re.compile(r"|.*(id|row|index).*|idx|key|no|nr|number|obs|observation|sample|level_0", re.I)
+LIKELY_ROW_NAMES = re.compile(r"|(?i:(.*[^a-z])?(id|idx|index|key|rows?|row_?names?|no|nr))|.*[a-z]I[dD]|level_0")
 LIKELY_LABELS = ("class", "classes", "labels", "target", "y", "species", "digit", "category")
 IMAGE_AND_LABEL = 785  # 28 x 28 pixels and one more
 
@@ -58,7 +58,8 @@ class Columns:
                 f"line {self._first}: got {len(row)} fields under {named} names, expected as many: "
                 "nothing but comments after # may stand above the names; delimiter= (--delimiter)"
             )
-        if named == 1 and kind_of(row[0]) != "text":
+        asked = self._options.delimiter or self._options.decimal or self._options.drop is not None
+        if named == 1 and delimiter == "," and not asked and kind_of(row[0]) != "text":
             expected = f"one; a decimal comma? delimiter= (--delimiter) other than {delimiter!r}, or two names"
             self._refuse(f"line {self._first}: got 2 fields under 1 name, expected {expected}")
         return named + 1, ["", *names[:named]]  # R gives the column of row names no name
@@ -99,9 +100,7 @@ class Columns:
             self._refuse(f"line {number}: got {len(row)} fields, expected {self._fields}")
         if _filled(row[self._width :]):
             self._refuse(f"line {number}: got {len(row)} fields, expected {self._width} and nothing after them")
-        del row[self._width :]
-        for column in reversed(self._drop):
-            del row[column]
+        row = [row[column] for column in self._kept] if self._drop else row[: self._width]
         if plain and self._decimal == "." and not self._truths:
             try:
                 self._values.extend(map(float, row))
@@ -117,7 +116,7 @@ class Columns:
         if self._number.fullmatch(text) and column not in self._truths:
             return float(text.replace(",", "."))
         if text.lower() in MISSING:
-            expected = f"a value: fill what is missing, or leave its row or, by {DROP}, its column out"
+            expected = f"a finite value: fill it in, or leave its row or, by {DROP}, its column out"
         elif kind_of(text) == "number" and column not in self._truths:
             expected = f"a number with {self._decimal!r} as decimal mark: {DECIMAL}; thousands must not be separated"
         elif column == self._label:
@@ -160,14 +159,19 @@ class Columns:
     def _check_first_row(self, table):
         """ValueError where the first row may be names: pandas writes the numbers of columns that have none."""
         first, rest = table[0], table[1:]
-        if self.names is not None or self._options.header is not None or len(first) < 2 or not len(rest):
+        if self.names is not None or self._options.header is not None or not len(rest):
             return
-        whole, rising = (first >= 0).all() and (first == np.round(first)).all(), (np.diff(first) > 0).all()
+        whole, rising = (first == np.round(first)).all(), (np.diff(first) > 0).all()
         counts = whole and first[0] in (0, 1) and (np.diff(first) == 1).all()
         risen = (np.diff(rest, axis=1) > 0).all(axis=1) if rising else np.zeros(1, bool)
         broken = whole and len(np.unique(first)) == len(first) and (rest != np.round(rest)).any(axis=0).all()
-        if counts or broken or (rising and ((whole and not risen.all()) or (len(first) >= 8 and not risen.any()))):
-            got = f"{first[0]:g}, {first[1]:g}{', ...' * (len(first) > 2)}"
+        if (
+            counts
+            or broken
+            or (whole and len(first) == 1)
+            or (rising and ((whole and not risen.all()) or (len(first) >= 8 and not risen.any())))
+        ):
+            got = ", ".join([f"{value:g}" for value in first[:2]] + ["..."] * (len(first) > 2))
             expected = f"{HEADER} to say whether these are names of columns, or --no-header for values"
             self._refuse(f"line {self._first}: got {got}, expected {expected}")
 
@@ -176,18 +180,27 @@ class Columns:
         for place, column in enumerate(self._kept):
             values = table[:, place]
             if column in self._unnamed:
-                if (values != np.round(values)).any() or len(np.unique(values)) < len(values):
+                if not _are_distinct(values):
                     expected = f"{DROP} to leave it out, or a name for it"
                     self._refuse(f"field {self._call(column)}: got a column without a name, expected {expected}")
-            elif self._options.drop is None and column != self._label and len(self._kept) > 1:
-                rows = len(values)
-                named = LIKELY_ROW_NAMES.fullmatch(self.names[column] if self.names else "" if place == 0 else "value")
-                if rows < (3 if named else 10) or values[0] not in (0, 1) or values[-1] != values[0] + rows - 1:
-                    continue
-                if (np.diff(values) == 1).all():
-                    got = f"the numbers of the rows, {values[0]:g} to {values[-1]:g}"
-                    expected = f"{DROP} to leave them out, or to leave out no column"
-                    self._refuse(f"field {self._call(column)}: got {got}, expected {expected}")
+            elif self._options.drop is None and column != self._label and self._may_name_rows(table, place, column):
+                got = f"what may be numbers of the rows, {values[0]:g} to {values[-1]:g}"
+                expected = f"{DROP} to leave them out, or to leave out no column"
+                self._refuse(f"field {self._call(column)}: got {got}, expected {expected}")
+
+    def _may_name_rows(self, table, place, column):
+        """Whether a column counts the rows, or is called as if it did and has no number twice. Without names the first
+        may, all the more where no other column has whole numbers."""
+        values, rows = table[:, place], len(table)
+        likely = LIKELY_ROW_NAMES.fullmatch(self.names[column]) if self.names else column == 0
+        if rows < (2 if likely else 10) or len(self._kept) == 1:
+            return False
+        if values[0] in (0, 1) and values[-1] == values[0] + rows - 1 and (np.diff(values) == 1).all():
+            return True
+        if not likely or not _are_distinct(values):
+            return False
+        others = np.delete(table, place, axis=1)
+        return self.names is not None or bool((others != np.round(others)).any(axis=0).all())
 
     def _call(self, column):
         """A column in a message: its number from 1 and its name."""
@@ -199,6 +212,11 @@ class Columns:
 
     def _refuse(self, what):
         raise ValueError(f"{self._name}: {what}")
+
+
+def _are_distinct(values):
+    """Whether these are whole numbers, none of them twice."""
+    return bool((values == np.round(values)).all()) and len(np.unique(values)) == len(values)
 
 
 def _filled(row):
