@@ -97,9 +97,7 @@ def write(choice):
     header, index = choice["names"] != "none", choice["row_names"] is not None
     if writer == "numpy":  # numbers alone
         decimal, index = ".", False
-        table = table.drop(
-            columns=[name for name in table if table[name].dtype == object or table[name].dtype == "str"]
-        )
+        table = table.select_dtypes(["number", "bool"])
         out = io.BytesIO()
         names = delimiter.join(map(str, table.columns)) if header and choice["names"] == "letters" else ""
         np.savetxt(out, table.astype(float), delimiter=delimiter, header=names)

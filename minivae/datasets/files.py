@@ -107,7 +107,7 @@ def _read_npz(name, file, length):
             with open_member(f"{name}: {role}", archive, info, length) as stream:
                 arrays[role] = read_npy(stream, WHOLE if role.endswith("labels") else "")
         called = {role: info.filename.removesuffix(".npy") for role, info in members.items()}
-        said = [f"{role} is {stem!r:.60}" for role, stem in called.items() if stem != role]
+        said = [f"{role} is {stem!r:.60}" for role, stem in called.items() if stem not in (role, "arr_0")]
         said += [f"{', '.join(map(repr, unread[:8])):.200} not read"] if unread else []
         return arrays, ", ".join(said)
 

@@ -112,8 +112,13 @@ def _names(lines, delimiter, options, first, second=None):
         starts = [is_name(as_text(first[column])) for column in texts]
         if "number" not in kinds:
             right = any(starts)
-        else:  # pandas numbers columns that have no names; a row with texts of its own may only look so
-            right = counting and all(starts) and all(below[column : column + 1] != ["text"] for column in texts)
+        else:  # beside columns with a name; a row with texts of its own may only look so
+            right = (
+                counting
+                and kinds.count("number") > 1
+                and all(starts)
+                and all(below[column : column + 1] != ["text"] for column in texts)
+            )
     else:
         unnamed = second is not None and not first[0].strip() and second[0].strip() and "number" in kinds
         if not unnamed:
@@ -133,6 +138,5 @@ def _names_in_comment(lines, delimiter, width):
 
 
 def _count(fields):
-    """Whether texts are 0, 1, 2, ... or 1, 2, 3, ..."""
-    start = fields[0].strip() if fields else ""
-    return start in ("0", "1") and all(field.strip() == str(int(start) + i) for i, field in enumerate(fields))
+    """Whether texts are 0, 1, 2, ... as pandas calls columns that have no names."""
+    return all(field.strip() == str(i) for i, field in enumerate(fields))
