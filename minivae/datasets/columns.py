@@ -5,7 +5,7 @@ from array import array
 
 import numpy as np
 
-from .text import MISSING, NUMBERS, TRUTH, as_text, kind_of
+from .text import MISSING, NUMBERS, TRUTH, as_text, is_plain, kind_of
 
 HEADER, DECIMAL, LABEL, DROP = "header= (--header)", "decimal= (--decimal)", "label= (--label)", "drop= (--drop)"
 ROW_NAMES = re.compile(r"(Unnamed: [0-9]+(\.[0-9]+)?)?")  # what pandas, R and spreadsheets call a column of row names
@@ -34,13 +34,17 @@ class Columns:
         if names is not None:
             width, names = self._under(names, row, delimiter)
         self._width, self.names = width, names
+        self._places: dict[str, list[int]] = {}
+        for column, called in enumerate(names or ()):
+            self._places.setdefault(called, []).append(column)
         self._unnamed = self._row_names(row)
-        self._label = self._find_label()
         drop = () if options.drop is None else {self._find("drop", column) for column in options.drop}
+        self._label = self._find_label(drop)
         self._drop = sorted({*drop, *(column for column in self._unnamed if kind_of(row[column]) == "text")})
         if self._label in self._drop:
             self._refuse(f"got column {self._call(self._label)} for the labels and to drop, expected one of them")
-        self._kept = [column for column in range(width) if column not in self._drop]
+        dropped = set(self._drop)
+        self._kept = [column for column in range(width) if column not in dropped]
         if not self._kept:
             self._refuse("got no column beside those to drop, expected one at least")
         self._truths = {column for column in self._kept if kind_of(row[column]) == "truth"}
@@ -71,26 +75,24 @@ class Columns:
         unnamed = [bool(ROW_NAMES.fullmatch(name)) for name in self.names]
         return [] if all(unnamed) else list(range(unnamed.index(False)))
 
-    def _find_label(self):
+    def _find_label(self, drop):
         if self._options.label is not None:
             return None if self._options.label == "" else self._find("label", self._options.label)
-        found = [column for column, name in enumerate(self.names or ()) if name.lower() == "label"]
+        found = [c for c, name in enumerate(self.names or ()) if name.lower() == "label" and c not in drop]
         if len(found) > 1:
             self._refuse(f"got {len(found)} columns named label, expected {LABEL} with the number of one, from 1")
         return found[0] if found and self._width > 1 else None
 
     def _find(self, option, wanted):
         """The column of that name, or of that number from 1, or from -1 backwards."""
-        names = self.names or []
-        if names.count(wanted) > 1:
-            self._refuse(
-                f"{option}: got {wanted!r:.80}, which {names.count(wanted)} columns are named, expected a number"
-            )
-        if wanted in names:
-            return names.index(wanted)
+        found = self._places.get(wanted, [])
+        if len(found) > 1:
+            self._refuse(f"{option}: got {wanted!r:.80}, the name of {len(found)} columns, expected a number")
+        if found:
+            return found[0]
         number = int(wanted) if re.fullmatch("-?[0-9]{1,9}", str(wanted)) else 0
         if not 1 <= abs(number) <= self._width:
-            known = f" or one of {self._listed(range(self._width))}" if names else ""
+            known = f" or one of {self._listed(range(self._width))}" if self.names else ""
             self._refuse(f"{option}: got {wanted!r:.80}, expected a number from 1 to {self._width}{known}")
         return number - 1 if number > 0 else self._width + number
 
@@ -101,12 +103,14 @@ class Columns:
         if _filled(row[self._width :]):
             self._refuse(f"line {number}: got {len(row)} fields, expected {self._width} and nothing after them")
         row = [row[column] for column in self._kept] if self._drop else row[: self._width]
-        if plain and self._decimal == "." and not self._truths:
-            try:
-                self._values.extend(map(float, row))
-                return
-            except ValueError:
-                pass  # which one is told below
+        if not self._truths:
+            text = "\0".join(row)
+            if (plain or is_plain(text)) and (self._decimal == "." or "." not in text):
+                try:
+                    self._values.extend(map(float, row if self._decimal == "." else text.replace(",", ".").split("\0")))
+                    return
+                except ValueError:
+                    pass  # which one is told below
         self._values.extend([self._value(number, *pair) for pair in zip(self._kept, row, strict=True)])
 
     def _value(self, number, column, field):
@@ -133,7 +137,8 @@ class Columns:
         self._check_first_row(table)
         left_out = sorted({*self._drop, *self._unnamed})
         self._check_row_names(table)
-        features = [column for column in self._kept if column not in left_out and column != self._label]
+        apart = {*left_out, self._label}
+        features = [column for column in self._kept if column not in apart]
         if not features:
             self._refuse("got labels and no features, expected a column of them")
         said = [form, f"{len(features)} features{f' {self._listed(features)}' if self.names else ''}"]
@@ -142,7 +147,11 @@ class Columns:
         if self._label is None and self._options.label is None and len(features) == IMAGE_AND_LABEL:
             expected = f"{LABEL} to say which column holds labels, or '' for none"
             self._refuse(f"got {IMAGE_AND_LABEL} columns, an image of 28 x 28 and one more, expected {expected}")
-        arrays = {"train": table if features == self._kept else table[:, [self._kept.index(c) for c in features]]}
+        arrays = {
+            "train": table
+            if features == self._kept
+            else table[:, [place for place, column in enumerate(self._kept) if column not in apart]]
+        }
         if self._label is None:
             likely = [column for column in features if self.names and self.names[column].lower() in LIKELY_LABELS]
             said.append("no labels" + (f" ({LABEL} makes labels of field {self._call(likely[0])})" if likely else ""))
@@ -177,9 +186,10 @@ class Columns:
 
     def _check_row_names(self, table):
         """ValueError where a column may be the numbers of the rows, and may not."""
+        unnamed = set(self._unnamed)
         for place, column in enumerate(self._kept):
             values = table[:, place]
-            if column in self._unnamed:
+            if column in unnamed:
                 if not _are_distinct(values):
                     expected = f"{DROP} to leave it out, or a name for it"
                     self._refuse(f"field {self._call(column)}: got a column without a name, expected {expected}")

@@ -104,7 +104,7 @@ def _names(lines, delimiter, options, first, second=None):
     if options.header is not None:
         return first if options.header else None
     dropped = {int(drop) % (len(first) + 1) for drop in options.drop or () if re.fullmatch("-?[0-9]{1,9}", str(drop))}
-    kinds = ["number" if column in dropped else kind_of(field) for column, field in enumerate(first, 1)]
+    kinds = ["dropped" if column in dropped else kind_of(field) for column, field in enumerate(first, 1)]
     texts = [column for column, kind in enumerate(kinds) if kind == "text"]
     below = [kind_of(field) for field in second or ()]
     counting = _count([field for field, kind in zip(first, kinds, strict=True) if kind == "number"])

@@ -66,8 +66,7 @@ class Lines:
     def __next__(self):
         self.number, self.line = next(self._first, None) or next(self._coming)
         line = self.line
-        if not line.isascii() or "_" in line or "n" in line or "N" in line:
-            self.plain = False
+        self.plain = self.plain and is_plain(line)
         return one_blank(line) if self._blanks else line
 
     def _read(self, text):
@@ -143,6 +142,11 @@ def as_text(field):
     field = field.strip()
     escaped = not field.isascii() and any("\udc80" <= character <= "\udcff" for character in field)
     return field.encode("utf-8", "surrogateescape").decode("latin-1") if escaped else field
+
+
+def is_plain(text):
+    """Whether what float() takes of it is a number as NUMBERS has it: not 1_000, nan or digits of other scripts."""
+    return text.isascii() and "_" not in text and "n" not in text and "N" not in text
 
 
 def is_comment(line):
