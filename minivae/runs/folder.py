@@ -161,8 +161,8 @@ def open_run(path, backend="auto", best=False):
 
 def load(choices: Data) -> Dataset:
     """The data set of a configuration."""
-    chosen = vars(choices)
-    return load_dataset(choices.name, **{name: chosen[name] for name in chosen if name not in ("name", "fingerprint")})
+    chosen = {name: value for name, value in vars(choices).items() if value is not None}
+    return load_dataset(chosen.pop("name"), **{name: chosen[name] for name in chosen if name != "fingerprint"})
 
 
 def as_history(path):
