@@ -1,6 +1,6 @@
 """minivae: a variational autoencoder from scratch, every gradient written by hand and checked."""
 
-from .training import interrupts as interrupts  # first: it waits for Ctrl-C while the others are imported
+from .training import leaving as leaving  # first: it waits for Ctrl-C while the others are imported
 
 # isort: split
 from . import optim

@@ -15,7 +15,8 @@ import signal
 import sys
 
 from .. import __version__
-from ..training.interrupts import Interruptible, Termination, leave
+from ..training.interrupts import Interruptible, Termination
+from ..training.leaving import leave
 from . import bench, evaluate, gradcheck, lab, reconstruct, sample, train, verify
 from .options import complain, say
 

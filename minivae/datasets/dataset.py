@@ -35,6 +35,8 @@ class Dataset:
     source : str
         One line: the authors and the licence, or the name of the file, how it was read and what its values were
         taken for.
+    split : bool
+        Whether `test` was split off by `test_fraction`.
 
     Raises ValueError where one of these does not hold.
     """
@@ -46,6 +48,7 @@ class Dataset:
     test_labels: np.ndarray | None = None
     image_shape: tuple[int, int] | None = None
     source: str = ""
+    split: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "train", check_data(f"{self.name}: train", self.train))
@@ -203,7 +206,7 @@ def _load_file(path, size, test_fraction, seed, options):
     kept, held_out = _split(len(train), test_fraction, seed)
     labels: tuple[np.ndarray | None, np.ndarray | None]
     labels = (None, None) if train_labels is None else (train_labels[kept], train_labels[held_out])
-    return _build(name, train[kept], train[held_out], *labels, shapes["train"], source, size)
+    return replace(_build(name, train[kept], train[held_out], *labels, shapes["train"], source, size), split=True)
 
 
 def _build(name, train, test, train_labels, test_labels, image_shape, source, size):

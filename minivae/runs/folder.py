@@ -170,7 +170,8 @@ def read_text(path, longest):
 def load(choices: Data) -> Dataset:
     """The data set of a configuration."""
     found = ("name", "fingerprint", "image_shape")
-    return load_dataset(choices.name, **{name: value for name, value in vars(choices).items() if name not in found})
+    chosen = {name: value for name, value in vars(choices).items() if value is not None and name not in found}
+    return load_dataset(choices.name, **chosen)
 
 
 def as_history(path):

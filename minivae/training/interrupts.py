@@ -1,12 +1,11 @@
 """Ctrl-C and the signals that end a process, turned into a request that training meets between two steps."""
 
-import contextlib
-import os
 import signal
-import sys
 import threading
 from types import FrameType
 from typing import Any, ClassVar
+
+from .leaving import raise_interrupt
 
 # What a terminal, a shell, a batch system or a limit sends to end a process, where the system has it.
 NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGALRM", "SIGBREAK")
@@ -82,40 +81,11 @@ class Termination(_Handler):
         if Interrupt.innermost:
             Interrupt.innermost.requested = True
         elif first:
-            _raise(signum, frame)
+            raise_interrupt(signum, frame)
 
 
 class Interruptible(_Handler):
-    """Within this context, in a process that is the command, Ctrl-C raises KeyboardInterrupt; but not into an import,
-    where an exception may get lost or change into another: there the process ends.
-    """
+    """Within this context Ctrl-C raises KeyboardInterrupt, or ends the process (see `raise_interrupt`)."""
 
     def _handle(self, signum, frame):
-        _raise(signum, frame)
-
-
-def _raise(signum, frame):
-    while _IS_COMMAND and frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            leave(signum, None)
-        frame = frame.f_back
-    raise KeyboardInterrupt
-
-
-def leave(signum: int, frame: FrameType | None) -> None:
-    """Ends the process with one line: for where there is nothing to save, and nobody to catch an exception."""
-    with contextlib.suppress(OSError):
-        os.write(2, b"minivae: interrupted\n")
-    os._exit(128 + signum)
-
-
-def _is_command():
-    """Whether this process is the command `minivae`, which imports the package before it comes to its entry point."""
-    name = os.path.basename((getattr(sys, "argv", None) or [""])[0])
-    as_module = name == "-m" and not {"minivae", "-mminivae"}.isdisjoint(sys.orig_argv)
-    return as_module or name.removesuffix(".exe") == "minivae"
-
-
-_IS_COMMAND = _is_command()
-if _IS_COMMAND and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, leave)  # until the entry point is reached: these imports take a second
+        raise_interrupt(signum, frame)
