@@ -11,7 +11,7 @@ from minivae.command.main import build_parser, main
 from minivae.kernels import bench
 from minivae.kernels.ladder import measure
 from minivae.optim import OPTIMIZERS
-from minivae.runs import folder
+from minivae.runs import reopening
 from minivae.runs.config import NEEDS, Config, Training
 from minivae.selfcheck import report
 
@@ -83,9 +83,10 @@ CASES = [
 ]
 ELSEWHERE = {  # with a test of their own below
     "train": ["--backend", "--out", "--resume", "--checkpoint-every", "--keep", "--overwrite", "--no-pictures"],
-    "evaluate": ["--best", "--backend", "--seed", "--pixels", "--draws", "--samples", "--examples"],
+    "evaluate": ["--best", "--backend", "--data", "--seed", "--pixels", "--draws", "--samples", "--examples"],
     "sample": ["--best", "--backend", "--seed", "--count", "--out"],
-    "reconstruct": ["--best", "--backend", "--seed", "--count", "--out"],
+    "reconstruct": ["--best", "--backend", "--data", "--seed", "--count", "--out"],
+    "verify": [],
     "gradcheck": ["--backend", "--dtype", "--out"],
     "bench": ["--backend", "--ladder", "--verify-only", "--out"],
     "lab": ["--out", "--seed"],
@@ -227,17 +228,17 @@ def test_options_of_evaluate(run, capsys):
 
 @pytest.mark.parametrize("command", ["sample", "reconstruct"])
 def test_options_of_sample_and_reconstruct(run, monkeypatch, command):
-    opened, open_run = [], folder.open_run
+    opened, open_model = [], reopening.open_model
 
     def opening(path, backend, best):
         opened.append(backend)
-        return open_run(path, "numpy", best)
+        return open_model(path, "numpy", best)
 
     def made(*options):
         assert main([command, str(run), *options, "--out", str(run / "a.npy")]) == 0
         return np.load(run / "a.npy").tobytes()
 
-    monkeypatch.setattr(folder, "open_run", opening)
+    monkeypatch.setattr(reopening, "open_model", opening)
     found = [made(), made("--count", "3"), made("--seed", "1"), made("--best")]
     assert len(set(found)) == len(found)
     assert made("--backend", "numpy") == found[0]
