@@ -58,12 +58,13 @@ def main():
     model, optimizer = VAE(data.shape[1], backend=args.backend), Adam()
     step = TrainingStep(model, data, BATCH, optimizer, "grey", 0)
     stretches, history = Stretches(step.batches), History()
+    total = (args.rounds + 3) * step.batches  # an epoch has more than one round
     with tempfile.TemporaryDirectory(dir=args.folder) as name, Interrupt() as interrupt:
         folder = Path(name)
         with Saver(folder, model, {}, 2) as saver:
             while len(stretches.times[True]) < args.rounds and not interrupt.requested:
                 state = TrainingState.capture(step, 0, history)
-                epoch = Epoch(step, history.epochs + 1, state, stretches, saver)
+                epoch = Epoch(step, history.epochs + 1, state, total, stretches, saver, foreign=False)
                 epoch.run("epoch", False, interrupt)
                 history.add(epoch.row())
         writes, processor = [], []
