@@ -100,7 +100,7 @@ def load_backend(name: str) -> "Backend":
     if name == "auto":
         name = available_backends()[0]
     if not isinstance(name, str) or name not in BACKENDS:
-        raise ValueError(f"backend: got {name!r}, expected 'auto' or one of {', '.join(map(repr, BACKENDS))}")
+        raise ValueError(f"backend: got {name!r:.80}, expected 'auto' or one of {', '.join(map(repr, BACKENDS))}")
     try:
         return Backend(name, _load(name))
     except (ImportError, ValueError) as error:

@@ -1,5 +1,8 @@
 """minivae: a variational autoencoder from scratch, every gradient written by hand and checked."""
 
+from .training import leaving as leaving  # first: it waits for Ctrl-C while the others are imported
+
+# isort: split
 from . import optim
 from .datasets import load_dataset
 from .errors import TrainingDiverged

@@ -2,6 +2,6 @@
 
 import sys
 
-from .command.main import main
+from .command.main import program
 
-sys.exit(main())
+sys.exit(program())

@@ -30,18 +30,18 @@ through the same backward pass with different row weights c_k:
 "elbo" with K draws is the mean of K single-draw losses with the KL in closed form; it needs nothing of this file.
 """
 
-import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from tqdm import tqdm
 
 from .errors import expect, expect_choice, expect_integer, expect_not_negative, expect_seed
+from .files import progress as progress_bar
 from .kernels import Backend, philox
 from .layers import NO_ARRAY, as_reals
 from .parameters import Portable, RowBuffers
+from .parameters.memory import expect_room
 from .reparam import Reparameterize
 
 
@@ -155,6 +155,7 @@ def drawn_log_weights(
     Nats, float64. The arguments are those of `evaluation.importance.estimate`, and are checked at once.
     """
     samples, chunk = expect_integer("samples", samples, 1), expect_integer("chunk", chunk, 1)
+    expect_room("samples", samples, 4 * 8 * samples)  # the weights of an example, and what is made of them
     model.settle(training=False)
     x = as_reals(model.as_data("x", x), model.dtype)
     return _pages(model, x, samples, expect_seed(seed), chunk, progress)
@@ -163,8 +164,7 @@ def drawn_log_weights(
 def _pages(model, x, samples, seed, chunk, progress):
     n, group = len(x), max(1, chunk // samples)
     draw = _Weights(model, seed, samples)
-    show = sys.stderr.isatty() if progress is None else progress
-    with tqdm(total=n * samples, desc="log p(x)", unit="z", unit_scale=True, leave=False, disable=not show) as bar:
+    with progress_bar.bar(show=progress, total=n * samples, desc="log p(x)", unit="z", unit_scale=True) as bar:
         for start in range(0, n, group):
             rows = slice(start, min(start + group, n))
             weights = np.empty((rows.stop - start, samples))

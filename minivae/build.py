@@ -17,6 +17,7 @@ from .kernels import Backend
 from .layers import Chain, Dense, as_reals, resolve_backend
 from .losses import LIKELIHOODS, Gaussian, GaussianKL
 from .parameters import Assembled, Trial
+from .parameters.memory import MOST_LAYERS
 from .reparam import Reparameterize
 
 
@@ -244,6 +245,11 @@ class Built(Assembled):
         with stored.damage_named(path, "the checkpoint describes no model that this version can build"):
             config = dict(description["model"])
             plan = config.pop("plan", None)
+            for name, layers in {"plan": plan or (), **config}.items():
+                if name in ("plan", "hidden", "decoder_hidden"):
+                    expect(
+                        len(layers) <= 3 * MOST_LAYERS, name, f"{len(layers):,} parts", f"at most {3 * MOST_LAYERS:,}"
+                    )
             # Before a model is made, so that its description cannot ask for more memory than the file has filled.
             for name, shape in parameter_shapes(config, plan).items():
                 stored.expect_stored(arrays, f"parameter/{name}", shape, config["dtype"])

@@ -26,6 +26,16 @@ def expect(condition: object, name: str, got: object, expected: str) -> None:
         raise ValueError(f"{name}: got {described(got)}, expected {expected}")
 
 
+def brief(text: object, longest: int = 240) -> str:
+    """A text as one line of bounded length, whatever is in it: without its middle where that is too long, and with what
+    cannot be printed as Python escapes it.
+    """
+    line = " ".join(str(text).split())
+    if len(line) > longest:
+        line = f"{line[: longest * 2 // 3]} ... {line[-longest // 3 :]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
 def described(value: object) -> str:
     """A value as messages show it: an array by its dtype and shape, what takes long to say by its type."""
     if isinstance(value, np.ndarray) and value.ndim:
@@ -36,11 +46,24 @@ def described(value: object) -> str:
 
 def as_array(name: str, value: Any) -> np.ndarray:
     """What `np.asarray` makes of it; ValueError for what it cannot take."""
-    expect(not np.ma.is_masked(value), name, "masked values", "none: fill them, or leave their rows out")
+    expect_unmasked(name, value)
     try:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name}: got {type(value).__name__}, expected an array or what makes one: {error}") from error
+
+
+def expect_unmasked(name: str, value: Any, depth: int = 3) -> None:
+    """Raises ValueError where NumPy would drop a mask: for a masked entry of an array, or of arrays in lists."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        mask = np.ma.getmaskarray(value)
+        place = ", ".join(map(str, np.argwhere(mask)[0].tolist()))
+        got = f"{np.count_nonzero(mask)} masked value(s), the first at [{place}]"
+        raise ValueError(f"{name}: got {got}, expected none: fill them, or leave their rows out")
+    if isinstance(value, (list, tuple)) and depth:
+        for item in value:
+            if not isinstance(item, (float, int)):
+                expect_unmasked(name, item, depth - 1)
 
 
 def expect_choice(name: str, got: object, choices: Collection[object]) -> None:
@@ -88,11 +111,14 @@ def expect_fraction(name: str, got: Any) -> float:
     return expect_number(name, got, lambda value: 0 <= value < 1, "a number in [0, 1)")
 
 
+_MASKED = np.ma.MaskedArray
 _DTYPES = {name: np.dtype(name) for name in ("float32", "float64")}  # a dtype is compared sooner than its name
 
 
 def expect_array(name: str, array: Any, shape: Sequence[int | None], dtype: str) -> None:
     """Raises ValueError unless the array has this dtype and shape; None in `shape` matches any length of at least 1."""
+    if isinstance(array, _MASKED):
+        expect_unmasked(name, array)
     got: Any = getattr(array, "shape", None)
     given = getattr(array, "dtype", None)
     if given is _DTYPES.get(dtype) or given == dtype:  # at every pass of every layer: the quick questions come first
@@ -171,6 +197,13 @@ def _within(array, least, most):
         if not (least <= chunk.item(int(chunk.argmin())) and chunk.item(int(chunk.argmax())) <= most):
             return False
     return True
+
+
+def expect_pixels(name: str, array: np.ndarray) -> None:
+    """Raises ValueError for bytes that are 0 and 1 only: as pixels they would be divided by 255."""
+    if array.dtype == np.uint8 and array.item(int(array.argmax())) == 1:
+        ways = f"0 and 1 as they are by {name}.astype('float32'), pixels so dark by {name} / 255"
+        expect(False, name, "uint8 of 0 and 1 only", f"pixels up to 255, since bytes are divided by it: {ways}")
 
 
 def expect_unit_interval(name: str, array: np.ndarray) -> None:

@@ -4,6 +4,7 @@
 recorded training step can be replayed without the host taking part.
 """
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -14,6 +15,7 @@ from .schedules import SCHEDULES, Constant, Plateau
 
 __all__ = ["SGD", "Adam", "AdamW"]
 
+AHEAD = 1 << 12  # rates in the table that the kernels read, a power of two
 LearningRate = float | Callable[[int], float]  # a number, or a schedule
 
 
@@ -48,7 +50,7 @@ class Optimizer(Portable):
         self._model: Model | None = None
         self._store: Parameters | None = None
         self._planned: Callable[[int], float] | None = None
-        self._total, self._asked = 0, 0.0
+        self._total, self._asked, self.planned_steps = 0, 0.0, range(0)
         self._put: float | None = None  # what stands where the kernels read it, if it is no plan's
 
     @property
@@ -101,28 +103,33 @@ class Optimizer(Portable):
         return 0 if self._model is None else int(self._backend.to_host(self.clock)[0])
 
     def plan(self, total: int) -> None:
-        """Puts the rates of steps 0 .. total - 1 where the kernels read them, if the schedule is known to be a function
-        of the step alone; any other is asked anew in each step. A total of 0 ends it.
+        """Has the kernels read the rates of steps 0 .. total - 1 from a table, if the schedule is known to be a
+        function of the step alone; any other is asked anew in each step. A total of 0 ends it.
+
+        The table holds a few thousand steps at a time: a training of any length begins at once.
         """
         schedule = self._schedule
         if self.is_planned and self.steps:
             self._asked = self.last_rate
-        self._total, self._put = total, None
+        self._total, self._put, self.planned_steps = total, None, range(0)
         self._planned = schedule if total and type(schedule) in SCHEDULES else None
-        if self._planned is None:
-            rates = np.zeros(1)
-        elif isinstance(schedule, (Constant, Plateau)):
-            rates = np.array([schedule(0)])
+        changes = self._planned is not None and not isinstance(schedule, (Constant, Plateau))
+        size = min(AHEAD, 1 << (total - 1).bit_length()) if changes else 1
+        if tuple(self._rates.shape) != (size,):
+            self._rates = self._backend.zeros((size,), "float64")
+        if changes:
+            self.rate_of(total - 1)  # no schedule is higher than at one of its ends
+            self.read_ahead(self.steps)
         else:
-            rates = np.array([schedule(step) for step in range(total)], np.float64)
-        bad = np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))
-        expect(not bad.size, "learning_rate", f"{rates[bad[:1]]} at step {bad[:1]}", "finite rates, 0 or more")
-        if (rates == rates[0]).all():
-            rates = rates[:1]
-        if rates.shape == tuple(self._rates.shape):
-            self._backend.assign(self._rates, rates)
-        else:
-            self._rates = self._backend.from_host(rates)
+            self._backend.assign(self._rates, 0.0 if self._planned is None else self.rate_of(0))
+            self.planned_steps = range(sys.maxsize)
+
+    def read_ahead(self, step: int) -> None:
+        """Puts the rates of this step and those about it where the kernels read them; `planned_steps` says of which."""
+        size = self._rates.shape[0]
+        steps = range(step - step % size, step - step % size + size)
+        self._backend.assign(self._rates, np.array([self.rate_of(step) for step in steps]))
+        self.planned_steps = steps
 
     @property
     def rate(self) -> float:
@@ -141,12 +148,16 @@ class Optimizer(Portable):
 
     def rate_of(self, step: int) -> float:
         """The schedule's rate for a step, a finite number, 0 or more; ValueError otherwise."""
-        rate = self._schedule(step)
+        try:
+            rate = self._schedule(step)
+        except OverflowError:
+            rate = float("inf")
         try:
             right = 0 <= rate < float("inf")
         except (TypeError, ValueError):
             right = False
-        expect(right, "learning_rate", f"{rate!r} at step {step}", "a finite rate, 0 or more")
+        if not right:
+            expect(False, "learning_rate", f"{rate!r} at step {step}", "a finite rate, 0 or more")
         return float(rate)
 
     def update(self, model: Model) -> None:
@@ -159,6 +170,8 @@ class Optimizer(Portable):
             if self._asked != self._put:
                 self._backend.assign(self._rates, self._asked)
                 self._put = self._asked
+        elif self.steps not in self.planned_steps:
+            self.read_ahead(self.steps)
         store = self._store
         assert store is not None
         if self.clip_norm is not None:

@@ -8,6 +8,7 @@ Source: Kingma and Welling, "Auto-Encoding Variational Bayes" (arXiv:1312.6114);
 (ICLR 2017).
 """
 
+import itertools
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from .errors import (
     expect_array,
     expect_choice,
     expect_integer,
+    expect_pixels,
     expect_positive,
     expect_seed,
 )
@@ -38,8 +40,10 @@ from .kernels.naive import ACTIVATIONS, SCALES
 from .layers import NO_ARRAY, Chain, Dense, as_reals, resolve_backend
 from .losses import LIKELIHOODS, Bernoulli, GaussianKL, Tally
 from .parameters import DTYPES, RowBuffers
+from .parameters.memory import MOST_DRAWS, MOST_LAYERS, expect_room, expect_room_for_model, pass_bytes
 from .reparam import Reparameterize
 
+WHOLE_SET = 1000  # values: so many of pictures are never 0 and 1 only
 GATHERED = tuple(np.dtype(name) for name in (*DTYPES, "uint8"))  # the dtypes of data that the kernel `gather` reads
 
 
@@ -149,6 +153,7 @@ class VAE(Built):
         self.dtype, self.seed = dtype, seed
         super().__init__()
         self.draws = samples * outer
+        expect(self.draws <= MOST_DRAWS, "samples * outer", self.draws, f"at most {MOST_DRAWS:,} draws of an example")
         self.config: dict[str, Any] = {
             "features": features,
             "latent": latent,
@@ -168,6 +173,8 @@ class VAE(Built):
             "seed": seed,
         }
 
+        if self.backend.on_host and not any((encoder, decoder, posterior, output)):
+            expect_room_for_model(features, latent, hidden, decoder_hidden, dtype)
         shared: dict[str, Any] = {"dtype": dtype, "backend": self.backend}
         self.build(hidden, decoder_hidden, activation, (encoder, posterior, decoder, output), likelihood)
         self.sampler = Reparameterize(scale, **shared)
@@ -347,8 +354,9 @@ class VAE(Built):
     def as_data(self, name: str, x: ArrayLike, pixels: str = "grey") -> np.ndarray:
         """x, whatever `np.asarray` takes, as (n, features) data that suit the model: uint8 or floats, C-contiguous.
 
-        `name` is what the ValueError calls it where it does not suit (see `check_data`). For `pixels` other than "grey"
-        values must lie in [0, 1] whatever the likelihood. An array that is of that form already is not copied.
+        `name` is what the ValueError calls it where it does not suit (see `check_data`); uint8 of 0 and 1 only, which
+        are no pixels, do not where they are as many as in a data set. For `pixels` other than "grey" values must lie in
+        [0, 1] whatever the likelihood. An array that is of that form already is not copied.
         """
         check = getattr(self.likelihood, "check", None)
         unit = pixels != "grey" or getattr(check, "__func__", None) is Bernoulli.check
@@ -357,6 +365,8 @@ class VAE(Built):
         x = check_data(name, x, features=self.features, dtype=self.dtype, unit=unit)
         if check is not None and not unit:
             check(name, x)
+        if x.size >= WHOLE_SET:
+            expect_pixels(name, x)
         return np.ascontiguousarray(x, x.dtype if x.dtype in GATHERED else self.dtype)
 
     def forward(self, x: ArrayLike, noise: np.ndarray | None = None) -> Terms:
@@ -375,6 +385,8 @@ class VAE(Built):
             self.as_data("x", x)
         else:
             batch = self._in_place("x", as_reals(self.as_data("x", x), self.dtype))
+        if batch.shape[0] * self.draws > MOST_DRAWS and self.backend.on_host:
+            expect_room("x", x, pass_bytes(self, batch.shape[0]))
         if noise is None:
             noise = self._buffers("noise", batch.shape[0] * self.draws, self.latent)
             self.backend.standard_normal(self.seed, philox.SAMPLE, self._draws, noise)
@@ -438,7 +450,9 @@ class VAE(Built):
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Means of p(x|z) for `count` draws of z from the prior, (count, features): without the likelihood's noise."""
-        z = np.empty((expect_integer("count", count, 1), self.latent), self.dtype)
+        z_and_mean = (self.latent + self.features) * np.dtype(self.dtype).itemsize
+        expect_room("count", count, expect_integer("count", count, 1) * z_and_mean)
+        z = np.empty((count, self.latent), self.dtype)
         philox.fill_normals(expect_seed(seed), philox.SAMPLE, 0, z)
         return self.decode(z)
 
@@ -496,9 +510,10 @@ def check_precision(value: str, dtype: str) -> None:
 
 def _widths(name: str, widths: Any) -> tuple[int, ...]:
     try:
-        widths = tuple(widths)
+        widths = tuple(itertools.islice(widths, MOST_LAYERS + 1))
     except TypeError:
         widths = (widths,)
+    expect(len(widths) <= MOST_LAYERS, name, f"more than {MOST_LAYERS:,} widths", f"at most {MOST_LAYERS:,}")
     return tuple(expect_integer(name, width, 1) for width in widths)
 
 

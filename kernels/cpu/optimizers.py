@@ -39,7 +39,7 @@ def optimizer_kernels(real_name):
 
     @inline
     def rate_now(rates, count, clock):
-        return float64_vector(rates, count)[min(clock, count - 1)]
+        return float64_vector(rates, count)[clock & (count - 1)]
 
     @kernel(
         real_name, "size parameter gradient first second rates rate_count clock", floats="beta1 beta2 eps weight_decay"

@@ -64,7 +64,7 @@ def clip_norm(gradient, limit, norm):
 
 @device
 def rate_now(rates, clock):
-    return rates[min(clock[0], rates.shape[0] - 1)]
+    return rates[clock[0] & (rates.shape[0] - 1)]
 
 
 @device

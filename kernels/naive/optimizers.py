@@ -19,10 +19,10 @@ def sgd_update(parameter, gradient, velocity, rates, clock, momentum, nesterov):
     """velocity = momentum * velocity + gradient; parameter -= rate * velocity, or with nesterov
     parameter -= rate * (gradient + momentum * velocity).
 
-    All (size,); rate = rates[min(clock[0], len(rates) - 1)]; velocity may be None where momentum is 0. A velocity below
-    the smallest normal number of its dtype may be stored as 0.
+    All (size,); rate = rates[clock[0] % len(rates)], the length being a power of two; velocity may be None where
+    momentum is 0. A velocity below the smallest normal number of its dtype may be stored as 0.
     """
-    rate = float(rates[min(int(clock[0]), len(rates) - 1)])
+    rate = float(rates[int(clock[0]) % len(rates)])
     for i in range(parameter.size):
         direction = g = float(gradient[i])
         if velocity is not None:
@@ -35,12 +35,12 @@ def adam_update(parameter, gradient, first, second, rates, clock, beta1, beta2, 
     """first = beta1 first + (1 - beta1) g; second = beta2 second + (1 - beta2) g^2;
     parameter -= rate * (first / (1 - beta1^t) / (sqrt(second / (1 - beta2^t)) + eps) + weight_decay * parameter).
 
-    All (size,); t = clock[0] + 1; rate = rates[min(clock[0], len(rates) - 1)]. A moment below the smallest normal
-    number of its dtype may be stored as 0: the moments of a parameter whose gradient stays 0 decay to there, where x86
-    processors are slow.
+    All (size,); t = clock[0] + 1; rate = rates[clock[0] % len(rates)], the length being a power of two. A moment below
+    the smallest normal number of its dtype may be stored as 0: the moments of a parameter whose gradient stays 0 decay
+    to there, where x86 processors are slow.
     """
     t = int(clock[0]) + 1
-    rate = float(rates[min(int(clock[0]), len(rates) - 1)])
+    rate = float(rates[int(clock[0]) % len(rates)])
     correction1, correction2 = 1.0 - beta1**t, 1.0 - beta2**t
     for i in range(parameter.size):
         g, p = float(gradient[i]), float(parameter[i])
@@ -75,8 +75,8 @@ def sgd_update_cases(dtype, rng):
             if not momentum:
                 velocity = None
                 del bounds["velocity"]
-            rates = np.array([0.5, 0.25, 0.125])
-            clock = np.array([int(rng.integers(5))])
+            rates = np.array([0.5, 0.25, 0.125, 1.0])
+            clock = np.array([int(rng.integers(9))])
             yield [parameter, gradient, velocity, rates, clock, momentum, nesterov], bounds
 
 
@@ -88,7 +88,7 @@ def adam_update_case(dtype, rng, size, step=0, decay=0.0):
     rates = np.array([1e-3, 5e-4])
     correction = (1 - 0.9 ** (step + 1)) / np.sqrt(1 - 0.999 ** (step + 1))
     new_second = np.sqrt(0.999 * second + 0.001 * gradient.astype(np.float64) ** 2) + 1e-9
-    update = rates[min(step, 1)] * (np.abs(first) + np.abs(gradient)) / correction / new_second
+    update = rates[step % 2] * (np.abs(first) + np.abs(gradient)) / correction / new_second
     # 1 - beta^t loses digits where beta^t is near 1, in the specification too
     cancellation = eps("float64") * (1 / (1 - 0.9 ** (step + 1)) + 1 / (1 - 0.999 ** (step + 1)))
     bounds = {

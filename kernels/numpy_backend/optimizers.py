@@ -16,7 +16,7 @@ def clip_norm(gradient, limit, norm):
 
 
 def _rate(rates, clock):
-    return float(rates[min(int(clock[0]), len(rates) - 1)])
+    return float(rates[int(clock[0]) % len(rates)])
 
 
 @quiet

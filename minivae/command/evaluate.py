@@ -15,6 +15,7 @@ SUMMARY = "measure a trained model on its held-out data"
 
 def add(parser):
     options.add_run(parser)
+    options.add_data(parser, ", or others with as many features, of which the held-out part is measured")
     parser.add_argument("--pixels", choices=PIXELS, help="grey, threshold or dynamic (as in training)")
     parser.add_argument("--draws", type=options.whole, default=1, metavar="N", help="average over N noise draws (1)")
     parser.add_argument("--samples", type=options.whole, metavar="K", help="also log p(x) by K importance samples")
@@ -24,12 +25,12 @@ def add(parser):
 def run(args):
     from ..evaluation import importance
     from ..evaluation.held_out import Evaluator, bits_per_dimension
-    from ..runs import folder
+    from ..runs import folder, reopening
     from ..runs.pictures import pixels_phrase
 
     if args.examples and not args.samples:
         raise ValueError(f"--examples: got {args.examples}, expected --samples K with it")
-    config, model, data = folder.open_run(args.run, args.backend, args.best)
+    config, model, data, own = reopening.open_run(args.run, args.backend, args.best, args.data)
     pixels = args.pixels or config.training.pixels
     evaluator = Evaluator(model, data.test, pixels=pixels, seed=args.seed)
     draws = [evaluator(draw) for draw in range(args.draws)]
@@ -37,6 +38,7 @@ def run(args):
     bits = bits_per_dimension(model, **mean)
     result = {
         "data": data.name,
+        "own_data": own,
         "examples": len(data.test),
         "pixels": pixels,
         "unit": "nats per example",
@@ -47,6 +49,8 @@ def run(args):
         "active_units": draws[0].active_units,
         "kl_per_latent": [float(kl) for kl in draws[0].kl_per_latent],
     }
+    if not own:
+        say(f"{data.name} is other data than the run was trained on")
     say(f"{len(data.test):,} held-out examples of {data.name}, {pixels_phrase(data, pixels)}, nats per example:")
     say(f"ELBO  {result['elbo']:10.3f}  = -(nll {mean['nll']:.3f} + KL {mean['kl']:.3f}), {args.draws} draw(s) of z")
     if bits is not None:

@@ -16,10 +16,12 @@ def add(parser):
         "experiment", choices=("all", *experiments), help="; ".join(map(": ".join, experiments.items()))
     )
     parser.add_argument("--out", default="lab", metavar="DIR", help="where tables and figures go (lab)")
-    parser.add_argument("--seed", type=options.seed, default=0, metavar="N", help="of the draws (0)")
+    parser.add_argument("--seed", type=options.seed, metavar="N", help=f"of the draws of {', '.join(lab.DRAWN)} (0)")
 
 
 def run(args):
+    if args.seed is not None and args.experiment not in ("all", *lab.DRAWN):
+        raise ValueError(f"--seed: got {args.seed}, expected one of {', '.join(lab.DRAWN)} with it")
     folder = Path(args.out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -28,6 +30,6 @@ def run(args):
     for name in lab.EXPERIMENTS if args.experiment == "all" else (args.experiment,):
         say(f"{name}: {lab.EXPERIMENTS[name]}")
         started = time.perf_counter()
-        for line in lab.run(name, folder, args.seed):
+        for line in lab.run(name, folder, args.seed or 0):
             say(f"  {line}")
         say(f"  {time.perf_counter() - started:.1f} s, tables and figures in {folder}")

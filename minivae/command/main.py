@@ -1,60 +1,119 @@
 """The command line: `minivae train | evaluate | sample | reconstruct | verify | gradcheck | bench |
 lab`.
 
-Whatever a user can get wrong ends in one line on standard error and exit status 2; Ctrl-C ends with status 130 and the
-signal to terminate with 143, training only after its current step is made and saved.
+Whatever a user can get wrong ends in one line on standard error and exit status 2. A signal N that ends a process ends
+this one with 128 + N, 130 for Ctrl-C, training only after its current step is made and saved. Lines that standard
+output cannot take are dropped; the work is done, and the exit status is then 2, or 141 where a pipe's reader has gone.
 """
 
 import argparse
 import atexit
+import contextlib
 import gc
 import os
 import signal
 import sys
 
-from ..training.interrupts import Termination
+from .. import __version__
+from ..training.interrupts import Interruptible, Termination
+from ..training.leaving import leave
 from . import bench, evaluate, gradcheck, lab, reconstruct, sample, train, verify
+from .options import complain, say
 
 PROG = "minivae"
 COMMANDS = (train, evaluate, sample, reconstruct, verify, gradcheck, bench, lab)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command and returns the exit status.
+    """Runs one command for a program that does more than this, and returns the exit status.
 
-    Called with arguments, by a program that does more than this, it hands a signal to terminate on to it at the end.
+    Signal handlers are afterwards as they were; a signal to terminate that came meanwhile is then raised again.
     """
-    if argv is None:
-        # At its end a program gives all memory back anyway: looking for garbage in it first takes 0.3 s.
-        atexit.register(gc.freeze)
-    with Termination() as termination:
-        status = _run(argv)
-    if termination.requested and argv is not None:
-        signal.raise_signal(signal.SIGTERM)
-    return 143 if status == 130 and termination.requested else status
+    termination = Termination()
+    try:
+        with termination:
+            status = _run(argv)
+    finally:
+        if termination.requested:
+            signal.raise_signal(termination.requested)
+    return status if status != 130 else 128 + (termination.requested or signal.SIGINT)
+
+
+def program() -> int:
+    """Runs the command in sys.argv in a process of its own, and returns the exit status."""
+    # At its end a program gives all memory back anyway: looking for garbage in it first takes 0.3 s.
+    atexit.register(gc.freeze)
+    try:
+        _open_closed_streams()
+        with Interruptible(), Termination() as termination:
+            try:
+                status = _run(None)
+            except SystemExit as stop:  # of the parser
+                status = _told(stop.code)
+            status = _flushed(status)
+        return status if status != 130 else 128 + (termination.requested or signal.SIGINT)
+    except KeyboardInterrupt:  # a second one, while the first was answered
+        leave(signal.SIGINT, None)
+        raise
 
 
 def _run(argv):
+    say.failure = None
     try:
         args = build_parser().parse_args(argv)
-        return args.command(args) or 0
+        status = args.command(args) or 0
     except KeyboardInterrupt:
-        print(f"{PROG}: interrupted", file=sys.stderr)
+        complain(f"{PROG}: interrupted")
         return 130
-    except BrokenPipeError:
-        # the reader has gone; keep Python from complaining when it closes standard output
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     except (ValueError, ArithmeticError, OSError, MemoryError) as error:
-        print(f"{PROG}: error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        if isinstance(error, TimeoutError) and error.errno is None:
+            raise  # not the system's: a signal handler of the calling program
+        complain(f"{PROG}: error: {' '.join(str(error).split()) or type(error).__name__}")
         return 2
+    return _told(status)
+
+
+def _told(status):
+    """The status of a command whose lines may be lost."""
+    if say.failure is None:
+        return status
+    reason = getattr(say.failure, "strerror", None) or say.failure
+    complain(f"{PROG}: error: standard output: {reason}; what it could not take is lost, the rest of the work is done")
+    return status or (141 if isinstance(say.failure, BrokenPipeError) else 2)
+
+
+def _flushed(status):
+    """The status after a last flush. Streams that still hold what they cannot take go nowhere, lest Python complain."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if say.failure is None and stream is sys.stdout:
+                say.failure = error
+                status = _told(status)
+    return status
+
+
+def _open_closed_streams():
+    """Standard streams that were closed go nowhere; files that are opened later would take their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            with contextlib.suppress(OSError):
+                handle = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+                setattr(sys, name, os.fdopen(handle, mode, closefd=False))
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line, without the usage in front."""
+    """A parser whose complaint is one line, without the usage in front, and which says whatever it prints."""
 
     def error(self, message):
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        complain(f"{self.prog}: error: {message} (see {self.prog} --help)")
+        self.exit(2)
+
+    def _print_message(self, message, file=None):
+        for line in message.splitlines():
+            say(line)
 
 
 def build_parser() -> Parser:
@@ -64,7 +123,9 @@ def build_parser() -> Parser:
         description="A variational autoencoder from scratch: train one, look at it, measure it.",
         epilog="Start with `minivae train`: ten epochs on MNIST, and a folder of results.",
     )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
+    parser.set_defaults(command=lambda args: parser.print_help())
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for module in COMMANDS:
         summary = module.SUMMARY
         sub = commands.add_parser(

@@ -1,6 +1,9 @@
 """What the commands share: the types of options, the run folder, where a result goes, and a line of progress."""
 
+import contextlib
 import math
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +47,11 @@ def add_run(parser):
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the draws (0)")
 
 
+def add_data(parser, others):
+    """Where the data of a run are, if not where they were."""
+    parser.add_argument("--data", metavar="NAME|FILE", help=f"where the run's data are now{others}")
+
+
 def add_out(parser, name):
     """Where a picture or an array goes, by default into the run folder under that name."""
     parser.add_argument("--out", metavar="FILE", help=f"a .png picture or .npy array (RUN/{name})")
@@ -62,6 +70,33 @@ def save_array(path, array):
         np.save(file, array)
 
 
-def say(line):
-    """One line of progress; flushed, so that it shows at once in a pipe too."""
-    print(line, flush=True)
+def printable(text, stream):
+    """The text with what the stream cannot take, and what would not stay in its line, as Python escapes it."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+class Say(threading.local):
+    """Prints one line of progress; flushed, so that it shows at once in a pipe too.
+
+    A line that standard output cannot take is dropped: no work is lost to it. `failure` is then the reason.
+    """
+
+    failure: Exception | None = None
+
+    def __call__(self, line):
+        try:
+            print(printable(line, sys.stdout), flush=True)
+        except (OSError, ValueError) as error:  # full, closed
+            self.failure = self.failure or error
+
+
+say = Say()
+
+
+def complain(line):
+    """Prints one line on standard error, if there is one."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):
+            print(printable(line, sys.stderr), file=sys.stderr, flush=True)

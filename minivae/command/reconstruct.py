@@ -7,20 +7,25 @@ SUMMARY = "encode and decode held-out examples"
 
 def add(parser):
     options.add_run(parser)
+    options.add_data(parser, ", or others with as many features")
     parser.add_argument("--count", type=options.whole, default=30, metavar="N", help="how many (30)")
     options.add_out(parser, "reconstructions.png")
+    parser.set_defaults(seed=None)
 
 
 def run(args):
-    from ..runs import folder
+    from ..runs import folder, reopening
     from ..runs.pictures import draw_reconstructions
 
-    config, model, data = folder.open_run(args.run, args.backend, args.best)
+    config, model, data, own = reopening.open_run(args.run, args.backend, args.best, args.data)
     pixels = config.training.pixels
     path = options.result_path(args, "reconstructions.png")
+    if args.seed is not None and path.suffix == ".npy" and pixels != "dynamic":
+        raise ValueError(f"--seed: got {args.seed}, expected --out FILE.png with it, or a run of --pixels dynamic")
+    seed = args.seed or 0
     count = min(args.count, len(data.test))
     if path.suffix == ".npy":
-        options.save_array(path, model.reconstruct(folder.unit_values(data.test[:count], pixels, args.seed)))
+        options.save_array(path, model.reconstruct(folder.unit_values(data.test[:count], pixels, seed)))
     else:
-        draw_reconstructions(path, model, data, pixels, count, args.seed)
-    options.say(f"{count} reconstructions in {path}")
+        draw_reconstructions(path, model, data, pixels, count, seed)
+    options.say(f"{count} reconstructions in {path}" + ("" if own else f", of {data.name}, other data than the run's"))

@@ -12,13 +12,14 @@ def add(parser):
 
 
 def run(args):
-    from ..runs import folder
+    from ..runs import reopening
     from ..runs.pictures import draw_samples
 
-    _, model, data = folder.open_run(args.run, args.backend, args.best)
+    config, model = reopening.open_model(args.run, args.backend, args.best)
     path = options.result_path(args, "samples.png")
     if path.suffix == ".npy":
         options.save_array(path, model.sample(args.count, seed=args.seed))
     else:
-        draw_samples(path, model, data, args.count, args.seed)
+        shape = reopening.image_shape(args.run, config)
+        draw_samples(path, model, config.data.name, shape, args.count, args.seed)
     options.say(f"{args.count} samples in {path}")

@@ -12,7 +12,7 @@ from ..vae import LIKELIHOODS
 from .options import interval, not_negative, positive, say, seed, whole
 
 SUMMARY = "train a model and leave a run folder"
-AT_RESUME = ("resume", "epochs", "backend", "threads", "checkpoint_every", "keep", "no_pictures")
+AT_RESUME = ("resume", "epochs", "data", "backend", "threads", "checkpoint_every", "keep", "no_pictures")
 
 # The defaults are PyTorch's basic VAE example on MNIST, 784-400-20-400-784.
 PRESETS = {
@@ -38,10 +38,21 @@ def add(parser):
     """All options, in groups that read well in --help."""
     parser.argument_default = argparse.SUPPRESS  # only what is given is in the namespace; `Config` has the defaults
     add = parser.add_argument_group("data").add_argument
-    add("--data", metavar="NAME|FILE", help="mnist, rings, moons, pinwheel, or a .npy, .npz, .csv or IDX file")
+    add(
+        "--data",
+        metavar="NAME|FILE",
+        help="mnist, rings, moons, pinwheel, or a .npy, .npz, .csv, .tsv, .txt or IDX file",
+    )
     add("--pixels", choices=PIXELS, help="values as they are, 1 above 1/2, or drawn afresh at each use")
     add("--size", type=whole, metavar="N", help="use only N training examples")
     add("--test-fraction", type=positive, metavar="F", help="held out where a file has no test set (0.1)")
+    add("--delimiter", metavar="C", help="between a table's fields: one character, tab or space (found in the table)")
+    add("--decimal", choices=(".", ","), help="a table's decimal mark (found in the table)")
+    add(
+        "--header", action=argparse.BooleanOptionalAction, help="whether a table's first line holds names (found in it)"
+    )
+    add("--label", metavar="COLUMN", help="a table's labels, by name or by number from 1; '' for none (label)")
+    add("--drop", nargs="*", metavar="COLUMN", help="columns to leave out, likewise (names of rows of pandas and R)")
 
     add = parser.add_argument_group("model").add_argument
     add("--preset", choices=PRESETS, help="defaults: PyTorch's MNIST example, or the seed article's model")
@@ -96,8 +107,8 @@ def add(parser):
     add(
         "--resume",
         metavar="RUN",
-        help="go on with the run in that folder; of the other options only --epochs, --backend,"
-        " --threads, --checkpoint-every, --keep and --no-pictures may be given",
+        help="go on with the run in that folder; of the other options only --epochs, --data (where its data are now),"
+        " --backend, --threads, --checkpoint-every, --keep and --no-pictures may be given",
     )
     add(
         "--checkpoint-every",
@@ -111,6 +122,7 @@ def add(parser):
 
 
 def run(args):
+    from .. import __version__
     from ..runs import train
     from ..runs.config import Results, part
 
@@ -121,11 +133,11 @@ def run(args):
     if refused:
         option = "--" + refused[0].replace("_", "-")
         raise ValueError(
-            f"{option}: a resumed run keeps its own, expected only --epochs, --backend, --threads, "
+            f"{option}: a resumed run keeps its own, expected only --epochs, --data, --backend, --threads, "
             "--checkpoint-every, --keep or --no-pictures with --resume"
         )
-    results, backend = part(Results, given), given.get("backend", "auto")
-    return train.resume(args.resume, results, say, given.get("epochs"), backend)
+    changed = {name: given[name] for name in ("epochs", "backend", "data") if name in given}
+    return train.resume(args.resume, part(Results, given), say, __version__, **changed)
 
 
 def configuration(args):

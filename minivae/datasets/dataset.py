@@ -2,21 +2,21 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import check_data, expect, expect_everywhere, expect_integer, expect_number
+from ..errors import check_data, expect, expect_integer, expect_number
 from .files import read_file
 from .mnist import IMAGE_SHAPE, SOURCE, load_mnist
+from .table import TableOptions
 from .toy import TOY_SETS, make_toy
+from .values import DTYPES, as_rows, check_labels, settle
 
 dataset_names = ("mnist", *TOY_SETS)
-
-DTYPES = (np.uint8, np.float32, np.float64)
-LARGEST_EXACT = 1 << 24  # float32 holds every integer up to this one
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +29,14 @@ class Dataset:
     train, test : (n, features) ndarray
         uint8 (pixels 0..255), float32 or float64, the same in both; finite; C-contiguous.
     train_labels, test_labels : (n,) int64 ndarray or None
+        Made of whole numbers in any dtype, (n,) or (n, 1).
     image_shape : (height, width) or None
         Set where a row is an image; height * width = features.
     source : str
-        One line: the authors and the licence, or the name of the file.
+        One line: the authors and the licence, or the name of the file, how it was read and what its values were
+        taken for.
+    split : bool
+        Whether `test` was split off by `test_fraction`.
 
     Raises ValueError where one of these does not hold.
     """
@@ -44,6 +48,7 @@ class Dataset:
     test_labels: np.ndarray | None = None
     image_shape: tuple[int, int] | None = None
     source: str = ""
+    split: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "train", check_data(f"{self.name}: train", self.train))
@@ -57,13 +62,18 @@ class Dataset:
             rows, labels = getattr(self, part), getattr(self, f"{part}_labels")
             object.__setattr__(self, part, _read_only(rows))
             if labels is not None:
-                labels = _check_labels(f"{self.name}: {part}_labels", labels, len(rows))
+                labels = check_labels(f"{self.name}: {part}_labels", labels, len(rows))
                 object.__setattr__(self, f"{part}_labels", _read_only(labels))
 
     @property
     def features(self) -> int:
         """Number of columns of `train` and `test`."""
         return self.train.shape[1]
+
+    @property
+    def in_unit_interval(self) -> bool:
+        """Whether training takes the values of `train` from [0, 1]: bytes, which are divided by 255, or such floats."""
+        return self.train.dtype == np.uint8 or bool(self.train.min() >= 0 and self.train.max() <= 1)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(getattr(self, field.name) for field in fields(self))  # read-only again
@@ -87,7 +97,16 @@ class Dataset:
 
 
 def load_dataset(
-    name_or_path: str | os.PathLike[str], *, size: int | None = None, test_fraction: float = 0.1, seed: int = 0
+    name_or_path: str | os.PathLike[str],
+    *,
+    size: int | None = None,
+    test_fraction: float = 0.1,
+    seed: int = 0,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    header: bool | None = None,
+    label: str | int | None = None,
+    drop: Sequence[str | int] | None = None,
 ) -> Dataset:
     """Load a data set by its name, or a file.
 
@@ -96,15 +115,21 @@ def load_dataset(
 
     Files are told apart by their content:
 
-    - NPY: one array. NPZ: an array `train`, or one array only; optional `test`, `train_labels`, `test_labels`.
-      Nothing is ever unpickled.
-    - IDX, the format of MNIST. NPY, IDX and CSV may be packed with gzip.
-    - CSV, by a name that ends in .csv: numbers and commas, under a line of names or none; a column named `label` holds
-      the labels.
+    - NPY: one array. NPZ: an array `train`, or one array only; optional `test`, `train_labels`, `test_labels`; the
+      names that Keras (`x_train`), MedMNIST (`train_images`) and dSprites (`imgs`) use do as well. Nothing is ever
+      unpickled.
+    - IDX, the format of MNIST. NPY, IDX and tables may be packed with gzip.
+    - Tables, by a name that ends in .csv, .tsv or .txt, as pandas, R, NumPy and spreadsheets write them: numbers under
+      a line of names or none. A column named `label` holds the labels, and leading columns without a name, the row
+      names of pandas and R, are left out. What can be read in two ways is refused by a line that names the option
+      below which settles it; `Dataset.source` says how the table was read.
 
-    An array (n, height, width) becomes rows of height * width features; (n, features) is taken as it is, and has no
-    `image_shape` except that 784 features are taken for 28x28 pixels. uint8, float32 and float64 stay; booleans, other
-    integers and float16 become float32, where integers beyond 2**24 are refused since float32 cannot tell them apart.
+    An array (n, height, width), or with one channel (n, height, width, 1), becomes rows of height * width features; (n,
+    features) is taken as it is, and has no `image_shape` except that 784 features are taken for 28x28 pixels. uint8,
+    float32 and float64 stay; booleans, other integers and float16 become float32, where integers beyond 2**24 are
+    refused since float32 cannot tell them apart. Two kinds of values count more than their dtype: uint8 that is 0 and 1
+    only is no picture in black and becomes float32, and whole numbers from 0 to 255 in another dtype, both ends among
+    them and in images or rows of at least 16, are pixels and become uint8.
 
     Parameters
     ----------
@@ -117,6 +142,17 @@ def load_dataset(
         last of a seeded permutation; both parts keep the order of the file.
     seed : int
         Of the toy set's draw or of that permutation (`numpy.random.default_rng`).
+    delimiter : str, optional
+        What separates a table's fields: one character, "tab", or "space" for any number of blanks.
+    decimal : "." or ",", optional
+        A table's decimal mark.
+    header : bool, optional
+        Whether its first line holds the names of the columns.
+    label : str or int, optional
+        The column that holds the labels, by its name or by its number in the file, from 1 or backwards from -1; "" for
+        none.
+    drop : sequence of str or int, optional
+        Columns to leave out, likewise; these and no others, so that () keeps all.
 
     Returns
     -------
@@ -132,6 +168,9 @@ def load_dataset(
     between = "a number between 0 and 1, both excluded"
     test_fraction = expect_number("test_fraction", test_fraction, lambda value: 0 < value < 1, between)
     expect(isinstance(name_or_path, (str, os.PathLike)), "name_or_path", name_or_path, "a data set's name or a path")
+    options = TableOptions(delimiter, decimal, header, label, drop)
+    if isinstance(name_or_path, str) and name_or_path in dataset_names:
+        options.expect_none(name_or_path, "a data set of that name")
     if name_or_path == "mnist":
         return _build("mnist", *load_mnist(), IMAGE_SHAPE, SOURCE, size)
     if isinstance(name_or_path, str) and name_or_path in TOY_SETS:
@@ -139,31 +178,35 @@ def load_dataset(
         arrays = make_toy(name_or_path, size, seed)
         return Dataset(name_or_path, *arrays, None, f"synthetic, {size} training rows, seed {seed}")
     try:
-        return _load_file(name_or_path, size, test_fraction, seed)
+        return _load_file(name_or_path, size, test_fraction, seed, options)
     except MemoryError as error:
         raise ValueError(f"{Path(name_or_path).name}: does not fit in memory") from error
 
 
-def _load_file(path, size, test_fraction, seed):
+def _load_file(path, size, test_fraction, seed, options):
     text = os.fsdecode(path)
     expect(text and "\0" not in text, "name_or_path", text, "a data set's name or a path")
     unknown = isinstance(path, str) and not os.path.lexists(path) and Path(path).name == path and not Path(path).suffix
     expect(not unknown, "data set", path, f"one of {', '.join(dataset_names)}, or the path of a file (there is none)")
     name = Path(text).name
-    arrays = read_file(text)
-    train, image_shape = _as_rows(f"{name}: train", arrays["train"])
-    train_labels = arrays.get("train_labels")
-    if "test" in arrays:
-        test, _ = _as_rows(f"{name}: test", arrays["test"])
-        return _build(name, train, test, train_labels, arrays.get("test_labels"), image_shape, f"file {name}", size)
-    expect("test_labels" not in arrays, name, "test_labels and no test rows", "both or neither")
+    arrays, read_as = read_file(text, options)
+    rows, shapes = {}, {}
+    for part in arrays.keys() & {"train", "test"}:
+        rows[part], shapes[part] = as_rows(f"{name}: {part}", arrays.pop(part))
+    rows, taken_for = settle(name, rows, shapes["train"])
+    source = ": ".join(filter(None, [f"file {name}", "; ".join(filter(None, [read_as, taken_for]))]))
+    train_labels, test_labels = (arrays.get(f"{part}_labels") for part in ("train", "test"))
+    train = rows["train"]
+    if "test" in rows:
+        return _build(name, train, rows["test"], train_labels, test_labels, shapes["train"], source, size)
+    expect(test_labels is None, name, "test_labels and no test rows", "both or neither")
     expect(len(train) > 1, name, "one row, which cannot be split", "at least 2 rows, or test rows as well")
     if train_labels is not None:
-        train_labels = _check_labels(f"{name}: train_labels", train_labels, len(train))
+        train_labels = check_labels(f"{name}: train_labels", train_labels, len(train))
     kept, held_out = _split(len(train), test_fraction, seed)
     labels: tuple[np.ndarray | None, np.ndarray | None]
     labels = (None, None) if train_labels is None else (train_labels[kept], train_labels[held_out])
-    return _build(name, train[kept], train[held_out], *labels, image_shape, f"file {name}", size)
+    return replace(_build(name, train[kept], train[held_out], *labels, shapes["train"], source, size), split=True)
 
 
 def _build(name, train, test, train_labels, test_labels, image_shape, source, size):
@@ -181,30 +224,6 @@ def _split(rows, test_fraction, seed):
     held_out = min(max(1, round(rows * test_fraction)), rows - 1)
     order = np.random.default_rng(seed).permutation(rows)
     return np.sort(order[:-held_out]), np.sort(order[-held_out:])
-
-
-def _as_rows(name, values):
-    """Values of 2 or 3 dimensions as rows of a supported dtype, and the shape of an image if a row is one."""
-    expect(values.ndim > 1, name, values, "(rows, features) or (rows, height, width)")
-    image_shape = values.shape[1:] if values.ndim == 3 else (28, 28) if values.shape[1] == 784 else None
-    rows = values.reshape(len(values), -1)
-    # Before any split, so that a message counts the rows of the file.
-    check_data(name, rows)
-    if rows.dtype in DTYPES:
-        return rows, image_shape
-    if rows.dtype.kind in "iu" and rows.dtype.itemsize > 2:
-        # Two comparisons, since abs() of the smallest integer overflows.
-        expected = f"integers that float32 can tell apart, at most {LARGEST_EXACT} in magnitude"
-        expect_everywhere(name, rows, lambda chunk: (chunk <= LARGEST_EXACT) & (chunk >= -LARGEST_EXACT), expected)
-    return rows.astype(np.float32), image_shape
-
-
-def _check_labels(name, labels, rows):
-    integers = isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "biu"
-    expect(integers, name, labels, "a 1-D array of integers")
-    expect(len(labels) == rows, name, f"{len(labels)} labels", f"{rows}, one a row")
-    expect(labels.max() <= np.iinfo(np.int64).max, name, int(labels.max()), "at most the largest int64")
-    return labels.astype(np.int64)
 
 
 def _read_only(array):

@@ -1,63 +1,142 @@
-"""CSV: lines of numbers with commas between them, under a line of names or none."""
+"""Tables: lines of numbers with a delimiter between them, under a line of names or none, as pandas, R and spreadsheets
+write them.
 
+What can be read in one way only is read; where a table leaves two, a ValueError names the option that settles it.
+"""
+
+import csv
+import itertools
 import re
-from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import expect
 from ..files.stream import Stream
-
-LABEL = "label"
-# What float() takes beyond a plain number is refused: 1_000, and the digits of other scripts.
-NUMBER = re.compile(rb"[-+]?(\d+\.?\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|nan|inf(inity)?)", re.I)
-LONGEST_LINE = 1 << 20
+from .columns import DROP, HEADER, Columns, cut
+from .text import NAMED, Lines, as_text, find_decimal, find_delimiter, form, is_comment, is_name, kind_of
 
 
-def read_csv(stream: Stream) -> dict[str, np.ndarray]:
-    """{"train": (rows, columns) float64}, and "train_labels" (int64) from a column that is named `label`.
+@dataclass(frozen=True)
+class TableOptions:
+    """How a table is to be read, where its content does not tell; see `load_dataset`. ValueError for what is none."""
 
-    The first line is one of names where no field of it is a number. Lines that hold nothing are skipped. stream is a
-    `minivae.files.stream.Stream`; ValueError, naming the line, where the rest is not numbers, or lines differ in
-    length.
+    delimiter: str | None = None
+    decimal: str | None = None
+    header: bool | None = None
+    label: str | int | None = None
+    drop: Sequence[str | int] | None = None
+
+    def __post_init__(self):
+        mark = NAMED.get(self.delimiter, self.delimiter) if isinstance(self.delimiter, str) else self.delimiter
+        one = isinstance(mark, str) and len(mark) == 1 and not mark.isalnum() and mark not in '"\r\n\0+-.#_'
+        expect(mark is None or one, "delimiter", self.delimiter, "one character such as ';', 'tab' or 'space'")
+        object.__setattr__(self, "delimiter", mark)
+        known = self.decimal is None or self.decimal in (".", ",")
+        expect(known, "decimal", self.decimal, "'.' or ','")
+        expect(self.header is None or isinstance(self.header, bool), "header", self.header, "True or False")
+        expect(self.label is None or _names_a_column(self.label), "label", self.label, "a column's name or number")
+        drop = [self.drop] if isinstance(self.drop, (str, int)) else self.drop
+        named = drop is None or (isinstance(drop, (list, tuple)) and all(map(_names_a_column, drop)))
+        expect(named, "drop", self.drop, "columns' names or numbers in a list")
+        object.__setattr__(self, "drop", drop)
+
+    def expect_none(self, name: str, what: str) -> None:
+        """Raises ValueError where one is given, for data that are no table."""
+        for option, value in vars(self).items():
+            expect(value is None, option, value, f"a table (.csv, .tsv or .txt) with it; {name} is {what}")
+
+
+def _names_a_column(value):
+    return isinstance(value, (str, int)) and not isinstance(value, bool)
+
+
+def read_table(stream: Stream, options: TableOptions) -> tuple[dict[str, np.ndarray], str]:
+    """({"train": (rows, columns) float64}, how it was read), and "train_labels" (int64) where a column holds labels.
+
+    Fields may be quoted with ". Lines that hold nothing, and comments after #, are skipped. stream is a
+    `minivae.files.stream.Stream`; ValueError, naming line and field, where a field is no number or lines differ in
+    length, and where an option is needed.
     """
-    values, names, columns = array("d"), None, 0
-    for number, line in _lines(stream):
-        fields = [field.strip().strip(b'"') for field in line.split(b",")]
-        numbers = [NUMBER.fullmatch(field) is not None for field in fields]
-        if not columns and not any(numbers):
-            names, columns = fields, len(fields)
+    lines = Lines(stream)
+    delimiter = options.delimiter or lines.declared or find_delimiter(lines)
+    decimal = options.decimal or find_decimal(lines, delimiter)
+    rows = _rows(lines, delimiter)
+    head = [(lines.number, row) for row in itertools.islice(rows, 2)]
+    expect(head, stream.name, "no numbers", "at least one line of them")
+    names = _names(lines, delimiter, options, *(row for _, row in head))
+    named_by = "no names" if names is None else "names in a comment"
+    if names is head[0][1]:
+        named_by = f"names in line {head.pop(0)[0]}"
+        expect(head, stream.name, "no numbers, only names", "at least one line of them")
+    columns = Columns(stream.name, *head[0], names, delimiter, decimal, options)
+    for number, row in head:
+        columns.add(number, row, plain=False)
+    lines.plain = True
+    for row in rows:
+        columns.add(lines.number, row, lines.plain)
+        lines.plain = True
+    form = f"fields separated by {delimiter!r}{' with decimal commas' * (decimal == ',')}, {named_by}"
+    return columns.parts(form)
+
+
+def _rows(lines, delimiter):
+    """The rows that hold anything but a comment."""
+    reader, width = lines.split_at(delimiter), None
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            place = f"{lines.name}: line {lines.number}"
+            raise ValueError(f"{place}: quotes or a field that cannot be read ({error})") from error
+        if row is None:
+            return
+        if len(row) < 2 and not (row and (row[0].strip() or '"' in lines.line)):
             continue
-        columns = columns or len(fields)
-        if len(fields) != columns:
-            raise ValueError(f"{stream.name}: line {number}: got {len(fields)} fields, expected {columns}")
-        if not all(numbers):
-            column = numbers.index(False)
-            place = f"{stream.name}: line {number}, field {column + 1}"
-            raise ValueError(f"{place}: got {fields[column]!r:.80}, expected a number")
-        values.extend(map(float, fields))
-    expect(len(values), stream.name, "no numbers", "at least one line of them")
-    table = np.frombuffer(values, np.float64).reshape(-1, columns)
-    lowered = [name.lower() for name in names or ()]
-    if LABEL.encode() not in lowered or columns == 1:
-        return {"train": table.copy()}
-    column = lowered.index(LABEL.encode())
-    labels = table[:, column]
-    whole = ((np.abs(labels) < 2**53) & (labels == np.round(labels))).all()
-    expect(whole, f"{stream.name}: column {LABEL}", labels, "integers")
-    return {"train": np.delete(table, column, axis=1), "train_labels": labels.astype(np.int64)}
+        width = width or len(row)
+        if len(row) == width or not is_comment(row[0]):
+            yield row
 
 
-def _lines(stream):
-    """(number from 1, bytes without the line's end) of each line that holds anything."""
-    rest, number = b"", 0
-    while content := stream.more():
-        *whole, rest = (rest + content).split(b"\n")
-        place = f"{stream.name}: line {number + len(whole) + 1}"
-        expect(len(rest) <= LONGEST_LINE, place, f"{len(rest)} bytes and no end", f"at most {LONGEST_LINE} bytes")
-        for line in whole:
-            number += 1
-            if stripped := line.strip():
-                yield number, stripped
-    if rest.strip():
-        yield number + 1, rest.strip()
+def _names(lines, delimiter, options, first, second=None):
+    """The first row, or the fields of the comment before it, if they are names of columns; else None."""
+    if options.header is not None:
+        return first if options.header else None
+    dropped = {int(drop) % (len(first) + 1) for drop in options.drop or () if re.fullmatch("-?[0-9]{1,9}", str(drop))}
+    kinds = ["dropped" if column in dropped else kind_of(field) for column, field in enumerate(first, 1)]
+    texts = [column for column, kind in enumerate(kinds) if kind == "text"]
+    below = [kind_of(field) for field in second or ()]
+    counting = _count([field for field, kind in zip(first, kinds, strict=True) if kind == "number"])
+    if texts:
+        starts = [is_name(as_text(first[column])) for column in texts]
+        if "number" not in kinds:
+            right = any(starts)
+        else:  # beside columns with a name; a row with texts of its own may only look so
+            right = (
+                counting
+                and kinds.count("number") > 1
+                and all(starts)
+                and all(below[column : column + 1] != ["text"] for column in texts)
+            )
+    else:
+        unnamed = second is not None and not first[0].strip() and second[0].strip() and "number" in kinds
+        if not unnamed:
+            return _names_in_comment(lines, delimiter, len(first))
+        right = counting and (len(first) > 2 or second[0].strip() == "0")  # else a value may be missing
+    if not right:
+        column = texts[0] if texts else 0
+        expected = f"a number; or {HEADER} to say whether the first line holds names, or {DROP} to leave a column out"
+        expect(False, f"{lines.name}: line 1, field {column + 1}", cut(first[column]), expected)
+    return first
+
+
+def _names_in_comment(lines, delimiter, width):
+    """As numpy.savetxt writes them."""
+    fields = next(csv.reader([(lines.comment or "").strip()], **form(delimiter)), [])
+    return fields if len(fields) == width > 1 and any(map(is_name, map(as_text, fields))) else None
+
+
+def _count(fields):
+    """Whether texts are 0, 1, 2, ... as pandas calls columns that have no names."""
+    return all(field.strip() == str(i) for i, field in enumerate(fields))

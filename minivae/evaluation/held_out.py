@@ -9,6 +9,7 @@ from ..errors import expect_integer, expect_seed
 from ..kernels import philox
 from ..losses import Tally
 from ..parameters import RowBuffers
+from ..parameters.memory import expect_room, pass_bytes
 from ..vae import VAE
 
 # Rows in one evaluation batch or group: enough for fast matrix products, small enough to bound memory.
@@ -68,6 +69,8 @@ class Evaluator:
         self._clock = backend.zeros((1,), "int64")
         self._tally = Tally(model, self._clock)
         self._rows = max(1, BATCH // model.draws)
+        if backend.on_host:
+            expect_room("samples", model.draws, pass_bytes(model, self._rows))
         self._pixels, self._seed = pixels, expect_seed(seed)
         self._buffers = RowBuffers(backend, model.dtype)
 

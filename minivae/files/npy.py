@@ -16,11 +16,11 @@ LONGEST_HEADER = 4096  # a plain array needs 118 bytes
 SUPPORTED = re.compile(r"[<>|=]?(b1|[ui][1248]|f[248])")
 
 
-def read_npy(stream):
-    """Read one NPY array from a `minivae.datasets.stream.Stream`; ValueError where it is not well formed.
+def read_npy(stream, advice=""):
+    """Read one NPY array from a `minivae.files.stream.Stream`; ValueError where it is not well formed.
 
     Booleans, integers and floats of 16 to 64 bits are read. Objects would need unpickling, which can run code, and are
-    refused, as are text, dates, complex and structured values.
+    refused, as are text, dates, complex and structured values: `advice` is what the message then ends with.
     """
     magic, major, minor = stream.unpack("<6sBB")
     if magic != MAGIC:
@@ -30,7 +30,7 @@ def read_npy(stream):
     (length,) = stream.unpack(LENGTHS[major, minor])
     if length > LONGEST_HEADER:
         raise ValueError(f"{stream.name}: NPY header of {length} bytes, expected at most {LONGEST_HEADER}")
-    dtype, fortran_order, shape = _parse(stream.name, stream.take(length))
+    dtype, fortran_order, shape = _parse(stream.name, stream.take(length), advice)
     stream.check_ndim(len(shape))
     if dtype.kind == "b":
         # A bool array over any byte but 0 and 1 is undefined behaviour.
@@ -40,7 +40,7 @@ def read_npy(stream):
     return stream.values(dtype, shape)
 
 
-def _parse(name, header):
+def _parse(name, header, advice):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a damaged header may hold a string with an invalid escape
@@ -55,5 +55,6 @@ def _parse(name, header):
     if not isinstance(shape, tuple) or not all(type(extent) is int and 0 <= extent < 1 << 63 for extent in shape):
         raise ValueError(f"{name}: damaged NPY header, shape must be a tuple of integers from 0 to 2**63 - 1")
     if not isinstance(descr, str) or not SUPPORTED.fullmatch(descr):
-        raise ValueError(f"{name}: must hold booleans, integers or floats of 16 to 64 bits, got NPY type {descr!r:.80}")
+        kinds = "booleans, integers or floats of 16 to 64 bits"
+        raise ValueError(f"{name}: must hold {kinds}, got NPY type {descr!r:.80}{advice}")
     return np.dtype(descr), fortran_order, shape

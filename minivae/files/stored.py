@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import brief
 from . import archive
 
 FORMAT = "minivae checkpoint"
@@ -52,9 +53,9 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nda
     except ValueError as error:
         if "no such file" in str(error):
             raise ValueError(f"{path}: there is no such checkpoint") from None
-        raise ValueError(f"{path}: not a minivae checkpoint, or a damaged one ({error})") from error
+        raise ValueError(f"{path}: not a minivae checkpoint, or a damaged one ({brief(error)})") from error
     except (KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path}: not a minivae checkpoint ({error})") from error
+        raise ValueError(f"{path}: not a minivae checkpoint ({brief(error)})") from error
     if not known or version not in (1, VERSION):
         raise ValueError(f"{path}: got checkpoint version {version!r:.80}, expected 1 to {VERSION}")
     if not sealed and (version != 1 or description.get("sha256") != _digest_1(members)):
@@ -99,6 +100,6 @@ def damage_named(path, complaint):
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    except (TypeError, KeyError, AttributeError, OverflowError) as error:
-        raise ValueError(f"{path}: {complaint} ({error})") from error
+        raise ValueError(f"{path}: {brief(str(error).removeprefix(f'{path}: '))}") from error
+    except (TypeError, KeyError, AttributeError, ArithmeticError, MemoryError) as error:
+        raise ValueError(f"{path}: {complaint} ({brief(error)})") from error

@@ -40,8 +40,8 @@ class Stream:
         return struct.unpack(layout, self.take(struct.calcsize(layout)))
 
     def check_ndim(self, ndim):
-        """Raise ValueError unless an array of that many dimensions can be labels (1), rows (2) or images (3)."""
-        if not 1 <= ndim <= 3:
+        """Raise ValueError unless an array of that many dimensions can be labels (1), rows (2) or images (3 or 4)."""
+        if not 1 <= ndim <= 4:
             raise ValueError(f"{self.name}: {ndim}-D array, expected (rows, features) or (rows, height, width)")
 
     def values(self, dtype, shape):

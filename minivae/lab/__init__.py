@@ -13,6 +13,7 @@ EXPERIMENTS = {
     "sigma": "softplus against exp as the way from rho to sigma",
     "exercises": "answers to the exercises of the lesson",
 }
+DRAWN = ("variance", "bounds", "collapse")  # those that a seed changes
 
 
 def run(name, folder, seed=0, progress=None):

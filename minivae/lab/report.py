@@ -2,10 +2,8 @@
 
 import csv
 import io
-import sys
 
-from tqdm import tqdm
-
+from ..files import progress as progress_bar
 from ..files.atomic import write_text
 from ..plotting import style
 
@@ -14,8 +12,7 @@ MEASURED = "points: measured; lines: exact"
 
 
 def bar(items, label, progress=None):
-    show = sys.stderr.isatty() if progress is None else progress
-    return tqdm(items, desc=label, leave=False, disable=not show)
+    return progress_bar.bar(items, show=progress, desc=label)
 
 
 def write_table(path, rows):

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import as_array, expect, expect_choice
 from ..kernels import Backend, philox
+from .memory import expect_room
 
 DTYPES = ("float32", "float64")
 
@@ -31,8 +32,8 @@ class Arrays(dict[str, np.ndarray]):
     def __init__(self, store: "Parameters", buffer: str, names: Mapping[str, str] | None = None) -> None:
         self._store, self._buffer = store, buffer
         self._names = {name: name for name in store.shapes} if names is None else dict(names)
-        views = store.views(getattr(store, buffer))
-        super().__init__({name: views[full] for name, full in self._names.items()})
+        flat = getattr(store, buffer)
+        super().__init__({name: store.view(flat, full) for name, full in self._names.items()})
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.update({name: value})
@@ -149,7 +150,11 @@ class Parameters:
 
     def views(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """Any buffer of this layout (a moment, a copy) as a dict from name to a shaped view."""
-        return {name: flat[self._slices[name]].reshape(shape) for name, shape in self.shapes.items()}
+        return {name: self.view(flat, name) for name in self.shapes}
+
+    def view(self, flat: np.ndarray, name: str) -> np.ndarray:
+        """The array of this name in such a buffer."""
+        return flat[self._slices[name]].reshape(self.shapes[name])
 
     def __getstate__(self) -> dict[str, Any]:
         buffers = {name: self.backend.to_host(getattr(self, name)) for name in ("_flat", "_flat_gradients")}
@@ -262,6 +267,8 @@ class RowBuffers:
     def _view(self, name, rows, width):
         array = self._arrays.get((name, width))
         if array is None or array.shape[0] < rows:
+            if self._backend.on_host:
+                expect_room(f"rows of {name}", rows, rows * (width or 1) * np.dtype(self._dtype).itemsize)
             array = self._backend.zeros((rows,) if width is None else (rows, width), self._dtype)
             self._arrays[name, width] = array
             self._views = {key: view for key, view in self._views.items() if (key[0], key[2]) != (name, width)}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..errors import check_data, expect
+from ..errors import as_array, check_data, expect
 
 
 def matrix(name, value, *, rows=None, columns=None):
@@ -16,7 +16,9 @@ def vector(name, value, length):
     """`value` as a finite (length,) array of floats; None stays None."""
     if value is None:
         return None
-    array = np.asarray(value)
+    array = as_array(name, value)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
     expect(array.dtype.kind in "fiub" and array.shape == (length,), name, array, f"{length} numbers, one a row")
     expect(np.isfinite(array).all(), name, array, "finite numbers")
     return array.astype(np.float64)

@@ -63,10 +63,11 @@ def plot_latent(
     labels = checks.vector("labels", labels, count)
     if sigma is not None:
         sigma = checks.matrix("sigma", sigma, rows=count, columns=latents).astype(np.float64)
-        expect(sigma.min() > 0, "sigma", f"{sigma.min():g}", "positive numbers")
+        expect(sigma.min() >= 0, "sigma", f"{sigma.min():g}", "no negative numbers")
     kl = checks.vector("kl_per_latent", kl_per_latent, latents)
     if kl is None and sigma is not None:
-        kl = 0.5 * (mu**2 + sigma**2 - 1 - 2 * np.log(sigma)).mean(axis=0)
+        # A posterior may be too narrow for float32, where sigma is 0: for the smallest number above, KL is finite.
+        kl = 0.5 * (mu**2 + sigma**2 - 1 - 2 * np.log(np.maximum(sigma, 1e-45))).mean(axis=0)
     flags = checks.vector("active", active, latents)
     used = mu.var(axis=0) > ACTIVE if flags is None else flags > 0
     manifold = None if decoded is None else _manifold(decoded, image_shape, latents)

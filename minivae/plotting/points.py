@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def plot_points(
-    data: np.ndarray,
+    data: np.ndarray | None = None,
     reconstructions: np.ndarray | None = None,
     samples: np.ndarray | None = None,
     labels: np.ndarray | None = None,
@@ -24,14 +24,17 @@ def plot_points(
 ) -> "Figure":
     """Points of the plane, side by side in panels of equal scale and the same limits.
 
-    data : (n, 2); reconstructions : (n, 2), coloured as the data; samples : (m, 2), in one colour
+    data : (n, 2), or None for the samples alone; reconstructions : (n, 2), coloured as the data; samples : (m, 2), in
+        one colour
     labels : (n,), classes (up to ten) or numbers; None colours by density
     """
-    data = checks.matrix("data", data, columns=2)
-    labels = checks.vector("labels", labels, len(data))
-    panels = [("data", data, labels)]
+    panels: list[tuple[str, np.ndarray, np.ndarray | None]] = []
+    if data is not None or reconstructions is not None or samples is None:
+        data = checks.matrix("data", data, columns=2)
+        labels = checks.vector("labels", labels, len(data))
+        panels.append(("data", data, labels))
     if reconstructions is not None:
-        reconstructions = checks.matrix("reconstructions", reconstructions, rows=len(data), columns=2)
+        reconstructions = checks.matrix("reconstructions", reconstructions, rows=len(panels[0][1]), columns=2)
         panels.append(("reconstructions", reconstructions, labels))
     if samples is not None:
         panels.append(("samples from the prior", checks.matrix("samples", samples, columns=2), None))

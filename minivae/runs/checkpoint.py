@@ -9,11 +9,13 @@ last/NAME          where training is over and `parameter` holds the best: those 
 
 import numpy as np
 
-from ..errors import expect_integer
+from ..errors import expect, expect_choice, expect_integer, expect_not_negative
 from ..files import stored
 from ..files.stored import damage_named, expect_stored
-from ..training.state import History, TrainingState
+from ..training.state import COLUMNS, HELD_OUT, STOPPED, History, TrainingState
 from ..vae import VAE
+
+MOST_STEPS = 1 << 53
 
 
 def save(path, model, state, extra=None):
@@ -62,48 +64,78 @@ def from_stored(path, description, arrays, backend="auto", parts=None):
     if "training" not in description:
         raise ValueError(f"{path}: holds a model and no state of its training")
     with damage_named(path, "the state of training is damaged"):
-        state = _state(description["training"], arrays, model)
+        state = _state(path, description["training"], arrays, model)
     return model, state, description["extra"]
 
 
-def _state(training, arrays, model):
-    for key in ("first", "step", "batches"):
-        expect_integer(key, training[key], 0)
-    history = History({name[8:]: value.tolist() for name, value in arrays.items() if name.startswith("history/")})
-    if history:
-        history.setdefault("beta", [model.beta] * history.epochs)  # version 0.1.0 had no such column
-    history.stopped = str(training["stopped"])
-    if len({history.epochs, *map(len, history.values())}) > 1:
-        raise ValueError("columns of the history differ in length")
-    finished, best = bool(training["finished"]), training["best"]
+def _state(path, training, arrays, model):
+    numbers = {key: expect_integer(key, training[key], 0) for key in ("first", "step", "batches")}
+    history, finished, best = _history(arrays, model), training["finished"], training["best"]
+    updates, moments, stopped = training.get("updates"), training["moments"], training["stopped"]
+    if updates is not None:
+        numbers["updates"] = expect_integer("updates", updates, 0)
+    for key, number in numbers.items():
+        expect(number < MOST_STEPS, key, number, "a number of steps that can be made")
+    expect_not_negative("seconds", training["seconds"])
+    expect_choice("stopped", stopped, STOPPED)
+    expect_choice("finished", finished, (False, True))
+    distinct = isinstance(moments, list) and len(set(moments)) == len(moments)
+    expect(distinct and all(isinstance(name, str) for name in moments), "moments", moments, "a list of their names")
+    history.stopped = stopped
     if best is not None:
-        expect_integer("best", best, 1)
+        expect(expect_integer("best", best, 1) <= history.epochs, "best", best, "an epoch that is done")
         best = best, _flat(arrays, "parameter" if finished else "best", model)
+    expect(best or not finished, "finished", finished, "the epoch with the best parameters with it")
     return TrainingState(
         training["first"],
         training["step"],
         training["batches"],
         _flat(arrays, "last" if finished else "parameter", model),
-        {str(moment): _flat(arrays, moment, model) for moment in training["moments"]},
+        {moment: _flat(arrays, moment, model) for moment in moments},
         _totals(arrays, model),
         float(training["seconds"]),
         history,
         best,
         finished,
-        training.get("updates"),
+        updates,
         model.beta,
+        str(path),
     )
+
+
+def _history(arrays, model):
+    """The epochs that are done: columns of those names that training gives them, and of their kinds."""
+    columns = {name.removeprefix("history/"): array for name, array in arrays.items() if name.startswith("history/")}
+    if not columns:
+        return History()
+    epochs = len(columns.get("epoch", ()))
+    columns.setdefault("beta", np.full(epochs, model.beta))  # version 0.1.0 had no such column
+    known = set(COLUMNS) | (set(HELD_OUT) if columns.keys() & set(HELD_OUT) else set())
+    if other := sorted(columns.keys() ^ known):
+        expect(False, "history", f"{'a' if other[0] in columns else 'no'} column {other[0]:.40}", "those of a training")
+    for name, array in columns.items():
+        kind = "iu" if name in ("epoch", "active_units") else "f"
+        shape = (epochs, model.latent) if name == "kl_per_latent" else (epochs,)
+        right = array.dtype.kind in kind and array.shape == shape
+        expect(right, f"history/{name}", array, f"numbers of shape {shape}, a row for each epoch")
+    expect((columns["epoch"] == np.arange(1, epochs + 1)).all(), "history/epoch", "other numbers", f"1 to {epochs}")
+    finite = np.isfinite([columns[f"train_{term}"] for term in ("loss", "nll", "kl")]).all()
+    expect(finite, "history", "a training loss that is not finite", "finite numbers")
+    return History({name: array.tolist() for name, array in columns.items()})
 
 
 def _totals(arrays, model):
     """The running totals (2, 6). At first (2, 5) were stored, without the sums of the losses: of the terms with a
     constant beta, and of a bound, or of the terms once more.
     """
-    if arrays.get("totals", np.zeros(0)).shape != (2, 5):
-        expect_stored(arrays, "totals", (2, 6), "float64")
-        return arrays["totals"]
-    expect_stored(arrays, "totals", (2, 5), "float64")
-    terms, losses = arrays["totals"]
+    width = 5 if arrays.get("totals", np.zeros(0)).shape == (2, 5) else 6
+    expect_stored(arrays, "totals", (2, width), "float64")
+    totals = arrays["totals"]
+    good = np.isfinite(totals).all() and (totals[:, 2] >= 0).all() and not totals[:, 4].any()
+    expect(good, "totals", "numbers that are no sums of a good epoch", "finite ones, and no bad step")
+    if width == 6:
+        return totals
+    terms, losses = totals
     losses = np.zeros(5) if model.bound is None else losses
     return np.array([[*terms, terms[0] + model.beta * terms[1]], [*losses, losses[0]]])
 
@@ -114,4 +146,5 @@ def _flat(arrays, group, model):
     for name, view in model.store.views(flat).items():
         expect_stored(arrays, f"{group}/{name}", view.shape, model.dtype)
         view[...] = arrays[f"{group}/{name}"]
+        expect(np.isfinite(view).all(), f"{group}/{name}", "numbers that are not finite", "finite ones")
     return flat

@@ -4,19 +4,17 @@ A `Config` is made once, from the options of `minivae train` or from what a run 
 """
 
 import inspect
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
-from ..datasets import Dataset, dataset_names
+from ..bounds import OBJECTIVES, ONE_GROUP
+from ..datasets import Dataset
 from ..errors import expect, expect_choice
 from ..optim import OPTIMIZERS, Optimizer
 from ..schedules import Cosine, Plateau, StepDecay, Warmup
 from ..vae import LIKELIHOODS, VAE
+from . import machine
 
 Part = TypeVar("Part", "Data", "Model", "Training", "Results")
 
@@ -34,13 +32,32 @@ def taken(function: Callable, choices: object) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Data:
-    """The arguments of `load_dataset`, a file by its full path; and the fingerprint of what it gave."""
+    """The arguments of `load_dataset`; and the fingerprint and image_shape of what it gave.
+
+    In a run folder a file is named as `reopening.stored_name` does it.
+    """
 
     name: str = "mnist"
     size: int | None = None
-    test_fraction: float = 0.1
+    test_fraction: float | None = 0.1  # None where the data have test rows of their own
     seed: int = 0
+    delimiter: str | None = None
+    decimal: str | None = None
+    header: bool | None = None
+    label: str | int | None = None
+    drop: Sequence[str | int] | None = None
     fingerprint: str | None = None
+    image_shape: Sequence[int] | None = None
+
+    def __post_init__(self):
+        shape = self.image_shape
+        sides = isinstance(shape, (list, tuple)) and len(shape) == 2 and all(type(n) is int and n > 0 for n in shape)
+        expect(shape is None or sides, "image_shape", shape, "(height, width)")
+
+    def holding(self, data: Dataset) -> "Data":
+        """With what is known of the data once they are loaded."""
+        shape = None if data.image_shape is None else list(data.image_shape)
+        return replace(self, fingerprint=data.fingerprint(), image_shape=shape)
 
 
 @dataclass(frozen=True)
@@ -127,27 +144,59 @@ class Results:
 
 SCHEDULES = ("constant", "step", "cosine", "plateau")
 
-# An option that does not always apply: the one it goes with, and the values of that one with which it does.
-NEEDS = {
-    "decay_epochs": ("schedule", ["step", "plateau"]),
-    "beta_warmup_epochs": ("objective", ["elbo"]),
-    "warmup_epochs": ("schedule", ["cosine"]),
-    "observation_sigma": (
-        "likelihood",
-        [name for name, kind in LIKELIHOODS.items() if "sigma" in inspect.signature(kind).parameters],
-    ),
-} | {
-    option: ("optimizer", [name for name in OPTIMIZERS if option in taken(OPTIMIZERS[name], Training())])
-    for kind in OPTIMIZERS.values()
-    for option in taken(kind, Training())
-}
+
+def _flag(option):
+    return "--" + option.replace("_", "-")
+
+
+Need = tuple[Callable[[Mapping[str, Any]], bool], str]  # what an option needs of all choices, and how to say so
+
+
+def among(other: str, values: Sequence[str]) -> Need:
+    """That another choice is one of these, or still open."""
+    return lambda chosen: chosen[other] in (None, *values), f"{_flag(other)} {' or '.join(values)}"
+
+
+def above_zero(other: str) -> Need:
+    return lambda chosen: chosen[other] > 0, f"{_flag(other)} above 0"
+
+
+def of_optimizer(option: str) -> Need:
+    """That the optimizer's class takes the option."""
+
+    def takes(name):
+        return option in inspect.signature(OPTIMIZERS[name]).parameters
+
+    return lambda chosen: takes(chosen["optimizer"]), f"--optimizer {' or '.join(filter(takes, OPTIMIZERS))}"
+
+
+# For each option that does not always apply.
+WITH_SIGMA = [name for name, kind in LIKELIHOODS.items() if "sigma" in inspect.signature(kind).parameters]
+NEEDS: dict[str, list[Need]] = {
+    "activation": [(lambda chosen: bool(chosen["hidden"] or chosen["decoder_hidden"]), "a hidden layer")],
+    "observation_sigma": [among("likelihood", WITH_SIGMA)],
+    "learn_sigma": [among("likelihood", WITH_SIGMA)],
+    "beta": [among("objective", ["elbo"])],
+    "beta_warmup_epochs": [among("objective", ["elbo"]), above_zero("beta")],
+    "free_bits": [among("objective", ["elbo"]), above_zero("beta")],
+    "outer": [among("objective", [name for name in OBJECTIVES if name not in ONE_GROUP])],
+    "decay_epochs": [among("schedule", ["step", "plateau"])],
+    "warmup_epochs": [among("schedule", ["cosine"])],
+} | {option: [of_optimizer(option)] for kind in OPTIMIZERS.values() for option in taken(kind, Training())}
+NEEDS["nesterov"].append(above_zero("momentum"))
 
 # Choices of training that version 0.1.0 had not, and what it did.
 SINCE = {"beta_warmup_epochs": 0.0, "precision": None}
 
 # The kinds of what is used of a config.json whatever is asked of the run.
 REQUIRED: dict[str, dict[str, Any]] = {
-    "data": {"name": str, "size": (int, type(None)), "test_fraction": float, "seed": int, "fingerprint": str},
+    "data": {
+        "name": str,
+        "size": (int, type(None)),
+        "test_fraction": (float, type(None)),
+        "seed": int,
+        "fingerprint": str,
+    },
     "training": {"pixels": str, "seed": int, "epochs": int},
 }
 
@@ -158,8 +207,8 @@ class Config:
 
     Attributes
     ----------
-    backend : the one asked for; once there is a model, the one the run began with
-    versions : of minivae, Python and NumPy, where the run began
+    backend : the one asked for; once there is a model, the one it computes with
+    versions : of minivae, Python and NumPy; once there is a model, all of `machine.described`, as it was last trained
     given : the options that a user gave, by name; none for a run that goes on
 
     Raises ValueError for an option that was given and does not apply.
@@ -175,12 +224,9 @@ class Config:
 
     def __post_init__(self):
         chosen = vars(self.model) | vars(self.training)
-        for option, (other, values) in NEEDS.items():
-            applies = option not in self.given or chosen[other] in (None, *values)
-            expect(applies, _flag(option), chosen[option], f"{_flag(other)} {' or '.join(values)} with it")
-        named = self.data.name in dataset_names and not Path(self.data.name).exists()
-        fraction = self.data.test_fraction
-        expect(not named or "test_fraction" not in self.given, "--test-fraction", fraction, "--data FILE with it")
+        for option, needs in NEEDS.items():
+            for holds, phrase in needs:
+                expect(option not in self.given or holds(chosen), _flag(option), chosen[option], f"{phrase} with it")
         expect("overwrite" not in self.given or self.results.out, "--overwrite", True, "--out with it")
 
     @classmethod
@@ -197,7 +243,7 @@ class Config:
             part(Training, own | entry),
             entry.get("backend", "auto"),
             part(Results, entry),
-            {"minivae": version, "python": platform.python_version(), "numpy": np.__version__},
+            {"minivae": version},
             frozenset(given),
         )
 
@@ -214,30 +260,38 @@ class Config:
         data = part(Data, entry["data"])
         training = SINCE | entry["training"]
         training = {field.name: training[field.name] for field in fields(Training)}
-        return cls(data, Model(**entry["model"]), Training(**training), entry["backend"], versions=versions)
+        model, training = _without_nulls(entry["model"]), _without_nulls(training)
+        return cls(data, Model(**model), Training(**training), entry["backend"], versions=versions)
 
     def to_json(self) -> dict:
-        """All but the results, as config.json and each checkpoint hold it."""
+        """All but the results, as config.json and each checkpoint hold it; null for what does not apply."""
         parts = {"data": asdict(self.data), "model": asdict(self.model), "training": asdict(self.training)}
+        chosen = vars(self.model) | vars(self.training)
+        for option, needs in NEEDS.items():
+            if not all(holds(chosen) for holds, _ in needs):
+                parts["model" if option in parts["model"] else "training"][option] = None
         return {**self.versions, "backend": self.backend, **parts}
-
-    def with_full_path(self) -> "Config":
-        """With the full path of the data, where they are a file, so that the run finds them from anywhere."""
-        path = Path(self.data.name)
-        return replace(self, data=replace(self.data, name=str(path.resolve()))) if path.exists() else self
 
     def for_data(self, data: Dataset) -> "Config":
         """With what follows from the data: their fingerprint, the features, the likelihood where none was chosen."""
-        rows = data.train
-        in_unit_interval = rows.dtype == "uint8" or (rows.min() >= 0 and rows.max() <= 1)
-        likelihood = self.model.likelihood or ("bernoulli" if in_unit_interval else "gaussian")
+        likelihood = self.model.likelihood or ("bernoulli" if data.in_unit_interval else "gaussian")
         model = replace(self.model, features=data.features, likelihood=likelihood)
-        return replace(self, data=replace(self.data, fingerprint=data.fingerprint()), model=model)
+        fraction = self.data.test_fraction if data.split else None
+        applies, without = data.split or "test_fraction" not in self.given, "--data FILE with it, one without test rows"
+        expect(applies, "--test-fraction", self.data.test_fraction, without)
+        return replace(self, data=replace(self.data.holding(data), test_fraction=fraction), model=model)
 
-    def for_model(self, model: VAE) -> "Config":
-        """With the model's arguments as it has them, none left open; but beta, which may be on its way, as chosen."""
-        return replace(self, model=Model(**{**model.config, "beta": self.model.beta}))
+    def for_model(self, model: VAE, version: str) -> "Config":
+        """With the model's arguments as it has them, none left open, but beta, which may be on its way, as chosen; and
+        with what the model computes with here, under this version of minivae.
+        """
+        backend = model.backend.name
+        versions = {**self.versions, **machine.described(backend, version)}
+        return replace(
+            self, model=Model(**{**model.config, "beta": self.model.beta}), backend=backend, versions=versions
+        )
 
 
-def _flag(option):
-    return "--" + option.replace("_", "-")
+def _without_nulls(entry):
+    """What an entry of `to_json` says: what does not apply has its default."""
+    return {name: value for name, value in entry.items() if value is not None}

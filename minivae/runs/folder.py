@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from ..datasets import Dataset, load_dataset
+from ..errors import brief
 from ..files.atomic import unfinished, write_text
 from ..files.opening import regular_file
-from . import checkpoint
 from .config import Config, Data
 
 try:
@@ -156,7 +156,7 @@ def read_config(path) -> Config:
     try:
         return Config.from_json(json.loads(read_text(path / CONFIG, LONGEST_CONFIG)))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"run: {path / CONFIG} is not the configuration of a run ({error})") from error
+        raise ValueError(f"run: {path / CONFIG} is not the configuration of a run ({brief(error)})") from error
 
 
 def read_text(path, longest):
@@ -167,20 +167,11 @@ def read_text(path, longest):
         return file.read(longest).decode()
 
 
-def open_run(path, backend="auto", best=False):
-    """(config, model, dataset) of a run folder. The data are loaded again from where the run found them."""
-    path = Path(path)
-    config = read_config(path)
-    model = checkpoint.load(path / (BEST if best else CHECKPOINT), backend)[0]
-    data = load(config.data)
-    if data.features != model.features:
-        raise ValueError(f"data: {data.name} has {data.features} features, expected the run's {model.features}")
-    return config, model, data
-
-
 def load(choices: Data) -> Dataset:
     """The data set of a configuration."""
-    return load_dataset(choices.name, size=choices.size, test_fraction=choices.test_fraction, seed=choices.seed)
+    found = ("name", "fingerprint", "image_shape")
+    chosen = {name: value for name, value in vars(choices).items() if value is not None and name not in found}
+    return load_dataset(choices.name, **chosen)
 
 
 def as_history(path):

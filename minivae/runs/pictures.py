@@ -1,5 +1,7 @@
 """The pictures of a run: a model and its data on one side, `plotting` on the other."""
 
+from pathlib import Path
+
 import numpy as np
 
 from .. import plotting
@@ -40,7 +42,7 @@ def draw_all(path, config: Config, model, data, history):
     draw_latent(paths[1], model, data, pixels, seed)
     if data.image_shape:
         paths += [path / "samples.png", path / "reconstructions.png"]
-        draw_samples(paths[2], model, data, SAMPLES, seed)
+        draw_samples(paths[2], model, data.name, data.image_shape, SAMPLES, seed)
         draw_reconstructions(paths[3], model, data, pixels, EXAMPLES, seed)
     else:
         paths.append(path / ("points.png" if data.features == 2 else "reconstructions.png"))
@@ -48,21 +50,21 @@ def draw_all(path, config: Config, model, data, history):
     return paths
 
 
-def draw_samples(path, model, data, count, seed):
-    samples = model.sample(count, seed=seed)
-    if data.image_shape:
+def draw_samples(path, model, name, image_shape, count, seed):
+    """Samples as images of that shape, or as points of the plane; `name` is that of the data."""
+    samples, subtitle = model.sample(count, seed=seed), f"{Path(name).name}, {model.latent} latents, seed {seed}"
+    if image_shape:
         plotting.plot_samples(
             samples,
-            data.image_shape,
+            image_shape,
             path,
             title="Samples: decoder means for latents drawn from the prior",
-            subtitle=f"{data.name}, {model.latent} latents, seed {seed}",
+            subtitle=subtitle,
         )
-    elif data.features == 2:
-        values = folder.unit_values(data.test[:SCATTER], "grey")
-        plotting.plot_points(values, samples=samples, labels=_first(data.test_labels, SCATTER), path=path)
+    elif model.features == 2:
+        plotting.plot_points(samples=samples, path=path, title="Samples from the prior", subtitle=subtitle)
     else:
-        raise ValueError(f"data: samples of {data.features} features cannot be drawn; use an --out that ends in .npy")
+        raise ValueError(f"data: samples of {model.features} features cannot be drawn; use an --out that ends in .npy")
     return samples
 
 

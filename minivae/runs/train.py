@@ -5,13 +5,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from ..errors import brief
 from ..evaluation.held_out import bits_per_dimension
+from ..files.stored import damage_named
+from ..layers import resolve_backend
+from ..parameters.memory import expect_room_to_train
 from ..training.fit import check_arguments, fit
 from ..training.state import History
 from ..vae import VAE
-from . import checkpoint, findings, folder
+from . import checkpoint, findings, folder, machine
 from .config import Config, Results, taken
+from .describing import described
 from .pictures import draw_all, objective_phrase, pixels_phrase
+from .reopening import find_data, stored_name
 from .saver import Saver, restore_best
 
 Say = Callable[[str], None]
@@ -21,33 +27,45 @@ def start(config: Config, say: Say) -> int:
     """A new run; its exit status. Nothing is written before every choice and the data are known to be good."""
     name = config.data.name
     say(f"loading {name}")
-    config = config.with_full_path()
     data = folder.load(config.data)
     config = config.for_data(data)
     model = VAE(**vars(config.model), backend=config.backend)
-    config = replace(config.for_model(model), backend=model.backend.name)
+    config = config.for_model(model, config.versions["minivae"])
     settings, data = _settings(config, data, model), data.held_out()
     out = config.results.out or folder.free_folder(Path(name).name.split(".")[0] or "run")
     with folder.claimed(out, config.results.overwrite, folder.space(model, config.results.keep)) as path:
+        config = replace(config, data=replace(config.data, name=stored_name(name, path)))
         folder.write_config(path, config)
         return _train(path, config, model, data, settings, None, say)
 
 
-def resume(path: str | Path, results: Results, say: Say, epochs: int | None = None, backend: str = "auto") -> int:
+def resume(
+    path: str | Path,
+    results: Results,
+    say: Say,
+    version: str,
+    *,
+    epochs: int | None = None,
+    backend: str = "auto",
+    data: str | None = None,
+) -> int:
     """The run in the folder `path`, from its last good checkpoint; from its beginning if it has none yet.
 
-    It keeps its choices, but for the number of epochs and the backend where these are given.
+    It keeps its choices, but for the number of epochs and the backend where these are given; `data` says where its data
+    are now. `version` is that of minivae.
     """
     path = Path(path)
     if not path.is_dir():
         raise ValueError(f"--resume: {path} is no folder, expected one that minivae train made")
     with folder.locked(path):
-        model, state, choice = _last_good(path, backend, say)
-        config = choice.config
-        say(f"loading {config.data.name}")
-        data = folder.load(config.data)
-        if data.fingerprint() != config.data.fingerprint:
-            raise ValueError(f"--resume: {config.data.name} is not the data this run was trained on")
+        model, state, config, choice = _last_good(path, backend, say)
+        before, config = config, replace(config.for_model(model, version), results=results)
+        changed = machine.differences(before.backend, before.versions, config.backend, config.versions)
+        if state and changed:
+            say(f"bits may differ from those of the run as it was: {changed}")
+        say(f"loading {data or config.data.name}")
+        found, choices = find_data(path, config.data, data)
+        config = replace(config, data=replace(choices, name=stored_name(choices.name, path)))
         training = config.training
         if epochs not in (None, training.epochs):
             if training.schedule == "cosine":
@@ -57,18 +75,19 @@ def resume(path: str | Path, results: Results, say: Say, epochs: int | None = No
             if state and epochs < state.history.epochs:
                 raise ValueError(f"--epochs: got {epochs}, expected at least the {state.history.epochs} done")
             training = replace(training, epochs=epochs)
-        config = replace(config.for_model(model), training=training, results=results)
-        settings, data = _settings(config, data, model), data.held_out()
+        config = replace(config, training=training)
+        with damage_named(state.source if state else path / folder.CONFIG, "describes no training"):
+            settings, found = _settings(config, found, model), found.held_out()
         folder.remove_unfinished(path)
         restore_best(path, choice, say)
         folder.write_config(path, config)
         if state and state.history:
             folder.write_history(path, state.history)
-        return _train(path, config, model, data, settings, state, say, choice.whole)
+        return _train(path, config, model, found, settings, state, say, choice.whole)
 
 
 def _last_good(path, backend, say):
-    """(model, state or None, choice) of a run, from the checkpoint that `findings.choose` takes."""
+    """(model, state or None, config, choice) of a run, from the checkpoint that `findings.choose` takes."""
     choice = findings.choose(path)
     if choice.refused:
         raise ValueError(f"--resume: {choice.why}")
@@ -76,16 +95,42 @@ def _last_good(path, backend, say):
         say(f"cannot go on from {found.name}: {found.about}")
     if choice.passed_over:
         say(f"going on from {choice.taken.name}; what cannot be read is replaced with the next checkpoint")
-    config = choice.config
-    backend = config.backend if backend == "auto" else backend
+    config, source = choice.config, path / folder.CONFIG
     if choice.taken:
-        description, arrays = choice.stored
-        model, state, _ = checkpoint.from_stored(path / choice.taken.name, description, arrays, backend)
-        return model, state, replace(choice, stored=None)  # its arrays are the model's and the state's by now
+        file, (description, arrays) = path / choice.taken.name, choice.stored
+        config, recorded, source = _last_asked(path, file, config, say)
+        made = _backend(recorded if backend == "auto" else backend, source)
+        model, state, _ = checkpoint.from_stored(file, description, arrays, made)
+        return model, state, config, replace(choice, stored=None)  # its arrays are the model's and the state's by now
+    made = _backend(config.backend if backend == "auto" else backend, source)
+    with damage_named(source, "describes no model"):
+        model = VAE(**vars(config.model), backend=made)
+    return model, None, config, choice
+
+
+def _last_asked(path, file, config, say):
+    """(config, the name of a backend, where that was found) of a run that goes on from a checkpoint with this config.
+
+    A resume that was ended before it saved anything has left in config.json what it was asked for.
+    """
     try:
-        return VAE(**vars(config.model), backend=backend), None, choice
-    except (TypeError, AttributeError, OverflowError, MemoryError) as error:
-        raise ValueError(f"--resume: {path / folder.CONFIG} describes no model ({error})") from error
+        written = folder.read_config(path)
+        training = replace(written.training, epochs=config.training.epochs)
+        run = config.model, config.training, config.data.fingerprint
+        if (written.model, training, written.data.fingerprint) == run:
+            config = replace(config, training=written.training, data=written.data)
+            return config, written.backend, path / folder.CONFIG
+        say(f"{folder.CONFIG} is that of another run, and is replaced by what {file.name} says")
+    except ValueError as error:
+        say(f"{brief(error)}; it is replaced by what {file.name} says")
+    return config, config.backend, file
+
+
+def _backend(name, source):
+    try:
+        return resolve_backend(name)
+    except ValueError as error:
+        raise ValueError(f"{source}: {brief(error)}; --backend chooses another") from error
 
 
 def _settings(config, data, model):
@@ -96,20 +141,23 @@ def _settings(config, data, model):
     try:
         check_arguments(model, **settings)
         steps_per_epoch = -(-len(data.train) // min(training.batch_size, len(data.train)))
-        beta = training.make_beta(config.model.beta, steps_per_epoch)
-        return settings | {"optimizer": training.make_optimizer(steps_per_epoch), "beta": beta}
+        beta, optimizer = (
+            training.make_beta(config.model.beta, steps_per_epoch),
+            training.make_optimizer(steps_per_epoch),
+        )
+        expect_room_to_train(model, len(optimizer.moments), min(training.batch_size, len(data.train)))
+        return settings | {"optimizer": optimizer, "beta": beta}
     except (TypeError, KeyError, OverflowError) as error:
         raise ValueError(f"run: the configuration describes no training ({error})") from error
 
 
 def _train(path, config, model, data, settings, state, say, whole=None):
-    _announce(path, config, model, data, len(settings["train"]), state, say)
-    history = state.history.copy() if state else History()
+    _announce(path, config, model, data, settings["train"], state, say)
+    history, untold = state.history.copy() if state else History(), []
 
     head = [f"epoch     train  held out  {_equals(config)}    nll  +     KL  active  examples/s"]
 
-    def on_epoch(row):
-        history.add(row)
+    def tell(row):
         if head:  # not before: by now all kernels are compiled, and have said so
             say(head.pop())
         say(
@@ -118,6 +166,15 @@ def _train(path, config, model, data, settings, state, say, whole=None):
             f"{row['examples_per_second']:11,.0f}"
         )
         folder.write_history(path, history)
+
+    def on_epoch(row):
+        history.add(row)
+        untold.append(row)
+
+    def on_checkpoint(state):
+        saver(state)
+        while untold:  # only now: whatever becomes of the line, the epoch is not lost
+            tell(untold.pop())
 
     started, results, optimizer = time.perf_counter(), config.results, settings.pop("optimizer")
     if state and state.finished and state.history.stopped == "early":
@@ -132,7 +189,7 @@ def _train(path, config, model, data, settings, state, say, whole=None):
                 optimizer=optimizer,
                 on_epoch=on_epoch,
                 start=state,
-                on_checkpoint=saver,
+                on_checkpoint=on_checkpoint,
                 checkpoint_steps=steps,
                 checkpoint_seconds=seconds,
                 **settings,
@@ -154,7 +211,7 @@ def _train(path, config, model, data, settings, state, say, whole=None):
     return 0
 
 
-def _announce(path, config, model, data, rows, state, say):
+def _announce(path, config, model, data, train, state, say):
     """The model and the data, and what the table of epochs will show."""
     spec = config.model
     layers = (data.features, *spec.hidden, model.latent, *spec.decoder_hidden, data.features)
@@ -162,7 +219,9 @@ def _announce(path, config, model, data, rows, state, say):
         f"{'-'.join(map(str, layers))}, {spec.activation}, {spec.likelihood}, sigma = {spec.scale}(rho), "
         f"{model.store.flat.size:,} parameters, {model.dtype}, {model.backend.name} backend"
     )
-    say(f"{rows:,} training and {len(data.test):,} held-out examples, results in {path}")
+    for line in described(data, train, spec):
+        say(line)
+    say(f"{len(train):,} training and {len(data.test):,} held-out examples, results in {path}")
     if state:
         done, epochs = state.history.epochs, config.training.epochs
         say(f"going on after step {state.step:,}, {done} of {epochs} epochs are done")

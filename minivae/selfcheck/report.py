@@ -98,9 +98,10 @@ def run_all(backends=None, out=None, dtypes=("float64", "float32"), say=print):
         say(f"  {check.name:{width}}{check.what:28}{cells}  {UNITS[check.what]}")
     failed = [row for row in rows if not row.outcome.passed]
     for row in failed:
-        say(
-            f"\n{row.backend} {row.dtype}, {row.check.section}, {row.check.name}, {row.check.what}:\n{row.outcome.text}"
-        )
+        say("")
+        say(f"{row.backend} {row.dtype}, {row.check.section}, {row.check.name}, {row.check.what}:")
+        for line in row.outcome.text.splitlines():
+            say(line)
     say(f"{len(rows)} checks, {len(failed)} failed, {sum(row.seconds for row in rows):.0f} s")
     if out is not None:
         from .picture import draw_steps

@@ -1,12 +1,10 @@
 """The steps of one epoch, from its beginning or from a state within it, with checkpoints and a watch on the numbers."""
 
 import math
-import sys
 import time
 
-from tqdm import tqdm
-
 from ..errors import TrainingDiverged, add_note, expect_integer, expect_positive
+from ..files import progress as progress_bar
 from .non_finite import first_non_finite, first_non_finite_parameter
 from .state import TrainingState
 
@@ -65,11 +63,10 @@ class Epoch:
         `good`.
         """
         step, backend = self.step, self.step.model.backend
-        show = sys.stderr.isatty() if progress is None else progress
         shown = time.monotonic()
         rows = int(self.good.totals[0, 2]) if self._within else 0
-        bar = tqdm(total=step.rows, initial=rows, desc=label, unit="ex", unit_scale=True, leave=False, disable=not show)
-        with bar:
+        counted = {"total": step.rows, "initial": rows, "desc": label, "unit": "ex", "unit_scale": True}
+        with progress_bar.bar(show=progress, **counted) as bar:
             for number in range(self.good.step, self._end):
                 try:
                     rows = step(number)

@@ -8,10 +8,11 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from ..bounds import check_beta
-from ..errors import expect, expect_choice, expect_integer, expect_seed, plain
+from ..errors import expect, expect_choice, expect_integer, expect_pixels, expect_seed, plain
 from ..evaluation.held_out import Evaluator
 from ..kernels.naive import PIXELS
 from ..optim import Adam
+from ..parameters.memory import expect_room_to_train
 from ..vae import VAE, check_precision
 from .epoch import Due, Epoch
 from .interrupts import Interrupt
@@ -48,7 +49,7 @@ def fit(
     ----------
     model : VAE
     train : (n, features), uint8 (value / 255) or other numbers, in an array or whatever makes one; in [0, 1] for a
-        Bernoulli likelihood, bytes / 255 for one of bytes
+        Bernoulli likelihood, bytes / 255 for one of bytes. uint8 of 0 and 1 only is refused: such data are floats
     validation : data of the same kind, evaluated after each epoch on one noise draw per example
     epochs : passes over the data; each ends with a partial batch where batch_size does not divide n
     batch_size : rows in a minibatch; one batch of all rows if larger than the data
@@ -69,7 +70,8 @@ def fit(
     seed : of shuffles, noise and binarisation
     progress : show a tqdm bar; by default if standard error is a terminal
     on_epoch : called after each epoch with its history row, a dict; training stops where it returns False. What it
-        changes (beta, rates, layers, arrays) holds from the next step on, or raises.
+        changes (beta, rates, layers, arrays) holds from the next step on, or raises. Where it raises, the epoch has
+        its checkpoint all the same.
     start : a `TrainingState` to go on from, as if training had never stopped; `epochs` then counts from its beginning
     on_checkpoint : called with a `TrainingState` after each epoch, and where training ends within one
     checkpoint_steps, checkpoint_seconds : call it also after so many steps, or so much time; None for never
@@ -95,12 +97,13 @@ def fit(
     due = Due(checkpoint_steps, checkpoint_seconds)
     save, tell = on_checkpoint or _ignore, on_epoch or _ignore
     optimizer = Adam() if optimizer is None else as_optimizer(optimizer)
+    expect_room_to_train(model, len(optimizer.moments), batch_size)
     optimizer.attach(model)
     given = _beta(model, beta)
     beta = given if callable(given) else None
     step = TrainingStep(model, train, batch_size, optimizer, pixels, seed, beta)
     validate = Validation(model, validation, pixels, seed, validation_noise, beta)
-    good = _begin(step, epochs, start)
+    good = _begin(step, epochs, start, validation is not None)
     if beta is None and given is not None:
         model.beta = given
     if precision is not None:
@@ -123,7 +126,11 @@ def fit(
             history.add(row)
             over = stopping(model, history)
             good = TrainingState.capture(step, good.first, history, best=stopping.best)
-            more = tell(copy.deepcopy(row))
+            try:
+                more = tell(copy.deepcopy(row))
+            except BaseException:
+                save(good)  # the epoch is done, whatever becomes of telling
+                raise
             if on_epoch is not None and first_non_finite_parameter(model) is None:  # it may have changed them
                 good = TrainingState.capture(step, good.first, history, best=stopping.best)
             save(good)
@@ -131,6 +138,9 @@ def fit(
             if over or plain(more) is False:
                 history.stopped = "early" if over else "on_epoch"
                 break
+    if interrupt.requested and history.stopped == "completed":  # after the last step
+        history.stopped = "interrupted"
+        return history
     if stopping.best:
         save(replace(good, history=history.copy(), finished=True))
         model.backend.assign(model.store.flat, stopping.best[1])
@@ -150,6 +160,7 @@ def check_arguments(
     model.backend.at_most(None if threads is None else expect_integer("threads", threads, 1))
     expect_choice("pixels", pixels, PIXELS)
     train = model.as_data("train", train, pixels)
+    expect_pixels("train", train)
     validation = None if validation is None else model.as_data("validation", validation, pixels)
     expect_choice("validation_noise", validation_noise, ("fixed", "fresh"))
     if early_stopping is not None:
@@ -163,11 +174,11 @@ def _beta(model, beta):
     return beta if beta is None or callable(beta) else check_beta(beta, model.config["objective"])
 
 
-def _begin(step, epochs, start):
+def _begin(step, epochs, start, held_out):
     """The state that training begins with; ValueError before anything changes."""
     history, first = History(), step.made
     if start:
-        start.check(step, epochs)
+        start.check(step, epochs, held_out)
         history, first = start.history.copy(), start.first
         history.stopped = "completed"
         start.restore(step)

@@ -1,36 +1,60 @@
-"""Ctrl-C and the signal to terminate, turned into a request that training meets between two steps."""
+"""Ctrl-C and the signals that end a process, turned into a request that training meets between two steps."""
 
 import signal
 import threading
-from collections.abc import Callable
 from types import FrameType
+from typing import Any, ClassVar
+
+from .leaving import raise_interrupt
+
+# What a terminal, a shell, a batch system or a limit sends to end a process, where the system has it.
+NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGALRM", "SIGBREAK")
+TERMINATIONS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
 
 
 class _Handler:
-    """Within this context a signal is handled by `_handle`, afterwards as before.
+    """Within this context `_handle` handles the signals, afterwards what did before.
 
-    Outside the main thread, where Python takes no signals, it does nothing.
+    A signal that is ignored stays so (nohup, a shell's background jobs), as does a handler that is not Python's, which
+    could not be put back. Outside the main thread, where Python takes no signals, nothing changes.
     """
 
-    requested = False
-    _signal: signal.Signals
-    _handle: Callable[[int, FrameType | None], None]
+    _previous: dict[signal.Signals, Any]
 
     def __enter__(self):
-        self._main = threading.current_thread() is threading.main_thread()
-        if self._main:
-            self._previous = signal.signal(self._signal, self._handle)
+        self._previous = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in self._signals():
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *exception):
-        if self._main:
-            signal.signal(self._signal, self._previous)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _signals(self):
+        return (signal.SIGINT,)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        raise NotImplementedError
 
 
 class Interrupt(_Handler):
     """Within this context Ctrl-C sets `requested` instead of raising; a second Ctrl-C raises as usual."""
 
-    _signal = signal.SIGINT
+    innermost: "ClassVar[Interrupt | None]" = None  # of the main thread
+    requested = False
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            self._outer, Interrupt.innermost = Interrupt.innermost, self
+        return super().__enter__()
+
+    def __exit__(self, *exception):
+        super().__exit__()
+        if Interrupt.innermost is self:
+            Interrupt.innermost = self._outer
 
     def _handle(self, signum, frame):
         if self.requested:
@@ -39,13 +63,29 @@ class Interrupt(_Handler):
 
 
 class Termination(_Handler):
-    """Within this context SIGTERM acts as Ctrl-C does, and `requested` tells that it came."""
+    """Within this context the signals that end a process act as Ctrl-C does, and only once: a terminal or a batch
+    system may send several, and none may end the saving that the first began.
 
-    _signal = signal.SIGTERM
+    One for which a program has a handler of its own stays with that; but SIGTERM does not, so that training is saved
+    first. `requested` is the signal that came, 0 where none did.
+    """
+
+    requested = 0
+
+    def _signals(self):
+        own = (signal.SIG_DFL,)
+        return [number for number in TERMINATIONS if number == signal.SIGTERM or signal.getsignal(number) in own]
 
     def _handle(self, signum, frame):
-        self.requested = True
-        interrupt = signal.getsignal(signal.SIGINT)
-        if not callable(interrupt):  # a shell's background jobs ignore Ctrl-C
-            raise KeyboardInterrupt
-        interrupt(signal.SIGINT, frame)
+        first, self.requested = not self.requested, self.requested or signum
+        if Interrupt.innermost:
+            Interrupt.innermost.requested = True
+        elif first:
+            raise_interrupt(signum, frame)
+
+
+class Interruptible(_Handler):
+    """Within this context Ctrl-C raises KeyboardInterrupt, or ends the process (see `raise_interrupt`)."""
+
+    def _handle(self, signum, frame):
+        raise_interrupt(signum, frame)

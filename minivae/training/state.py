@@ -9,6 +9,16 @@ import numpy as np
 
 from ..errors import expect
 
+COLUMNS = ("epoch", "train_loss", "train_nll", "train_kl", "learning_rate", "beta", "examples_per_second")
+HELD_OUT = (
+    "validation_loss",
+    "validation_nll",
+    "validation_kl",
+    "active_units",
+    "kl_per_latent",
+)  # with validation data
+STOPPED = ("completed", "early", "interrupted", "on_epoch")
+
 
 class History(dict):
     """One list for each column, one entry for each epoch; nats per example throughout.
@@ -58,6 +68,7 @@ class TrainingState:
     finished : whether training is over and the model is left with `best` instead of `parameters`
     updates : the optimizer's step count; None where it is `step`
     beta : the model's
+    source : what messages call the state: the file that it was read from
     """
 
     first: int
@@ -72,6 +83,7 @@ class TrainingState:
     finished: bool = False
     updates: int | None = None
     beta: float | None = None
+    source: str = "start"
 
     @classmethod
     def capture(cls, training_step, first, history, seconds=0.0, best=None):
@@ -102,18 +114,23 @@ class TrainingState:
         model.settle()
         training_step.tally.restore(self.totals)
 
-    def check(self, training_step, epochs):
-        """Raises ValueError unless the state belongs to such a training, before anything changes."""
-        model, optimizer = training_step.model, training_step.optimizer
+    def check(self, training_step, epochs, held_out):
+        """Raises ValueError unless the state belongs to such a training, before anything changes.
+
+        held_out : whether there are validation data
+        """
+        model, optimizer, name = training_step.model, training_step.optimizer, self.source
         same = self.parameters.shape == tuple(model.store.flat.shape) and self.parameters.dtype == model.dtype
-        expect(same, "start", f"{self.parameters.size} parameters", f"the model's {model.store.flat.shape[0]}")
+        expect(same, name, f"{self.parameters.size} parameters", f"the model's {model.store.flat.shape[0]}")
         fits = set(self.moments) == set(optimizer.state) or (hasattr(optimizer, "wrapped") and not optimizer.state)
-        expect(fits, "start", sorted(self.moments), f"the optimizer's moments, {sorted(optimizer.state)}")
-        expect(self.batches == training_step.batches, "start", f"{self.batches} batches", f"{training_step.batches}")
+        expect(fits, name, sorted(self.moments), f"the optimizer's moments, {sorted(optimizer.state)}")
+        expect(self.batches == training_step.batches, name, f"{self.batches} batches", f"{training_step.batches}")
         done = self.first + self.history.epochs * self.batches
-        expect(done <= self.step <= done + self.batches, "start", f"step {self.step}", f"{done} or one of that epoch")
+        expect(done <= self.step <= done + self.batches, name, f"step {self.step}", f"{done} or one of that epoch")
         expect(self.history.epochs <= epochs, "epochs", epochs, f"at least the {self.history.epochs} that are done")
-        expect(self.history.stopped != "early", "start", "a run that stopped early", "one that can go on")
+        validated = not self.history or ("validation_loss" in self.history) == held_out
+        expect(validated, name, f"validation data {'now' if held_out else 'before'} only", "them always, or never")
+        expect(self.history.stopped != "early", name, "a run that stopped early", "one that can go on")
 
     def __repr__(self):
         moments = f"moments {', '.join(self.moments) or 'none'}"

@@ -165,6 +165,8 @@ class TrainingStep:
             self.model.beta = self._beta_set = self._beta(step)
         program = self.replay.proven.get(rows)
         if program is not None:
+            if step not in self.optimizer.planned_steps:
+                self.optimizer.read_ahead(step)
             program()
         else:
             try:

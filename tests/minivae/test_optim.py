@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minivae as mv
-from minivae import kernels
+from minivae import kernels, optim
 
 BACKENDS = [name for name in kernels.available_backends() if kernels.load_backend(name).on_host]
 
@@ -174,3 +174,35 @@ def test_optimizers_are_found_by_their_definitions():
     for cls in mv.optim.OPTIMIZERS.values():
         assert getattr(mv, cls.__name__, None) is cls, f"minivae/optim.py: __all__ lacks {cls.__name__}"
         assert "textbook" in vars(cls), f"minivae/optim.py: {cls.__name__} has no textbook"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_long_schedule_is_read_a_piece_at_a_time(backend, monkeypatch):
+    """The same bits as with all rates at once, steps replayed and as they stand, also where training goes back."""
+    data = np.eye(4)
+
+    def run(ahead, on_epoch=None):
+        monkeypatch.setattr(optim, "AHEAD", ahead)
+        model, states = mv.VAE(4, 2, (3,), backend=backend), []
+        optimizer = mv.Adam(mv.Cosine(0.1, total=60, warmup=7), clip_norm=1.0)
+        options = {"batch_size": 3, "optimizer": optimizer, "on_checkpoint": states.append, "checkpoint_steps": 1}
+        history = mv.fit(model, data, epochs=30, on_epoch=on_epoch, **options)
+        again = mv.Adam(mv.Cosine(0.1, total=60, warmup=7), clip_norm=1.0)
+        mv.fit(model, data, epochs=30, start=states[20], **(options | {"optimizer": again}))
+        return history["learning_rate"], states[-1].parameters.tobytes(), states[59].parameters.tobytes()
+
+    whole = run(64)
+    assert run(8) == whole == run(4, on_epoch=lambda row: None)
+    assert whole[1] == whole[2]
+
+
+def test_a_training_of_any_length_begins_at_once():
+    for schedule in (mv.Cosine(0.1, total=10**12), mv.StepDecay(0.1, every=10**11), mv.Warmup(10**12)):
+        optimizer = mv.Adam(schedule)
+        optimizer.attach(model_with(0.0, 1.0))
+        optimizer.plan(10**12)
+        assert optimizer._rates.nbytes < 1 << 20
+    rising = mv.SGD(mv.StepDecay(1.0, every=1, factor=10.0))
+    rising.attach(model_with(0.0, 1.0))
+    with pytest.raises(ValueError, match=r"learning_rate: got .* at step 999999', expected a finite rate"):
+        rising.plan(10**6)

@@ -50,17 +50,17 @@ def test_the_training_rows_are_let_go_before_the_pictures(inside, monkeypatch):
     assert held == [True, False, True, False]
 
 
-@pytest.mark.parametrize("arguments", [None, ["--help"]])
-def test_only_a_program_of_its_own_leaves_its_garbage_at_the_end(arguments):
+@pytest.mark.parametrize("call", ["program", "main"])
+def test_only_a_program_of_its_own_leaves_its_garbage_at_the_end(call):
     code = f"""
 import atexit, gc, sys
-from minivae.command.main import main
-atexit.register(lambda: print(gc.get_freeze_count() > 0, file=sys.stderr))  # runs after what main registers
+from minivae.command.main import {call}
+atexit.register(lambda: print(gc.get_freeze_count() > 0, file=sys.stderr))  # runs after what the command registers
 sys.argv = ["minivae", "--help"]
-main({arguments})
+{call}()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr.split() == [str(arguments is None)]
+    assert done.stderr.split() == [str(call == "program")]
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +211,7 @@ def test_options_reach_the_model(inside, options):
 def make_files(folder):
     np.save(folder / "nan.npy", np.array([[0.0, 1.0], [np.nan, 0.5], [0.1, 0.2]]))
     np.save(folder / "wide.npy", np.array([[0.0, 2.0], [1.0, 0.5], [0.1, 0.2]]))
+    np.savez(folder / "split.npz", train=np.eye(300, 2), test=np.eye(2))
     np.save(folder / "one.npy", np.array([[0.0, 1.0]]))
     np.save(folder / "text.npy", np.array([["a", "b"], ["c", "d"]]))
     (folder / "short.npy").write_bytes((folder / "wide.npy").read_bytes()[:-5])
@@ -249,7 +250,10 @@ def make_files(folder):
         (["--backend", "tpu"], ["--backend", "'tpu'", "numpy"]),
         (["--preset", "best"], ["--preset", "'best'", "article"]),
         (["--preset"], ["--preset"]),
-        (["--likelihood", "bernoulli", "--learn-sigma", "--data", "mnist", "--size", "50"], ["learn_sigma"]),
+        (
+            ["--likelihood", "bernoulli", "--learn-sigma", "--data", "mnist", "--size", "50"],
+            ["--learn-sigma: got True"],
+        ),
         (["--out", "occupied"], ["occupied", "not empty"]),
         (["--out", "occupied", "--overwrite"], ["occupied", "not empty"]),
         (["--out", "file"], ["file"]),
@@ -263,6 +267,18 @@ def make_files(folder):
         (["--warmup-epochs", "0", "--schedule", "step"], ["--warmup-epochs: got 0.0, expected --schedule cosine"]),
         (["--observation-sigma", "1", "--likelihood", "bernoulli"], ["--observation-sigma: got 1.0, expected"]),
         (["--observation-sigma", "2", "--data", "mnist", "--size", "50"], ["expected --likelihood gaussian with it"]),
+        (["--nesterov", "--optimizer", "sgd"], ["--nesterov: got True, expected --momentum above 0 with it"]),
+        (
+            ["--learn-sigma", "--data", "mnist", "--size", "50"],
+            ["--learn-sigma: got True, expected --likelihood gauss"],
+        ),
+        (["--outer", "1"], ["--outer: got 1, expected --objective stl or dreg or piwae or miwae with it"]),
+        (["--beta", "1", "--objective", "iwae"], ["--beta: got 1.0, expected --objective elbo with it"]),
+        (["--free-bits", "0", "--objective", "iwae"], ["--free-bits: got 0.0, expected --objective elbo with it"]),
+        (["--free-bits", "1", "--beta", "0"], ["--free-bits: got 1.0, expected --beta above 0 with it"]),
+        (["--beta-warmup-epochs", "1", "--beta", "0"], ["--beta-warmup-epochs: got 1.0, expected --beta above 0"]),
+        (["--activation", "tanh", "--hidden"], ["--activation: got 'tanh', expected a hidden layer with it"]),
+        (["--data", "split.npz", "--test-fraction", "0.2"], ["--test-fraction: got 0.2, expected --data FILE with it"]),
         (["--test-fraction", "0.1"], ["--test-fraction: got 0.1, expected --data FILE with it"]),
         (["--overwrite"], ["--overwrite: got True, expected --out with it"]),
     ],

@@ -202,6 +202,19 @@ def test_ctrl_c_stops_after_the_step():
     assert signal.getsignal(signal.SIGINT) is handler_before
 
 
+def test_an_epoch_has_its_checkpoint_where_on_epoch_raises():
+    model, states = small(), []
+
+    def on_epoch(row):
+        if row["epoch"] == 2:
+            raise RuntimeError("no room to print")
+
+    with pytest.raises(RuntimeError, match="no room"):
+        mv.fit(model, pixels(), epochs=3, on_epoch=on_epoch, on_checkpoint=states.append)
+    assert [state.history.epochs for state in states] == [1, 2]
+    np.testing.assert_array_equal(states[-1].parameters, model.store.flat)
+
+
 def test_fit_works_outside_the_main_thread():
     (history,) = together(lambda _: mv.fit(small(), pixels(), epochs=1), 1)
     assert history.stopped == "completed"

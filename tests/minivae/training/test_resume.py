@@ -89,7 +89,7 @@ def test_early_stopping_goes_on_with_its_best(tmp_path):
     best, loaded, _ = checkpoint.load_state(tmp_path / "c.npz", "numpy")
     np.testing.assert_array_equal(best.store.flat, whole.store.flat)
     assert_same_state(loaded, states[-1], whole)
-    with pytest.raises(ValueError, match="start: got 'a run that stopped early'"):
+    with pytest.raises(ValueError, match=r"c\.npz: got 'a run that stopped early'"):
         run(best, start=loaded)
 
 

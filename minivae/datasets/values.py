@@ -1,0 +1,88 @@
+"""What the values of a file are taken for: rows of pixels or numbers, and labels."""
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import CHUNK, as_array, check_data, expect, expect_everywhere
+
+DTYPES = (np.uint8, np.float32, np.float64)
+LARGEST_EXACT = 1 << 24  # float32 holds every integer up to this one
+FEWEST_PIXELS = 16  # of a row that is not known to be an image
+
+
+def as_rows(name: str, values: np.ndarray) -> tuple[np.ndarray, tuple[int, int] | None]:
+    """Values of 2 to 4 dimensions as checked rows, and the shape of an image if a row is one."""
+    shape = values.shape
+    if values.ndim == 4 and 1 in (shape[1], shape[3]):
+        values = values.reshape(len(values), *(shape[1:3] if shape[3] == 1 else shape[2:]))
+    images = "(rows, features), (rows, height, width) or (rows, height, width, 1)"
+    if values.ndim == 1:
+        images += ": are these labels, and the images in another file?"
+    elif values.ndim == 4:
+        images += ": images of colours are flattened by x.reshape(len(x), -1)"
+    expect(values.ndim in (2, 3), name, values, images)
+    image_shape = values.shape[1:] if values.ndim == 3 else (28, 28) if values.shape[1] == 784 else None
+    rows = values.reshape(len(values), -1)
+    # Before any split, so that a message counts the rows of the file.
+    return check_data(name, rows), image_shape
+
+
+def settle(
+    name: str, parts: dict[str, np.ndarray], image_shape: tuple[int, int] | None
+) -> tuple[dict[str, np.ndarray], str]:
+    """Checked rows by name, "train" and perhaps "test", in a dtype that training takes; and what they are taken for,
+    where the values and not the dtype decide.
+
+    Bytes that are 0 and 1 only are no pixels: they become float32. Whole numbers from 0 to 255 of any dtype are, where
+    both ends are there and a row is an image or long: they become uint8.
+    """
+    train = parts["train"]
+    largest = {part: int(rows.max()) for part, rows in parts.items() if rows.dtype == np.uint8}
+    if largest.get("train") == 1 and len(largest) == len(parts):
+        expected = "0 and 1 in both, or pixels up to 255 in both"
+        expect(max(largest.values()) == 1 or "test" not in parts, name, f"bytes up to 1 and {largest}", expected)
+        floats = {part: rows.astype(np.float32) for part, rows in parts.items()}
+        return floats, "bytes that are 0 and 1, taken as they are and not divided by 255"
+    others = {part: rows for part, rows in parts.items() if rows.dtype not in (np.uint8, np.bool_)}
+    long = image_shape is not None or train.shape[1] >= FEWEST_PIXELS
+    if others and long and train.max() == 255 and train.min() == 0 and all(map(_are_bytes, others.values())):
+        kinds = " and ".join(sorted({rows.dtype.name for rows in others.values()}))
+        bytes_ = {part: rows.astype(np.uint8) for part, rows in parts.items()}
+        return bytes_, f"whole numbers from 0 to 255 in {kinds}, taken for pixels"
+    return {part: _as_reals(f"{name}: {part}", rows) for part, rows in parts.items()}, ""
+
+
+def _are_bytes(rows):
+    step = max(1, CHUNK // rows.shape[1])
+    chunks = (rows[start : start + step] for start in range(0, len(rows), step))
+    return all(((chunk >= 0) & (chunk <= 255) & (chunk == np.floor(chunk))).all() for chunk in chunks)
+
+
+def _as_reals(name, rows):
+    if rows.dtype in DTYPES:
+        return rows
+    if rows.dtype.kind in "iu" and rows.dtype.itemsize > 2:
+        # Two comparisons, since abs() of the smallest integer overflows.
+        expected = f"integers that float32 can tell apart, at most {LARGEST_EXACT} in magnitude"
+        expect_everywhere(name, rows, lambda chunk: (chunk <= LARGEST_EXACT) & (chunk >= -LARGEST_EXACT), expected)
+    return rows.astype(np.float32)
+
+
+def check_labels(name: str, labels: Any, rows: int) -> np.ndarray:
+    """Labels, (rows,) or (rows, 1), of whole numbers in any dtype or whatever makes an array, as (rows,) int64."""
+    labels = as_array(name, labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    numbers = labels.ndim == 1 and labels.dtype.kind in "biuf"
+    text = ": number the classes by numpy.unique(labels, return_inverse=True)[1]" * (labels.dtype.kind in "OUS")
+    expect(numbers, name, labels, f"a 1-D array of whole numbers{text}")
+    expect(len(labels) == rows, name, f"{len(labels)} labels", f"{rows}, one a row")
+    if labels.dtype.kind == "f":
+        expect_everywhere(name, labels[:, None], _are_whole, "whole numbers")
+    expect(labels.max() <= np.iinfo(np.int64).max, name, int(labels.max()), "at most the largest int64")
+    return labels.astype(np.int64)
+
+
+def _are_whole(chunk):
+    return (np.abs(chunk) < 2**53) & (chunk == np.round(chunk))

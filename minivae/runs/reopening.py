@@ -1,0 +1,101 @@
+"""A run that is there already: its model, and its data wherever they are now.
+
+A run folder says where its data were in words that hold on another machine: a data set's name, or a file's path from
+the run folder, or no more than the file's own name. Whatever is found is held against the fingerprint.
+"""
+
+import contextlib
+import getpass
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from ..datasets import dataset_names
+from ..errors import brief, expect
+from . import checkpoint, folder
+from .config import Data
+
+
+def stored_name(name: str, run: str | os.PathLike[str]) -> str:
+    """What a run folder keeps of where its data are: no absolute path, and no name of a user."""
+    if name in dataset_names:
+        return name
+    file = Path(name)
+    bare = f".{os.sep}{file.name}" if file.name in dataset_names else file.name
+    with contextlib.suppress(OSError, ValueError):  # on Windows: another drive
+        relative = Path(os.path.relpath(file.parent.resolve(), Path(run).resolve()))
+        if not any(word in part for word in _user() for part in relative.parts):
+            return str(relative / file.name)
+    return bare
+
+
+def _user():
+    """The words that tell who the user is."""
+    words = set()
+    with contextlib.suppress(KeyError, ImportError, OSError, RuntimeError):  # nobody knows
+        words.add(Path.home().name)
+        words.add(getpass.getuser())
+    return words - {""}
+
+
+def find_data(run, choices: Data, given=None):
+    """(data, choices with the name that gave them): those that the run in the folder `run` was trained on.
+
+    A file is looked for where it was, beside the run folder, in it, and in the current folder; given : a data set's
+    name or a file in place of all that. ValueError where none has the fingerprint.
+    """
+    label, run, failures = "data" if given is None else "--data", Path(run), []
+    if given is not None or choices.name in dataset_names:
+        names = [given or choices.name]
+    else:
+        bare = Path(choices.name).name
+        places = (run / choices.name, run.parent / bare, run / bare, Path(bare), Path(choices.name))
+        names = list({os.path.abspath(place): str(place) for place in reversed(places) if place.exists()}.values())[
+            ::-1
+        ]
+        hint = "give the data that the run was trained on with --data FILE"
+        expect(names, "data", f"no {brief(bare, 80)} where it was, nor beside the run folder, in it, or here", hint)
+    for name in names:
+        try:
+            data = folder.load(replace(choices, name=name))
+            found = replace(choices, name=name).holding(data)
+            if found.fingerprint == choices.fingerprint:
+                return data, found
+            failures.append(f"{data.name} is not the data this run was trained on")
+        except ValueError as error:
+            failures.append(brief(error))
+    advice = "; give those with --data FILE" if given is None else ""
+    raise ValueError(f"{label}: {failures[0]}{advice}")
+
+
+def open_model(path, backend="auto", best=False):
+    """(config, model) of a run folder; no data are read."""
+    path = Path(path)
+    config = folder.read_config(path)
+    return config, checkpoint.load(path / (folder.BEST if best else folder.CHECKPOINT), backend)[0]
+
+
+def open_run(path, backend="auto", best=False, given=None):
+    """(config, model, data, whether they are the run's own) of a run folder; other data only where they are given."""
+    config, model = open_model(path, backend, best)
+    choices, own = config.data, True
+    try:
+        data, _ = find_data(path, choices, given)
+    except ValueError:
+        if given is None:
+            raise
+        named = Data(name=given, seed=choices.seed)
+        data = folder.load(named if given in dataset_names else replace(choices, name=given, size=None))
+        own = data.fingerprint() == choices.fingerprint
+    if data.features != model.features:
+        raise ValueError(f"data: {data.name} has {data.features} features, expected the run's {model.features}")
+    return config, model, data, own
+
+
+def image_shape(path, config):
+    """(height, width) of a run's images, or None; of an earlier version's, which did not keep it, from the data."""
+    if config.data.image_shape or config.model.features == 2:
+        return config.data.image_shape
+    with contextlib.suppress(ValueError):
+        return find_data(path, config.data)[0].image_shape
+    return (28, 28) if config.model.features == 784 else None

@@ -1,0 +1,283 @@
+"""Every option of every command, by its effect: what comes out with it is not what comes out without it."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from minivae import VAE, lab
+from minivae.command.main import build_parser, main
+from minivae.kernels import bench
+from minivae.kernels.ladder import measure
+from minivae.optim import OPTIMIZERS
+from minivae.runs import reopening
+from minivae.runs.config import NEEDS, Config, Training
+from minivae.selfcheck import report
+
+BASE = ["--data", "unit.npy", "--epochs", "2", "--batch-size", "16", "--hidden", "5", "--latent", "2"]
+BASE += ["--backend", "numpy", "--no-pictures"]
+GAUSSIAN, STEP, COSINE = ["--likelihood", "gaussian"], ["--schedule", "step"], ["--schedule", "cosine"]
+LONG = ["--epochs", "30", "--learning-rate", "0.3"]
+TABLE = ["--data", "table.csv"]
+
+
+def takers(option, *values, context=()):
+    """A case for each optimizer that has the option: (option, context, arguments)."""
+    for name in NEEDS[option][0][1].removeprefix("--optimizer ").split(" or "):
+        yield "--" + option.replace("_", "-"), ["--optimizer", name, *context], [*values]
+
+
+# (option, the options it goes with, its values)
+CASES = [
+    ("--data", [], ["other.npy"]),
+    ("--pixels", [], ["dynamic"]),
+    ("--pixels", [], ["threshold"]),
+    ("--size", [], ["30"]),
+    ("--test-fraction", [], ["0.5"]),
+    ("--delimiter", TABLE, [";"]),
+    ("--decimal", TABLE, [","]),
+    ("--header", ["--data", "whole.csv"], []),
+    ("--no-header", TABLE, []),
+    ("--label", TABLE, ["a"]),
+    ("--drop", TABLE, ["a"]),
+    ("--preset", [], ["article"]),
+    ("--hidden", [], ["6"]),
+    ("--hidden", [], []),
+    ("--decoder-hidden", [], ["6"]),
+    ("--latent", [], ["3"]),
+    ("--activation", [], ["tanh"]),
+    ("--scale", [], ["exp"]),
+    ("--likelihood", [], ["gaussian"]),
+    ("--observation-sigma", GAUSSIAN, ["2"]),
+    ("--observation-sigma", [*GAUSSIAN, "--learn-sigma"], ["2"]),
+    ("--learn-sigma", GAUSSIAN, []),
+    ("--learn-sigma", [*GAUSSIAN, "--learn-sigma"], ["features"]),
+    ("--beta", [], ["3"]),
+    ("--beta-warmup-epochs", [], ["2"]),
+    ("--free-bits", [], ["0.5"]),
+    ("--objective", ["--samples", "3"], ["iwae"]),
+    ("--objective", ["--samples", "3"], ["dreg"]),
+    ("--samples", [], ["3"]),
+    ("--outer", ["--objective", "miwae", "--samples", "2"], ["2"]),
+    ("--dtype", [], ["float64"]),
+    ("--epochs", [], ["3"]),
+    ("--batch-size", [], ["7"]),
+    ("--precision", [], ["bf16"]),
+    ("--optimizer", [], ["sgd"]),
+    ("--optimizer", [], ["adamw"]),
+    *takers("learning_rate", "0.05"),
+    *takers("clip_norm", "0.001"),
+    *takers("weight_decay", "0.5"),
+    *takers("momentum", "0.9"),
+    *takers("nesterov", context=["--momentum", "0.9"]),
+    ("--schedule", [], ["cosine"]),
+    ("--schedule", ["--epochs", "11"], ["step"]),
+    ("--schedule", [*LONG, "--epochs", "40"], ["plateau"]),
+    ("--decay-epochs", STEP, ["1"]),
+    ("--decay-epochs", [*LONG, "--schedule", "plateau"], ["1"]),
+    ("--warmup-epochs", COSINE, ["1"]),
+    ("--early-stopping", LONG, ["1"]),
+    ("--validation-noise", [], ["fresh"]),
+    ("--seed", [], ["1"]),
+]
+ELSEWHERE = {  # with a test of their own below
+    "train": ["--backend", "--out", "--resume", "--checkpoint-every", "--keep", "--overwrite", "--no-pictures"],
+    "evaluate": ["--best", "--backend", "--data", "--seed", "--pixels", "--draws", "--samples", "--examples"],
+    "sample": ["--best", "--backend", "--seed", "--count", "--out"],
+    "reconstruct": ["--best", "--backend", "--data", "--seed", "--count", "--out"],
+    "verify": [],
+    "gradcheck": ["--backend", "--dtype", "--out"],
+    "bench": ["--backend", "--ladder", "--verify-only", "--out"],
+    "lab": ["--out", "--seed"],
+}
+
+
+def test_every_option_is_here():
+    commands = build_parser()._subparsers._group_actions[0].choices
+    options = {
+        name: {option for action in command._actions for option in action.option_strings} - {"-h", "--help"}
+        for name, command in commands.items()
+    }
+    assert options.pop("train") == {option for option, _, _ in CASES} | set(ELSEWHERE["train"])
+    assert options == {name: set(ELSEWHERE[name]) for name in options}
+
+
+@pytest.fixture(scope="module")
+def inside(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patched:
+        folder = tmp_path_factory.mktemp("options")
+        patched.chdir(folder)
+        rng = np.random.default_rng(0)
+        for name in ("unit", "other"):
+            np.save(folder / f"{name}.npy", rng.random((60, 4)))
+        rows = rng.integers(0, 9, (60, 3))
+        (folder / "table.csv").write_text("a,b,c\n" + "".join(f"{a}.5,{b},{c}\n" for a, b, c in rows))
+        (folder / "whole.csv").write_text("".join(f"{a},{b},{c}\n" for a, b, c in rows))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def outcome(inside):
+    """What a training with these options comes to, made once: its status, its columns of numbers, its parameters."""
+    made = {}
+
+    def outcome(options):
+        key = tuple(options)
+        if key not in made:
+            out = inside / f"run-{len(made)}"
+            status = main(["train", *BASE, *options, "--out", str(out)])
+            history, parameters = [], {}
+            if status == 0:
+                head, *lines = (line.split(",") for line in (out / "history.csv").read_text().splitlines())
+                rate = head.index("examples_per_second")
+                history = [line[:rate] + line[rate + 1 :] for line in lines]
+                with np.load(out / "checkpoint.npz") as file:
+                    parameters = {name: file[name].tobytes() for name in file if name.startswith("parameter/")}
+            made[key] = status, history, parameters
+        return made[key]
+
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("option", "context", "values"), CASES, ids=lambda part: part if isinstance(part, str) else " ".join(part)
+)
+def test_an_option_of_a_training_has_an_effect(outcome, option, context, values):
+    without, given = outcome(context), outcome([*context, option, *values])
+    if not {"table.csv", "whole.csv"} & set(context):
+        assert without[0] == given[0] == 0
+    assert without != given
+
+
+@pytest.mark.parametrize("option", ["clip_norm", "learning_rate", "momentum", "weight_decay"])
+def test_an_option_that_is_dropped_would_be_seen(outcome, monkeypatch, option):
+    make = Training.make_optimizer
+
+    def drops(training, steps_per_epoch):
+        return make(replace(training, **{option: getattr(Training, option)}), steps_per_epoch)
+
+    monkeypatch.setattr(Training, "make_optimizer", drops)
+    for flag, context, values in CASES:
+        if flag == "--" + option.replace("_", "-"):
+            context = [*context, "--seed", "3"]
+            assert outcome([*context, flag, *values]) == outcome(context)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("schedule", ["constant", "step"])
+def test_config_json_says_what_counted(inside, optimizer, schedule):
+    """What does not apply is null, and reads as its default."""
+    out = inside / f"{optimizer}-{schedule}"
+    arguments = ["--optimizer", optimizer, "--schedule", schedule, "--epochs", "1", "--out", str(out)]
+    assert main(["train", *BASE, *arguments]) == 0
+    entry = json.loads((out / "config.json").read_text())
+    training, model = entry["training"], entry["model"]
+    assert (training["momentum"] is None, training["nesterov"]) == (optimizer != "sgd", None)
+    assert (training["weight_decay"] is None) == (optimizer != "adamw")
+    assert (training["decay_epochs"] is None) == (schedule == "constant")
+    assert training["warmup_epochs"] is training["clip_norm"] is None
+    assert (model["observation_sigma"], model["learn_sigma"], model["outer"]) == (None, None, None)
+    assert (model["beta"], model["free_bits"], entry["data"]["test_fraction"]) == (1.0, 0.0, 0.1)
+    again = Config.from_json(entry)
+    assert (again.training.momentum, again.model.observation_sigma, again.model.outer) == (0.0, 1.0, 1)
+    assert again.to_json() == entry
+    assert main(["train", "--resume", str(out), "--epochs", "2", "--no-pictures"]) == 0
+
+
+def test_options_of_results(inside, capsys):
+    """Which files are there, and when they were written."""
+    run = inside / "kept"
+    assert main(["train", *BASE, "--out", str(run), "--checkpoint-every", "2", "--keep", "4"]) == 0
+    assert [path.name for path in sorted(run.glob("checkpoint-*"))] == [f"checkpoint-{k:08d}.npz" for k in (2, 4, 6)]
+    assert json.loads((run / "config.json").read_text())["backend"] == "numpy"
+    assert not list(run.glob("*.png"))
+    assert main(["train", *BASE, "--out", str(run)]) == 2
+    assert main(["train", *BASE, "--out", str(run), "--overwrite", "--keep", "1"]) == 0
+    assert not list(run.glob("checkpoint-*"))
+    arguments = [option for option in BASE if option != "--no-pictures"]
+    assert main(["train", *arguments, "--out", str(inside / "drawn")]) == 0
+    assert list((inside / "drawn").glob("*.png"))
+    assert main(["train", "--resume", str(run), "--epochs", "3"]) == 0
+    assert len((run / "history.csv").read_text().splitlines()) == 4
+
+
+@pytest.fixture(scope="module")
+def run(inside):
+    """A run whose best model is not its last."""
+    arguments = ["train", *BASE, "--pixels", "dynamic", "--learning-rate", "0.02", "--epochs", "9"]
+    assert main([*arguments, "--out", str(inside / "used")]) == 0
+    best = VAE.load(inside / "used" / "best.npz")
+    best.backend.assign(best.parameters["likelihood.bias"], 1.0)
+    best.save(inside / "used" / "best.npz")
+    return inside / "used"
+
+
+def test_options_of_evaluate(run, capsys):
+    def said(*options):
+        assert main(["evaluate", str(run), "--backend", "numpy", *options]) == 0
+        return capsys.readouterr().out
+
+    plain, sampled = said(), said("--samples", "5")
+    found = [plain, said("--best"), said("--seed", "1"), said("--pixels", "threshold"), said("--draws", "2"), sampled]
+    found += [said("--samples", "6"), said("--samples", "5", "--examples", "2")]
+    assert len(set(found)) == len(found)
+    assert main(["evaluate", str(run), "--examples", "2"]) == 2
+    assert "--examples: got 2, expected --samples K with it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["sample", "reconstruct"])
+def test_options_of_sample_and_reconstruct(run, monkeypatch, command):
+    opened, open_model = [], reopening.open_model
+
+    def opening(path, backend, best):
+        opened.append(backend)
+        return open_model(path, "numpy", best)
+
+    def made(*options):
+        assert main([command, str(run), *options, "--out", str(run / "a.npy")]) == 0
+        return np.load(run / "a.npy").tobytes()
+
+    monkeypatch.setattr(reopening, "open_model", opening)
+    found = [made(), made("--count", "3"), made("--seed", "1"), made("--best")]
+    assert len(set(found)) == len(found)
+    assert made("--backend", "numpy") == found[0]
+    assert opened[-2:] == ["auto", "numpy"]
+
+
+def test_a_seed_that_draws_nothing_is_refused(inside, capsys):
+    assert main(["train", *BASE, "--out", str(inside / "grey")]) == 0
+    arguments = ["reconstruct", str(inside / "grey"), "--seed", "1", "--out"]
+    assert main([*arguments, str(inside / "r.npy")]) == 2
+    assert "--seed: got 1, expected --out FILE.png with it, or a run of --pixels dynamic" in capsys.readouterr().err
+    assert main([*arguments, str(inside / "r.png")]) == 0
+    assert main(["lab", "sigma", "--seed", "1"]) == 2
+    assert "--seed: got 1, expected one of variance, bounds, collapse with it" in capsys.readouterr().err
+
+
+def test_options_of_the_commands_that_take_long(inside, monkeypatch):
+    """They reach what does the work."""
+    asked = []
+
+    def recorded(name, answer):
+        return lambda *given: asked.append((name, *map(str, given[:3]))) or answer
+
+    monkeypatch.setattr(report, "run_all", recorded("check", []))
+    monkeypatch.setattr(bench, "run", recorded("bench", {"numpy": {"verified": []}}))
+    monkeypatch.setattr(measure, "run", recorded("ladder", {"numpy": {"verified": []}}))
+    monkeypatch.setattr(lab, "run", recorded("lab", []))
+    quick = ["bench", "--verify-only"]
+    for arguments in (
+        ["gradcheck", "--backend", "numpy", "--dtype", "float64", "--out", "a.png"],
+        [*quick, "--backend", "numpy", "--out", "b.json"],
+        [*quick, "--ladder"],
+        ["lab", "variance", "--seed", "3", "--out", "tables"],
+    ):
+        assert main(arguments) == 0
+    assert asked == [
+        ("check", "['numpy']", "a.png", "('float64',)"),
+        ("bench", "['numpy']", "True", str(asked[1][3])),
+        ("ladder", "None", "True", str(asked[2][3])),
+        ("lab", "variance", "tables", "3"),
+    ]
+    assert json.loads((inside / "b.json").read_text()) == {"numpy": {"verified": []}}
