@@ -5,11 +5,11 @@ from array import array
 
 import numpy as np
 
-from .text import MISSING, NUMBERS, TRUTH, as_text, kind_of
+from .text import MISSING, NUMBERS, TRUTH, as_text, is_plain, kind_of
 
 HEADER, DECIMAL, LABEL, DROP = "header= (--header)", "decimal= (--decimal)", "label= (--label)", "drop= (--drop)"
 ROW_NAMES = re.compile(r"(Unnamed: [0-9]+(\.[0-9]+)?)?")  # what pandas, R and spreadsheets call a column of row names
-LIKELY_ROW_NAMES = re.compile(r"|.*(id|row|index).*|idx|key|no|nr|number|obs|observation|sample|level_0", re.I)
+LIKELY_ROW_NAMES = re.compile(r"|(?i:(.*[^a-z])?(id|idx|index|key|rows?|row_?names?|no|nr))|.*[a-z]I[dD]|level_0")
 LIKELY_LABELS = ("class", "classes", "labels", "target", "y", "species", "digit", "category")
 IMAGE_AND_LABEL = 785  # 28 x 28 pixels and one more
 
@@ -34,13 +34,17 @@ class Columns:
         if names is not None:
             width, names = self._under(names, row, delimiter)
         self._width, self.names = width, names
+        self._places: dict[str, list[int]] = {}
+        for column, called in enumerate(names or ()):
+            self._places.setdefault(called, []).append(column)
         self._unnamed = self._row_names(row)
-        self._label = self._find_label()
         drop = () if options.drop is None else {self._find("drop", column) for column in options.drop}
+        self._label = self._find_label(drop)
         self._drop = sorted({*drop, *(column for column in self._unnamed if kind_of(row[column]) == "text")})
         if self._label in self._drop:
             self._refuse(f"got column {self._call(self._label)} for the labels and to drop, expected one of them")
-        self._kept = [column for column in range(width) if column not in self._drop]
+        dropped = set(self._drop)
+        self._kept = [column for column in range(width) if column not in dropped]
         if not self._kept:
             self._refuse("got no column beside those to drop, expected one at least")
         self._truths = {column for column in self._kept if kind_of(row[column]) == "truth"}
@@ -58,7 +62,8 @@ class Columns:
                 f"line {self._first}: got {len(row)} fields under {named} names, expected as many: "
                 "nothing but comments after # may stand above the names; delimiter= (--delimiter)"
             )
-        if named == 1 and kind_of(row[0]) != "text":
+        asked = self._options.delimiter or self._options.decimal or self._options.drop is not None
+        if named == 1 and delimiter == "," and not asked and kind_of(row[0]) != "text":
             expected = f"one; a decimal comma? delimiter= (--delimiter) other than {delimiter!r}, or two names"
             self._refuse(f"line {self._first}: got 2 fields under 1 name, expected {expected}")
         return named + 1, ["", *names[:named]]  # R gives the column of row names no name
@@ -70,26 +75,24 @@ class Columns:
         unnamed = [bool(ROW_NAMES.fullmatch(name)) for name in self.names]
         return [] if all(unnamed) else list(range(unnamed.index(False)))
 
-    def _find_label(self):
+    def _find_label(self, drop):
         if self._options.label is not None:
             return None if self._options.label == "" else self._find("label", self._options.label)
-        found = [column for column, name in enumerate(self.names or ()) if name.lower() == "label"]
+        found = [c for c, name in enumerate(self.names or ()) if name.lower() == "label" and c not in drop]
         if len(found) > 1:
             self._refuse(f"got {len(found)} columns named label, expected {LABEL} with the number of one, from 1")
         return found[0] if found and self._width > 1 else None
 
     def _find(self, option, wanted):
         """The column of that name, or of that number from 1, or from -1 backwards."""
-        names = self.names or []
-        if names.count(wanted) > 1:
-            self._refuse(
-                f"{option}: got {wanted!r:.80}, which {names.count(wanted)} columns are named, expected a number"
-            )
-        if wanted in names:
-            return names.index(wanted)
+        found = self._places.get(wanted, [])
+        if len(found) > 1:
+            self._refuse(f"{option}: got {wanted!r:.80}, the name of {len(found)} columns, expected a number")
+        if found:
+            return found[0]
         number = int(wanted) if re.fullmatch("-?[0-9]{1,9}", str(wanted)) else 0
         if not 1 <= abs(number) <= self._width:
-            known = f" or one of {self._listed(range(self._width))}" if names else ""
+            known = f" or one of {self._listed(range(self._width))}" if self.names else ""
             self._refuse(f"{option}: got {wanted!r:.80}, expected a number from 1 to {self._width}{known}")
         return number - 1 if number > 0 else self._width + number
 
@@ -99,15 +102,15 @@ class Columns:
             self._refuse(f"line {number}: got {len(row)} fields, expected {self._fields}")
         if _filled(row[self._width :]):
             self._refuse(f"line {number}: got {len(row)} fields, expected {self._width} and nothing after them")
-        del row[self._width :]
-        for column in reversed(self._drop):
-            del row[column]
-        if plain and self._decimal == "." and not self._truths:
-            try:
-                self._values.extend(map(float, row))
-                return
-            except ValueError:
-                pass  # which one is told below
+        row = [row[column] for column in self._kept] if self._drop else row[: self._width]
+        if not self._truths:
+            text = "\0".join(row)
+            if (plain or is_plain(text)) and (self._decimal == "." or "." not in text):
+                try:
+                    self._values.extend(map(float, row if self._decimal == "." else text.replace(",", ".").split("\0")))
+                    return
+                except ValueError:
+                    pass  # which one is told below
         self._values.extend([self._value(number, *pair) for pair in zip(self._kept, row, strict=True)])
 
     def _value(self, number, column, field):
@@ -117,7 +120,7 @@ class Columns:
         if self._number.fullmatch(text) and column not in self._truths:
             return float(text.replace(",", "."))
         if text.lower() in MISSING:
-            expected = f"a value: fill what is missing, or leave its row or, by {DROP}, its column out"
+            expected = f"a finite value: fill it in, or leave its row or, by {DROP}, its column out"
         elif kind_of(text) == "number" and column not in self._truths:
             expected = f"a number with {self._decimal!r} as decimal mark: {DECIMAL}; thousands must not be separated"
         elif column == self._label:
@@ -134,7 +137,8 @@ class Columns:
         self._check_first_row(table)
         left_out = sorted({*self._drop, *self._unnamed})
         self._check_row_names(table)
-        features = [column for column in self._kept if column not in left_out and column != self._label]
+        apart = {*left_out, self._label}
+        features = [column for column in self._kept if column not in apart]
         if not features:
             self._refuse("got labels and no features, expected a column of them")
         said = [form, f"{len(features)} features{f' {self._listed(features)}' if self.names else ''}"]
@@ -143,7 +147,11 @@ class Columns:
         if self._label is None and self._options.label is None and len(features) == IMAGE_AND_LABEL:
             expected = f"{LABEL} to say which column holds labels, or '' for none"
             self._refuse(f"got {IMAGE_AND_LABEL} columns, an image of 28 x 28 and one more, expected {expected}")
-        arrays = {"train": table if features == self._kept else table[:, [self._kept.index(c) for c in features]]}
+        arrays = {
+            "train": table
+            if features == self._kept
+            else table[:, [place for place, column in enumerate(self._kept) if column not in apart]]
+        }
         if self._label is None:
             likely = [column for column in features if self.names and self.names[column].lower() in LIKELY_LABELS]
             said.append("no labels" + (f" ({LABEL} makes labels of field {self._call(likely[0])})" if likely else ""))
@@ -160,34 +168,49 @@ class Columns:
     def _check_first_row(self, table):
         """ValueError where the first row may be names: pandas writes the numbers of columns that have none."""
         first, rest = table[0], table[1:]
-        if self.names is not None or self._options.header is not None or len(first) < 2 or not len(rest):
+        if self.names is not None or self._options.header is not None or not len(rest):
             return
-        whole, rising = (first >= 0).all() and (first == np.round(first)).all(), (np.diff(first) > 0).all()
+        whole, rising = (first == np.round(first)).all(), (np.diff(first) > 0).all()
         counts = whole and first[0] in (0, 1) and (np.diff(first) == 1).all()
         risen = (np.diff(rest, axis=1) > 0).all(axis=1) if rising else np.zeros(1, bool)
         broken = whole and len(np.unique(first)) == len(first) and (rest != np.round(rest)).any(axis=0).all()
-        if counts or broken or (rising and ((whole and not risen.all()) or (len(first) >= 8 and not risen.any()))):
-            got = f"{first[0]:g}, {first[1]:g}{', ...' * (len(first) > 2)}"
+        if (
+            counts
+            or broken
+            or (whole and len(first) == 1)
+            or (rising and ((whole and not risen.all()) or (len(first) >= 8 and not risen.any())))
+        ):
+            got = ", ".join([f"{value:g}" for value in first[:2]] + ["..."] * (len(first) > 2))
             expected = f"{HEADER} to say whether these are names of columns, or --no-header for values"
             self._refuse(f"line {self._first}: got {got}, expected {expected}")
 
     def _check_row_names(self, table):
         """ValueError where a column may be the numbers of the rows, and may not."""
+        unnamed = set(self._unnamed)
         for place, column in enumerate(self._kept):
             values = table[:, place]
-            if column in self._unnamed:
-                if (values != np.round(values)).any() or len(np.unique(values)) < len(values):
+            if column in unnamed:
+                if not _are_distinct(values):
                     expected = f"{DROP} to leave it out, or a name for it"
                     self._refuse(f"field {self._call(column)}: got a column without a name, expected {expected}")
-            elif self._options.drop is None and column != self._label and len(self._kept) > 1:
-                rows = len(values)
-                named = LIKELY_ROW_NAMES.fullmatch(self.names[column] if self.names else "" if place == 0 else "value")
-                if rows < (3 if named else 10) or values[0] not in (0, 1) or values[-1] != values[0] + rows - 1:
-                    continue
-                if (np.diff(values) == 1).all():
-                    got = f"the numbers of the rows, {values[0]:g} to {values[-1]:g}"
-                    expected = f"{DROP} to leave them out, or to leave out no column"
-                    self._refuse(f"field {self._call(column)}: got {got}, expected {expected}")
+            elif self._options.drop is None and column != self._label and self._may_name_rows(table, place, column):
+                got = f"what may be numbers of the rows, {values[0]:g} to {values[-1]:g}"
+                expected = f"{DROP} to leave them out, or to leave out no column"
+                self._refuse(f"field {self._call(column)}: got {got}, expected {expected}")
+
+    def _may_name_rows(self, table, place, column):
+        """Whether a column counts the rows, or is called as if it did and has no number twice. Without names the first
+        may, all the more where no other column has whole numbers."""
+        values, rows = table[:, place], len(table)
+        likely = LIKELY_ROW_NAMES.fullmatch(self.names[column]) if self.names else column == 0
+        if rows < (2 if likely else 10) or len(self._kept) == 1:
+            return False
+        if values[0] in (0, 1) and values[-1] == values[0] + rows - 1 and (np.diff(values) == 1).all():
+            return True
+        if not likely or not _are_distinct(values):
+            return False
+        others = np.delete(table, place, axis=1)
+        return self.names is not None or bool((others != np.round(others)).any(axis=0).all())
 
     def _call(self, column):
         """A column in a message: its number from 1 and its name."""
@@ -199,6 +222,11 @@ class Columns:
 
     def _refuse(self, what):
         raise ValueError(f"{self._name}: {what}")
+
+
+def _are_distinct(values):
+    """Whether these are whole numbers, none of them twice."""
+    return bool((values == np.round(values)).all()) and len(np.unique(values)) == len(values)
 
 
 def _filled(row):

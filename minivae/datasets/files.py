@@ -37,7 +37,6 @@ FOREIGN = {
     b"MATLAB": f"a MATLAB file: read it by scipy.io.loadmat and {SAVE}",
     b"\x89HDF": f"an HDF5 file: read it by h5py and {SAVE}",
     b"PAR1": "a Parquet file: write its table by pandas as .csv",
-    b"\x80": f"a pickle, which is never loaded since it can run code: {SAVE}",
     b"BZh": "packed by bzip2: unpack it first",
     b"\xfd7zXZ": "packed by xz: unpack it first",
     b"7z\xbc": "packed by 7z: unpack it first",
@@ -45,6 +44,10 @@ FOREIGN = {
     b"\x89PNG": f"one picture: read the pictures into an array (rows, height, width) and {SAVE}",
     b"\xff\xd8\xff": f"one picture: read the pictures into an array (rows, height, width) and {SAVE}",
     b"\xd0\xcf\x11\xe0": "an old Excel or MATLAB file: save the table as .csv",
+}
+FOREIGN |= {
+    b"\x80" + bytes([protocol]): f"a pickle, which is never loaded since it can run code: {SAVE}"
+    for protocol in range(2, 6)
 }
 TAR = "a tar archive: unpack it first"
 
@@ -104,7 +107,7 @@ def _read_npz(name, file, length):
             with open_member(f"{name}: {role}", archive, info, length) as stream:
                 arrays[role] = read_npy(stream, WHOLE if role.endswith("labels") else "")
         called = {role: info.filename.removesuffix(".npy") for role, info in members.items()}
-        said = [f"{role} is {stem!r:.60}" for role, stem in called.items() if stem != role]
+        said = [f"{role} is {stem!r:.60}" for role, stem in called.items() if stem not in (role, "arr_0")]
         said += [f"{', '.join(map(repr, unread[:8])):.200} not read"] if unread else []
         return arrays, ", ".join(said)
 

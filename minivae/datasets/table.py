@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import expect
 from ..files.stream import Stream
 from .columns import DROP, HEADER, Columns, cut
-from .text import NAMED, Lines, as_text, find_decimal, find_delimiter, form, is_name, kind_of
+from .text import NAMED, Lines, as_text, find_decimal, find_delimiter, form, is_comment, is_name, kind_of
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def read_table(stream: Stream, options: TableOptions) -> tuple[dict[str, np.ndar
 
 
 def _rows(lines, delimiter):
-    """The rows that hold anything."""
-    reader = lines.split_at(delimiter)
+    """The rows that hold anything but a comment."""
+    reader, width = lines.split_at(delimiter), None
     while True:
         try:
             row = next(reader, None)
@@ -92,7 +92,10 @@ def _rows(lines, delimiter):
             raise ValueError(f"{place}: quotes or a field that cannot be read ({error})") from error
         if row is None:
             return
-        if len(row) > 1 or (row and (row[0].strip() or '"' in lines.line)):
+        if len(row) < 2 and not (row and (row[0].strip() or '"' in lines.line)):
+            continue
+        width = width or len(row)
+        if len(row) == width or not is_comment(row[0]):
             yield row
 
 
@@ -101,7 +104,7 @@ def _names(lines, delimiter, options, first, second=None):
     if options.header is not None:
         return first if options.header else None
     dropped = {int(drop) % (len(first) + 1) for drop in options.drop or () if re.fullmatch("-?[0-9]{1,9}", str(drop))}
-    kinds = ["number" if column in dropped else kind_of(field) for column, field in enumerate(first, 1)]
+    kinds = ["dropped" if column in dropped else kind_of(field) for column, field in enumerate(first, 1)]
     texts = [column for column, kind in enumerate(kinds) if kind == "text"]
     below = [kind_of(field) for field in second or ()]
     counting = _count([field for field, kind in zip(first, kinds, strict=True) if kind == "number"])
@@ -109,12 +112,18 @@ def _names(lines, delimiter, options, first, second=None):
         starts = [is_name(as_text(first[column])) for column in texts]
         if "number" not in kinds:
             right = any(starts)
-        else:  # pandas numbers columns that have no names; a row with texts of its own may only look so
-            right = counting and all(starts) and all(below[column : column + 1] != ["text"] for column in texts)
+        else:  # beside columns with a name; a row with texts of its own may only look so
+            right = (
+                counting
+                and kinds.count("number") > 1
+                and all(starts)
+                and all(below[column : column + 1] != ["text"] for column in texts)
+            )
     else:
-        right = counting and kinds[0] == "missing" and below[:1] != ["missing"]
-        if kinds[0] != "missing" or below[:1] in ([], ["missing"]) or "number" not in kinds:
+        unnamed = second is not None and not first[0].strip() and second[0].strip() and "number" in kinds
+        if not unnamed:
             return _names_in_comment(lines, delimiter, len(first))
+        right = counting and (len(first) > 2 or second[0].strip() == "0")  # else a value may be missing
     if not right:
         column = texts[0] if texts else 0
         expected = f"a number; or {HEADER} to say whether the first line holds names, or {DROP} to leave a column out"
@@ -129,6 +138,5 @@ def _names_in_comment(lines, delimiter, width):
 
 
 def _count(fields):
-    """Whether texts are 0, 1, 2, ... or 1, 2, 3, ..."""
-    start = fields[0].strip() if fields else ""
-    return start in ("0", "1") and all(field.strip() == str(int(start) + i) for i, field in enumerate(fields))
+    """Whether texts are 0, 1, 2, ... as pandas calls columns that have no names."""
+    return all(field.strip() == str(i) for i, field in enumerate(fields))

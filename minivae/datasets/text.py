@@ -19,13 +19,15 @@ NUMBERS = {mark: re.compile(rf"[-+]?([0-9]+([{mark}][0-9]*)?|[{mark}][0-9]+)([eE
 POINT, COMMA = NUMBERS.values()
 THOUSANDS = re.compile(r"[-+]?[1-9][0-9]{0,2},[0-9]{3}")
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>", "?", "-", "."}
+MISSING |= {f"{sign}{word}" for sign in ("", "-", "+") for word in ("inf", "infinity", "nan")}
+CELL_ERROR = re.compile("#(N/A|NV|[A-Z/0]+[!?])")  # a spreadsheet's, and no comment
 TRUTH = {"true": 1.0, "false": 0.0}
 
 
 class Lines:
     """The lines of a text one by one, ends kept, as `csv.reader` takes them; ValueError where it is none.
 
-    Comments, lines that start with "#", and Excel's first line "sep=;" are left out.
+    Comments before the table, lines that start with "#", and Excel's first line "sep=;" are left out.
 
     Attributes
     ----------
@@ -64,8 +66,7 @@ class Lines:
     def __next__(self):
         self.number, self.line = next(self._first, None) or next(self._coming)
         line = self.line
-        if not line.isascii() or "_" in line or "n" in line or "N" in line:
-            self.plain = False
+        self.plain = self.plain and is_plain(line)
         return one_blank(line) if self._blanks else line
 
     def _read(self, text):
@@ -80,8 +81,8 @@ class Lines:
             for character, what in (("\0", "NUL, as in no text or one in UTF-16"), ("\x1a", "Ctrl-Z")):
                 if character in line:
                     expect(False, f"{self.name}: line {number}", what, "text: save the table as UTF-8")
-            if line.lstrip().startswith("#"):
-                self.comment = self.comment if started else line.strip().lstrip("#")
+            if not started and is_comment(line):
+                self.comment = line.strip().lstrip("#")
             else:
                 started = started or bool(line.strip())
                 yield number, line
@@ -143,8 +144,18 @@ def as_text(field):
     return field.encode("utf-8", "surrogateescape").decode("latin-1") if escaped else field
 
 
+def is_plain(text):
+    """Whether what float() takes of it is a number as NUMBERS has it: not 1_000, nan or digits of other scripts."""
+    return text.isascii() and "_" not in text and "n" not in text and "N" not in text
+
+
+def is_comment(line):
+    """Whether a line, or its first field, starts as a comment does."""
+    return line.lstrip().startswith("#") and not CELL_ERROR.match(line.lstrip())
+
+
 def kind_of(field):
-    """ "number" (with either decimal mark), "missing", "truth" or "text"."""
+    """ "number" (with either decimal mark), "missing" (or not finite), "truth" or "text"."""
     field = as_text(field).replace("\u2212", "-")
     if POINT.fullmatch(field) or COMMA.fullmatch(field):
         return "number"
@@ -167,6 +178,9 @@ def find_delimiter(lines):
         found = " or ".join(map(repr, right))
         expect(False, lines.name, f"a table with {found} between fields", "delimiter= (--delimiter) to say which")
     if right:
+        if right[0] == "," and (cut := _half_number(tables[","])):
+            expected = "delimiter= (--delimiter) to say that commas separate fields, or what else does"
+            expect(False, f"{lines.name}: perhaps behind a decimal comma", cut, expected)
         return right[0]
     tables[" "] = _sample([one_blank(line) for line in lines.sample], " ")
     if _is_table(tables[" "]):
@@ -196,6 +210,15 @@ def _is_table(rows):
         return False
     named = all(is_name(row[0]) or kind_of(row[0]) != "text" for row in body)
     return named and all(kind_of(field) != "text" for row in body for field in row[1:])
+
+
+def _half_number(rows):
+    """A field that may be what is behind a decimal comma: 05, which no one writes for 5, or one of two whole numbers
+    that make a number of each line."""
+    fields = (field for row in rows for field in row[1:])
+    padded = next((field for field in fields if re.fullmatch("0[0-9]+", field)), None)
+    whole = all(re.fullmatch(r"[-+]?[0-9]+,[0-9]+", ",".join(row)) for row in rows)
+    return padded or (rows[0][1] if whole else None)
 
 
 def _share(rows):

@@ -31,11 +31,11 @@ def idx(array, code=0x08):
     return struct.pack(f">HBB{array.ndim}I", 0, code, array.ndim, *array.shape) + big_endian.tobytes()
 
 
-def archive(content, method=zipfile.ZIP_STORED, **claims):
-    """A zip with one member train.npy; `claims` overwrite fields of its entry in the central directory."""
+def archive(content, method=zipfile.ZIP_STORED, name="train.npy", **claims):
+    """A zip with one member of that name; `claims` overwrite fields of its entry in the central directory."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as file:
-        file.writestr("train.npy", content)
+        file.writestr(name, content)
         for field, value in claims.items():
             setattr(file.filelist[0], field, value)
     return buffer.getvalue()

@@ -265,6 +265,20 @@ UNIT = np.full((4, 6), 0.5)
 MU = np.zeros((4, 2))
 
 
+@pytest.mark.parametrize("latents", [1, 2, 5])
+def test_a_posterior_too_narrow_for_its_dtype_is_drawn(latents, tmp_path):
+    """sigma is then 0 in float32; its KL is finite all the same, some hundred nats for each latent."""
+    mu = np.random.default_rng(0).standard_normal((30, latents)).astype(np.float32)
+    sigma = np.full_like(mu, 0.5)
+    sigma[3:] = 0
+    figure = plotting.plot_latent(mu, sigma=sigma, path=tmp_path / "latent.png")
+    heights = [
+        bar.get_height() for axes in figure.axes for bar in axes.patches if latents > 2 and hasattr(bar, "get_height")
+    ]
+    assert np.isfinite(heights).all()
+    assert latents < 3 or 50 < max(heights) < 200
+
+
 @pytest.mark.parametrize(
     ("name", "draw"),
     [
@@ -287,7 +301,7 @@ MU = np.zeros((4, 2))
         ("history", lambda: plotting.plot_history(make_history(1) | {"train_kl": ["much"]})),
         ("mu", lambda: plotting.plot_latent(np.zeros(4))),
         ("labels", lambda: plotting.plot_latent(MU, ["a", "b", "c", "d"])),
-        ("sigma", lambda: plotting.plot_latent(MU, sigma=MU)),
+        ("sigma", lambda: plotting.plot_latent(MU, sigma=MU - 1)),
         ("sigma", lambda: plotting.plot_latent(MU, sigma=UNIT)),
         ("kl_per_latent", lambda: plotting.plot_latent(MU, kl_per_latent=[1.0])),
         ("active", lambda: plotting.plot_latent(MU, active=[True])),
