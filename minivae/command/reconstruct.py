@@ -8,14 +8,15 @@ SUMMARY = "encode and decode held-out examples"
 def add(parser):
     options.add_run(parser)
     options.add_data(parser, ", or others with as many features")
-    parser.add_argument("--count", type=options.whole, default=30, metavar="N", help="how many (30)")
+    parser.add_argument("--count", type=options.whole, metavar="N", help="how many (30; 6 in a picture of rows)")
     options.add_out(parser, "reconstructions.png")
     parser.set_defaults(seed=None)
 
 
 def run(args):
+    from ..plotting.points import MOST_PROFILES
     from ..runs import folder, reopening
-    from ..runs.pictures import draw_reconstructions
+    from ..runs.pictures import EXAMPLES, PROFILES, draw_reconstructions
 
     config, model, data, own = reopening.open_run(args.run, args.backend, args.best, args.data)
     pixels = config.training.pixels
@@ -23,7 +24,10 @@ def run(args):
     if args.seed is not None and path.suffix == ".npy" and pixels != "dynamic":
         raise ValueError(f"--seed: got {args.seed}, expected --out FILE.png with it, or a run of --pixels dynamic")
     seed = args.seed or 0
-    count = min(args.count, len(data.test))
+    profiles = path.suffix == ".png" and not data.image_shape and data.features != 2
+    if profiles and (args.count or 0) > MOST_PROFILES:
+        raise ValueError(f"--count: got {args.count}, expected at most {MOST_PROFILES} in a picture, or --out FILE.npy")
+    count = min(args.count or (PROFILES if profiles else EXAMPLES), len(data.test))
     if path.suffix == ".npy":
         options.save_array(path, model.reconstruct(folder.unit_values(data.test[:count], pixels, seed)))
     else:

@@ -1,22 +1,32 @@
 """Points coloured by class, by number, or by their density."""
 
+import colorsys
 from typing import Any
 
 import numpy as np
 
 from .style import CLASS_COLOURS, COLOUR_MAP, INK, PANEL, SINGLE, SMALL, TICK
 
+MOST_CLASSES = 100  # that can be told apart by the names on their discs
+KEY_ROWS = 13  # classes in a key beside a panel
+
 
 def classes_of(labels) -> Any:
-    """The distinct labels where they are at most ten whole numbers, else None: then a colour map is read from them."""
+    """The distinct labels where they are whole numbers and not too many, else None: they are read from a colour map."""
     if labels is None:
         return None
     distinct = np.unique(labels)
-    return distinct if distinct.size <= len(CLASS_COLOURS) and np.all(distinct == np.rint(distinct)) else None
+    return distinct if distinct.size <= MOST_CLASSES and np.all(distinct == np.rint(distinct)) else None
 
 
 def class_colours(classes):
-    """A colour per class; digits keep their colours when some of them are missing."""
+    """A colour per class; digits keep their colours when some of them are missing.
+
+    Of more than ten classes those that follow one another differ the most; their names tell the others apart.
+    """
+    if len(classes) > len(CLASS_COLOURS):
+        hues = [(0.618034 * place % 1, (0.45, 0.62, 0.32)[place % 3], 0.65) for place in range(len(classes))]
+        return ["#" + "".join(f"{round(255 * part):02x}" for part in colorsys.hls_to_rgb(*hue)) for hue in hues]
     own = classes.min() >= 0 and classes.max() < len(CLASS_COLOURS)
     return [CLASS_COLOURS[int(value) if own else place] for place, value in enumerate(classes)]
 
@@ -42,12 +52,15 @@ def scatter(axes, points, labels=None, *, by_density=True):
     return None
 
 
-def name_classes(axes, points, labels, classes, gap):
-    """Each class's label, on a disc of its colour, at the median of its points; discs keep `gap` apart."""
+def name_classes(axes, points, labels, classes, half):
+    """Each class's label, on a disc of its colour, at the median of its points; discs keep apart, the smaller the more
+    there are. `half` is half the side of the square that is seen.
+    """
     places = np.array([np.median(points[labels == value], axis=0) for value in classes])
-    for value, (x, y), colour in zip(classes, apart(places, gap), class_colours(classes), strict=True):
-        disc = {"boxstyle": "circle,pad=0.22", "facecolor": colour, "edgecolor": "white", "linewidth": 1.4}
-        style = {"fontsize": PANEL, "weight": "bold", "color": "white" if _luminance(colour) < 0.3 else INK}
+    size, pad, edge, gap = (PANEL, 0.22, 1.4, 0.115) if len(classes) <= len(CLASS_COLOURS) else (SMALL, 0.12, 0.8, 0.08)
+    for value, (x, y), colour in zip(classes, apart(places, gap * half), class_colours(classes), strict=True):
+        disc = {"boxstyle": f"circle,pad={pad}", "facecolor": colour, "edgecolor": "white", "linewidth": edge}
+        style = {"fontsize": size, "weight": "bold", "color": "white" if _luminance(colour) < 0.3 else INK}
         axes.text(x, y, f"{value:g}", ha="center", va="center", zorder=6, bbox=disc, **style)
 
 
@@ -68,13 +81,17 @@ def apart(places, gap):
 
 
 def key(figure, axes, labels, mappable):
-    """To the right of the axes: the classes in their colours, or the colour bar of a continuous label."""
+    """To the right of the axes: the classes in their colours, the colour bar of a continuous label, or nothing where
+    classes are too many for a key, and named elsewhere.
+    """
     if (classes := classes_of(labels)) is None:
         bar = figure.colorbar(mappable, ax=axes, fraction=0.05, pad=0.02)
         bar.set_label("label", fontsize=TICK, color=INK)
         bar.ax.tick_params(labelsize=TICK)
         bar.solids.set_alpha(1)
         bar.outline.set_visible(False)
+        return
+    if len(classes) > KEY_ROWS:
         return
     for place, (value, colour) in enumerate(zip(classes, class_colours(classes), strict=True)):
         y = 0.97 - 0.075 * place

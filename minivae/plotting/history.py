@@ -144,8 +144,9 @@ def _panel(axes, columns, term, title):
 
 
 def _clipped(axes, epochs, series, low, high):
-    """Say which epochs lie outside the frame, and how far."""
-    for sign, edge, corner in ((1, high, 0.97), (-1, low, 0.03)):
+    """Say which epochs lie outside the frame, and how far, in the corner that least of the curves lies in."""
+    lines = []
+    for sign, edge in ((1, high), (-1, low)):
         notes = []
         for values, name, _ in series:
             out = np.flatnonzero(np.nan_to_num(sign * (values - edge), nan=-1.0) > 0)
@@ -155,9 +156,24 @@ def _clipped(axes, epochs, series, low, high):
                 way = "" if out.size == 1 else "up to " if sign > 0 else "down to "
                 notes.append(f"{name}, {which}: {way}{style.number(extreme)}")
         if notes:
-            text = "\n".join(["above the frame:" if sign > 0 else "below the frame:", *notes])
-            look = {"fontsize": style.SMALL, "color": style.MUTED, "ha": "right", "linespacing": 1.3}
-            axes.text(0.98, corner, text, transform=axes.transAxes, va="top" if sign > 0 else "bottom", **look)
+            lines += ["above the frame:" if sign > 0 else "below the frame:", *notes]
+    if not lines:
+        return
+    across = np.linspace(0, 1, 400)
+    x = epochs[0] + across * (epochs[-1] - epochs[0])
+    seen = [np.isfinite(values) for values, _, _ in series]
+    curves = [np.interp(x, epochs[s], values[s]) for s, (values, _, _) in zip(seen, series, strict=True) if s.any()]
+    up, tall = (np.array(curves) - low) / (high - low), 0.05 + 0.06 * len(lines)
+
+    def crossed(corner):
+        beside = across < 0.7 if corner[0] == "left" else across > 0.3
+        within = (up > 1 - tall) & (up <= 1) if corner[1] == "top" else (up < tall) & (up >= 0)
+        return np.count_nonzero(within & beside)
+
+    side, end = min([(side, end) for end in ("top", "bottom") for side in ("right", "left")], key=crossed)
+    place = (0.02 if side == "left" else 0.98, 0.97 if end == "top" else 0.03)
+    look = {"fontsize": style.SMALL, "color": style.MUTED, "linespacing": 1.3, "path_effects": style.halo()}
+    axes.text(*place, "\n".join(lines), transform=axes.transAxes, ha=side, va=end, **look)
 
 
 def _strip(axes, epochs, values, label):

@@ -16,6 +16,8 @@ SEPARATOR = 205  # grey level of the lines between tiles
 EDGE = round(MARGIN * DPI)
 STRIP = 64  # rows of pixels that are drawn at once
 BAR_HEIGHT = 46  # pixels below a sheet, for the scale of values that are not in [0, 1]
+DIGIT = 8.7  # pixels, the width of a digit of the smallest text
+LARGEST = 6000  # pixels, the side of a sheet that has numbers in it
 
 
 def plot_samples(
@@ -70,14 +72,13 @@ def plot_reconstructions(
     parts = [(name, values) for name, values in (("nll", nll), ("KL", kl)) if values is not None]
 
     limits = value_limits(above, below)
-    most = min(count, max(1, round(10 * min(2.0, math.sqrt(height / width)))))
-    rows = -(-count // most)
-    columns = -(-count // rows)
-    # Wide images get wider tiles: they would be too flat to see.
-    most_width = min(1200, max(360, 120 * columns * math.sqrt(max(1.0, width / height))))
-    scale = whole_scale(width, columns, most_width, 2 * height * rows, 2400)
+    digits = max((len(f"{value:.1f}") for _, values in parts for value in values), default=0)
+    columns, scale, fits = pair_layout(count, height, width, DIGIT * digits + 6, len(parts))
+    if parts and not fits:
+        parts, subtitle = [], f"{subtitle or ''}\n{count:,} pairs, too many to write their numbers".strip()
+    rows = -(-count // columns)
     levels = [gray_levels(tiles, limits) for tiles in (above, below)]
-    text = (18 * len(parts) + 8) if parts else 0
+    text = _text_height(len(parts))
     bands = []
     for row in range(rows):
         part = slice(row * columns, (row + 1) * columns)
@@ -95,8 +96,11 @@ def plot_reconstructions(
     for row in range(rows):
         top = row * pitch
         side = {"ha": "right", "va": "center", "color": INK}
-        axes.text(-10, top + tile_height / 2, "original", fontsize=TICK, **side)
-        axes.text(-10, top + 1.5 * tile_height, "reconstruction", fontsize=TICK, **side)
+        if tile_height > 18:  # else they would lie on each other
+            axes.text(-10, top + tile_height / 2, "original", fontsize=TICK, **side)
+            axes.text(-10, top + 1.5 * tile_height, "reconstruction", fontsize=TICK, **side)
+        else:
+            axes.text(-10, top + tile_height, "pairs", fontsize=TICK, **side)
         for line, (name, values) in enumerate(parts):
             y = top + band_height + 14 + 18 * line
             axes.text(-10, y, f"{name}, nats", fontsize=SMALL, **side)
@@ -104,6 +108,33 @@ def plot_reconstructions(
                 x = (column + 0.5) * tile_width
                 axes.text(x, y, f"{value:.1f}", fontsize=SMALL, color=MUTED, ha="center", va="center")
     return finish(figure, path)
+
+
+def pair_layout(count, height, width, room, lines):
+    """Columns and scale of pairs of images with lines of text below each, and whether the text fits.
+
+    Some ten columns; where tiles were then narrower than `room`, what the text takes, a sheet that is near a square.
+    """
+    most = min(count, max(1, round(10 * min(2.0, math.sqrt(height / width)))))
+    rows = -(-count // most)
+    columns = -(-count // rows)
+    # Wide images get wider tiles: they would be too flat to see.
+    most_width = min(1200, max(360, 120 * columns * math.sqrt(max(1.0, width / height))))
+    scale = whole_scale(width, columns, most_width, 2 * height * rows, 2400)
+    if scale * width >= max(room, 28):
+        return columns, scale, True
+    scale = max(room, 28) / width
+    scale = math.ceil(scale) if scale > 1 else scale
+    wide, tall = scale * width + 2, 2 * scale * height + _text_height(lines) + 14
+    columns = grid_columns(count, tall, wide)
+    if max(columns * wide, -(-count // columns) * tall) <= LARGEST:
+        return columns, scale, True
+    columns = grid_columns(count, 2 * height, width)
+    return columns, whole_scale(width, columns, 2400, 2 * height * -(-count // columns), 2400), False
+
+
+def _text_height(lines):
+    return 18 * lines + 8 if lines else 0
 
 
 def grid_columns(count, height, width):

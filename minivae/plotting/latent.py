@@ -48,7 +48,7 @@ def plot_latent(
     """Posterior means coloured by label, with the prior's circles; beside them what suits the number of latents.
 
     mu, sigma : (n, latent), mean and standard deviation of the posterior of each example
-    labels : (n,), classes (up to ten whole numbers) or numbers; None colours by density
+    labels : (n,), classes (up to a hundred whole numbers) or numbers; None colours by density
     kl_per_latent : (latent,), nats per example; without it, taken from mu and sigma
     active : (latent,), booleans; without it, latents whose posterior mean varies: Cov_x(E[u]) > 0.01 (Burda et al.,
         "Importance weighted autoencoders", arXiv:1509.00519, section 5.2)
@@ -76,8 +76,10 @@ def plot_latent(
     path = style.check_path(path)
 
     if latents == 1:
-        figure = style.new_figure(0.65 * style.WIDTH, 4.2, title, subtitle)
-        _ridge(figure.subplots(), mu[:, 0], labels)
+        classes = classes_of(labels)
+        height = 4.2 if classes is None else max(4.2, 0.8 + 0.2 * len(classes))
+        figure = style.new_figure(0.65 * style.WIDTH, height, title, subtitle)
+        _ridge(figure.subplots(), mu[:, 0], labels, classes)
     elif latents == 2:
         figure, left, right = _square_panels(1 if manifold is None else 2, title, subtitle)
         _means(left, mu, sigma, labels, (0, 1))
@@ -133,7 +135,7 @@ def _means(axes, means, sigma, labels, pair):
         look = {"fontsize": style.SMALL, "color": style.INK, "bbox": box, "zorder": 5, "ha": "center", "va": "center"}
         axes.text(0, -radius, f"prior {radius}{style.SIGMA}", **look)
     if (classes := classes_of(labels)) is not None:
-        name_classes(axes, means, labels, classes, 0.115 * half)
+        name_classes(axes, means, labels, classes, half)
     elif mapping is not None:
         inset_bar(axes, mapping)
     if sigma is not None:
@@ -213,9 +215,8 @@ def _bars(axes, strength, order, active, is_kl):
         axes.text(0.99, 0.98 - 0.05 * line, text, color=colour, **look)
 
 
-def _ridge(axes, means, labels):
+def _ridge(axes, means, labels, classes):
     """A histogram of the posterior means per class, one above the other, over the prior's density."""
-    classes = classes_of(labels)
     groups = [(None, means, style.SINGLE)]
     if classes is not None:
         groups = [(v, means[labels == v], c) for v, c in zip(classes, class_colours(classes), strict=True)]
@@ -227,7 +228,8 @@ def _ridge(axes, means, labels):
     # One unit between rows; tall classes may reach into the rows above, as in any ridge plot.
     peaks = [height.max() for height in heights]
     unit = max(float(np.median(peaks)) / 0.85, max(peaks) / 2.2)
-    heading = "density of the posterior means" + (" per class" if classes is not None else "")
+    whose = " per class" if classes is not None else "" if labels is None else ", all labels together"
+    heading = f"density of the posterior means{whose}"
     style.style_axes(axes, f"{heading} ({_examples(means)}); dashed: the prior", xlabel="latent 0", grid="x")
     near = np.abs(centres) < 3.2
     for row, ((value, _, colour), height) in enumerate(zip(groups, heights, strict=True)):

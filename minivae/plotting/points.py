@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import expect
 from . import checks, style
-from .colouring import key, scatter
+from .colouring import KEY_ROWS, classes_of, key, name_classes, scatter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+MOST_PROFILES = 30
 
 
 def plot_points(
@@ -26,7 +29,7 @@ def plot_points(
 
     data : (n, 2), or None for the samples alone; reconstructions : (n, 2), coloured as the data; samples : (m, 2), in
         one colour
-    labels : (n,), classes (up to ten) or numbers; None colours by density
+    labels : (n,), classes (up to a hundred) or numbers; None colours by density
     """
     panels: list[tuple[str, np.ndarray, np.ndarray | None]] = []
     if data is not None or reconstructions is not None or samples is None:
@@ -57,6 +60,8 @@ def plot_points(
         if outside:
             look = {"fontsize": style.SMALL, "color": style.MUTED, "ha": "right"}
             axes.text(0.98, 0.02, f"{outside} outside the frame", transform=axes.transAxes, **look)
+    if (classes := classes_of(labels)) is not None and len(classes) > KEY_ROWS:
+        name_classes(grid[0], data, labels, classes, (high - low).max() / 2)
     if labels is not None:
         key(figure, grid[-1], labels, mappings[0])
     return style.finish(figure, path)
@@ -71,16 +76,17 @@ def plot_profiles(
     title: str = "Reconstructions",
     subtitle: str | None = None,
 ) -> "Figure":
-    """Feature value against feature index for the first examples (six at most), original against reconstruction.
+    """Feature value against feature index for each example, original against reconstruction.
 
-    originals, reconstructions : (n, features), all panels on one scale
+    originals, reconstructions : (n, features), at most 30 rows, all panels on one scale
     nll : (n,), nats per example, written above each panel
     """
     originals = checks.matrix("originals", originals)
     reconstructions = checks.matrix("reconstructions", reconstructions, rows=len(originals), columns=originals.shape[1])
     nll = checks.vector("nll", nll, len(originals))
     path = style.check_path(path)
-    count, features = min(6, len(originals)), originals.shape[1]
+    count, features = originals.shape
+    expect(count <= MOST_PROFILES, "originals", f"{count} rows", f"at most {MOST_PROFILES}, a panel each")
     columns = min(count, 3)
     rows = -(-count // columns)
     figure = style.new_figure(3.4 * columns, 1.9 * rows + 0.25, title, subtitle)

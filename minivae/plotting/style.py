@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import expect
 from ..files.atomic import replacing
+from .fonts import legible
 
 DPI = 150
 WIDTH = 10.0  # inches, of a picture with several panels
@@ -36,17 +37,20 @@ def new_figure(width, body, title, subtitle=None, *, constrained=True):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    lines = [(line, TITLE, INK, "bold") for line in _wrap(title, width, TITLE)]
-    lines += [(line, SUBTITLE, MUTED, "normal") for line in _wrap(subtitle, width, SUBTITLE)]
-    header = MARGIN + sum(1.35 * size / 72 for _, size, _, _ in lines) + 0.06
+    lines = []
+    for text, look in ((title, (TITLE, INK, "bold")), (subtitle, (SUBTITLE, MUTED, "normal"))):
+        text, font = legible(text or "", look[-1])
+        lines += [(line, *look[:2], font) for line in _wrap(text, width, look[0], font)]
+    header = MARGIN + sum(1.35 * size / 72 for _, size, *_ in lines) + 0.06
     # Whole pixels, so that a picture element of an image can be a whole number of pixels of the file.
     header, body, width = (math.ceil(inches * DPI - 1e-6) / DPI for inches in (header, body, width))
     height = header + body
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     top = height - MARGIN
-    for line, size, colour, weight in lines:
-        figure.text(MARGIN / width, top / height, line, fontsize=size, color=colour, weight=weight, va="top")
+    for line, size, colour, font in lines:
+        style = {"fontsize": size, "color": colour, **font}
+        figure.text(MARGIN / width, top / height, line, va="top", parse_math=False, **style)  # a name may hold a $
         top -= 1.35 * size / 72
     if constrained:
         gaps = {"w_pad": MARGIN / 2, "h_pad": MARGIN / 2, "wspace": 0.02, "hspace": 0.02}
@@ -134,7 +138,19 @@ def finish(figure, path):
     return figure
 
 
-def _wrap(text, width, size):
-    # 0.56 em is a wide guess at the mean advance of DejaVu Sans: a line broken early beats one cut off.
-    room = max(12, int((width - 2 * MARGIN) * 72 / (0.56 * size)))
-    return [line for part in (text or "").splitlines() for line in textwrap.wrap(part, room)]
+def _wrap(text, width, size, font):
+    """The lines of a text that is this wide in inches, as full as they can be if all have as many characters."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    room, properties, lines = 0.98 * 72 * (width - 2 * MARGIN), FontProperties(size=size, **font), []
+    for part in text.splitlines():
+        columns = max(1, int(room / (0.4 * size)))
+        while True:
+            wrapped = textwrap.wrap(part, columns)
+            widths = [text_to_path.get_text_width_height_descent(line, properties, False)[0] for line in wrapped]
+            if columns == 1 or max(widths, default=0) <= room:
+                break
+            columns = min(columns - 1, int(0.97 * columns))
+        lines += wrapped
+    return lines

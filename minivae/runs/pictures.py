@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from .. import plotting
-from ..evaluation.held_out import ACTIVE
+from ..evaluation.held_out import Evaluator
 from . import folder
 from .config import Config, Model
 
 EXAMPLES = 30  # reconstructed originals in the picture
+PROFILES = 6  # those of rows that are no image
 SAMPLES = 64
 SCATTER = 5000  # held-out examples in the latent space
 MANIFOLD = 20
@@ -29,24 +30,25 @@ def objective_phrase(model: Model) -> str | None:
     return None if model.objective == "elbo" else f"Loss: minus {model.objective} bound, K = {model.samples}{groups}"
 
 
-def draw_all(path, config: Config, model, data, history):
+def draw_all(path, config: Config, model, data, history, epoch):
     """samples.png, reconstructions.png, latent.png and curves.png in the folder `path`; returns their paths.
 
-    Data of two features have points.png in place of the first two.
+    Data of two features have points.png in place of the first two. `epoch` is the one whose parameters the model has.
     """
     pixels, seed = config.training.pixels, config.training.seed
     phrase = pixels_phrase(data, pixels)
     paths = [path / name for name in ("curves.png", "latent.png")]
     title, loss = f"Training on {data.name}, {phrase}", objective_phrase(config.model)
     plotting.plot_history(history, paths[0], beta=model.beta, loss=loss, title=title)
-    draw_latent(paths[1], model, data, pixels, seed)
+    draw = epoch if config.training.validation_noise == "fresh" else 0  # as in that epoch's line of the history
+    draw_latent(paths[1], model, data, pixels, seed, draw)
     if data.image_shape:
         paths += [path / "samples.png", path / "reconstructions.png"]
         draw_samples(paths[2], model, data.name, data.image_shape, SAMPLES, seed)
         draw_reconstructions(paths[3], model, data, pixels, EXAMPLES, seed)
     else:
         paths.append(path / ("points.png" if data.features == 2 else "reconstructions.png"))
-        draw_reconstructions(paths[2], model, data, pixels, SCATTER if data.features == 2 else EXAMPLES, seed)
+        draw_reconstructions(paths[2], model, data, pixels, SCATTER if data.features == 2 else PROFILES, seed)
     return paths
 
 
@@ -84,7 +86,9 @@ def draw_reconstructions(path, model, data, pixels, count, seed):
     return means
 
 
-def draw_latent(path, model, data, pixels, seed):
+def draw_latent(path, model, data, pixels, seed, draw=0):
+    """KL and active latents are those that a validation on these draws finds, over all held-out data."""
+    held_out = Evaluator(model, data.test, pixels=pixels, seed=seed)(draw)
     values = data.test[:SCATTER]
     if pixels != "grey":  # the model reads grey ones as they are, in pages: this many as floats would be 16 MB
         values = folder.unit_values(values, pixels, seed)
@@ -97,12 +101,21 @@ def draw_latent(path, model, data, pixels, seed):
         _first(data.test_labels, SCATTER),
         path,
         sigma=sigma,
-        active=mu.var(axis=0) > ACTIVE,
+        kl_per_latent=held_out.kl_per_latent,
+        active=held_out.active,
         decoded=decoded,
         image_shape=data.image_shape,
         data=values if data.features == 2 else None,
         title=f"Latent space of held-out {data.name}, {pixels_phrase(data, pixels)}",
+        subtitle=_which(len(mu), len(data.test)),
     )
+
+
+def _which(shown, all_of_them):
+    """What of the held-out data a picture of the latent space is of, where it is not all for everything."""
+    if shown == all_of_them:
+        return None
+    return f"Posterior means of the first {shown:,} examples; KL and active latents of all {all_of_them:,}"
 
 
 def _first(labels, count):

@@ -206,7 +206,7 @@ def _train(path, config, model, data, settings, state, say, whole=None):
     if bits is not None:
         say(f"held-out negative ELBO: {bits:.4f} bits per dimension")
     if not results.no_pictures:
-        paths = draw_all(path, config, model, data, history)
+        paths = draw_all(path, config, model, data, history, history["epoch"][last])
         say(f"pictures: {', '.join(path.name for path in paths)}")
     return 0
 

@@ -72,6 +72,13 @@ def cases():
     yield "constant history", lambda p: plotting.plot_history(constant, p)
     whole = {"sigma": np.full((60, 2), 0.2), "decoded": rng().random((16, 6)), "image_shape": (2, 3)}
     yield "latent 2", lambda p: plotting.plot_latent(toy, labels, p, **whole)
+    for count in (26, 100):
+        many = np.arange(600) % count
+        spread = np.stack([np.cos(many), np.sin(many)], 1) + 0.1 * rng().normal(size=(600, 2))
+        yield f"latent 2 of {count}", lambda p, s=spread, m=many: plotting.plot_latent(s, m, p)
+        yield f"latent 1 of {count}", lambda p, s=spread, m=many: plotting.plot_latent(s[:, :1], m, p)
+        yield f"points of {count}", lambda p, s=spread, m=many: plotting.plot_points(s, s, s[:50], m, p)
+    yield "latent 1 numbers", lambda p: plotting.plot_latent(mu20[:, :1], np.linspace(0, 1, 50), p)
     yield "latent 2 toy", lambda p: plotting.plot_latent(toy, labels, p, decoded=grid**2, data=toy)
     yield "latent 2 density", lambda p: plotting.plot_latent(rng().normal(size=(600, 2)), None, p)
     yield "latent 2 numbers", lambda p: plotting.plot_latent(toy, np.arange(60), p)
@@ -223,7 +230,10 @@ def test_latents_are_ranked_by_kl_and_the_active_ones_counted():
 def test_classes_keep_their_colours_when_some_are_missing():
     assert colouring.class_colours(np.array([3.0, 9.0])) == [style.CLASS_COLOURS[3], style.CLASS_COLOURS[9]]
     assert len(set(style.CLASS_COLOURS)) == 10
-    assert colouring.classes_of(np.arange(11)) is None
+    assert len(colouring.classes_of(np.arange(100))) == 100
+    assert colouring.classes_of(np.arange(101)) is None
+    for count in (11, 26, 100):
+        assert len(set(colouring.class_colours(np.arange(count)))) == count
     assert colouring.classes_of(np.array([0.5, 1.0])) is None
 
 
@@ -255,6 +265,20 @@ UNIT = np.full((4, 6), 0.5)
 MU = np.zeros((4, 2))
 
 
+@pytest.mark.parametrize("latents", [1, 2, 5])
+def test_a_posterior_too_narrow_for_its_dtype_is_drawn(latents, tmp_path):
+    """sigma is then 0 in float32; its KL is finite all the same, some hundred nats for each latent."""
+    mu = np.random.default_rng(0).standard_normal((30, latents)).astype(np.float32)
+    sigma = np.full_like(mu, 0.5)
+    sigma[3:] = 0
+    figure = plotting.plot_latent(mu, sigma=sigma, path=tmp_path / "latent.png")
+    heights = [
+        bar.get_height() for axes in figure.axes for bar in axes.patches if latents > 2 and hasattr(bar, "get_height")
+    ]
+    assert np.isfinite(heights).all()
+    assert latents < 3 or 50 < max(heights) < 200
+
+
 @pytest.mark.parametrize(
     ("name", "draw"),
     [
@@ -277,7 +301,7 @@ MU = np.zeros((4, 2))
         ("history", lambda: plotting.plot_history(make_history(1) | {"train_kl": ["much"]})),
         ("mu", lambda: plotting.plot_latent(np.zeros(4))),
         ("labels", lambda: plotting.plot_latent(MU, ["a", "b", "c", "d"])),
-        ("sigma", lambda: plotting.plot_latent(MU, sigma=MU)),
+        ("sigma", lambda: plotting.plot_latent(MU, sigma=MU - 1)),
         ("sigma", lambda: plotting.plot_latent(MU, sigma=UNIT)),
         ("kl_per_latent", lambda: plotting.plot_latent(MU, kl_per_latent=[1.0])),
         ("active", lambda: plotting.plot_latent(MU, active=[True])),
