@@ -103,8 +103,9 @@ _SEAL = hashlib.sha256().digest_size
 
 @functools.cache
 def _say(line):
-    """Says something once."""
-    print(f"minivae: {line}", file=sys.stderr, flush=True)
+    """Says something once; where standard error is closed or full, nobody hears it."""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"minivae: {line}", file=sys.stderr, flush=True)
 
 
 class _Spent(threading.local):
