@@ -21,13 +21,14 @@ class Columns:
     ----------
     number, row : the first row of values and the number of its line; it still has to be added
     names : those of the columns, or None
+    headed : whether they stood in a line of their own; words of a comment may be as many by chance
     delimiter, decimal : one character each
     options : a `TableOptions`
     """
 
-    def __init__(self, name, number, row, names, delimiter, decimal, options):
+    def __init__(self, name, number, row, names, headed, delimiter, decimal, options):
         self._name, self._options, self._decimal = name, options, decimal
-        self._first, self._number = number, NUMBERS[decimal]
+        self._first, self._headed, self._number = number, headed, NUMBERS[decimal]
         names = None if names is None else [as_text(field) for field in names]
         self._fields = len(row)
         width = _filled(row) or len(row)
@@ -168,7 +169,7 @@ class Columns:
     def _check_first_row(self, table):
         """ValueError where the first row may be names: pandas writes the numbers of columns that have none."""
         first, rest = table[0], table[1:]
-        if self.names is not None or self._options.header is not None or not len(rest):
+        if self._headed or self._options.header is not None or not len(rest):
             return
         whole, rising = (first == np.round(first)).all(), (np.diff(first) > 0).all()
         counts = whole and first[0] in (0, 1) and (np.diff(first) == 1).all()
@@ -178,7 +179,7 @@ class Columns:
             counts
             or broken
             or (whole and len(first) == 1)
-            or (rising and ((whole and not risen.all()) or (len(first) >= 8 and not risen.any())))
+            or (rising and ((whole and (not risen.all() or len(rest) < 10)) or (len(first) >= 8 and not risen.any())))
         ):
             got = ", ".join([f"{value:g}" for value in first[:2]] + ["..."] * (len(first) > 2))
             expected = f"{HEADER} to say whether these are names of columns, or --no-header for values"

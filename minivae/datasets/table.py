@@ -67,10 +67,11 @@ def read_table(stream: Stream, options: TableOptions) -> tuple[dict[str, np.ndar
     expect(head, stream.name, "no numbers", "at least one line of them")
     names = _names(lines, delimiter, options, *(row for _, row in head))
     named_by = "no names" if names is None else "names in a comment"
-    if names is head[0][1]:
+    headed = names is head[0][1]
+    if headed:
         named_by = f"names in line {head.pop(0)[0]}"
         expect(head, stream.name, "no numbers, only names", "at least one line of them")
-    columns = Columns(stream.name, *head[0], names, delimiter, decimal, options)
+    columns = Columns(stream.name, *head[0], names, headed, delimiter, decimal, options)
     for number, row in head:
         columns.add(number, row, plain=False)
     lines.plain = True

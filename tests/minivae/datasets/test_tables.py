@@ -114,6 +114,7 @@ def test_the_table_of_kaggle_holds_pixels(tmp_path):
 # What may be read in two ways, the line about it, and what the options make of it.
 AMBIGUOUS = [
     ("0,1,2\n" + PLAIN, "line 1: got 0, 1, ..., expected header=", {"header": True}, ROWS),
+    ("# made, in, May\n0,1,2\n" + PLAIN, "line 2: got 0, 1, ..., expected header=", {"header": True}, ROWS),
     ("0,1,2\n" + PLAIN, "expected header=", {"header": False}, [(0, 1, 2), *ROWS]),
     ("400,410,430\n" + PLAIN, "expected header=", {"header": True}, ROWS),
     ("1x1,1x2,1x3\n" + PLAIN, "line 1, field 1: got '1x1', .* header=", {"header": True}, ROWS),
@@ -242,11 +243,14 @@ LONG = {
     "comments within": repeated("a,b\n0.5,2\n0.7,3\n", "# c\n", ""),
     "empty lines": repeated("a,b\n0.5,2\n0.7,3\n", "\n", ""),
     "carriage returns": repeated("a,b\n0.5,2\n0.7,3", "\r", ""),
+    "NPY": lambda count: npy(np.full((count, 4), 300)),
+    "IDX": lambda count: idx(np.full((count, 8), 7, "u1")),
+    "members of NPZ": lambda count: npz(**{f"x{i}": np.eye(2) for i in range(count // 100)}),
 }
 
 
 @pytest.mark.parametrize("kind", LONG)
-def test_twice_the_table_takes_twice_the_time(kind, tmp_path):
+def test_twice_the_file_takes_twice_the_time(kind, tmp_path):
     """At most three times, or 50 ms."""
 
     def seconds(count):
