@@ -8,10 +8,11 @@ import pytest
 
 from minivae import VAE, lab
 from minivae.command.main import build_parser, main
-from minivae.kernels import bench
+from minivae.kernels import available_backends, bench
 from minivae.kernels.ladder import measure
 from minivae.optim import OPTIMIZERS
 from minivae.runs import reopening
+from minivae.runs import train as training
 from minivae.runs.config import NEEDS, Config, Training
 from minivae.selfcheck import report
 
@@ -82,7 +83,16 @@ CASES = [
     ("--seed", [], ["1"]),
 ]
 ELSEWHERE = {  # with a test of their own below
-    "train": ["--backend", "--out", "--resume", "--checkpoint-every", "--keep", "--overwrite", "--no-pictures"],
+    "train": [
+        "--backend",
+        "--threads",
+        "--out",
+        "--resume",
+        "--checkpoint-every",
+        "--keep",
+        "--overwrite",
+        "--no-pictures",
+    ],
     "evaluate": ["--best", "--backend", "--data", "--seed", "--pixels", "--draws", "--samples", "--examples"],
     "sample": ["--best", "--backend", "--seed", "--count", "--out"],
     "reconstruct": ["--best", "--backend", "--data", "--seed", "--count", "--out"],
@@ -200,6 +210,22 @@ def test_options_of_results(inside, capsys):
     assert list((inside / "drawn").glob("*.png"))
     assert main(["train", "--resume", str(run), "--epochs", "3"]) == 0
     assert len((run / "history.csv").read_text().splitlines()) == 4
+
+
+@pytest.mark.skipif("cpu" not in available_backends(), reason="Numba is not here")
+def test_threads_are_those_of_the_training_and_of_no_later_one(inside, monkeypatch, capsys):
+    run, taken, fit = inside / "threads", [], training.fit
+    monkeypatch.setattr(
+        training, "fit", lambda model, rows, **given: taken.append(given["threads"]) or fit(model, rows, **given)
+    )
+    assert main(["train", *BASE, "--backend", "cpu", "--threads", "1", "--out", str(run)]) == 0
+    assert "threads" not in json.dumps(json.loads((run / "config.json").read_text())["training"])
+    assert main(["train", "--resume", str(run), "--epochs", "3", "--threads", "2"]) == 0
+    assert main(["train", "--resume", str(run), "--epochs", "4"]) == 0
+    assert taken == [1, 2, None]
+    assert main(["train", *BASE, "--threads", "1", "--out", str(inside / "none")]) == 2
+    assert "threads: got 1 with backend 'numpy', expected backend 'cpu' with it" in capsys.readouterr().err
+    assert not (inside / "none").exists()
 
 
 @pytest.fixture(scope="module")
