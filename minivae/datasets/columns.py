@@ -171,7 +171,7 @@ class Columns:
         first, rest = table[0], table[1:]
         if self._headed or self._options.header is not None or not len(rest):
             return
-        whole, rising = (first == np.round(first)).all(), (np.diff(first) > 0).all()
+        whole, rising = ((first >= 0) & (first == np.round(first))).all(), (np.diff(first) > 0).all()
         counts = whole and first[0] in (0, 1) and (np.diff(first) == 1).all()
         risen = (np.diff(rest, axis=1) > 0).all(axis=1) if rising else np.zeros(1, bool)
         broken = whole and len(np.unique(first)) == len(first) and (rest != np.round(rest)).any(axis=0).all()
