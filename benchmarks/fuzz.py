@@ -44,12 +44,14 @@ def seeds():
     data += [gzip.compress(idx), gzip.compress(plain.getvalue())]
     yield from (b"\0" + content for content in data)
     table = b"x,label\n0.25,1\n-1e-3,2\n"
-    yield from (b"\1" + content for content in (table, gzip.compress(table)))
+    tables = [table, gzip.compress(table), b";a;label\n1;0,5;2\n2;1,5;0\n", "sep=;\n1,5;2\n".encode("utf-16")]
+    tables += [b'"a, b"\t"c"\r"1.5"\t\xe2\x88\x922\r', b"# a b\n1  2\n3  4\n\x1a"]
+    yield from (b"\1" + content for content in tables)
     model, states = VAE(2, 1, (), backend="numpy"), []
     fit(model, values[:, :2] / 4, epochs=1, on_checkpoint=states.append)
     with tempfile.TemporaryDirectory() as folder:
-        for state in (None, states[0]):
-            checkpoint.save(Path(folder) / "c.npz", model, state)
+        for save in (model.save, lambda path: checkpoint.save(path, model, states[0])):
+            save(Path(folder) / "c.npz")
             content = (Path(folder) / "c.npz").read_bytes()
             yield from (b"\2" + content, b"\3" + content)
     yield b"\4epoch,train_loss\n1,2.5\n2,nan\n"
