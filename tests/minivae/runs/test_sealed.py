@@ -192,6 +192,7 @@ EDITS = st.tuples(st.integers(0, 200), st.booleans(), VALUES)
 NAMES = st.sampled_from(["same", "none", "history/mine.npy", f"parameter/{LONGISH}.npy"])
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of the checkpoint's bytes
 @given(entries=st.lists(EDITS, max_size=2), arrays=st.lists(st.tuples(st.integers(0, 99), ARRAYS, NAMES), max_size=2))
 @settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_change_gives_a_run_or_one_line(good, outcome, entries, arrays):
