@@ -94,8 +94,7 @@ def test_same_bits_for_every_number_of_parts(form):
 
 def _with_planted_bug(monkeypatch, build):
     """The product kernel compiled afresh, away from the cache; `build` has patched what it is made of."""
-    monkeypatch.setattr(jit, "_cache_for", lambda function, name: None)
-    monkeypatch.setattr(jit, "_announce", lambda: None)
+    monkeypatch.setattr(jit, "_cache_for", lambda function, name: jit.NullCache())
     broken = build("float32")
     monkeypatch.setattr(matmul, "matmul_kernel", lambda real_name: broken)
 
