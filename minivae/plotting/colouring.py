@@ -52,23 +52,27 @@ def scatter(axes, points, labels=None, *, by_density=True):
     return None
 
 
-def name_classes(axes, points, labels, classes, half):
+def name_classes(axes, points, labels, classes, low, high):
     """Each class's label, on a disc of its colour, at the median of its points; discs keep apart, the smaller the more
-    there are. `half` is half the side of the square that is seen.
+    there are, and within the frame, whose corners are `low` and `high`.
     """
+    low, high = np.array(low), np.array(high)
     places = np.array([np.median(points[labels == value], axis=0) for value in classes])
     size, pad, edge, gap = (PANEL, 0.22, 1.4, 0.115) if len(classes) <= len(CLASS_COLOURS) else (SMALL, 0.12, 0.8, 0.08)
-    for value, (x, y), colour in zip(classes, apart(places, gap * half), class_colours(classes), strict=True):
+    gap *= (high - low).max() / 2
+    places = apart(places, gap, low + gap / 2, high - gap / 2)
+    for value, (x, y), colour in zip(classes, places, class_colours(classes), strict=True):
         disc = {"boxstyle": f"circle,pad={pad}", "facecolor": colour, "edgecolor": "white", "linewidth": edge}
         style = {"fontsize": size, "weight": "bold", "color": "white" if _luminance(colour) < 0.3 else INK}
         axes.text(x, y, f"{value:g}", ha="center", va="center", zorder=6, bbox=disc, **style)
 
 
-def apart(places, gap):
-    """Points (n, 2), n small, pushed away from one another until they are `gap` apart."""
-    # Points that coincide need some direction to part in: a tiny turn for each.
+def apart(places, gap, low=-np.inf, high=np.inf):
+    """Points (n, 2), n small, pushed away from one another until they are `gap` apart, between `low` and `high`."""
+    # Points that coincide, as at an edge, need some direction to part in: a tiny turn for each.
     turn = np.arange(len(places)) * 2.4
-    places = places + 1e-6 * gap * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    turn = 1e-6 * gap * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    places = np.clip(places, low, high) + turn
     for _ in range(200):
         away = places[:, None] - places[None]
         distance = np.hypot(*away.transpose(2, 0, 1))
@@ -76,7 +80,7 @@ def apart(places, gap):
         lack = np.maximum(0.0, 1.001 * gap - distance)
         if not lack.any():
             break
-        places = places + 0.5 * (away * (lack / distance)[..., None]).sum(axis=1)
+        places = np.clip(places + 0.5 * (away * (lack / distance)[..., None]).sum(axis=1), low, high) + turn
     return places
 
 

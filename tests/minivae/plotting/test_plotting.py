@@ -244,6 +244,14 @@ def test_class_labels_are_pushed_apart():
     np.testing.assert_allclose(placed.mean(axis=0), 0, atol=1e-6)
 
 
+def test_class_labels_stay_in_the_frame():
+    for corner in ((1, 1), (0, 1), (3, -3)):
+        placed = colouring.apart(np.tile(np.array(corner, float), (100, 1)), 0.08, np.full(2, -1), np.full(2, 1))
+        distance = np.hypot(*(placed[:, None] - placed[None]).transpose(2, 0, 1)) + np.eye(100)
+        assert np.abs(placed).max() < 1 + 1e-6
+        assert distance.min() > 0.06
+
+
 def test_far_outliers_do_not_set_the_frame():
     cloud = np.concatenate([rng().normal(size=(5000, 2)), [[1e4, 0.0], [0.0, -1e4]]])
     low, high = points.frame_limits([cloud])
