@@ -9,7 +9,7 @@ from .text import MISSING, NUMBERS, TRUTH, as_text, is_plain, kind_of
 
 HEADER, DECIMAL, LABEL, DROP = "header= (--header)", "decimal= (--decimal)", "label= (--label)", "drop= (--drop)"
 ROW_NAMES = re.compile(r"(Unnamed: [0-9]+(\.[0-9]+)?)?")  # what pandas, R and spreadsheets call a column of row names
-LIKELY_ROW_NAMES = re.compile(r"|(?i:(.*[^a-z])?(id|idx|index|key|rows?|row_?names?|no|nr))|.*[a-z]I[dD]|level_0")
+LIKELY_ROW_NAMES = re.compile(r"|(?i:(.*[^a-z])?(id|idx|index|key|rows?|row_?names?|no|nr))|.*[a-z]I[dD]|level_[0-9]+")
 LIKELY_LABELS = ("class", "classes", "labels", "target", "y", "species", "digit", "category")
 IMAGE_AND_LABEL = 785  # 28 x 28 pixels and one more
 
@@ -28,6 +28,7 @@ class Columns:
 
     def __init__(self, name, number, row, names, headed, delimiter, decimal, options):
         self._name, self._options, self._decimal = name, options, decimal
+        self._keeps_all = options.drop is not None and not options.drop
         self._first, self._headed, self._number = number, headed, NUMBERS[decimal]
         names = None if names is None else [as_text(field) for field in names]
         self._fields = len(row)
@@ -38,9 +39,9 @@ class Columns:
         self._places: dict[str, list[int]] = {}
         for column, called in enumerate(names or ()):
             self._places.setdefault(called, []).append(column)
-        self._unnamed = self._row_names(row)
         drop = () if options.drop is None else {self._find("drop", column) for column in options.drop}
         self._label = self._find_label(drop)
+        self._unnamed = [column for column in self._row_names() if column != self._label]
         self._drop = sorted({*drop, *(column for column in self._unnamed if kind_of(row[column]) == "text")})
         if self._label in self._drop:
             self._refuse(f"got column {self._call(self._label)} for the labels and to drop, expected one of them")
@@ -69,9 +70,9 @@ class Columns:
             self._refuse(f"line {self._first}: got 2 fields under 1 name, expected {expected}")
         return named + 1, ["", *names[:named]]  # R gives the column of row names no name
 
-    def _row_names(self, row):
+    def _row_names(self):
         """The leading columns without a name, if others have one."""
-        if self._options.drop is not None or self.names is None:
+        if self._keeps_all or self.names is None:
             return []
         unnamed = [bool(ROW_NAMES.fullmatch(name)) for name in self.names]
         return [] if all(unnamed) else list(range(unnamed.index(False)))
@@ -137,12 +138,13 @@ class Columns:
         table = np.frombuffer(self._values, np.float64).reshape(-1, len(self._kept))
         self._check_first_row(table)
         left_out = sorted({*self._drop, *self._unnamed})
-        self._check_row_names(table)
+        counting = self._check_row_names(table)
         apart = {*left_out, self._label}
         features = [column for column in self._kept if column not in apart]
         if not features:
             self._refuse("got labels and no features, expected a column of them")
         said = [form, f"{len(features)} features{f' {self._listed(features)}' if self.names else ''}"]
+        said += [f"perhaps numbers of the rows: {self._listed(counting)}"] if counting else []
         if left_out:
             said.append(f"left out {self._listed(left_out)}{' (names of the rows)' * bool(self._unnamed)}")
         if self._label is None and self._options.label is None and len(features) == IMAGE_AND_LABEL:
@@ -186,18 +188,23 @@ class Columns:
             self._refuse(f"line {self._first}: got {got}, expected {expected}")
 
     def _check_row_names(self, table):
-        """ValueError where a column may be the numbers of the rows, and may not."""
-        unnamed = set(self._unnamed)
+        """ValueError where a column may be the numbers of the rows, and may not; returns those that are kept since
+        others were dropped by name."""
+        unnamed, counting = set(self._unnamed), []
         for place, column in enumerate(self._kept):
             values = table[:, place]
             if column in unnamed:
                 if not _are_distinct(values):
                     expected = f"{DROP} to leave it out, or a name for it"
                     self._refuse(f"field {self._call(column)}: got a column without a name, expected {expected}")
-            elif self._options.drop is None and column != self._label and self._may_name_rows(table, place, column):
+            elif not self._keeps_all and column != self._label and self._may_name_rows(table, place, column):
+                if self._options.drop:
+                    counting.append(column)
+                    continue
                 got = f"what may be numbers of the rows, {values[0]:g} to {values[-1]:g}"
                 expected = f"{DROP} to leave them out, or to leave out no column"
                 self._refuse(f"field {self._call(column)}: got {got}, expected {expected}")
+        return counting
 
     def _may_name_rows(self, table, place, column):
         """Whether a column counts the rows, or is called as if it did and has no number twice. Without names the first
@@ -207,6 +214,8 @@ class Columns:
         if rows < (2 if likely else 10) or len(self._kept) == 1:
             return False
         if values[0] in (0, 1) and values[-1] == values[0] + rows - 1 and (np.diff(values) == 1).all():
+            return True
+        if self.names and re.fullmatch("level_[0-9]+", self.names[column]):  # pandas' parts of a row's name
             return True
         if not likely or not _are_distinct(values):
             return False

@@ -152,7 +152,7 @@ def load_dataset(
         The column that holds the labels, by its name or by its number in the file, from 1 or backwards from -1; "" for
         none.
     drop : sequence of str or int, optional
-        Columns to leave out, likewise; these and no others, so that () keeps all.
+        Columns to leave out, likewise, beside leading columns without a name; () keeps all.
 
     Returns
     -------

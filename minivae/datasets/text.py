@@ -72,7 +72,7 @@ class Lines:
     def _read(self, text):
         """(number, line) of each line that is no comment."""
         number, started = 0, False
-        line = self._line(text, 1)
+        line = self._line(text, 1).lstrip("\ufeff")  # a mark may have been written before another
         while line:
             number += 1
             after = self._line(text, number + 1)

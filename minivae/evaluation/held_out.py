@@ -70,7 +70,9 @@ class Evaluator:
         self._tally = Tally(model, self._clock)
         self._rows = max(1, BATCH // model.draws)
         if backend.on_host:
-            expect_room("samples", model.draws, pass_bytes(model, self._rows))
+            several = model.draws > 1
+            name, got = ("samples", model.draws) if several else ("model", f"{model.store.flat.size:,} parameters")
+            expect_room(name, got, pass_bytes(model, min(self._rows, self.n)))
         self._pixels, self._seed = pixels, expect_seed(seed)
         self._buffers = RowBuffers(backend, model.dtype)
 

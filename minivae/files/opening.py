@@ -18,7 +18,7 @@ def regular_file(path):
     Within the context every OSError becomes a ValueError that names the file.
     """
     path = Path(path)
-    name = path.name
+    name = path.name or str(path)  # "." and "/" have none
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):

@@ -8,15 +8,18 @@ import numpy as np
 from .style import CLASS_COLOURS, COLOUR_MAP, INK, PANEL, SINGLE, SMALL, TICK
 
 MOST_CLASSES = 100  # that can be told apart by the names on their discs
+LONGEST_NAME = 4  # characters on a disc
 KEY_ROWS = 13  # classes in a key beside a panel
 
 
 def classes_of(labels) -> Any:
-    """The distinct labels where they are whole numbers and not too many, else None: they are read from a colour map."""
+    """The distinct labels where they are whole numbers, not too many and not too long, else None: they are read from a
+    colour map."""
     if labels is None:
         return None
     distinct = np.unique(labels)
-    return distinct if distinct.size <= MOST_CLASSES and np.all(distinct == np.rint(distinct)) else None
+    few = distinct.size <= MOST_CLASSES and np.all(distinct == np.rint(distinct))
+    return distinct if few and all(len(f"{value:.0f}") <= LONGEST_NAME for value in distinct) else None
 
 
 def class_colours(classes):
@@ -52,23 +55,28 @@ def scatter(axes, points, labels=None, *, by_density=True):
     return None
 
 
-def name_classes(axes, points, labels, classes, half):
+def name_classes(axes, points, labels, classes, low, high):
     """Each class's label, on a disc of its colour, at the median of its points; discs keep apart, the smaller the more
-    there are. `half` is half the side of the square that is seen.
+    there are, and within the frame, whose corners are `low` and `high`.
     """
+    low, high = np.array(low), np.array(high)
     places = np.array([np.median(points[labels == value], axis=0) for value in classes])
     size, pad, edge, gap = (PANEL, 0.22, 1.4, 0.115) if len(classes) <= len(CLASS_COLOURS) else (SMALL, 0.12, 0.8, 0.08)
-    for value, (x, y), colour in zip(classes, apart(places, gap * half), class_colours(classes), strict=True):
+    gap *= (high - low).max() / 2
+    size *= min(1.0, 2.6 / max(len(f"{value:.0f}") for value in classes))  # a long name takes no more room
+    places = apart(places, gap, low + gap / 2, high - gap / 2)
+    for value, (x, y), colour in zip(classes, places, class_colours(classes), strict=True):
         disc = {"boxstyle": f"circle,pad={pad}", "facecolor": colour, "edgecolor": "white", "linewidth": edge}
         style = {"fontsize": size, "weight": "bold", "color": "white" if _luminance(colour) < 0.3 else INK}
-        axes.text(x, y, f"{value:g}", ha="center", va="center", zorder=6, bbox=disc, **style)
+        axes.text(x, y, f"{value:.0f}", ha="center", va="center", zorder=6, bbox=disc, **style)
 
 
-def apart(places, gap):
-    """Points (n, 2), n small, pushed away from one another until they are `gap` apart."""
-    # Points that coincide need some direction to part in: a tiny turn for each.
+def apart(places, gap, low=-np.inf, high=np.inf):
+    """Points (n, 2), n small, pushed away from one another until they are `gap` apart, between `low` and `high`."""
+    # Points that coincide, as at an edge, need some direction to part in: a tiny turn for each.
     turn = np.arange(len(places)) * 2.4
-    places = places + 1e-6 * gap * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    turn = 1e-6 * gap * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    places = np.clip(places, low, high) + turn
     for _ in range(200):
         away = places[:, None] - places[None]
         distance = np.hypot(*away.transpose(2, 0, 1))
@@ -76,7 +84,7 @@ def apart(places, gap):
         lack = np.maximum(0.0, 1.001 * gap - distance)
         if not lack.any():
             break
-        places = places + 0.5 * (away * (lack / distance)[..., None]).sum(axis=1)
+        places = np.clip(places + 0.5 * (away * (lack / distance)[..., None]).sum(axis=1), low, high) + turn
     return places
 
 
@@ -107,6 +115,7 @@ def inset_bar(axes, mappable):
     bar.outline.set_visible(False)
     inner.set_title("label", fontsize=TICK, color=INK, pad=3)
     inner.tick_params(labelsize=SMALL, length=2)
+    inner.xaxis.get_offset_text().set_fontsize(SMALL)
 
 
 def _luminance(colour):

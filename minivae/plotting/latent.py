@@ -135,7 +135,7 @@ def _means(axes, means, sigma, labels, pair):
         look = {"fontsize": style.SMALL, "color": style.INK, "bbox": box, "zorder": 5, "ha": "center", "va": "center"}
         axes.text(0, -radius, f"prior {radius}{style.SIGMA}", **look)
     if (classes := classes_of(labels)) is not None:
-        name_classes(axes, means, labels, classes, half)
+        name_classes(axes, means, labels, classes, (-half, -half), (half, half))
     elif mapping is not None:
         inset_bar(axes, mapping)
     if sigma is not None:

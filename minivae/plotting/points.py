@@ -61,7 +61,7 @@ def plot_points(
             look = {"fontsize": style.SMALL, "color": style.MUTED, "ha": "right"}
             axes.text(0.98, 0.02, f"{outside} outside the frame", transform=axes.transAxes, **look)
     if (classes := classes_of(labels)) is not None and len(classes) > KEY_ROWS:
-        name_classes(grid[0], data, labels, classes, (high - low).max() / 2)
+        name_classes(grid[0], data, labels, classes, low, high)
     if labels is not None:
         key(figure, grid[-1], labels, mappings[0])
     return style.finish(figure, path)

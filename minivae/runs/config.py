@@ -227,6 +227,7 @@ class Config:
         for option, needs in NEEDS.items():
             for holds, phrase in needs:
                 expect(option not in self.given or holds(chosen), _flag(option), chosen[option], f"{phrase} with it")
+        expect(self.results.out != "", "--out", "", "the name of a folder")
         expect("overwrite" not in self.given or self.results.out, "--overwrite", True, "--out with it")
 
     @classmethod

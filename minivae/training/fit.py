@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from ..bounds import check_beta
@@ -162,6 +163,8 @@ def check_arguments(
     train = model.as_data("train", train, pixels)
     expect_pixels("train", train)
     validation = None if validation is None else model.as_data("validation", validation, pixels)
+    if validation is not None and train.dtype != np.uint8:  # beside pixels, some few may be that dark
+        expect_pixels("validation", validation)
     expect_choice("validation_noise", validation_noise, ("fixed", "fresh"))
     if early_stopping is not None:
         early_stopping = expect_integer("early_stopping", early_stopping, 1)

@@ -55,6 +55,14 @@ def test_it_is_refused_by_name_and_costs_nothing(make, message):
         tracemalloc.stop()
 
 
+def test_held_out_rows_that_are_few_need_no_room_for_many(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 2 * 10**9)
+    wide = small(decoder_hidden=(10**6,), features=8)  # some gigabytes for each batch of many rows
+    assert Evaluator(wide, X[:3, :8])().nll > 0
+    with pytest.raises(ValueError, match=r"^model: got '1[12],.* parameters', expected what fits in memory"):
+        Evaluator(wide, X[:, :8])
+
+
 def test_the_command_line_says_it_before_a_folder_is_made(tmp_path, capsys):
     for option in ("--latent", "--hidden"):
         arguments = ["--data", "rings", "--backend", "numpy", "--out", str(tmp_path / "run"), option, str(HUGE * 100)]

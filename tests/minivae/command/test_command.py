@@ -280,6 +280,7 @@ def make_files(folder):
         (["--activation", "tanh", "--hidden"], ["--activation: got 'tanh', expected a hidden layer with it"]),
         (["--data", "split.npz", "--test-fraction", "0.2"], ["--test-fraction: got 0.2, expected --data FILE with it"]),
         (["--test-fraction", "0.1"], ["--test-fraction: got 0.1, expected --data FILE with it"]),
+        (["--out", ""], ["--out: got '', expected the name of a folder"]),
         (["--overwrite"], ["--overwrite: got True, expected --out with it"]),
     ],
     ids=" ".join,

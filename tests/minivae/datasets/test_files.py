@@ -132,6 +132,8 @@ def test_integers_beyond_float32(tmp_path):
 def test_what_is_not_a_file(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="is a folder, expected a file"):
         load_dataset(tmp_path)
+    with pytest.raises(ValueError, match=r"^\.: is a folder, expected a file"):
+        load_dataset("./")
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe")
         with pytest.raises(ValueError, match="pipe: is not a regular file"):

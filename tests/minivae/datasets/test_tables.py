@@ -95,10 +95,26 @@ def test_reads(content, said, tmp_path):
         (b"a,class\n5,0\n7,1\n", [[5, 0], [7, 1]], None),
         (b"a;b\n-1,5;1E3\n+.5;2,\n".replace(b".", b","), [[-1.5, 1000], [0.5, 2]], None),
         (b"a,width\n5,1\n7,2\n", [[5, 1], [7, 2]], None),
+        (BOM + BOM + b"label,b\n1,2.5\n2,3.5\n", [[2.5], [3.5]], [1, 2]),
     ],
 )
 def test_reads_values(content, rows, labels, tmp_path):
     np.testing.assert_array_equal(all_rows(load(tmp_path, content)), tables.rows_of(np.array(rows, float), labels))
+
+
+def test_names_of_rows_are_no_feature_where_other_columns_are_dropped(tmp_path):
+    written = '"","a","Species"\n"1",5.5,"setosa"\n"2",6.5,"virginica"\n'
+    data = load(tmp_path, written, drop=["Species"])
+    np.testing.assert_array_equal(all_rows(data), [[5.5], [6.5]])
+    assert "1 features 'a'; left out '', 'Species'" in data.source
+    assert load(tmp_path, written.replace("setosa", "1").replace("virginica", "2"), drop=()).features == 3
+    data = load(tmp_path, written.replace('""', '"Id"'), drop=["Species"])
+    assert "2 features 'Id', 'a'; perhaps numbers of the rows: 'Id'; left out 'Species'" in data.source
+
+
+def test_a_column_without_a_name_may_hold_labels(tmp_path):
+    data = load(tmp_path, ",a\n1,5.5\n1,6.5\n", label=1)
+    assert "1 features 'a'; labels in field 1 ('')" in data.source
 
 
 def test_the_table_of_kaggle_holds_pixels(tmp_path):
@@ -122,6 +138,12 @@ AMBIGUOUS = [
     (COUNTED, "field 1: got what may be numbers of the rows, 0 to 3, expected drop=", {"drop": [1]}, ROWS),
     ("Id,a,b,c\n" + COUNTED, r"field 1 \('Id'\): got what may be .* expected drop=", {"drop": ["Id"]}, ROWS),
     ("n,a\n1,5.5\n2,6\n".replace("n", "id"), "drop=", {"drop": ()}, [(1, 5.5), (2, 6)]),
+    (
+        "level_0,level_1,a\n0,0,5.5\n0,1,6\n1,0,7\n",
+        r"field 1 \('level_0'\): got what may be .* expected drop=",
+        {"drop": ["level_0", "level_1"]},
+        [(5.5,), (6,), (7,)],
+    ),
     (",a\n0.5,5\n0.25,6\n", "a column without a name, expected drop=", {"drop": ()}, [(0.5, 5), (0.25, 6)]),
     ('"1,500";2\n"3,250";4', "field 1: got '1,500', .* decimal=", {"decimal": ","}, [(1.5, 2), (3.25, 4)]),
     ("1,5\n2,25", "got '5', expected delimiter=", {"delimiter": ",", "header": False, "drop": ()}, [(1, 5), (2, 25)]),

@@ -135,9 +135,14 @@ def test_zeros_and_ones_train_alike_whatever_holds_them(tmp_path):
     reference, *others = [trained(values) for values in (*files, binary * 255, binary.tolist())]
     assert all(other == reference for other in others)
     model = mv.VAE(30, 2, (8,), backend="numpy")
-    for use in (lambda: mv.fit(model, binary), lambda: mv.fit(model, binary[:2]), lambda: model.elbo(binary)):
+    for use in (
+        lambda: mv.fit(model, binary),
+        lambda: mv.fit(model, binary[:2]),
+        lambda: mv.fit(model, binary.astype(float), validation=binary[:2]),
+        lambda: model.elbo(binary),
+    ):
         with pytest.raises(
-            ValueError, match=r"(train|x): got 'uint8 of 0 and 1 only', expected .* 0 and 1 as they are"
+            ValueError, match=r"(train|validation|x): got 'uint8 of 0 and 1 only', expected .* 0 and 1 as they are"
         ):
             use()
     dark = np.zeros((2, 30), np.uint8)

@@ -232,6 +232,7 @@ def test_classes_keep_their_colours_when_some_are_missing():
     assert len(set(style.CLASS_COLOURS)) == 10
     assert len(colouring.classes_of(np.arange(100))) == 100
     assert colouring.classes_of(np.arange(101)) is None
+    assert colouring.classes_of(np.arange(1234560, 1234563)) is None
     for count in (11, 26, 100):
         assert len(set(colouring.class_colours(np.arange(count)))) == count
     assert colouring.classes_of(np.array([0.5, 1.0])) is None
@@ -242,6 +243,21 @@ def test_class_labels_are_pushed_apart():
     distance = np.hypot(*(placed[:, None] - placed[None]).transpose(2, 0, 1)) + np.eye(10)
     assert distance.min() > 0.29
     np.testing.assert_allclose(placed.mean(axis=0), 0, atol=1e-6)
+
+
+def test_long_names_of_classes_take_no_more_room():
+    means = rng().normal(size=(60, 2))
+    short, long = (plotting.plot_latent(means, labels=np.arange(60) % 12 + first) for first in (10, 1000))
+    sizes = [{t.get_fontsize() for t in f.axes[0].texts if t.get_bbox_patch()} for f in (short, long)]
+    assert min(sizes[1]) == pytest.approx(0.65 * min(sizes[0]))
+
+
+def test_class_labels_stay_in_the_frame():
+    for corner in ((1, 1), (0, 1), (3, -3)):
+        placed = colouring.apart(np.tile(np.array(corner, float), (100, 1)), 0.08, np.full(2, -1), np.full(2, 1))
+        distance = np.hypot(*(placed[:, None] - placed[None]).transpose(2, 0, 1)) + np.eye(100)
+        assert np.abs(placed).max() < 1 + 1e-6
+        assert distance.min() > 0.06
 
 
 def test_far_outliers_do_not_set_the_frame():
