@@ -1,5 +1,4 @@
-"""The command line: `minivae train | evaluate | sample | reconstruct | verify | gradcheck | bench |
-lab`.
+"""The command line: `minivae train | evaluate | sample | reconstruct | verify | gradcheck | bench | lab`.
 
 Whatever a user can get wrong ends in one line on standard error and exit status 2. A signal N that ends a process ends
 this one with 128 + N, 130 for Ctrl-C, training only after its current step is made and saved. Lines that standard
@@ -15,6 +14,7 @@ import signal
 import sys
 
 from .. import __version__
+from ..errors import brief
 from ..training.interrupts import Interruptible, Termination
 from ..training.leaving import leave
 from . import bench, evaluate, gradcheck, lab, reconstruct, sample, train, verify
@@ -108,7 +108,7 @@ class Parser(argparse.ArgumentParser):
     """A parser whose complaint is one line, without the usage in front, and which says whatever it prints."""
 
     def error(self, message):
-        complain(f"{self.prog}: error: {message} (see {self.prog} --help)")
+        complain(f"{self.prog}: error: {brief(message, 400)} (see {self.prog} --help)")
         self.exit(2)
 
     def _print_message(self, message, file=None):
