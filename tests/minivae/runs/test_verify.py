@@ -206,6 +206,13 @@ def test_copies_of_the_users_own_stay(run):
     assert [path.read_bytes() for path in mine] == [b"mine"] * len(mine)
 
 
+def test_a_folder_named_like_a_checkpoint_stays_and_ends_no_training(run):
+    (run / "checkpoint-00000001.npz").mkdir()
+    assert resume(run, "--epochs", "4", "--keep", "1") == 0
+    assert main(["verify", str(run)]) == 0
+    assert (run / "checkpoint-00000001.npz").is_dir()
+
+
 def test_a_run_is_overwritten_only_where_there_is_room(run, monkeypatch, capsys):
     files = {path.name: path.read_bytes() for path in run.iterdir()}
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 30, 1 << 30, 1000))
