@@ -8,7 +8,7 @@ import pytest
 
 from minivae.command.main import main
 from minivae.datasets import Dataset
-from minivae.runs import folder
+from minivae.runs import folder, reopening
 from minivae.runs.config import Config, Model
 from minivae.runs.describing import described
 
@@ -115,7 +115,7 @@ def test_the_options_of_a_table_hold_for_all_of_its_run(tmp_path, capsys):
     entry = json.loads((tmp_path / "run" / "config.json").read_text())
     chosen = {"delimiter": ";", "decimal": ",", "header": False, "label": "2", "drop": ["1"]}
     assert chosen.items() <= entry["data"].items()
-    data = folder.open_run(tmp_path / "run", "numpy")[2]
+    data = reopening.open_run(tmp_path / "run", "numpy")[2]
     assert (data.features, sorted(set(data.train_labels))) == (2, [0, 1, 2])
     assert main(["evaluate", str(tmp_path / "run"), "--backend", "numpy"]) == 0
     assert main(["train", "--resume", str(tmp_path / "run"), "--epochs", "2"]) == 0
