@@ -2,6 +2,7 @@
 
 import functools
 import math
+import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -99,12 +100,15 @@ def expect_number(name: str, got: Any, holds: Callable[[float], bool], expected:
     return value
 
 
+LARGEST = sys.float_info.max  # there are integers beyond, which no array can hold
+
+
 def expect_positive(name: str, got: Any) -> float:
-    return expect_number(name, got, lambda value: 0 < value < math.inf, "a finite number above 0")
+    return expect_number(name, got, lambda value: 0 < value <= LARGEST, "a finite number above 0")
 
 
 def expect_not_negative(name: str, got: Any) -> float:
-    return expect_number(name, got, lambda value: 0 <= value < math.inf, "a finite number, 0 or more")
+    return expect_number(name, got, lambda value: 0 <= value <= LARGEST, "a finite number, 0 or more")
 
 
 def expect_fraction(name: str, got: Any) -> float:

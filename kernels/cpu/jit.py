@@ -40,11 +40,15 @@ def njit(**options):
     """Numba's, which must compile: without a word it would hand functions back as they are."""
 
     def compiled(function):
-        if config.DISABLE_JIT:
-            raise ValueError("numba.config.DISABLE_JIT is set, and the kernels of backend 'cpu' are compiled code")
+        _expect_compiler()
         return numba.njit(**options)(function)
 
     return compiled
+
+
+def _expect_compiler():
+    if config.DISABLE_JIT:
+        raise ValueError("numba.config.DISABLE_JIT is set, and the kernels of backend 'cpu' are compiled code")
 
 
 # Functions that become part of the kernel that calls them. `exact` ones are computed as they are written.
@@ -58,6 +62,9 @@ called = njit(fastmath=FASTMATH, **_called)  # long ones that stay functions of 
 written_out = njit(inline="always")
 
 _lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    # A child has no other threads: what one of them holds while it compiles, Numba's locks too, stays held there.
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 @functools.cache
@@ -104,8 +111,9 @@ _SEAL = hashlib.sha256().digest_size
 @functools.cache
 def _say(line):
     """Says something once; where standard error is closed or full, nobody hears it."""
-    with contextlib.suppress(OSError, ValueError):
-        print(f"minivae: {line}", file=sys.stderr, flush=True)
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):
+            print(f"minivae: {line}", file=sys.stderr, flush=True)
 
 
 class _Spent(threading.local):
@@ -201,6 +209,12 @@ def _mine(status):
     return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
+def _about_to_compile():
+    """Numba reads its environment and its file again before it compiles: ValueError if compiling is disabled by now."""
+    config.reload_config()
+    _expect_compiler()
+
+
 class _Cache(FunctionCache):
     """Numba's interface to `_Sealed` files."""
 
@@ -220,8 +234,10 @@ class _Cache(FunctionCache):
 
     def load_overload(self, sig, target_context):
         loaded = self._load(sig, target_context)
-        if loaded is None and not self._cache_file.complained:
-            _say("compiling CPU kernels that no model has used here before; they are kept on disk")
+        if loaded is None:
+            _about_to_compile()
+            if not self._cache_file.complained:
+                _say("compiling CPU kernels that no model has used here before; they are kept on disk")
         return loaded
 
     def _load(self, sig, target_context):
@@ -239,6 +255,7 @@ class _NoCache(NullCache):
     """Where no folder can be written."""
 
     def load_overload(self, sig, target_context):
+        _about_to_compile()
         _say("compiling CPU kernels; no folder for them can be written, so this happens at each start")
 
 
@@ -254,7 +271,7 @@ def cached(dispatcher, name=None):
     compile = dispatcher.compile
 
     def watched(signature):
-        with _preparing():
+        with _preparing(), _lock:
             return compile(signature)
 
     dispatcher.compile = watched

@@ -51,6 +51,7 @@ def program() -> int:
             except SystemExit as stop:  # of the parser
                 status = _told(stop.code)
             status = _flushed(status)
+            termination.last()
         return status if status != 130 else 128 + (termination.requested or signal.SIGINT)
     except KeyboardInterrupt:  # a second one, while the first was answered
         leave(signal.SIGINT, None)

@@ -12,7 +12,7 @@ def bar(items: Any = None, *, show: bool | None, **options: Any) -> tqdm:
     stream = sys.stderr
     if show is None:
         show = False
-        with contextlib.suppress(AttributeError, ValueError):  # none, or closed
+        with contextlib.suppress(AttributeError, ValueError, OSError):  # none, closed, or gone
             show = stream.isatty()
     return tqdm(items, file=_Stream(stream), leave=False, disable=stream is None or not show, **options)
 

@@ -20,6 +20,7 @@ from . import archive
 
 FORMAT = "minivae checkpoint"
 VERSION = 2
+DEEPEST = 100
 
 
 class NewerVersion(ValueError):
@@ -44,7 +45,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nda
     """
     try:
         members, sealed = archive.read(path, look=_expect_known_version)
-        description = json.loads(members.pop("description"))
+        description = parse(members.pop("description"))
         version, known = description["version"], description["format"] == FORMAT
         if not isinstance(description["model"], dict) or not isinstance(description["extra"], dict):
             raise TypeError("its description lacks the model")
@@ -65,6 +66,20 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nda
     if version == 1:
         description.pop("training", None)
     return description, members
+
+
+def parse(text: str) -> Any:
+    """What the JSON says; ValueError or RecursionError where it is none, or lists in lists go so deep that what handles
+    them later could not follow.
+    """
+    value = json.loads(text)
+    level = [value]
+    for _ in range(DEEPEST):
+        nested = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list))]
+        level = [item for items in nested for item in items]
+        if not level:
+            return value
+    raise ValueError(f"JSON of more than {DEEPEST} levels")
 
 
 def _expect_known_version(members):

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..errors import expect
 from ..files import stored
 from ..training.state import History
 from . import checkpoint, folder
 from .config import Config
+
+WRITTEN = folder.CHECKPOINT, folder.CONFIG, folder.BEST, folder.HISTORY
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,14 @@ def choose(path):
     newest, checkpoints = path / folder.CHECKPOINT, []
     taken: dict[str, Any] = {}
     for file in [newest] * os.path.lexists(newest) + folder.earlier_checkpoints(path):
-        found, content = look(file)
+        found, content = look(file, to_go_on=True)
         checkpoints.append(found)
         if found.whole and not taken:
             taken = {"taken": found} | content
     choice = Choice(checkpoints, **taken)
     choice = replace(choice, best=_best(path, choice.history))
+    if folders := [name for name in WRITTEN if (path / name).is_dir() and not (path / name).is_symlink()]:
+        return replace(choice, refused=True, why=f"{folders[0]} is a folder, and the run is to write a file there")
     passed = choice.passed_over
     if newer := [found for found in (*passed, choice.best) if found and found.kind == "newer"]:
         return replace(choice, refused=True, why=f"{newer[0].name}: {newer[0].about}")
@@ -96,13 +101,20 @@ def choose(path):
     return replace(choice, why="it is the newest" if newest.exists() else f"there is no {folder.CHECKPOINT}")
 
 
-def look(file):
-    """The finding of a file with a state of training, and a dict of what a `Choice` has of it, empty if it is none."""
+def look(file, to_go_on=False):
+    """The finding of a file with a state of training, and a dict of what a `Choice` has of it, empty if it is none.
+
+    to_go_on : whether it must hold the optimizer's moments, which best.npz does not
+    """
     try:
         description, arrays = stored.read(file)
         with stored.damage_named(file, "the run's choices are damaged"):
             config = Config.from_json(description["extra"].get("config"))
         state = checkpoint.from_stored(file, description, arrays, "numpy")[1]
+        if to_go_on:
+            with stored.damage_named(file, "the run's choices are damaged"):
+                needed = sorted(config.training.make_optimizer(state.batches).moments)
+                expect(sorted(state.moments) == needed, "moments", sorted(state.moments), f"the optimizer's, {needed}")
     except ValueError as error:
         kind = "newer" if isinstance(error, stored.NewerVersion) else "damaged"
         return Finding(file.name, kind, str(error).removeprefix(f"{file}: ")), {}

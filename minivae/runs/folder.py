@@ -23,6 +23,7 @@ from ..datasets import Dataset, load_dataset
 from ..errors import brief
 from ..files.atomic import unfinished, write_text
 from ..files.opening import regular_file
+from ..files.stored import parse
 from .config import Config, Data
 
 try:
@@ -115,10 +116,11 @@ def remove_unfinished(path):
 
 
 def earlier_checkpoints(path):
-    """The checkpoints before the newest, latest first; files of a user's own whose names are alike are none."""
-    found = [
-        (re.fullmatch(r"checkpoint-([0-9]{8,})\.npz", file.name), file) for file in Path(path).glob("checkpoint-*")
-    ]
+    """The checkpoints before the newest, latest first; files of a user's own whose names are alike are none, and
+    neither are folders.
+    """
+    files = [file for file in Path(path).glob("checkpoint-*") if not file.is_dir()]
+    found = [(re.fullmatch(r"checkpoint-([0-9]{8,})\.npz", file.name), file) for file in files]
     return [file for _, file in sorted(((int(name[1]), file) for name, file in found if name), reverse=True)]
 
 
@@ -154,7 +156,7 @@ def read_config(path) -> Config:
     if not (path / CONFIG).exists():
         raise ValueError(f"run: {path} holds no {CONFIG}, expected a folder that minivae train made")
     try:
-        return Config.from_json(json.loads(read_text(path / CONFIG, LONGEST_CONFIG)))
+        return Config.from_json(parse(read_text(path / CONFIG, LONGEST_CONFIG)))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"run: {path / CONFIG} is not the configuration of a run ({brief(error)})") from error
 

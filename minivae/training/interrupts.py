@@ -83,6 +83,11 @@ class Termination(_Handler):
         elif first:
             raise_interrupt(signum, frame)
 
+    def last(self):
+        """For a process that has done all and only has to end: whatever comes now changes its status no more."""
+        while self._previous:
+            signal.signal(self._previous.popitem()[0], signal.SIG_IGN)
+
 
 class Interruptible(_Handler):
     """Within this context Ctrl-C raises KeyboardInterrupt, or ends the process (see `raise_interrupt`)."""

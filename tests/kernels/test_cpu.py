@@ -216,6 +216,38 @@ def test_a_process_that_has_run_kernels_may_fork():
     assert out == "same bits\n"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_process_may_fork_while_a_thread_compiles(tmp_path):
+    """The child has nobody who would release the locks of that thread."""
+    out, _ = run_python(
+        """
+    import os, threading, time
+    import numpy as np
+    from minivae.kernels import load_backend
+    from minivae.kernels.cpu import jit
+    begun, compile = threading.Event(), jit.Kernel._compile
+    def slowly(self, cache=True):
+        begun.set()
+        time.sleep(1)
+        return compile(self, cache)
+    jit.Kernel._compile = slowly
+    tick, clock = load_backend("cpu").tick, np.array([4])
+    thread = threading.Thread(target=tick, args=(clock,))
+    thread.start()
+    begun.wait()
+    child = os.fork()
+    if child == 0:
+        free = jit._lock.acquire(timeout=20)
+        tick(clock)
+        os._exit(0 if free and clock[0] > 4 else 1)
+    thread.join()
+    print(os.waitpid(child, 0)[1], clock[0])
+    """,
+        NUMBA_CACHE_DIR=str(tmp_path),
+    )
+    assert out == "0 5\n"
+
+
 @pytest.mark.parametrize("setting", ["workqueue", "FORKSAFE"])
 def test_workqueue_is_used_with_a_warning_and_one_at_a_time(setting):
     out, err = run_python(
@@ -294,6 +326,39 @@ print(mv.VAE(4, 1, (3,)).backend.name)
 """
     )
     assert re.fullmatch("(backend 'cpu' cannot run here: )?.*DISABLE_JIT is set.*\nnumpy\n", out)
+
+
+@pytest.mark.parametrize(
+    "disable",
+    ["numba.config.DISABLE_JIT = True", "os.environ['NUMBA_DISABLE_JIT'] = '1'"],
+    ids=["attribute", "variable"],
+)
+def test_jit_that_is_disabled_between_two_kernels_is_noticed_where_one_must_be_compiled(disable, tmp_path):
+    out, _ = run_python(
+        f"""
+        import os
+        import numba
+        import numpy as np
+        from minivae.kernels import load_backend
+        backend, clock = load_backend("cpu"), np.array([4])
+        backend.tick(clock)
+        {disable}
+        backend.tick(clock)
+        print(clock[0])
+        try:
+            backend.standard_normal(1, 2, clock, np.empty(5, np.float32))
+        except ValueError as error:
+            print(error)
+        """,
+        NUMBA_CACHE_DIR=str(tmp_path),
+    )
+    assert re.fullmatch("6\n.*DISABLE_JIT is set.*\n", out)
+
+
+def test_what_is_said_goes_to_standard_error_or_nowhere(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", None)
+    jit._say.__wrapped__("compiling")
+    assert capsys.readouterr().out == ""
 
 
 def test_the_cache_says_when_it_compiles_survives_damage_and_knows_its_sources(tmp_path):

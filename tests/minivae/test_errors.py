@@ -20,6 +20,13 @@ def test_pixels_pass_the_bernoulli_check():
     check_data("x", np.full((2, 3), 255, np.uint8), unit=True)
 
 
+def test_a_finite_number_is_one_that_a_float_can_hold():
+    for check in checks.expect_positive, checks.expect_not_negative:
+        assert check("x", 10**300) == 10**300
+        with pytest.raises(ValueError, match=r"^x: got int, expected a finite number"):
+            check("x", 10**400)
+
+
 WITHIN = "expected values in [0, 1] for the Bernoulli likelihood"
 
 

@@ -104,6 +104,15 @@ def test_ctrl_c_during_imports_ends_with_one_line(tmp_path):
         assert process.returncode == 130
 
 
+@pytest.mark.parametrize("arguments", [["--version"], ["verify", "none"]])
+def test_a_signal_that_comes_when_all_is_done_changes_nothing(arguments):
+    """While the interpreter clears up: as the second of two, or too late."""
+    late = "import atexit, signal, sys; atexit.register(signal.raise_signal, signal.SIGHUP)"
+    program = f"{late}; from minivae.command.main import program; sys.exit(program())"
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, check=False)
+    assert done.returncode == (0 if arguments == ["--version"] else 2)
+
+
 def test_a_library_takes_no_signal():
     code = "import signal, minivae; assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
     subprocess.run([sys.executable, "-c", code], check=True)

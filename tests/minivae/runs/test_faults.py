@@ -328,6 +328,21 @@ def test_a_config_from_a_stranger(tmp_path, whole, capsys):
             assert error.count("\n") == (status == 2), (path, value, error)
 
 
+@pytest.mark.parametrize("levels", [90, 200, 900])
+def test_a_config_of_many_levels(tmp_path, whole, capsys, levels):
+    """Reading it takes fewer calls in each other than copying and writing it."""
+    config = json.loads((whole / "config.json").read_text())
+    for value in ("training", "preset"), ("data", "drop"):
+        nested = json.loads(json.dumps(config))
+        nested[value[0]][value[1]] = "here"
+        text = json.dumps(nested).replace('"here"', "[" * levels + "]" * levels)
+        (tmp_path / "config.json").write_text(text)
+        status = main(["train", "--resume", str(tmp_path), "--no-pictures", "--epochs", "1"])
+        error = capsys.readouterr().err
+        assert status == 2 or levels < 100
+        assert error.count("\n") == (status == 2), error
+
+
 @pytest.mark.parametrize("content", [b"", b"epoch\n", b"a,b\n1\n", b"a\nx\n", b"\xff\xfe", b'"' * 200_000, b"\0\n1\n"])
 def test_a_history_that_is_none(tmp_path, content):
     (tmp_path / "history.csv").write_bytes(content)

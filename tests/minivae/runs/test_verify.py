@@ -206,6 +206,36 @@ def test_copies_of_the_users_own_stay(run):
     assert [path.read_bytes() for path in mine] == [b"mine"] * len(mine)
 
 
+@pytest.mark.parametrize("name", ["checkpoint.npz", "config.json", "best.npz", "history.csv"])
+def test_a_folder_in_the_place_of_a_file_is_refused_before_training(name, run, capsys):
+    (run / name).unlink()
+    (run / name).mkdir()
+    before, refused = sorted(run.iterdir()), f"{name} is a folder, and the run is to write a file there"
+    assert main(["verify", str(run)]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == f"resume would refuse: {refused}"
+    assert resume(run, "--epochs", "4") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert sorted(run.iterdir()) == before
+
+
+def test_a_model_in_the_place_of_a_checkpoint_is_passed_over(run, whole, capsys):
+    """best.npz has no moments to go on with."""
+    shutil.copy(run / "best.npz", run / "checkpoint.npz")
+    status, said, last = verify(run, capsys)
+    assert status == 1
+    assert "moments" in said["checkpoint.npz"]
+    assert last.startswith("take checkpoint-")
+    assert resume(run) == 0
+    assert_same_run(run, whole)
+
+
+def test_a_folder_named_like_a_checkpoint_stays_and_ends_no_training(run):
+    (run / "checkpoint-00000001.npz").mkdir()
+    assert resume(run, "--epochs", "4", "--keep", "1") == 0
+    assert main(["verify", str(run)]) == 0
+    assert (run / "checkpoint-00000001.npz").is_dir()
+
+
 def test_a_run_is_overwritten_only_where_there_is_room(run, monkeypatch, capsys):
     files = {path.name: path.read_bytes() for path in run.iterdir()}
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 30, 1 << 30, 1000))

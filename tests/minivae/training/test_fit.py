@@ -2,6 +2,7 @@
 
 import _thread
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -243,6 +244,14 @@ def test_the_bar_is_quiet_unless_asked(capsys):
     assert capsys.readouterr() == ("", "")
     mv.fit(small(), pixels(), epochs=1, progress=True)
     assert "epoch 1/1" in capsys.readouterr().err
+
+
+def test_a_standard_error_that_fails_when_asked_ends_no_training(monkeypatch):
+    def gone():
+        raise OSError("gone")
+
+    monkeypatch.setattr(sys.stderr, "isatty", gone)
+    assert mv.fit(small(), pixels(), epochs=1).stopped == "completed"
 
 
 @pytest.mark.parametrize(
