@@ -152,8 +152,9 @@ class Backend(Memory, naive.Dense, naive.Posterior, naive.Likelihoods, naive.Imp
     neither says so when it is called. `record` turns a step into a `Program`. The module may offer
     `compile_program(calls, kernels)`, with the backend's function for each name, to return something better than a loop
     over the calls: a captured graph, or fused kernels; `at_most(threads)`, a context in which the caller's kernels use
-    no more threads; and `seconds_preparing()`, how long it has compiled kernels. `on_host` says whether the backend's
-    arrays are NumPy arrays, so that reading one costs nothing.
+    no more threads; `threading_layer()`, the name of what its threads are of; and `seconds_preparing()`, how long it
+    has compiled kernels. `on_host` says whether the backend's arrays are NumPy arrays, so that reading one costs
+    nothing.
     """
 
     def __init__(self, name: str, module: Any) -> None:
@@ -161,6 +162,7 @@ class Backend(Memory, naive.Dense, naive.Posterior, naive.Likelihoods, naive.Imp
         self.module = module
         self.on_host: bool = getattr(module, "ON_HOST", True)
         self.seconds_preparing: Callable[[], float] = getattr(module, "seconds_preparing", float)
+        self.threading_layer: Callable[[], str] = getattr(module, "threading_layer", str)
         self._kernels = {kernel: _find(name, module, kernel) for kernel in CONTRACT}
         vars(self).update(self._kernels)
         for function in MEMORY:
@@ -221,7 +223,7 @@ def _methods(cls):
 
 
 MEMORY = _methods(Memory)
-MAY_OFFER = ("at_most", "seconds_preparing")
+MAY_OFFER = ("at_most", "seconds_preparing", "threading_layer")
 # The kernels, each with its family: the file of the specification, and of every backend, that it stands in.
 FAMILIES = {
     kernel: family.__module__.rpartition(".")[2] for family in Backend.__bases__[1:] for kernel in _methods(family)

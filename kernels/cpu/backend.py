@@ -5,6 +5,7 @@ from .contract import PLANNERS
 from .jit import seconds_preparing  # noqa: F401
 from .program import CompiledProgram
 from .threads import at_most  # noqa: F401
+from .threads import layer as threading_layer  # noqa: F401
 
 
 def compile_program(calls, kernels):

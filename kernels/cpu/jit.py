@@ -185,7 +185,7 @@ class _Sealed:
     def save(self, key, data):
         """Keeps compiled code. A full or vanished disk costs the next start its time, not this run its life."""
         body = self._identity(key) + dumps(data)
-        with contextlib.suppress(OSError):
+        try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             if not _mine(os.stat(self._folder)):
                 return
@@ -197,6 +197,8 @@ class _Sealed:
             except BaseException:
                 pathlib.Path(temporary).unlink(missing_ok=True)
                 raise
+        except OSError as error:
+            _say(f"{self._folder}: kernels could not be kept there ({error.strerror or error})")
 
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -247,7 +249,7 @@ class _Cache(FunctionCache):
             return self._load_overload(sig, target_context)
 
     def save_overload(self, sig, data):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # the folder around it is gone
             super().save_overload(sig, data)
 
 

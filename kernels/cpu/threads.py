@@ -93,7 +93,7 @@ def choose():
             wanted, reason = config.THREADING_LAYER, " ".join(str(error).split())
             expected = f"a pool that is here ({reason})"
             raise ValueError(f"Numba's threading layer: got {wanted!r}, expected {expected}") from error
-    if layer() != "workqueue":
+    if numba.threading_layer() != "workqueue":
         return _free
     warnings.warn(
         "Numba's workqueue thread pool is in use: each parallel kernel takes about 100 us to start instead of 1 us, "
@@ -105,8 +105,9 @@ def choose():
 
 
 def layer():
-    """The name of the pool: "omp", "tbb" or "workqueue"; of one that has not started, "none"."""
-    return numba.threading_layer() if parallel._is_initialized else "none"
+    """The name of the pool: "omp", "tbb" or "workqueue"."""
+    turn()
+    return numba.threading_layer()
 
 
 def turn():

@@ -262,6 +262,7 @@ class Config:
         training = SINCE | entry["training"]
         training = {field.name: training[field.name] for field in fields(Training)}
         model, training = _without_nulls(entry["model"]), _without_nulls(training)
+        _expect_numbers(model | training, vars(Model()) | vars(Training()))
         return cls(data, Model(**model), Training(**training), entry["backend"], versions=versions)
 
     def to_json(self) -> dict:
@@ -287,10 +288,18 @@ class Config:
         with what the model computes with here, under this version of minivae.
         """
         backend = model.backend.name
-        versions = {**self.versions, **machine.described(backend, version)}
+        versions = {**self.versions, **machine.described(backend, version, model.backend.threading_layer())}
         return replace(
             self, model=Model(**{**model.config, "beta": self.model.beta}), backend=backend, versions=versions
         )
+
+
+def _expect_numbers(entry, usual):
+    """TypeError for what is no number where one is usual."""
+    for name, value in entry.items():
+        kinds: Any = {int: int, float: (int, float)}.get(type(usual.get(name)), object)
+        if not isinstance(value, kinds) or (kinds is not object and isinstance(value, bool)):
+            raise TypeError(f"{name}: got {value!r:.80}")
 
 
 def _without_nulls(entry):

@@ -22,7 +22,8 @@ WRITTEN = folder.CHECKPOINT, folder.CONFIG, folder.BEST, folder.HISTORY
 class Finding:
     """What is known of a file.
 
-    kind : "whole", "damaged", "newer" (of a version that this one cannot read), "missing" or "unfinished"
+    kind : "whole", "damaged", "newer" (of a version that this one cannot read), "closed" (which may not be read),
+        "missing" or "unfinished"
     about : what it holds, or what is wrong with it
     step : of a whole checkpoint; epochs : how many are done in it
     """
@@ -87,8 +88,8 @@ def choose(path):
     if folders := [name for name in WRITTEN if (path / name).is_dir() and not (path / name).is_symlink()]:
         return replace(choice, refused=True, why=f"{folders[0]} is a folder, and the run is to write a file there")
     passed = choice.passed_over
-    if newer := [found for found in (*passed, choice.best) if found and found.kind == "newer"]:
-        return replace(choice, refused=True, why=f"{newer[0].name}: {newer[0].about}")
+    if unknown := [found for found in (*passed, choice.best) if found and found.kind in ("newer", "closed")]:
+        return replace(choice, refused=True, why=f"{unknown[0].name}: {unknown[0].about}")
     if passed and not taken:
         return replace(choice, refused=True, why=f"{passed[0].name}: {passed[0].about}")
     if not taken:
@@ -106,6 +107,8 @@ def look(file, to_go_on=False):
 
     to_go_on : whether it must hold the optimizer's moments, which best.npz does not
     """
+    if file.exists() and not os.access(file, os.R_OK):
+        return Finding(file.name, "closed", "it may not be read, and may be whole"), {}
     try:
         description, arrays = stored.read(file)
         with stored.damage_named(file, "the run's choices are damaged"):

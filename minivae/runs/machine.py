@@ -6,7 +6,6 @@ the processor, and BLAS, which the numpy backend uses, by the number of its thre
 
 import os
 import platform
-import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -21,8 +20,10 @@ MATTERS = {
 COMPILED = ("numba", "llvmlite")
 
 
-def described(backend: str, version: str) -> dict[str, str]:
-    """By name, what a run with this backend of this version of minivae is computed with here, as far as it is known."""
+def described(backend: str, version: str, layer: str = "") -> dict[str, str]:
+    """By name, what a run with this backend of this version of minivae is computed with here, as far as it is known.
+    layer : the backend's threading layer, where it has one
+    """
     found = {
         "minivae": version,
         "python": platform.python_version(),
@@ -33,7 +34,7 @@ def described(backend: str, version: str) -> dict[str, str]:
         found |= {"blas": _blas(), "threads": _threads()}
     else:
         found |= {name: _version(name) for name in COMPILED}
-        found["threading_layer"] = _layer()
+        found["threading_layer"] = layer
     return {name: value for name, value in found.items() if value}
 
 
@@ -80,11 +81,3 @@ def _threads():
     told = (os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return next(filter(None, told), str(cores))
-
-
-def _layer():
-    """Numba's pool of threads, where one has been started."""
-    try:
-        return sys.modules["numba"].threading_layer()
-    except (KeyError, ValueError):
-        return ""

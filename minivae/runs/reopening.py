@@ -7,6 +7,7 @@ the run folder, or no more than the file's own name. Whatever is found is held a
 import contextlib
 import getpass
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,8 @@ def stored_name(name: str, run: str | os.PathLike[str]) -> str:
     bare = f".{os.sep}{file.name}" if file.name in dataset_names else file.name
     with contextlib.suppress(OSError, ValueError):  # on Windows: another drive
         relative = Path(os.path.relpath(file.parent.resolve(), Path(run).resolve()))
-        if not any(word in part for word in _user() for part in relative.parts):
+        names = [word for part in relative.parts for word in (part, *re.split("[^a-z0-9]+", part.lower()))]
+        if not any(word in names for word in _user()):
             return str(relative / file.name)
     return bare
 
@@ -35,7 +37,7 @@ def _user():
     with contextlib.suppress(KeyError, ImportError, OSError, RuntimeError):  # nobody knows
         words.add(Path.home().name)
         words.add(getpass.getuser())
-    return words - {""}
+    return words - {""} | {word.lower() for word in words if word}
 
 
 def find_data(run, choices: Data, given=None):

@@ -59,6 +59,7 @@ def resume(
         raise ValueError(f"--resume: {path} is no folder, expected one that minivae train made")
     with folder.locked(path):
         model, state, config, choice = _last_good(path, backend, say)
+        model.backend.at_most(results.threads)  # raises where it has none to choose
         before, config = config, replace(config.for_model(model, version), results=results)
         changed = machine.differences(before.backend, before.versions, config.backend, config.versions)
         if state and changed:

@@ -46,11 +46,11 @@ class Folders:
             self._known[files] = found.whole, found.taken.step if found.taken else 0, found.best and found.best.whole
         return self._known[files]
 
-    def _look(self, file):
+    def _look(self, file, to_go_on=False):
         """As `findings.look`, once for each content."""
-        key = file.name, file.read_bytes()
+        key = file.name, to_go_on, file.read_bytes()
         if key not in self._looked:
-            self._looked[key] = LOOK(file)
+            self._looked[key] = LOOK(file, to_go_on)
         return self._looked[key]
 
     def whole(self, files):

@@ -130,6 +130,7 @@ HOSTILE = {
     "a long choice": lambda good: described(good, extra__config__training__schedule=LONG),
     "a long batch": lambda good: described(good, extra__config__training__batch_size=LONG),
     "a choice that is not known": lambda good: described(good, **{f"extra__config__model__{LONG}": 1}),
+    "a list for what another optimizer takes": lambda good: described(good, extra__config__training__momentum=[]),
     "another rate": lambda good: described(good, extra__config__training__learning_rate=-1.0),
     "another number of epochs": lambda good: described(good, extra__config__training__epochs=0),
     "another backend": lambda good: described(good, extra__config__backend=LONG),

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.kills import contents, processes
 from minivae.command.main import main
 from minivae.files import stored
-from minivae.runs import checkpoint, folder
+from minivae.runs import checkpoint, findings, folder
 
 from .test_checkpoint import described
 from .tiny import TINY, assert_same, assert_same_run
@@ -282,3 +282,14 @@ def test_the_file_gone_on_from_outlives_the_first_save(kill, keep, run, whole, m
         assert checkpoint.load_state(run / NAMES[1])[1].step == 50
     assert resume(run, "--keep", str(keep)) == 0
     assert_same_run(run, whole)
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_given_up(run, monkeypatch, capsys):
+    before = (run / "checkpoint.npz").read_bytes()
+    monkeypatch.setattr(findings.os, "access", lambda path, mode: path.name != "checkpoint.npz")
+    status, found, _ = verify(run, capsys)
+    assert status == 1
+    assert "closed, it may not be read" in found["checkpoint.npz"]
+    assert resume(run, "--epochs", "4") == 2
+    assert "checkpoint.npz: it may not be read, and may be whole" in capsys.readouterr().err
+    assert (run / "checkpoint.npz").read_bytes() == before
