@@ -7,7 +7,9 @@ no pickle, no array larger than the bytes that are there, nothing compressed.
 """
 
 import hashlib
+import queue
 import re
+import threading
 import zipfile
 
 import numpy as np
@@ -25,14 +27,30 @@ NUMPY_TEXT = re.compile(rb"\x93NUMPY\x01\x00..\{'descr': '<U\d+', 'fortran_order
 
 
 class _Hashing:
-    """A file that is only written to, front to back, and hashed on the way."""
+    """A file that is only written to, front to back, and hashed meanwhile by a thread of its own.
+
+    `digest` has seen all that was written once the context is left; nothing that was written may change before.
+    """
 
     def __init__(self, file):
-        self._file = file
-        self.digest = hashlib.sha256()
+        self._file, self.digest = file, hashlib.sha256()
+        self._pieces: queue.SimpleQueue = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._hash, name="hash", daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._pieces.put(None)
+        self._thread.join()
+
+    def _hash(self):
+        for piece in iter(self._pieces.get, None):
+            self.digest.update(piece)
 
     def write(self, content):
-        self.digest.update(content)
+        self._pieces.put(content)
         return self._file.write(content)
 
     def flush(self):
@@ -45,8 +63,7 @@ def write(path, members):
     Raises OSError, which names the file, if it cannot be written: a file that was there is then as it was.
     """
     with replacing(path) as file:
-        hashing = _Hashing(file)
-        with zipfile.ZipFile(hashing, "w") as archive:  # type: ignore[call-overload]  # it never closes what it is given
+        with _Hashing(file) as hashing, zipfile.ZipFile(hashing, "w") as archive:
             archive.comment = b"0" * TRAILER
             for name, content in members.items():
                 if isinstance(content, str):
