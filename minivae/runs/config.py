@@ -274,6 +274,11 @@ class Config:
                 parts["model" if option in parts["model"] else "training"][option] = None
         return {**self.versions, "backend": self.backend, **parts}
 
+    @property
+    def run(self) -> tuple:
+        """What tells one run from another: its model, its training but for how long, and its data."""
+        return self.model, replace(self.training, epochs=0), self.data.fingerprint
+
     def for_data(self, data: Dataset) -> "Config":
         """With what follows from the data: their fingerprint, the features, the likelihood where none was chosen."""
         likelihood = self.model.likelihood or ("bernoulli" if data.in_unit_interval else "gaussian")

@@ -3,6 +3,7 @@
 `--resume` and `minivae verify` ask here, so that one does what the other says.
 """
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass, field, replace
@@ -78,11 +79,14 @@ def choose(path):
     path = Path(path)
     newest, checkpoints = path / folder.CHECKPOINT, []
     taken: dict[str, Any] = {}
+    of_others = []
     for file in [newest] * os.path.lexists(newest) + folder.earlier_checkpoints(path):
         found, content = look(file, to_go_on=True)
         checkpoints.append(found)
         if found.whole and not taken:
             taken = {"taken": found} | content
+        elif found.whole and content["config"].run != taken["config"].run:
+            of_others.append((found.name, content["config"].run))
     choice = Choice(checkpoints, **taken)
     choice = replace(choice, best=_best(path, choice.history))
     if folders := [name for name in WRITTEN if (path / name).is_dir() and not (path / name).is_symlink()]:
@@ -97,6 +101,11 @@ def choose(path):
             return replace(choice, config=folder.read_config(path), why="there is no checkpoint")
         except ValueError as error:
             return replace(choice, refused=True, why=str(error))
+    for name, run in of_others:
+        with contextlib.suppress(ValueError):
+            if folder.read_config(path).run == run:
+                why = f"{taken['taken'].name} is of another run than {folder.CONFIG} and {name}"
+                return replace(choice, refused=True, why=f"{why}: move it out of the folder")
     if passed:
         return replace(choice, why=f"{' and '.join(found.name for found in passed)} cannot be read")
     return replace(choice, why="it is the newest" if newest.exists() else f"there is no {folder.CHECKPOINT}")

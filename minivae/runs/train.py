@@ -116,9 +116,7 @@ def _last_asked(path, file, config, say):
     """
     try:
         written = folder.read_config(path)
-        training = replace(written.training, epochs=config.training.epochs)
-        run = config.model, config.training, config.data.fingerprint
-        if (written.model, training, written.data.fingerprint) == run:
+        if written.run == config.run:
             config = replace(config, training=written.training, data=written.data)
             return config, written.backend, path / folder.CONFIG
         say(f"{folder.CONFIG} is that of another run, and is replaced by what {file.name} says")

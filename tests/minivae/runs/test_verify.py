@@ -293,3 +293,18 @@ def test_a_checkpoint_that_may_not_be_read_is_not_given_up(run, monkeypatch, cap
     assert resume(run, "--epochs", "4") == 2
     assert "checkpoint.npz: it may not be read, and may be whole" in capsys.readouterr().err
     assert (run / "checkpoint.npz").read_bytes() == before
+
+
+def test_the_checkpoint_of_another_run_does_not_win_over_the_runs_own(run, tmp_path, capsys):
+    other = tmp_path / "other"
+    assert main(["train", *OPTIONS, "--seed", "5", "--out", str(other)]) == 0
+    shutil.copy(other / "checkpoint.npz", run / "checkpoint.npz")
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    status, _, _ = verify(run, capsys)
+    assert status == 1
+    assert resume(run, "--epochs", "4") == 2
+    line = "checkpoint.npz is of another run than config.json and checkpoint-00000050.npz: move it out of the folder"
+    assert line in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    (run / "checkpoint.npz").unlink()
+    assert resume(run, "--epochs", "4") == 0
