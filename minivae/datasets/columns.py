@@ -6,6 +6,7 @@ from array import array
 import numpy as np
 
 from .text import MISSING, NUMBERS, TRUTH, as_text, is_plain, kind_of
+from .values import are_whole
 
 HEADER, DECIMAL, LABEL, DROP = "header= (--header)", "decimal= (--decimal)", "label= (--label)", "drop= (--drop)"
 ROW_NAMES = re.compile(r"(Unnamed: [0-9]+(\.[0-9]+)?)?")  # what pandas, R and spreadsheets call a column of row names
@@ -160,12 +161,11 @@ class Columns:
             said.append("no labels" + (f" ({LABEL} makes labels of field {self._call(likely[0])})" if likely else ""))
         else:
             labels = table[:, self._kept.index(self._label)]
-            if not ((np.abs(labels) < 2**53) & (labels == np.round(labels))).all():
-                self._refuse(
-                    f"field {self._call(self._label)}: got fractions, expected whole numbers for labels: {LABEL}"
-                )
+            called = f"field {self._call(self._label)}"
+            if not are_whole(labels).all():
+                self._refuse(f"{called}: got fractions, expected whole numbers for labels: {LABEL}")
             arrays["train_labels"] = labels.astype(np.int64)
-            said.append(f"labels in field {self._call(self._label)}")
+            said.append(f"labels in {called}")
         return arrays, "; ".join(said)
 
     def _check_first_row(self, table):
