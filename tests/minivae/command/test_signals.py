@@ -14,10 +14,9 @@ from minivae.runs import checkpoint
 from minivae.training import interrupts
 from minivae.training.fit import Validation
 
-from ..runs.tiny import ENDLESS, HANGS, TINY, command, wait_for_file
+from ..runs.tiny import ENDLESS, HANGS, PIPES, TINY, command, started, wait_for_file
 
 SHORT = [*TINY, "--epochs", "2"]
-PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
 
 def handlers():
@@ -64,19 +63,15 @@ def test_what_was_ignored_stays_ignored(tmp_path):
             signal.signal(number, signal.SIG_IGN)
 
     file = tmp_path / "run" / "checkpoint.npz"
-    arguments = command(*ENDLESS, "--out", tmp_path / "run")
-    with subprocess.Popen(arguments, preexec_fn=ignore, **PIPES) as process:
-        try:
-            wait_for_file(process, file)
-            process.send_signal(signal.SIGHUP)
-            process.send_signal(signal.SIGINT)
-            saved = checkpoint.load_state(file)[1].step
-            while checkpoint.load_state(file)[1].step < saved + 300:
-                assert process.poll() is None, process.communicate()
-            process.terminate()
-            out, error = process.communicate(timeout=HANGS)
-        finally:
-            process.kill()
+    with started(*ENDLESS, "--out", tmp_path / "run", before=ignore) as process:
+        wait_for_file(process, file)
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGINT)
+        saved = checkpoint.load_state(file)[1].step
+        while checkpoint.load_state(file)[1].step < saved + 300:
+            assert process.poll() is None, process.communicate()
+        process.terminate()
+        out, error = process.communicate(timeout=HANGS)
     assert (process.returncode, error) == (143, "")
     assert "interrupted after step" in out
 
