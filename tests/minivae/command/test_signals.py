@@ -1,5 +1,6 @@
 """Signals that end a process, at any moment; and handlers, which are put back."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -37,8 +38,8 @@ def test_every_signal_that_ends_a_process_saves_first(tmp_path):
     """Also where more follow, as a limit's and a closing terminal's do."""
     numbers = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU]
     runs = {number: tmp_path / number.name for number in numbers}
-    processes = {number: subprocess.Popen(command(*ENDLESS, "--out", run), **PIPES) for number, run in runs.items()}
-    try:
+    with contextlib.ExitStack() as stack:
+        processes = {number: stack.enter_context(started(*ENDLESS, "--out", run)) for number, run in runs.items()}
         for number, process in processes.items():
             wait_for_file(process, runs[number] / "checkpoint.npz")
             for following in (number, number, signal.SIGTERM):
@@ -49,10 +50,6 @@ def test_every_signal_that_ends_a_process_saves_first(tmp_path):
             assert error == ""
             state = checkpoint.load_state(runs[number] / "checkpoint.npz")[1]
             assert f"interrupted after step {state.step:,};" in out
-    finally:
-        for process in processes.values():
-            process.kill()
-            process.wait()
 
 
 def test_what_was_ignored_stays_ignored(tmp_path):
