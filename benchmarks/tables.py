@@ -102,33 +102,25 @@ def write(choice):
         names = delimiter.join(map(str, table.columns)) if header and choice["names"] == "letters" else ""
         np.savetxt(out, table.astype(float), delimiter=delimiter, header=names)
         text, header = out.getvalue().decode(), False
+    elif writer == "R":
+        delimiter = ";" if delimiter == decimal else delimiter
+        table = table.rename(columns={name: f"V{name}" for name in table if isinstance(name, int)})
+        text = as_r(table, delimiter, decimal, index)
+        header = True
     else:
-        if writer == "R":
-            delimiter = ";" if delimiter == decimal else delimiter
-            table = table.rename(columns={name: f"V{name}" for name in table if isinstance(name, int)})
-            text = as_r(table, delimiter, decimal, index)
-            header = True
-        else:
-            if writer == "spreadsheet":
-                table = table.rename(columns=str)
-                delimiter, decimal = (";", ",") if decimal == "," else (delimiter, decimal)
-            quoting = choice["quoting"] if writer == "pandas" else 0
-            settings = {"sep": delimiter, "decimal": decimal, "index": index, "header": header, "quoting": quoting}
-            text = table.to_csv(lineterminator="\n", **settings)
+        if writer == "spreadsheet":
+            table = table.rename(columns=str)
+            delimiter, decimal = (";", ",") if decimal == "," else (delimiter, decimal)
+        quoting = choice["quoting"] if writer == "pandas" else 0
+        settings = {"sep": delimiter, "decimal": decimal, "index": index, "header": header, "quoting": quoting}
+        text = table.to_csv(lineterminator="\n", **settings)
     text = with_extra(text, choice, delimiter)
     label = None if labels is None or (writer == "numpy" and labels.dtype.kind not in "iu") else list(table).index(name)
-    encoding = "utf-8" if choice["encoding"] == "latin-1" and not _in_latin(text) else choice["encoding"]
+    encoding = "utf-8" if choice["encoding"] == "latin-1" and max(text) > "\xff" else choice["encoding"]
     content = text.replace("\n", choice["end"]).encode(encoding)
     told = header or (writer == "numpy" and choice["names"] == "letters")
     dialect = {"sep": delimiter, "decimal": decimal, "index": index, "header": header, "columns": list(table)}
     return content, dialect | {"label": label, "encoding": encoding, "named": told and choice["label"] != "class"}
-
-
-def _in_latin(text):
-    try:
-        return bool(text.encode("latin-1"))
-    except UnicodeEncodeError:
-        return False
 
 
 def as_r(table, delimiter, decimal, row_names):
@@ -185,8 +177,8 @@ def rows_of(features, labels):
     return table[np.lexsort(table.T)]
 
 
-def read(path, **options):
-    data = load_dataset(path, **options)
+def all_rows(data):
+    """Of a `Dataset`, train and test."""
     labels = None if data.train_labels is None else np.concatenate([data.train_labels, data.test_labels])
     return rows_of(np.concatenate([data.train, data.test]).astype(float), labels)
 
@@ -201,7 +193,7 @@ def judge(path, choice):
     if dialect["label"] is not None:
         told["label"] = dialect["label"] + 1 + dialect["index"]
     try:
-        got, outcome = read(path), "read"
+        got, outcome = all_rows(load_dataset(path)), "read"
     except ValueError as error:
         message, outcome, got = str(error), "refused, then read with its options", None
         named = any(option in message for option in OPTIONS)
@@ -219,7 +211,7 @@ def judge(path, choice):
         assert_same(got, rows_of(np.insert(features, dialect["label"], labels, axis=1), None), choice, content)
     elif got is not None:
         assert_same(got, rows_of(features, labels), choice, content)
-    assert_same(read(path, **told), rows_of(features, labels), choice, content)
+    assert_same(all_rows(load_dataset(path, **told)), rows_of(features, labels), choice, content)
     return outcome
 
 

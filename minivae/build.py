@@ -244,12 +244,10 @@ class Built(Assembled):
         backend = resolve_backend(backend)
         with stored.damage_named(path, "the checkpoint describes no model that this version can build"):
             config = dict(description["model"])
-            plan = config.pop("plan", None)
+            plan, most = config.pop("plan", None), 3 * MOST_LAYERS
             for name, layers in {"plan": plan or (), **config}.items():
                 if name in ("plan", "hidden", "decoder_hidden"):
-                    expect(
-                        len(layers) <= 3 * MOST_LAYERS, name, f"{len(layers):,} parts", f"at most {3 * MOST_LAYERS:,}"
-                    )
+                    expect(len(layers) <= most, name, f"{len(layers):,} parts", f"at most {most:,}")
             # Before a model is made, so that its description cannot ask for more memory than the file has filled.
             for name, shape in parameter_shapes(config, plan).items():
                 stored.expect_stored(arrays, f"parameter/{name}", shape, config["dtype"])

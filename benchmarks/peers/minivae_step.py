@@ -73,8 +73,7 @@ def describe(backend):
 
         from minivae.kernels.cpu import threads
 
-        info["threads"] = threads.count()
-        info |= {"numba": numba.__version__, "thread layer": threads.layer()}
+        info |= {"numba": numba.__version__, "threads": threads.count(), "thread layer": threads.layer()}
     return info
 
 

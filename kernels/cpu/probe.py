@@ -14,18 +14,14 @@ class Forks:
     lost_threads = False
 
     @classmethod
-    def watch(cls):
-        """From the import of this package on: a program may start the threads and fork before it asks for a kernel."""
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=cls._look)
-
-    @classmethod
-    def _look(cls):
+    def look(cls):
         # GNU OpenMP ends a process that uses threads of its parent's
         cls.lost_threads |= getattr(sys.modules.get(_POOL), "_is_initialized", False)
 
 
-Forks.watch()
+if hasattr(os, "register_at_fork"):
+    # From the import of this package on: a program may start the threads and fork before it asks for a kernel.
+    os.register_at_fork(after_in_child=Forks.look)
 
 
 def why_not():

@@ -21,11 +21,7 @@ ONE_THREAD = dict.fromkeys(
 def _on_one_thread(product):
     from ..cpu import threads
 
-    def run(*matrices):
-        with threads.at_most(1):
-            product(*matrices)
-
-    return run
+    return threads.at_most(1)(product)
 
 
 def _products(backend):

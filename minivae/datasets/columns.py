@@ -6,6 +6,7 @@ from array import array
 import numpy as np
 
 from .text import MISSING, NUMBERS, TRUTH, as_text, is_plain, kind_of
+from .values import are_whole
 
 HEADER, DECIMAL, LABEL, DROP = "header= (--header)", "decimal= (--decimal)", "label= (--label)", "drop= (--drop)"
 ROW_NAMES = re.compile(r"(Unnamed: [0-9]+(\.[0-9]+)?)?")  # what pandas, R and spreadsheets call a column of row names
@@ -140,7 +141,8 @@ class Columns:
         left_out = sorted({*self._drop, *self._unnamed})
         counting = self._check_row_names(table)
         apart = {*left_out, self._label}
-        features = [column for column in self._kept if column not in apart]
+        places = [place for place, column in enumerate(self._kept) if column not in apart]
+        features = [self._kept[place] for place in places]
         if not features:
             self._refuse("got labels and no features, expected a column of them")
         said = [form, f"{len(features)} features{f' {self._listed(features)}' if self.names else ''}"]
@@ -150,22 +152,17 @@ class Columns:
         if self._label is None and self._options.label is None and len(features) == IMAGE_AND_LABEL:
             expected = f"{LABEL} to say which column holds labels, or '' for none"
             self._refuse(f"got {IMAGE_AND_LABEL} columns, an image of 28 x 28 and one more, expected {expected}")
-        arrays = {
-            "train": table
-            if features == self._kept
-            else table[:, [place for place, column in enumerate(self._kept) if column not in apart]]
-        }
+        arrays = {"train": table if features == self._kept else table[:, places]}
         if self._label is None:
             likely = [column for column in features if self.names and self.names[column].lower() in LIKELY_LABELS]
             said.append("no labels" + (f" ({LABEL} makes labels of field {self._call(likely[0])})" if likely else ""))
         else:
             labels = table[:, self._kept.index(self._label)]
-            if not ((np.abs(labels) < 2**53) & (labels == np.round(labels))).all():
-                self._refuse(
-                    f"field {self._call(self._label)}: got fractions, expected whole numbers for labels: {LABEL}"
-                )
+            called = f"field {self._call(self._label)}"
+            if not are_whole(labels).all():
+                self._refuse(f"{called}: got fractions, expected whole numbers for labels: {LABEL}")
             arrays["train_labels"] = labels.astype(np.int64)
-            said.append(f"labels in field {self._call(self._label)}")
+            said.append(f"labels in {called}")
         return arrays, "; ".join(said)
 
     def _check_first_row(self, table):

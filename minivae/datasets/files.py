@@ -15,6 +15,7 @@ from ..files.opening import EXPANSION, open_member, open_zip, regular_file
 from ..files.stream import Stream, unreadable
 from .idx import read_idx
 from .table import TableOptions, read_table
+from .values import NUMBER_THEM
 
 LARGEST_UNPACKED = 8 << 30  # bytes, over all arrays read from one packed file
 TABLES = (".csv", ".tsv", ".txt")
@@ -49,7 +50,6 @@ FOREIGN |= {
     b"\x80" + bytes([protocol]): f"a pickle, which is never loaded since it can run code: {SAVE}"
     for protocol in range(2, 6)
 }
-TAR = "a tar archive: unpack it first"
 
 
 def read_file(path: str | os.PathLike[str], options: TableOptions) -> tuple[dict[str, np.ndarray], str]:
@@ -86,7 +86,7 @@ def _read_arrays(start, stream, options):
         if start.startswith(magic):
             options.expect_none(name, kind)
             return {"train": read(stream)}, ""
-    foreign = TAR if start[257:262] == b"ustar" else None
+    foreign = "a tar archive: unpack it first" if start[257:262] == b"ustar" else None
     foreign = foreign or next((what for magic, what in FOREIGN.items() if start.lstrip().startswith(magic)), None)
     expected = f"an NPY, NPZ or IDX file, or a table with a name in {', '.join(TABLES)}"
     if foreign:
@@ -105,14 +105,11 @@ def _read_npz(name, file, length):
         arrays = {}
         for role, info in members.items():
             with open_member(f"{name}: {role}", archive, info, length) as stream:
-                arrays[role] = read_npy(stream, WHOLE if role.endswith("labels") else "")
+                arrays[role] = read_npy(stream, f"; labels are whole numbers: {NUMBER_THEM}" * role.endswith("labels"))
         called = {role: info.filename.removesuffix(".npy") for role, info in members.items()}
         said = [f"{role} is {stem!r:.60}" for role, stem in called.items() if stem not in (role, "arr_0")]
         said += [f"{', '.join(map(repr, unread[:8])):.200} not read"] if unread else []
         return arrays, ", ".join(said)
-
-
-WHOLE = "; labels are whole numbers: number the classes by numpy.unique(labels, return_inverse=True)[1]"
 
 
 def _choose(name, infos):

@@ -172,7 +172,7 @@ def is_name(field):
 
 def find_delimiter(lines):
     """The delimiter of a table from its first lines; ValueError where more than one makes a table of it."""
-    tables = {mark: _sample(lines.sample, mark) for mark in STRONG}
+    tables = {mark: _sample(lines, mark) for mark in STRONG}
     right = [mark for mark, rows in tables.items() if _is_table(rows)]
     if len(right) > 1:
         found = " or ".join(map(repr, right))
@@ -182,7 +182,7 @@ def find_delimiter(lines):
             expected = "delimiter= (--delimiter) to say that commas separate fields, or what else does"
             expect(False, f"{lines.name}: perhaps behind a decimal comma", cut, expected)
         return right[0]
-    tables[" "] = _sample([one_blank(line) for line in lines.sample], " ")
+    tables[" "] = _sample(lines, " ")
     if _is_table(tables[" "]):
         return " "
     # None makes a whole table: by the one that comes nearest, the message says what is amiss.
@@ -191,8 +191,10 @@ def find_delimiter(lines):
 
 def _sample(lines, delimiter):
     """Rows of the sample; the last, which may be cut inside quotes, matters little."""
+    first = lines.sample[:100]
+    first = map(one_blank, first) if delimiter == " " else first
     try:
-        rows = [row for row in csv.reader(lines[:100], **form(delimiter)) if any(map(str.strip, row))]
+        rows = [row for row in csv.reader(first, **form(delimiter)) if any(map(str.strip, row))]
     except csv.Error:
         return []
     for row in rows:
@@ -228,8 +230,7 @@ def _share(rows):
 
 def find_decimal(lines, delimiter):
     """The decimal mark: a comma where a field has one that cannot separate thousands, and none has a point."""
-    sample = [one_blank(line) for line in lines.sample] if delimiter == " " else lines.sample
-    fields = [as_text(field).replace("\u2212", "-") for row in _sample(sample, delimiter) for field in row]
+    fields = [as_text(field).replace("\u2212", "-") for row in _sample(lines, delimiter) for field in row]
     if any("." in field and POINT.fullmatch(field) for field in fields):
         return "."
     commas = [field for field in fields if "," in field and COMMA.fullmatch(field)]

@@ -9,6 +9,7 @@ from ..errors import CHUNK, as_array, check_data, expect, expect_everywhere
 DTYPES = (np.uint8, np.float32, np.float64)
 LARGEST_EXACT = 1 << 24  # float32 holds every integer up to this one
 FEWEST_PIXELS = 16  # of a row that is not known to be an image
+NUMBER_THEM = "number the classes by numpy.unique(labels, return_inverse=True)[1]"  # where labels are texts
 
 
 def as_rows(name: str, values: np.ndarray) -> tuple[np.ndarray, tuple[int, int] | None]:
@@ -75,14 +76,14 @@ def check_labels(name: str, labels: Any, rows: int) -> np.ndarray:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     numbers = labels.ndim == 1 and labels.dtype.kind in "biuf"
-    text = ": number the classes by numpy.unique(labels, return_inverse=True)[1]" * (labels.dtype.kind in "OUS")
-    expect(numbers, name, labels, f"a 1-D array of whole numbers{text}")
+    advice = f": {NUMBER_THEM}" * (labels.dtype.kind in "OUS")
+    expect(numbers, name, labels, f"a 1-D array of whole numbers{advice}")
     expect(len(labels) == rows, name, f"{len(labels)} labels", f"{rows}, one a row")
     if labels.dtype.kind == "f":
-        expect_everywhere(name, labels[:, None], _are_whole, "whole numbers")
+        expect_everywhere(name, labels[:, None], are_whole, "whole numbers")
     expect(labels.max() <= np.iinfo(np.int64).max, name, int(labels.max()), "at most the largest int64")
     return labels.astype(np.int64)
 
 
-def _are_whole(chunk):
+def are_whole(chunk: np.ndarray) -> np.ndarray:
     return (np.abs(chunk) < 2**53) & (chunk == np.round(chunk))

@@ -29,7 +29,7 @@ def regular_file(path):
         if status.st_size == 0:
             raise ValueError(f"{name}: is empty")
         with open(path, "rb") as file:
-            yield name, file, status.st_size
+            yield name, file, os.fstat(file.fileno()).st_size  # another file may have its name since
     except FileNotFoundError as error:
         raise ValueError(f"{name}: no such file: {os.fspath(path)!r}") from error
     except OSError as error:

@@ -46,16 +46,9 @@ def save(path, model, state, extra=None):
     stored.write(path, model.description(), arrays, extra=extra or {}, training=training)
 
 
-def load(path, backend="auto", parts=None):
-    """(model, description, arrays) from a file that `save` wrote; arguments and ValueError as in `VAE.load`."""
-    description, arrays = stored.read(path)
-    return VAE.from_stored(path, description, arrays, backend, parts), description, arrays
-
-
 def load_state(path, backend="auto", parts=None):
-    """(model, state, extra) from a file that `save` wrote with a state; ValueError as from `load`."""
-    description, arrays = stored.read(path)
-    return from_stored(path, description, arrays, backend, parts)
+    """(model, state, extra) from a file that `save` wrote with a state; arguments and ValueError as in `VAE.load`."""
+    return from_stored(path, *stored.read(path), backend, parts)
 
 
 def from_stored(path, description, arrays, backend="auto", parts=None):

@@ -237,9 +237,8 @@ class Config:
         kind = inspect.signature(OPTIMIZERS[entry.get("optimizer", Training.optimizer)]).parameters
         own = {name: option.default for name, option in kind.items() if option.default is not None}
         own.pop("learning_rate")  # is asked for where the optimizer is made
-        data = part(Data, entry)
         return cls(
-            replace(data, name=entry.get("data", data.name)),
+            part(Data, entry | {"name": entry.get("data", Data.name)}),
             part(Model, entry),
             part(Training, own | entry),
             entry.get("backend", "auto"),

@@ -13,22 +13,17 @@ def described(data, train, model) -> list[str]:
 
     train : (n, features), all training rows; data : the `Dataset` that they are from; model : the run's `Model`
     """
-    least, most = (plain_number(value) for value in (train.min(), train.max()))
-    pixels = train.dtype == np.uint8
-    unit = pixels or (train.min() >= 0 and train.max() <= 1)
+    least, most, pixels = train.min(), train.max(), train.dtype == np.uint8
+    unit, form = pixels or (least >= 0 and most <= 1), "" if pixels else ".4g"
     taken = "pixels, divided by 255" if pixels else "numbers as they are"
     reason = "as chosen"
     if model.likelihood in ("bernoulli", "gaussian") and (model.likelihood == "bernoulli") == unit:
         reason = f"for values {'' if unit else 'not all '}in [0, 1]"
-    line = f"data: {data.source or data.name}; {train.dtype.name} from {least} to {most}, {taken}; "
+    line = f"data: {data.source or data.name}; {train.dtype.name} from {least:{form}} to {most:{form}}, {taken}; "
     return [
         f"{line}{model.likelihood} likelihood {reason}",
         *(f"hint: {hint}" for hint in _hints(train, model, pixels)),
     ]
-
-
-def plain_number(value) -> str:
-    return f"{value:.4g}" if value.dtype.kind == "f" else str(value)
 
 
 def _hints(train, model, pixels):

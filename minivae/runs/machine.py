@@ -17,7 +17,6 @@ MATTERS = {
     "numpy": ("minivae", "numpy", "blas", "processor", "threads"),
     "cpu": ("minivae", "numpy", "numba", "llvmlite", "processor"),
 }
-COMPILED = ("numba", "llvmlite")
 
 
 def described(backend: str, version: str, layer: str = "") -> dict[str, str]:
@@ -33,8 +32,7 @@ def described(backend: str, version: str, layer: str = "") -> dict[str, str]:
     if backend == "numpy":
         found |= {"blas": _blas(), "threads": _threads()}
     else:
-        found |= {name: _version(name) for name in COMPILED}
-        found["threading_layer"] = layer
+        found |= {"numba": _version("numba"), "llvmlite": _version("llvmlite"), "threading_layer": layer}
     return {name: value for name, value in found.items() if value}
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from ..datasets import dataset_names
 from ..errors import brief, expect
-from . import checkpoint, folder
+from ..vae import VAE
+from . import folder
 from .config import Data
 
 
@@ -52,9 +53,8 @@ def find_data(run, choices: Data, given=None):
     else:
         bare = Path(choices.name).name
         places = (run / choices.name, run.parent / bare, run / bare, Path(bare), Path(choices.name))
-        names = list({os.path.abspath(place): str(place) for place in reversed(places) if place.exists()}.values())[
-            ::-1
-        ]
+        there = {os.path.abspath(place): str(place) for place in reversed(places) if place.exists()}
+        names = list(there.values())[::-1]
         hint = "give the data that the run was trained on with --data FILE"
         expect(names, "data", f"no {brief(bare, 80)} where it was, nor beside the run folder, in it, or here", hint)
     for name in names:
@@ -74,7 +74,7 @@ def open_model(path, backend="auto", best=False):
     """(config, model) of a run folder; no data are read."""
     path = Path(path)
     config = folder.read_config(path)
-    return config, checkpoint.load(path / (folder.BEST if best else folder.CHECKPOINT), backend)[0]
+    return config, VAE.load(path / (folder.BEST if best else folder.CHECKPOINT), backend)
 
 
 def open_run(path, backend="auto", best=False, given=None):

@@ -138,13 +138,11 @@ def _settings(config, data, model):
     settings = {"train": data.train, "validation": data.test, "threads": config.results.threads}
     settings |= taken(check_arguments, training)
     try:
-        check_arguments(model, **settings)
-        steps_per_epoch = -(-len(data.train) // min(training.batch_size, len(data.train)))
-        beta, optimizer = (
-            training.make_beta(config.model.beta, steps_per_epoch),
-            training.make_optimizer(steps_per_epoch),
-        )
-        expect_room_to_train(model, len(optimizer.moments), min(training.batch_size, len(data.train)))
+        batch_size = check_arguments(model, **settings)[3]
+        steps_per_epoch = -(-len(data.train) // batch_size)
+        beta = training.make_beta(config.model.beta, steps_per_epoch)
+        optimizer = training.make_optimizer(steps_per_epoch)
+        expect_room_to_train(model, len(optimizer.moments), batch_size)
         return settings | {"optimizer": optimizer, "beta": beta}
     except (TypeError, KeyError, OverflowError) as error:
         raise ValueError(f"run: the configuration describes no training ({error})") from error

@@ -1,5 +1,6 @@
 """Signals that end a process, at any moment; and handlers, which are put back."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,10 +15,9 @@ from minivae.runs import checkpoint
 from minivae.training import interrupts
 from minivae.training.fit import Validation
 
-from ..runs.tiny import ENDLESS, HANGS, TINY, command, wait_for_file
+from ..runs.tiny import ENDLESS, HANGS, PIPES, TINY, command, started, wait_for_file
 
 SHORT = [*TINY, "--epochs", "2"]
-PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
 
 def handlers():
@@ -38,8 +38,8 @@ def test_every_signal_that_ends_a_process_saves_first(tmp_path):
     """Also where more follow, as a limit's and a closing terminal's do."""
     numbers = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU]
     runs = {number: tmp_path / number.name for number in numbers}
-    processes = {number: subprocess.Popen(command(*ENDLESS, "--out", run), **PIPES) for number, run in runs.items()}
-    try:
+    with contextlib.ExitStack() as stack:
+        processes = {number: stack.enter_context(started(*ENDLESS, "--out", run)) for number, run in runs.items()}
         for number, process in processes.items():
             wait_for_file(process, runs[number] / "checkpoint.npz")
             for following in (number, number, signal.SIGTERM):
@@ -50,10 +50,6 @@ def test_every_signal_that_ends_a_process_saves_first(tmp_path):
             assert error == ""
             state = checkpoint.load_state(runs[number] / "checkpoint.npz")[1]
             assert f"interrupted after step {state.step:,};" in out
-    finally:
-        for process in processes.values():
-            process.kill()
-            process.wait()
 
 
 def test_what_was_ignored_stays_ignored(tmp_path):
@@ -64,19 +60,15 @@ def test_what_was_ignored_stays_ignored(tmp_path):
             signal.signal(number, signal.SIG_IGN)
 
     file = tmp_path / "run" / "checkpoint.npz"
-    arguments = command(*ENDLESS, "--out", tmp_path / "run")
-    with subprocess.Popen(arguments, preexec_fn=ignore, **PIPES) as process:
-        try:
-            wait_for_file(process, file)
-            process.send_signal(signal.SIGHUP)
-            process.send_signal(signal.SIGINT)
-            saved = checkpoint.load_state(file)[1].step
-            while checkpoint.load_state(file)[1].step < saved + 300:
-                assert process.poll() is None, process.communicate()
-            process.terminate()
-            out, error = process.communicate(timeout=HANGS)
-        finally:
-            process.kill()
+    with started(*ENDLESS, "--out", tmp_path / "run", before=ignore) as process:
+        wait_for_file(process, file)
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGINT)
+        saved = checkpoint.load_state(file)[1].step
+        while checkpoint.load_state(file)[1].step < saved + 300:
+            assert process.poll() is None, process.communicate()
+        process.terminate()
+        out, error = process.communicate(timeout=HANGS)
     assert (process.returncode, error) == (143, "")
     assert "interrupted after step" in out
 

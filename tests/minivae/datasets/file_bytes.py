@@ -1,4 +1,4 @@
-"""Bytes of NPY, NPZ and IDX files, well formed and not, and what it means to refuse one."""
+"""Bytes of NPY, NPZ and IDX files, well formed and not, the data in them, and what it means to refuse one."""
 
 import io
 import struct
@@ -47,12 +47,21 @@ def rewrite(path, content):
     path.write_bytes(content)
 
 
+def load(tmp_path, content, name="mine.dat", **options):
+    rewrite(tmp_path / name, content)
+    return load_dataset(tmp_path / name, **options)
+
+
+def all_rows(data):
+    """Train and test rows as one sorted array: what a split must preserve."""
+    rows = np.concatenate([data.train, data.test])
+    return rows[np.lexsort(rows.T)]
+
+
 def refuse(tmp_path, content, message, name="mine.dat"):
     """Assert that a file of that content ends in a ValueError of one line that names the file and says `message`."""
-    path = tmp_path / name
-    rewrite(path, content)
     with pytest.raises(ValueError, match=message) as caught:
-        load_dataset(path)
+        load(tmp_path, content, name)
     text = str(caught.value)
     assert text.startswith(name)
     assert "\n" not in text

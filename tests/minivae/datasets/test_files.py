@@ -12,23 +12,11 @@ from hypothesis.extra import numpy as arrays
 from minivae.datasets import dataset, load_dataset
 from minivae.files import opening
 
-from .file_bytes import idx, npy, npz, refuse
+from .file_bytes import all_rows, idx, load, npy, npz, refuse
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(256, size=(20, 4, 3), dtype=np.uint8)
 FLOATS = RNG.random((20, 5), dtype=np.float32)
-
-
-def load(tmp_path, content, name="mine.dat", **options):
-    path = tmp_path / name
-    path.write_bytes(content)
-    return load_dataset(path, **options)
-
-
-def all_rows(data):
-    """Train and test rows as one sorted array: what a split must preserve."""
-    rows = np.concatenate([data.train, data.test])
-    return rows[np.lexsort(rows.T)]
 
 
 FORMATS = {

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import tables
+from benchmarks.tables import all_rows
 from minivae.datasets import load_dataset
 
+from . import file_bytes
 from .file_bytes import idx, npy, npz, rewrite
 
 ROWS = [(0.1, 0.2, 0.3), (0.4, 0.5, 0.6), (0.7, 0.8, 0.9), (0.2, 0.2, 0.2)]
@@ -22,13 +24,8 @@ BOM = b"\xef\xbb\xbf"
 
 
 def load(tmp_path, content, name="mine.csv", **options):
-    rewrite(tmp_path / name, content if isinstance(content, bytes) else content.encode())
-    return load_dataset(tmp_path / name, **options)
-
-
-def all_rows(data):
-    labels = None if data.train_labels is None else np.concatenate([data.train_labels, data.test_labels])
-    return tables.rows_of(np.concatenate([data.train, data.test]).astype(float), labels)
+    content = content if isinstance(content, bytes) else content.encode()
+    return file_bytes.load(tmp_path, content, name, **options)
 
 
 CHOICES = st.fixed_dictionaries({key: st.sampled_from(options) for key, options in tables.CHOICES.items()})

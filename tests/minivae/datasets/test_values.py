@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 import minivae as mv
 from minivae import plotting
-from minivae.datasets import Dataset, load_dataset
+from minivae.datasets import Dataset
 from minivae.evaluation.held_out import Evaluator
 
-from .file_bytes import npy, npz, rewrite
+from .file_bytes import all_rows, load, npy, npz
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (50, 6, 5), dtype=np.uint8)
@@ -19,20 +19,10 @@ BINARY = (IMAGES > 127).astype(np.uint8)
 LABELS = RNG.integers(0, 10, 50)
 
 
-def load(tmp_path, content, **options):
-    rewrite(tmp_path / "mine.dat", content)
-    return load_dataset(tmp_path / "mine.dat", **options)
-
-
-def rows_of(data):
-    rows = np.concatenate([data.train, data.test])
-    return rows[np.lexsort(rows.T)]
-
-
 def assert_rows(data, values, dtype):
     expected = values.reshape(len(values), -1)
     assert data.train.dtype == data.test.dtype == dtype
-    np.testing.assert_array_equal(rows_of(data), expected[np.lexsort(expected.T)])
+    np.testing.assert_array_equal(all_rows(data), expected[np.lexsort(expected.T)])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import tracemalloc
 import zipfile
 from dataclasses import replace
@@ -102,6 +103,22 @@ def test_totals_without_the_sum_of_losses_are_loaded(options, tmp_path):
     np.testing.assert_allclose(loaded.totals[:, 5], state.totals[:, 5], rtol=1e-14)
 
 
+def test_a_checkpoint_that_is_replaced_while_it_is_opened_is_read(good, tmp_path, monkeypatch):
+    """As one of a training that goes on: the new one may be longer."""
+    (tmp_path / "c.npz").write_bytes(good)
+    (tmp_path / "new.npz").write_bytes(described(good, extra={"more": 1}))
+    stat = os.stat
+
+    def late(*arguments, **options):
+        found = stat(*arguments, **options)
+        if os.path.lexists(tmp_path / "new.npz"):
+            os.replace(tmp_path / "new.npz", tmp_path / "c.npz")
+        return found
+
+    monkeypatch.setattr(os, "stat", late)
+    assert checkpoint.load_state(tmp_path / "c.npz", "numpy")[2] == {"more": 1}
+
+
 def test_every_truncation_is_refused(good, tmp_path):
     mv.VAE(**SMALL).save(tmp_path / "c.npz")
     small = (tmp_path / "c.npz").read_bytes()
@@ -123,7 +140,7 @@ def test_every_flipped_bit_is_refused(tmp_path):
             content[place] ^= 1 << bit
             rewrite(path, content)
             with pytest.raises(ValueError, match=r"c\.npz: "):
-                checkpoint.load(path, "numpy")
+                mv.VAE.load(path, "numpy")
             content[place] ^= 1 << bit
 
 

@@ -21,10 +21,8 @@ SMALL = ["--backend", "numpy", "--epochs", "1", "--hidden", "4", "--latent", "3"
 
 def lines_about(rows, **model):
     data = Dataset("d", rows, rows[:2], source="made up")
-    chosen = Model(**model)
-    if chosen.likelihood is None:
-        model["likelihood"] = "bernoulli" if data.in_unit_interval else "gaussian"
-    return described(data, rows, Model(**model))
+    chosen = {"likelihood": "bernoulli" if data.in_unit_interval else "gaussian"} | model
+    return described(data, rows, Model(**chosen))
 
 
 @pytest.mark.parametrize(

@@ -78,12 +78,8 @@ def older(run, home):
 
     def change(entry):
         data = {key: value for key, value in entry["data"].items() if key != "image_shape"}
-        versions = {key: entry[key] for key in ("minivae", "python", "numpy")}
-        return (
-            versions
-            | {"backend": entry["backend"], "model": entry["model"], "training": entry["training"]}
-            | {"data": data | name}
-        )
+        kept = ("minivae", "python", "numpy", "backend", "model", "training")
+        return {key: entry[key] for key in kept} | {"data": data | name}
 
     (old / "config.json").write_text(json.dumps(change(recorded(run))))
     for path in old.glob("*.npz"):

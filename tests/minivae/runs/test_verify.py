@@ -87,7 +87,9 @@ def test_resume_takes_what_verify_says(count, run, whole, capsys):
         assert last.startswith("refuse: checkpoint.npz: ")
         files = {path.name: path.read_bytes() for path in run.iterdir()}
         assert resume(run) == 2
-        assert capsys.readouterr().err.startswith("minivae: error: --resume: checkpoint.npz: ")
+        error = capsys.readouterr().err
+        assert error.startswith("minivae: error: --resume: checkpoint.npz: ")
+        assert error.count("\n") == 1
         assert {path.name: path.read_bytes() for path in run.iterdir()} == files
         return
     assert last.startswith(f"take {NAMES[count]}, because ")

@@ -11,6 +11,7 @@ from benchmarks.kills import contents, differences
 TINY = ["--data", "rings", "--size", "600", "--batch-size", "32", "--hidden", "8", "--latent", "2"]
 TINY += ["--backend", "numpy", "--no-pictures"]
 ENDLESS = [*TINY, "--size", "600000", "--batch-size", "1", "--epochs", "1", "--checkpoint-every", "100"]
+PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 HANGS = 300  # seconds after which a process hangs; no outcome depends on them
 
 
@@ -19,10 +20,9 @@ def command(*arguments):
 
 
 @contextlib.contextmanager
-def started(*arguments, **variables):
-    """A process that trains, with its output in pipes; it ends with the context."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command(*arguments), env=os.environ | variables, **pipes) as process:
+def started(*arguments, before=None, **variables):
+    """A process that trains, with its output in pipes, once it has called `before`; it ends with the context."""
+    with subprocess.Popen(command(*arguments), env=os.environ | variables, preexec_fn=before, **PIPES) as process:
         try:
             yield process
         finally:
