@@ -1,8 +1,10 @@
 """Checkpoints that someone has changed and sealed again: a run goes on, or one short line names the file."""
 
+import contextlib
 import copy
 import json
 import shutil
+import time
 import tracemalloc
 
 import numpy as np
@@ -11,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minivae.command.main import main
+from minivae.files import stored
+from minivae.runs.folder import as_history, read_config
 
 from ..datasets.file_bytes import npy, rewrite
 from .test_checkpoint import described, edited, packed, unpacked
@@ -222,3 +226,38 @@ def test_any_change_gives_a_run_or_one_line(good, outcome, entries, arrays):
     if complaint:
         places_named = "checkpoint.npz: ", "error: data: ", "the loss became", "a parameter became"
         assert any(words in complaint for words in places_named), complaint
+
+
+# What the readers of a run folder take or refuse, at any length: (the file, its content for a count).
+GROWING = {
+    "rows of a history": ("history.csv", lambda count: "epoch,train_loss\n" + "1,0.5\n" * count),
+    "columns of a history": ("history.csv", lambda count: "epoch" + ",x" * count + "\n1" + ",2" * count),
+    "digits": ("history.csv", lambda count: "epoch,x\n1," + "7" * count + "x"),
+    "quotes": ("history.csv", lambda count: "epoch,x\n1," + '""' * count),
+    "digits of a choice": ("config.json", lambda count: '{"model": ' + "7" * count + "}"),
+    "words of a choice": ("config.json", lambda count: '{"model": {}, "backend": "' + "x\\n" * count + '"}'),
+    "levels": ("config.json", lambda count: "[" * count),
+    "choices": ("config.json", lambda count: json.dumps({f"x{i}": i for i in range(count)})),
+    "a description": ("checkpoint.npz", lambda count: {"description": json.dumps({"x": [1] * count})}),
+    "members": ("checkpoint.npz", lambda count: {"description": "{}"} | {f"x{i}.npy": b"" for i in range(count // 8)}),
+}
+
+
+@pytest.mark.parametrize("kind", GROWING)
+def test_the_time_of_reading_grows_with_the_file_and_not_with_its_square(kind, tmp_path):
+    """A file of four times the length: at most ten times, or 100 ms."""
+    name, content = GROWING[kind]
+    read = {"history.csv": as_history, "config.json": read_config}.get(name, lambda path: stored.read(path / name))
+
+    def seconds(count):
+        made = content(count)
+        (tmp_path / name).write_bytes(made.encode() if isinstance(made, str) else packed(made.items()))
+        best = float("inf")
+        for _ in range(3):
+            started = time.process_time()
+            with contextlib.suppress(ValueError):
+                read(tmp_path)
+            best = min(best, time.process_time() - started)
+        return best
+
+    assert seconds(40_000) < max(10 * seconds(10_000), 0.1)
