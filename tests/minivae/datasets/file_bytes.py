@@ -1,7 +1,9 @@
 """Bytes of NPY, NPZ and IDX files, well formed and not, the data in them, and what it means to refuse one."""
 
+import contextlib
 import io
 import struct
+import time
 import zipfile
 
 import numpy as np
@@ -66,3 +68,19 @@ def refuse(tmp_path, content, message, name="mine.dat"):
     assert text.startswith(name)
     assert "\n" not in text
     assert len(text) < 400
+
+
+def assert_time_grows_with_the_file(path, content, read, count):
+    """content(count) makes bytes; to read four times as many takes at most ten times as long, or 100 ms."""
+
+    def seconds(count):
+        rewrite(path, content(count))
+        best = float("inf")
+        for _ in range(3):
+            started = time.process_time()
+            with contextlib.suppress(ValueError):
+                read(path)
+            best = min(best, time.process_time() - started)
+        return best
+
+    assert seconds(4 * count) < max(10 * seconds(count), 0.1)
