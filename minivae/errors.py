@@ -34,7 +34,12 @@ def brief(text: object, longest: int = 240) -> str:
     line = " ".join(str(text).split())
     if len(line) > longest:
         line = f"{line[: longest * 2 // 3]} ... {line[-longest // 3 :]}"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return escaped(line)
+
+
+def escaped(text: str) -> str:
+    """A text with what cannot be printed, or would not stay in its line, as Python escapes it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def described(value: object) -> str:

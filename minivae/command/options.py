@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import escaped
 from ..files.atomic import replacing
 from ..kernels import BACKENDS
 
@@ -72,9 +73,8 @@ def save_array(path, array):
 
 def printable(text, stream):
     """The text with what the stream cannot take, and what would not stay in its line, as Python escapes it."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    return escaped(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 class Say(threading.local):

@@ -131,11 +131,9 @@ def run(args):
         return train.start(configuration(args), say)
     refused = sorted(given.keys() - {"command", *AT_RESUME})
     if refused:
-        option = "--" + refused[0].replace("_", "-")
-        raise ValueError(
-            f"{option}: a resumed run keeps its own, expected only --epochs, --data, --backend, --threads, "
-            "--checkpoint-every, --keep or --no-pictures with --resume"
-        )
+        option, resume, *others, last = ("--" + name.replace("_", "-") for name in (refused[0], *AT_RESUME))
+        allowed = f"{', '.join(others)} or {last} with {resume}"
+        raise ValueError(f"{option}: a resumed run keeps its own, expected only {allowed}")
     changed = {name: given[name] for name in ("epochs", "backend", "data") if name in given}
     return train.resume(args.resume, part(Results, given), say, __version__, **changed)
 

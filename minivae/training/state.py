@@ -10,13 +10,8 @@ import numpy as np
 from ..errors import expect
 
 COLUMNS = ("epoch", "train_loss", "train_nll", "train_kl", "learning_rate", "beta", "examples_per_second")
-HELD_OUT = (
-    "validation_loss",
-    "validation_nll",
-    "validation_kl",
-    "active_units",
-    "kl_per_latent",
-)  # with validation data
+# With validation data there are these as well.
+HELD_OUT = ("validation_loss", "validation_nll", "validation_kl", "active_units", "kl_per_latent")
 STOPPED = ("completed", "early", "interrupted", "on_epoch")
 
 
