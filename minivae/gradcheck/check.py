@@ -10,6 +10,7 @@ from ..errors import expect
 from .arguments import check_options
 from .conduct import observe, only_float32, recheck
 from .diagnosis import diagnose, locate
+from .foreign import translated
 from .judge import Judge, beside_kinks, resolve
 from .probe import ComplexProbe
 from .result import GradientReport
@@ -18,6 +19,7 @@ from .targets import Finding, Target, flat
 LEAK = 2e-10  # noise relative to the outputs beyond this, in float64, is float32 inside
 
 
+@translated
 def check_gradients(
     target: Any,
     inputs: np.ndarray | Sequence[Any] | Mapping[str, Any],
