@@ -190,3 +190,14 @@ class Bridge:
 
     def close(self):
         """Put back what was changed."""
+
+
+def duality(dys, pushed, gradients, tangents):
+    """A problem in a list unless <dy, J v> is <J' dy, v>; for complex numbers <a, b> is Re sum conj(a) b."""
+    forward = np.concatenate([np.ravel((np.conj(a) * b).real) for a, b in zip(dys, pushed, strict=True)])
+    reverse = np.concatenate([np.ravel((np.conj(g) * tangents[n]).real) for n, g in gradients.items()])
+    eps = max(np.finfo(a.dtype).eps for a in (*dys, *gradients.values()))
+    left, right = forward.sum(dtype=float), reverse.sum(dtype=float)
+    if abs(left - right) <= np.sqrt(eps) * max(abs(forward).sum(dtype=float), abs(reverse).sum(dtype=float)):
+        return []
+    return [("jvp", f"<dy, J v> is {left:.6g} in forward mode, <J' dy, v> {right:.6g} in reverse: they must be equal")]

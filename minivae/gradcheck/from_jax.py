@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import expect
-from .foreign import Bridge
+from .foreign import Bridge, duality
 
 REALS = ("float32", "float64", "complex64", "complex128")
-enable_x64 = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64
+enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
 AGREE = 1e3  # roundings by which two ways to one number may differ
 
 
@@ -32,14 +32,12 @@ class JaxBridge(Bridge):
     """
 
     def __init__(self, target, inputs, options):
-        self._wide = False
-        super().__init__(target, inputs, options)
-        wide = [np.dtype(v.dtype).itemsize == 8 * (1 + (v.dtype.kind == "c")) for v in self.values.values()]
-        floats = [v.dtype.kind in "fc" for v in self.values.values()]
-        self._wide = any(w and f for w, f in zip(wide, floats, strict=True))
+        dtypes = [str(getattr(leaf, "dtype", "")) for leaf in jax.tree_util.tree_leaves(inputs)]
+        self._wide = "float64" in dtypes or "complex128" in dtypes
         self._problems = []
+        with self._bits():
+            super().__init__(target, inputs, options)
         self.parameters, self.gradients = {}, {}
-        self.options["parameters"] = {}
 
     def _bits(self):
         return enable_x64(True) if self._wide else contextlib.nullcontext()
@@ -64,12 +62,81 @@ class JaxBridge(Bridge):
         return isinstance(leaf, (np.ndarray, np.generic, float, complex)) and not isinstance(leaf, bool)
 
     def numpy(self, leaf, name):
-        if isinstance(leaf, (float, complex)):
-            leaf = np.asarray(leaf, np.result_type(type(leaf), np.float32) if False else None)
-        dtype = str(leaf.dtype)
-        sound = dtype in REALS or np.dtype(leaf.dtype).kind in "iub"
-        expect(sound, name, dtype, "float32 or float64")
+        if isinstance(leaf, (float, complex)) and not isinstance(leaf, np.generic):
+            return np.asarray(leaf, ("c" if isinstance(leaf, complex) else "f") + str(8 if self._wide else 4))
+        sound = str(leaf.dtype) in REALS or np.dtype(leaf.dtype).kind in "iub"
+        expect(sound, name, str(leaf.dtype), "float32 or float64")
         return np.asarray(leaf)
 
     def foreign(self, array, name=None):
-        return jnp.asarray(array)
+        return jnp.array(array)  # a copy: the NumPy array will be moved while JAX still works
+
+    def forward(self, *placed, **named):
+        with self._bits():
+            return super().forward(*placed, **named)
+
+    def backward(self, *dys):
+        with self._bits():
+            return super().backward(*dys)
+
+    # Differentiation
+
+    def outputs(self, arrays, placed=(), named=None):
+        """The differentiable outputs for leaves given by name."""
+        result = self.run(arrays, placed, named)
+        found = [jnp.asarray(y) for y in jax.tree_util.tree_leaves(result) if self.is_array(y)]
+        found = [y for y in found if jnp.issubdtype(y.dtype, jnp.inexact)]
+        if not found:
+            raise TypeError(f"it returned {type(result).__name__}: expected a float array, or a nest with some")
+        return found
+
+    def values_and_graph(self, values, placed, named):
+        self._at = {n: self.foreign(value) for n, value in values.items()}
+        self._handed = (placed, named)
+        self._outputs = self.outputs(self._at, placed, named)
+        return self._outputs
+
+    def _function(self):
+        """(a function from a dict of the float leaves to the outputs, where it was last evaluated)."""
+        floats = {n: a for n, a in self._at.items() if jnp.issubdtype(a.dtype, jnp.inexact)}
+        return lambda arrays: self.outputs({**self._at, **arrays}, *self._handed), floats
+
+    def differentiate(self, dys):
+        function, floats = self._function()
+        y, pull = jax.vjp(function, floats)
+        self._same_value(y)
+        (grads,) = pull([self.foreign(dy).conj() for dy in dys])
+        self._last = dys, {n: np.asarray(grad.conj()) for n, grad in grads.items()}
+        return dict(self._last[1])
+
+    def _same_value(self, under):
+        for i, (plain, y) in enumerate(zip(self._outputs, under, strict=True)):
+            gap, size = float(jnp.max(abs(plain - y), initial=0)), float(jnp.max(abs(plain), initial=0))
+            if gap > AGREE * float(jnp.finfo(plain.dtype).eps) * size:
+                text = f"output {i} differs by {gap:.1e} when it is differentiated: the rule for the gradient (fwd, or "
+                self._problems.append(("output", f"{text}the jvp rule) computes another value than the function"))
+
+    def jvp(self, tangents):
+        """J v for the outputs last computed, by forward mode; TypeError where the target has a custom_vjp."""
+        with self._bits():
+            function, floats = self._function()
+            y, pushed = jax.jvp(function, (floats,), ({n: self.foreign(tangents[n]) for n in floats},))
+            self._same_value(y)
+            return [np.asarray(v) for v in pushed]
+
+    def finish(self, report):
+        """Forward mode, where the target has it, against reverse mode: <dy, J v> and <J' dy, v> are one number."""
+        if report.arrays and self._mode == "autodiff" and not report.problems:
+            self._both_modes()
+        report.problems += dict.fromkeys(self._problems)
+        super().finish(report)
+
+    def _both_modes(self):
+        rng = np.random.default_rng(0)
+        dys, gradients = self._last
+        tangents = {n: rng.standard_normal(g.shape).astype(g.dtype) for n, g in gradients.items()}
+        try:
+            pushed = self.jvp(tangents)
+        except TypeError:
+            return  # a custom_vjp has no forward mode
+        self._problems += duality(dys, pushed, gradients, tangents)
