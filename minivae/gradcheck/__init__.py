@@ -1,12 +1,15 @@
 """Gradient checking for code that is differentiated by hand. See docs/gradient-checking.md.
 
-`check_gradients` compares what a function, layer, model or pair of functions claims with differences of its values;
+`check_gradients` compares what a function, layer, model or pair of functions claims with differences of its values,
+`check_second` does so for second derivatives and `check_jvp` for Jacobian-vector products;
 `check_sampler`, `check_kl` and `check_same_draw` look at what differences cannot see in a layer that samples.
 """
 
 from .check import assert_gradients, check_gradients
+from .jvp import check_jvp
 from .result import ArrayResult, GradientReport
 from .sampling import SamplingReport, check_kl, check_same_draw, check_sampler
+from .second import check_second
 
 __all__ = [
     "ArrayResult",
@@ -14,7 +17,9 @@ __all__ = [
     "SamplingReport",
     "assert_gradients",
     "check_gradients",
+    "check_jvp",
     "check_kl",
     "check_same_draw",
     "check_sampler",
+    "check_second",
 ]

@@ -103,7 +103,7 @@ class Bridge:
             self.options["cotangent"] = self.numpy_nest(cotangent)
 
     # What a library says of itself: callable_of, written_by_hand, is_array, numpy, foreign, values_and_graph,
-    # differentiate, and where it does so in its own way, signed and flattened.
+    # differentiate, jvp, first_backward, and where it has its own way, signed and flattened.
 
     def signed(self, target):
         """The function whose signature names the inputs."""
@@ -150,7 +150,7 @@ class Bridge:
             result = self.run({n: self.foreign(value) for n, value in values.items()}, placed, named)
             if self._mode == "pair":
                 result, self._cache = result
-            outputs = [leaf for leaf in self.flattened(result)[0].values() if self.is_array(leaf)]
+            return tuple(self.arrays_of(result))
         return tuple(self.numpy(y, "output") for y in outputs)
 
     def backward(self, *dys):
@@ -184,9 +184,24 @@ class Bridge:
                     found[f"{name}.{path}" if path else name] = self.numpy(leaf, f"gradient of '{name}'")
         return {n: g for n, g in found.items() if n not in self.values or self.values[n].dtype.kind in "fc"}
 
+    @property
+    def differentiates(self):
+        """Whether the library itself claims the gradient."""
+        return self._mode == "autodiff"
+
+    def arrays_of(self, tree):
+        """The arrays in a nest, as NumPy's."""
+        return [self.numpy(leaf, "output") for leaf in self.flattened(tree)[0].values() if self.is_array(leaf)]
+
+    def as_given(self, given, values):
+        """The nest of inputs as it was given, with other values in it."""
+        found, build = self.flattened(given)
+        fresh = iter(values.values())
+        return build([self.foreign(next(fresh)) if self.is_array(leaf) else leaf for leaf in found.values()])
+
     def finish(self, report):
         """Add what the target showed on the way to the report."""
-        report.notes += [note for note in dict.fromkeys(self._notes)]
+        report.notes += dict.fromkeys(self._notes)
 
     def close(self):
         """Put back what was changed."""

@@ -124,6 +124,16 @@ class JaxBridge(Bridge):
             self._same_value(y)
             return [np.asarray(v) for v in pushed]
 
+    def first_backward(self, placed, named):
+        """(the gradients as a function of the leaves and of dy, options of its check)."""
+
+        def backward(**handed):
+            self._at, self._handed = {n: handed.pop(n) for n in self.values}, (placed, named)
+            function, floats = self._function()
+            return jax.vjp(function, floats)[1](list(handed.values()))[0]
+
+        return backward, {"gradient": "jax"}
+
     def finish(self, report):
         """Forward mode, where the target has it, against reverse mode: <dy, J v> and <J' dy, v> are one number."""
         if report.arrays and self._mode == "autodiff" and not report.problems:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from torch.autograd import forward_ad
 
 from ..errors import expect
 from .foreign import Bridge
@@ -34,8 +35,6 @@ def _function(target):
 
 class TorchBridge(Bridge):
     """See Bridge. Parameters are moved in place, buffers and the state of torch's generator put back."""
-
-    cut_counts = False  # whether outputs detached from the graph are judged, as those whose gradient is zero
 
     def __init__(self, target, inputs, options):
         self._random = torch.get_rng_state()
@@ -158,12 +157,13 @@ class TorchBridge(Bridge):
         if not found:
             raise TypeError(f"it returned {type(result).__name__}: expected a float tensor, or a nest with some")
         cut = [n for n, y in found.items() if not y.requires_grad]
-        if len(cut) == len(found) or self.cut_counts:
+        if len(cut) == len(found) or getattr(self._target, "cut_counts", False):
             return list(found.values())
         self._notes += [f"detached from the graph and not checked: output {n}" for n in cut]
         return [y for n, y in found.items() if n not in cut]
 
     def values_and_graph(self, values, placed, named):
+        self._last = (dict(values), placed, named)
         self._wrt = {}
         handed = {}
         for name, value in values.items():
@@ -205,6 +205,36 @@ class TorchBridge(Bridge):
         }
         self.gradients = {name: found.pop(name) for name in self._parameters}
         return found
+
+    def jvp(self, tangents):
+        """J v for the outputs last computed, by forward mode."""
+        values, *handed = self._last
+        with forward_ad.dual_level():
+            duals = {n: self.foreign(value, n).clone() for n, value in values.items()}
+            for name, tangent in tangents.items():
+                duals[name] = forward_ad.make_dual(duals[name].requires_grad_(), self.foreign(tangent, name)).clone()
+            outputs = self.tensors(duals, *handed)
+            pushed = [forward_ad.unpack_dual(y).tangent for y in outputs]
+            return [
+                self.numpy(torch.zeros_like(y) if v is None else v, "tangent")
+                for y, v in zip(outputs, pushed, strict=True)
+            ]
+
+    def first_backward(self, placed, named):
+        """(the gradients as a function of the leaves and of dy, options of its check)."""
+        names = list(self._wrt)
+
+        def backward(**handed):
+            values = {n: handed.pop(n) for n in self.values}
+            wrt = [*(values[n] for n in names), *self._parameters.values()]
+            outputs = [y for y in self.tensors(values, placed, named)]
+            pairs = [(y, dy) for y, dy in zip(outputs, handed.values(), strict=True) if y.requires_grad]
+            outputs, dys = zip(*pairs, strict=True)
+            grads = torch.autograd.grad(outputs, wrt, dys, create_graph=True, allow_unused=True)
+            return {n: g for n, g in zip([*names, *self._parameters], grads, strict=True) if g is not None}
+
+        backward.cut_counts = True  # a gradient that was detached must show as one without derivatives
+        return backward, {"gradient": "torch", "parameters": self._parameters, "generator": self.options["generator"]}
 
     def _mirror(self):
         """Arrays among a hand-written layer's attributes, where those who look for parameters find them."""

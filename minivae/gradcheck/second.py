@@ -1,0 +1,154 @@
+"""check_second: a backward is a function of its own, and its derivatives are checked as those of any other."""
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import expect
+from .check import check_gradients
+from .differences import SAFETY
+from .foreign import bridged
+from .judge import rms
+from .result import GradientReport
+from .targets import Finding, Target
+
+HALVINGS = 5  # of the step with which a gradient is differentiated along a direction
+OF_TARGET = ("gradient", "parameters", "parameter_gradients", "fixed", "generator", "cotangent", "accumulates")
+SYMMETRY = "no second derivative was claimed: that they are symmetric was checked, which holds for every gradient"
+
+
+def check_second(
+    target: Any, inputs: Any, *, second: Any = None, hessian: Any = None, hessian_vector: Any = None, **options: Any
+) -> GradientReport:
+    """Check second derivatives: what backward returns, differentiated once more.
+
+    Parameters
+    ----------
+    target, inputs, options : as check_gradients takes them
+    second : callable, for a layer or a pair
+        `second(*v, *inputs, *dy)`, with a v like each differentiated input: the gradients of sum <v, backward(dy)> by
+        each of those inputs, then by each dy (None: zero).
+    hessian : array of shape `x.shape + x.shape` or callable(x), for a scalar function of one array with `gradient`
+    hessian_vector : callable(*inputs, *v) returning H v, for a scalar function with `gradient`
+
+    With none of the three, torch and JAX differentiate their own backward. Of anything else the symmetry of the second
+    derivatives is checked: v' H w = w' H v for the gradient of any function, with dy held. That needs no claim and sees
+    a gradient that belongs to no function; one that belongs to another function it does not see.
+
+    Returns
+    -------
+    GradientReport: `report[name]` has the derivatives of <v, backward(dy)> by the array of that name, for a random v.
+    """
+    held = {key: options.pop(key) for key in OF_TARGET if key in options}
+    claims = {"second": second, "hessian": hessian, "hessian_vector": hessian_vector}
+    claims = {name: claim for name, claim in claims.items() if claim is not None}
+    expect(len(claims) < 2, "second", " and ".join(claims), "one of second, hessian and hessian_vector")
+    bridge = bridged(target, inputs, held)
+    try:
+        target, inputs, held = (bridge, bridge.values, bridge.options) if bridge else (target, inputs, held)
+        subject = Target(target, inputs, **held)
+        options.setdefault("name", f"second derivatives of {subject.name}")
+        try:
+            subject.draw_cotangents(subject.outputs())
+            subject.claimed()
+        except Finding as finding:
+            return GradientReport(options["name"], problems=[(finding.kind, str(finding))])
+        if bridge and bridge.differentiates and not claims:
+            function, again = bridge.first_backward(subject.fixed_by_place, subject.fixed_by_name)
+            return check_gradients(function, {**subject.values, **named_cotangents(subject)}, **again, **options)
+        for name in claims:
+            fits = (subject.kind == "function") == (name != "second")
+            expect(fits, name, "a claim", f"None for a {subject.kind}: second= is a layer's, hessian= a scalar function's")
+        return _check(subject, claims, options)
+    finally:
+        if bridge:
+            bridge.close()
+
+
+def named_cotangents(subject):
+    several = len(subject.cotangents) > 1
+    return {f"dy{i}" if several else "dy": dy.copy() for i, dy in enumerate(subject.cotangents)}
+
+
+def _check(subject, claims, options):
+    kept = {name: array.copy() for name, array in subject.arrays.items()}
+    arrays = {**subject.values, **named_cotangents(subject)} if "second" in claims else kept
+    backward = _Backward(subject, arrays, claims)
+    try:
+        if not claims:
+            options["atol"] = options.get("atol", 0.0) + SAFETY * backward.error()
+        report = check_gradients((backward.gradients, backward.claimed), arrays, **options)
+        report.notes += [] if claims else [SYMMETRY]
+        return report
+    finally:
+        for name, array in kept.items():
+            subject.arrays[name][...] = array
+
+
+class _Backward:
+    """The first backward as a pair of functions: what it returns, and what is claimed of its derivatives."""
+
+    def __init__(self, subject, arrays, claims):
+        self.subject, self.claims, self.dys = subject, claims, list(named_cotangents(subject))
+        moved = subject.values if "second" in claims else subject.arrays
+        self.names = [n for n in subject.differentiated if n in moved]
+        self.here = {n: array.copy() for n, array in arrays.items()}
+
+    def gradients(self, **arrays):
+        self.here = {n: array.copy() for n, array in arrays.items()}
+        return self._at(arrays), None
+
+    def _at(self, arrays):
+        for name, array in arrays.items():
+            if name in self.subject.values or name in self.subject.parameters:
+                {**self.subject.values, **self.subject.parameters}[name][...] = array
+        if "second" in self.claims:
+            self.subject.cotangents = [arrays[name].copy() for name in self.dys]
+        found = self.subject.claimed()
+        return tuple(found[name] for name in self.names)
+
+    def claimed(self, *handed):
+        v, values, names = handed[:-1], list(self.subject.values.values()), self.names
+        if "second" in self.claims:
+            names = self.names + self.dys
+            found = self.claims["second"](*v, *values, *self.subject.cotangents)
+        elif "hessian_vector" in self.claims:
+            found = self.claims["hessian_vector"](*values, *v)
+        elif "hessian" in self.claims:
+            hessian = self.claims["hessian"]
+            hessian = np.asarray(hessian(*values) if callable(hessian) else hessian)
+            shape = values[0].shape * 2
+            if len(values) > 1 or hessian.shape != shape:
+                raise ValueError(f"a hessian of shape {hessian.shape}: expected {shape}, for one input")
+            found = np.tensordot(v[0], hessian, v[0].ndim).astype(v[0].dtype)
+        else:
+            found = self.along(v)[0]
+        found = found if isinstance(found, (tuple, list)) else [found]
+        if len(found) != len(names):
+            raise ValueError(f"{len(found)} arrays, expected one for each of {names}")
+        return {n: np.zeros_like(self.here[n]) if g is None else g for n, g in zip(names, found, strict=True)}
+
+    def along(self, v):
+        """(H v, its largest error) from differences of the gradients along v, extrapolated as in differences.py."""
+        eps = max(np.finfo(a.dtype).eps for a in v)
+        step = 4.0 * eps**0.2 * min(rms(self.here[n]) or 1.0 for n in self.names)
+        best, previous = (None, np.inf), []
+        for k in range(HALVINGS):
+            h, ends = step / 2.0**k, []
+            for t in (h, -h):
+                moved = {n: (self.here[n] + t * w).astype(w.dtype) for n, w in zip(self.names, v, strict=True)}
+                ends.append(self._at({**self.here, **moved}))
+            row = [[(a.astype(float) - b) / (2.0 * h) for a, b in zip(*ends, strict=True)]]
+            for j, old in enumerate(previous[:3], 1):
+                row.append([c + (c - p) / (4.0**j - 1.0) for c, p in zip(row[-1], old, strict=True)])
+                error = max(float(np.max(np.abs(c - p), initial=0.0)) for c, p in zip(row[-1], row[-2], strict=True))
+                best = (row[-1], error) if error < best[1] else best
+            previous = row
+        self._at(self.here)
+        return [found.astype(a.dtype) for found, a in zip(best[0], v, strict=True)], best[1]
+
+    def error(self):
+        """Of such a product, for a random v."""
+        rng = np.random.default_rng(0)
+        found = self._at(self.here)
+        return self.along([rng.standard_normal(g.shape).astype(g.dtype) for g in found])[1]
