@@ -47,7 +47,7 @@ def check_jvp(
     expect(jvp is not None or bridge is not None, "jvp", jvp, "a callable(inputs, tangents) -> tangents of the outputs")
     alone = bridge is None and gradient is None and callable(target) and not hasattr(target, "backward")
     try:
-        form = bridge or ((lambda *args, **named: (target(*args, **named), None)), print) if alone else target
+        form = ((lambda *args, **named: (target(*args, **named), None)), print) if alone else bridge or target
         subject = Target(form, bridge.values if bridge else inputs, **(bridge.options if bridge else held), seed=seed)
         name = name or f"Jacobian-vector product of {getattr(target, '__name__', subject.name)}"
         line = _Line(subject, inputs, jvp, bridge)
@@ -61,6 +61,8 @@ def check_jvp(
         ones = [np.ones_like(y) for y in start]
         report = check_gradients((line.forward, line.backward), arrays, cotangent=ones, name=name, **options)
         report.problems += problems
+        if bridge:
+            bridge.finish(report)
         return report
     finally:
         if bridge:
@@ -95,7 +97,11 @@ class _Line:
     def pushed(self, t):
         """J v as claimed at x + t v."""
         outputs = self._outputs(t)
-        found = self.bridge.jvp(self.v) if self.jvp is None else self._claimed()
+        self.subject._freeze()
+        try:
+            found = self.bridge.jvp(self.v) if self.jvp is None else self._claimed()
+        except Exception as error:
+            raise Finding("raises", f"jvp raised {type(error).__name__}: {error}") from error
         got, expected = [np.shape(y) for y in found], [y.shape for y in outputs]
         if got != expected:
             raise Finding("shape", f"jvp returned tangents of shapes {got} for outputs of {expected}")

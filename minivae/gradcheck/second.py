@@ -55,7 +55,9 @@ def check_second(
             return GradientReport(options["name"], problems=[(finding.kind, str(finding))])
         if bridge and bridge.differentiates and not claims:
             function, again = bridge.first_backward(subject.fixed_by_place, subject.fixed_by_name)
-            return check_gradients(function, {**subject.values, **named_cotangents(subject)}, **again, **options)
+            report = check_gradients(function, {**subject.values, **named_cotangents(subject)}, **again, **options)
+            bridge.finish(report)
+            return report
         for name in claims:
             fits = (subject.kind == "function") == (name != "second")
             expect(fits, name, "a claim", f"None for a {subject.kind}: second= is a layer's, hessian= a scalar function's")
