@@ -107,11 +107,14 @@ class TorchBridge(Bridge):
         forward = function.forward
         if function.setup_context is NOTHING:
             forward = functools.partial(forward, None)  # all but ctx
-        signature = inspect.signature(forward)
+        try:
+            bind = inspect.signature(forward).bind
+        except ValueError:  # a built-in function
+            return function.apply
 
         @functools.wraps(forward, assigned=())
         def apply(*args, **named):
-            return function.apply(*signature.bind(*args, **named).args)
+            return function.apply(*bind(*args, **named).args)
 
         apply.__name__ = function.__name__
         return apply
@@ -172,7 +175,6 @@ class TorchBridge(Bridge):
                 self._wrt[name] = tensor.requires_grad_()
                 handed[name] = tensor.clone()  # no leaf, so that the target may work on it in place
         self._outputs = self.tensors(handed, placed, named)
-        self._count_strangers()
         return self._outputs
 
     def _count_strangers(self):
@@ -193,6 +195,7 @@ class TorchBridge(Bridge):
             self._notes.append(f"{text}hand them over as inputs, or with parameters=")
 
     def differentiate(self, dys):
+        self._count_strangers()
         wrt = {**self._wrt, **self._parameters}
         pairs = [(y, self.foreign(dy)) for y, dy in zip(self._outputs, dys, strict=True) if y.requires_grad]
         grads = [None] * len(wrt)
