@@ -86,7 +86,7 @@ def _sound(outputs, subject):
 
 def only_float32(values):
     """Float64 values that all fit into float32 although most do not fit into 12 bits, as integers and powers would."""
-    busy = values[values != 0.0] if values.dtype == np.float64 else values[:0]
+    busy = values[values != 0.0] if values.dtype == np.float64 else np.zeros(0)
     if busy.size < 4 or not np.array_equal(busy, busy.astype(np.float32)):
         return False
     mantissa = np.frexp(busy)[0] * 2.0**12

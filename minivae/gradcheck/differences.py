@@ -7,13 +7,14 @@ one-sided derivatives: where they disagree at every step the function has a kink
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 SAFETY = 10.0  # tolerance in units of the estimated error
 COLUMNS = 4  # extrapolation beyond h^8 only fits noise
 DOWN, UP = 14, 4  # halvings below and doublings above the first three steps, when those do not settle it
+ENOUGH = 1e-8  # of the largest derivative: tolerance at which larger steps are no longer tried against rounding
+FAR, DROWNED = 48, 0.01  # doublings while rounding hides all but this part of the derivative
 
 
 @dataclass(frozen=True)
@@ -44,45 +45,58 @@ class Differences:
         y(0), and the weights that make it a scalar.
     eps, amplification : float
         Unit rounding of the computation, and how many of them its outputs really carry (see `noise_amplification`).
+    usual : 1-D float64
+        Size of the numbers that each output is computed from: a small output may be the difference of two such.
     """
 
-    def __init__(self, line, start, cotangent, eps, amplification=1.0):
+    def __init__(self, line, start, cotangent, eps, amplification=1.0, usual=0.0):
         self.line, self.start, self.cotangent = line, start, cotangent
-        self.eps, self.amplification = eps, amplification
+        self.eps, self.amplification, self.usual = eps, amplification, usual
         self.rows = {}  # step -> (up, moved up, down, moved down), None on a side where y is not finite
-        self.bends = {}
+        self.changes = {}  # step -> (up, down): of each output, where both sides are finite
         self.slopes = []  # sum of |cotangent * change| per step
         self.size = np.zeros_like(start)  # of the outputs that any step has changed; the others add no rounding
         self.noise = 0.0
+        self._forget()
+
+    def _forget(self):
+        self._roughness: dict[float, float] = {}
+        self._central = None
 
     def add(self, step):
         """Evaluate at +step and -step."""
         sides: list[float | None] = []
-        bend = np.zeros_like(self.start)
+        changes = []
         for t in (step, -step):
             moved, y = self.line(t)
             if y is None or moved == 0.0:
                 sides += [None, None]
                 continue
             change = y - self.start
-            bend = bend + change
+            changes.append(change)
             self.size = np.where(change != 0.0, np.maximum(self.size, np.maximum(abs(y), abs(self.start))), self.size)
             sides += [float(self.cotangent @ change), abs(moved)]
             self.slopes.append(float(np.abs(self.cotangent) @ np.abs(change)) / abs(moved))
         self.rows[step] = tuple(sides)
-        self.bends[step] = bend
+        if len(changes) == 2:
+            self.changes[step] = tuple(changes)
         # Nothing changed at all: the changes, if any, lie below the rounding of every output.
-        size = self.size if self.size.any() else self.start
-        self.noise = self.amplification * self.eps * float(np.linalg.norm(self.cotangent * size))
+        size = self.size if self.size.any() else np.abs(self.start)
+        carried = np.maximum(self.amplification * size, np.where(size > 0.0, self.usual, 0.0))
+        self.noises = self.eps * np.abs(self.cotangent) * carried  # of each output, weighed
+        self.noise = float(np.linalg.norm(self.noises))
+        self._forget()
 
     def _steps(self, need):
         return [h for h in sorted(self.rows, reverse=True) if all(self.rows[h][i] is not None for i in need)]
 
     def central(self):
         """Best entry of the central tableau: (value, error, step); error is infinite with fewer than two rows."""
-        steps = self._steps((0, 2))
-        quotients = [(up - down) / (a + b) for up, a, down, b in (self.rows[h] for h in steps)]
-        return self._extrapolate(steps, quotients, 2, self.gaps())
+        if self._central is None:
+            steps = self._steps((0, 2))
+            quotients = [(up - down) / (a + b) for up, a, down, b in (self.rows[h] for h in steps)]
+            self._central = self._extrapolate(steps, quotients, 2, list(self.roughness().values()))
+        return self._central
 
     def one_sided(self, side):
         """Best entry of the right (side 0) or left (side 2) tableau."""
@@ -91,7 +105,7 @@ class Differences:
         quotients = [sign * self.rows[h][side] / self.rows[h][side + 1] for h in steps]
         return self._extrapolate(steps, quotients, 1)
 
-    def _extrapolate(self, steps, quotients, power, gaps=None):
+    def _extrapolate(self, steps, quotients, power, rough=()):
         best = (quotients[-1] if quotients else np.nan, np.inf, steps[-1] if steps else np.nan)
         previous: list[float] = []
         for k, quotient in enumerate(quotients):
@@ -103,11 +117,9 @@ class Differences:
                 row.append(row[j - 1] + (row[j - 1] - previous[j - 1]) / (2.0 ** (power * j) - 1.0))
                 rounding *= 1.0 if power == 2 else 2.0  # one-sided weights add up faster
                 error = max(abs(row[j] - row[j - 1]), abs(row[j] - previous[j - 1])) + 2.0 * rounding
-                window = slice(max(0, k - max(j, 2)), k + 2)
-                if gaps is not None and not self._smooth(gaps[window]):
-                    # A kink between -h and h moves the central quotient by up to half the gap, which neighbouring
-                    # entries may share: their agreement is then no estimate.
-                    error = max(error, 0.5 * max(abs(g) for _, g in gaps[max(0, k - 3) : k + 2]))
+                # A kink between -h and h moves the central quotient by up to half the gap, which neighbouring entries
+                # may share: their agreement is then no estimate.
+                error = max([error, *(0.5 * r for r in rough[max(0, k - max(j, 2)) : k + 2])])
                 if error < best[1]:
                     best = (row[j], error, steps[k])
             previous = row
@@ -117,40 +129,32 @@ class Differences:
         """(step, right minus left quotient), largest first: h times the second derivative, or constant at a kink."""
         return [(h, u / a + d / b) for h in self._steps((0, 2)) for u, a, d, b in [self.rows[h]]]
 
-    def _smooth(self, gaps, floor=0.0):
-        """Whether the gaps shrink from step to step as for a smooth function: by 2 (2nd derivative) to 8 (4th)."""
-        for (_, a), (h, b) in pairwise(gaps):
-            noise = 8.0 * self.noise / h + floor
-            if abs(b) > 0.75 * abs(a) + noise or abs(a) > 12.0 * abs(b) + 12.0 * noise:
-                return False
-        return True
-
-    def smooth_at_the_end(self):
-        """Whether the three smallest steps show no kink."""
-        gaps = self.gaps()
-        return len(gaps) > 1 and self._smooth(gaps[-3:])
-
-    def smooth_below(self, step, floor):
-        """Whether no step up to this one shows a kink that matters against `floor`."""
-        return self._smooth([(h, g) for h, g in self.gaps() if h <= step], floor)
+    def roughness(self):
+        """step -> the gaps of those outputs whose gap does not shrink from step to step as for a smooth function, by 2
+        (2nd derivative) to 8 (4th). Kinks of several outputs may cancel in their sum, so their norm is taken.
+        """
+        if not self._roughness and self.changes:
+            steps = self._steps((0, 2))
+            moving = np.flatnonzero(self.size) if self.size.any() else np.arange(self.size.size)
+            weights, table = self.cotangent[moving], []
+            for h in steps:
+                (up, down), (_, a, _, b) = self.changes[h], self.rows[h]
+                table.append(np.abs(weights * (up[moving] / a + down[moving] / b)))
+            gaps = np.array(table)
+            noise = 8.0 * self.noises[moving] / np.array(steps)[:, None]
+            wide, narrow = gaps[:-1], gaps[1:]
+            odd = (narrow > 0.75 * wide + noise[1:]) | (wide > 12.0 * narrow + 12.0 * noise[1:])
+            rough = np.zeros(gaps.shape, dtype=bool)
+            rough[:-1] |= odd
+            rough[1:] |= odd
+            norms = np.linalg.norm(np.where(rough, gaps, 0.0), axis=1)
+            self._roughness = dict(zip(steps, norms.tolist(), strict=True))
+        return self._roughness
 
     def keeps_gap(self, gap):
         """Whether the smallest three steps at which rounding allows a look all show this gap."""
         clear = [g for h, g in self.gaps() if 8.0 * self.noise / h < 0.25 * abs(gap)][-3:]
         return len(clear) == 3 and all(abs(g - gap) < 0.3 * abs(gap) for g in clear)
-
-    def doubt(self, first, chosen):
-        """Error that kinks may hide in an entry that ends at step `chosen`, where rounding forbids going lower.
-
-        If the gap seen at larger steps would show at three steps around the chosen one, and does not, what is left is
-        what rounding can hide; else half of that gap.
-        """
-        gaps = self.gaps()
-        largest = max(abs(g) for h, g in gaps if h <= first)
-        clear = [(h, g) for h, g in gaps if h <= 4.0 * chosen and 8.0 * self.noise / h < 0.25 * largest]
-        if len(clear) >= 3 and self._smooth(clear):
-            return 8.0 * self.noise / chosen
-        return 0.5 * largest
 
     def reach(self):
         """The derivative that the outputs would give without cancelling each other."""
@@ -160,6 +164,14 @@ class Differences:
         """Whether the best entry's error is mostly rounding, which smaller steps would only raise."""
         _, error, step = self.central()
         return error <= 8.0 * self.noise / step
+
+    def too_coarse(self, found, size):
+        """Whether nothing was resolved though rounding would allow smaller steps than any that were tried."""
+        if found.kind == "jump":
+            return True
+        bar = DROWNED * max(abs(found.value), 0.1 * size)
+        poor = found.kind in ("smooth", "near kink") and SAFETY * found.error > bar
+        return poor and found.error > 100.0 * self.noise / min(self.rows)
 
     def contradiction(self, value, step):
         """By how much quotients with smaller steps differ from `value` beyond their rounding."""
@@ -181,8 +193,7 @@ class Differences:
 
     def most_bent(self):
         """Flat index of the output that contributes most to the gap at the largest step."""
-        steps = self._steps((0, 2))
-        return int(np.argmax(np.abs(self.cotangent * self.bends[steps[0]]))) if steps else -1
+        return int(np.argmax(np.abs(self.cotangent * sum(self.changes[max(self.changes)])))) if self.changes else -1
 
 
 def first_step(scale, eps):
@@ -193,7 +204,7 @@ def first_step(scale, eps):
     return 2.0 ** np.round(np.log2(2.0 * scale * eps**0.2))
 
 
-def differentiate(differences, scale, expected, rtol, floor, enough=0.0, thorough=True):
+def differentiate(differences, scale, expected, rtol, floor, size=0.0, thorough=True):
     """Derivative at 0, in six evaluations where the function is smooth, in up to 34 where it is not.
 
     Parameters
@@ -204,8 +215,9 @@ def differentiate(differences, scale, expected, rtol, floor, enough=0.0, thoroug
         The derivative to be judged. It decides only how hard to try: agreement with a small error ends the search.
     rtol, floor : float
         Relative tolerance, and the absolute size below which differences do not matter.
-    enough : float
-        Estimated error, times SAFETY, at which larger steps are no longer tried where rounding forbids rtol.
+    size : float
+        The largest derivative of the array. Where rounding forbids rtol, larger steps are tried until SAFETY times the
+        estimated error is ENOUGH of it.
     thorough : bool
         False stops after the first three steps.
     """
@@ -215,21 +227,23 @@ def differentiate(differences, scale, expected, rtol, floor, enough=0.0, thoroug
 
     def settled(bar=0.0):
         value, error, _ = differences.central()
-        size = max(abs(value), abs(expected))
-        agrees = abs(value - expected) <= rtol * size + SAFETY * error + floor
-        return agrees and SAFETY * error <= max(rtol * size + floor, bar)
+        allowed = rtol * max(abs(value), abs(expected)) + floor
+        return abs(value - expected) <= allowed + SAFETY * error and SAFETY * error <= max(allowed, bar)
 
-    if not thorough:
+    if not thorough or settled():
         return Derivative(*differences.central())
-    if differences.smooth_at_the_end() and (settled() or differences.limited_by_rounding()):
-        for k in range(3, UP + 3):  # larger steps round less, and a wrong claim is confirmed
-            if settled(enough):
-                return Derivative(*differences.central())
+    if differences.limited_by_rounding():
+        for k in range(3, FAR + 3):  # larger steps round less, and a wrong claim is confirmed
+            value, error, _ = differences.central()
+            bar = max(DROWNED * max(abs(value), abs(expected)), 0.1 * DROWNED * size)
+            drowned = SAFETY * error > bar > 0.0 and differences.limited_by_rounding()
+            if settled(ENOUGH * size) or (k >= UP + 3 and not drowned):
+                break
             differences.add(step * 2.0**k)
         return _conclude(differences, step, rtol)
     for k in range(1, DOWN + 1):
         differences.add(step / 2.0**k)
-        if k >= 3 and differences.smooth_at_the_end() and (settled() or differences.limited_by_rounding()):
+        if k >= 3 and (settled() or differences.limited_by_rounding()):
             break
     return _conclude(differences, step, rtol)
 
@@ -250,28 +264,27 @@ def _conclude(differences, first, rtol):
     if abs(right - left) > apart and differences.keeps_gap(right - left):
         both = right_error + left_error
         return Derivative(0.5 * (left + right), both, step, "kink", left, right, differences.most_bent())
-    kind = "smooth" if differences.smooth_below(4.0 * first, 0.1 * rtol * abs(value)) else "near kink"
+    rough = max([0.0, *(r for h, r in differences.roughness().items() if h <= 4.0 * first)])
+    kind = "smooth" if rough <= 0.1 * rtol * abs(value) else "near kink"
     if SAFETY * error > rtol * abs(value):
         error = max(error, differences.contradiction(value, step))
-    if kind == "near kink" and SAFETY * error > rtol * abs(value):
-        error = max(error, differences.doubt(4.0 * first, step))
     return Derivative(value, error, step, kind, left, right, differences.most_bent())
 
 
-def noise_amplification(line, start, cotangent, eps, scale):
+def noise_amplification(line, start, cotangent, eps, usual=0.0):
     """How many units of rounding phi carries, measured (the difference table of More and Wild, SISC 33, 2011).
 
-    Nine values a few roundings apart; third and fourth differences remove every trend and leave the noise.
+    Nine values a few roundings apart, `line` being moved by multiples of a rounding of every element; third and fourth
+    differences remove every trend and leave the noise.
     """
-    spacing = 8.0 * eps * scale
     values, touched = [], np.zeros(start.shape, dtype=bool)
     for k in range(9):
-        _, y = line(k * spacing)
+        _, y = line(8.0 * k * eps)
         if y is None:
             return 1.0
         touched |= y != start
         values.append(float(cotangent @ (y - start)))
-    unit = eps * float(np.linalg.norm((cotangent * start)[touched]))
+    unit = eps * float(np.linalg.norm((cotangent * np.maximum(np.abs(start), usual))[touched]))
     if unit == 0.0:
         return 1.0
     level = 0.0

@@ -12,7 +12,7 @@ ANALYTIC_ROUNDING = 64.0  # roundings of the largest derivative that a hand-writ
 NUDGE = 1e-3  # how far to step off a kink, relative to the array's values
 BESIDE = 64  # coordinates on kinks that are judged again beside them
 GIVE_UP = 12  # wrong coordinates confirmed with all steps; the rest of the array gets the first three
-ENOUGH = 1e-8  # of the largest derivative: tolerance at which larger steps are no longer tried against rounding
+FINER, FINEST = 2.0**-12, 1e6  # factor between scales that are tried; the last in roundings of the number moved
 NEGLIGIBLE = 1e-6  # of the largest derivative of all arrays
 
 
@@ -45,14 +45,17 @@ class Judge:
         self.probe = probe if probe is not None and name in subject.values else None
         self.typical = rms(array) or 1.0
         self.largest = float(np.max(np.abs(claimed), initial=0.0))
+        self.usual = self._usual()
         self.result = ArrayResult(name, array.shape, str(array.dtype), scale=self.largest, rms=rms(claimed))
 
     def run(self, full, coordinates, directions, rng):
         """Judge coordinates and, of a large array, directions."""
         size = self.array.size
-        signs = rng.choice([-1.0, 1.0], self.array.shape) * np.maximum(np.abs(self.array), self.typical)
-        line = direction_line(self.subject, self.array, signs)
-        self.amplification = noise_amplification(line, self.start, self.cotangent, self.eps, 1.0)
+        # Multiples of a rounding of each element, so that what is moved is moved exactly.
+        spread = rms(self.array - self.array.mean()) or self.typical
+        sizes = 2.0 ** np.floor(np.log2(np.maximum(np.abs(self.array) / 8.0, np.maximum(spread, np.finfo(float).tiny))))
+        line = direction_line(self.subject, self.array, rng.choice([-1.0, 1.0], self.array.shape) * sizes)
+        self.amplification = noise_amplification(line, self.start, self.cotangent, self.eps)
         self.noise = self.amplification * self.eps
         if size <= full:
             chosen = np.arange(size)
@@ -68,6 +71,12 @@ class Judge:
             failures += coordinate.wrong
             self.result.coordinates.append(coordinate)
         return self.result
+
+    def _usual(self):
+        """Of each output the root mean square of the array it belongs to."""
+        sizes = [c.size for c in self.subject.cotangents]
+        parts = np.split(self.start, np.cumsum(sizes)[:-1]) if sum(sizes) == self.start.size else [self.start]
+        return np.concatenate([np.full(part.shape, rms(part)) for part in parts])
 
     def kinked(self):
         """Positions of the coordinates that have no derivative, or one blurred by a kink nearby."""
@@ -94,10 +103,18 @@ class Judge:
     def _at(self, index, thorough=True):
         index = tuple(int(i) for i in index)
         own = abs(float(self.array[index]))
-        differences, found = self._from(index, max(own, self.typical), thorough)
-        if found.kind in ("edge", "undefined") and 0.0 < own < self.typical:
+        scale = max(own, self.typical)
+        differences, found = self._from(index, scale, thorough)
+        if found.kind in ("edge", "undefined", "jump") and 0.0 < own < self.typical:
             # The function ends within the steps, as log does beside a small number: its own size is the better scale.
-            differences, found = self._from(index, own, thorough)
+            scale = own
+            differences, found = self._from(index, scale, thorough)
+        while thorough and scale > FINEST * self.eps * own and differences.too_coarse(found, self.largest):
+            # The function's own scale is not that of its argument: a softmax of numbers near 1e8, a sine of times.
+            scale *= FINER
+            closer, finer = self._from(index, scale, thorough)
+            if found.kind == "jump" or finer.error < found.error:
+                differences, found = closer, finer
         reach = differences.reach()
         if self.probe is not None and found.kind == "smooth":
             found = self.probe.refine(found, self.name, index, self.cotangent, self.eps, self.rtol)
@@ -115,11 +132,11 @@ class Judge:
         return self._judged(None, expected, self._differentiate(differences, self.typical, expected, size), size)
 
     def _differences(self, line):
-        return Differences(line, self.start, self.cotangent, self.eps, self.amplification)
+        return Differences(line, self.start, self.cotangent, self.eps, self.amplification, self.usual)
 
     def _differentiate(self, differences, scale, expected, size, thorough=True):
         floor = self.atol + ANALYTIC_ROUNDING * self.eps * size
-        return differentiate(differences, scale, expected, self.rtol, floor, ENOUGH * size, thorough)
+        return differentiate(differences, scale, expected, self.rtol, floor, size, thorough)
 
     def _judged(self, index, expected, found, size, reach=0.0):
         largest = max(abs(expected), abs(found.value)) if np.isfinite(found.value) else abs(expected)
