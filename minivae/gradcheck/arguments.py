@@ -1,12 +1,15 @@
 """What a caller hands to the checks, looked at before anything runs: a wrong call raises ValueError in one line."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
 
-from ..errors import described, expect, expect_choice, expect_integer, expect_not_negative, expect_seed
+from ..errors import as_array, described, expect, expect_choice, expect_integer, expect_not_negative, expect_seed
+from .trees import leaves
 
-FLOATS = (np.dtype("float32"), np.dtype("float64"))
+FLOATS = tuple(np.dtype(name) for name in ("float32", "float64", "complex64", "complex128"))
+KNOWN = "float32 or float64 (or complex64, complex128)"
 
 
 def check_options(method, rtol, atol, full, coordinates, directions, seed):
@@ -31,23 +34,48 @@ def fixed_values(fixed):
 
 
 def given_parameters(parameters):
-    """The mapping of names to arrays that are moved in place and put back."""
+    """The arrays that are moved in place and put back, by name: a mapping of names to arrays or nests of them."""
     expect(isinstance(parameters, Mapping), "parameters", parameters, "a mapping of names to arrays")
-    for key, value in parameters.items():
-        name = f"parameter '{key}'"
-        expect(isinstance(value, np.ndarray) and value.dtype in FLOATS, name, value, "a float32 or float64 array")
-        expect(value.flags.writeable, name, "a read-only array", "one that can be moved in place")
-        finite_copy(name, value)
-    return dict(parameters)
+    found = leaves(parameters, whole=lambda part: not isinstance(part, Mapping) and not _of_arrays(part))
+    for name, value in found.items():
+        check_parameter(name, value)
+    return found
 
 
-def finite_copy(name, value):
-    value = np.array(value)
-    if value.dtype.kind == "f":
-        expect(value.dtype in FLOATS, name, str(value.dtype), "float32 or float64")
-        bad = not_finite(value)
+def _of_arrays(part):
+    return isinstance(part, (list, tuple)) and any(isinstance(leaf, np.ndarray) for leaf in leaves(part).values())
+
+
+def check_parameter(key, value):
+    name = f"parameter '{key}'"
+    sound = isinstance(value, np.ndarray) and value.dtype.newbyteorder("=") in FLOATS
+    expect(sound, name, value, "a float32 or float64 array, or a complex one")
+    expect(value.flags.writeable, name, "a read-only array", "one that can be moved in place")
+    expect_finite(name, value)
+
+
+def checked_copy(name, value):
+    """A copy of an array, or of what makes one; what is no number is passed along as it is."""
+    if isinstance(value, (bool, int, str, bytes)) or value is None or callable(value):
+        return value
+    numbers = isinstance(value, (np.ndarray, np.generic, float, complex, list, tuple)) or hasattr(value, "__array__")
+    if not numbers:
+        holds = any(isinstance(v, np.ndarray) and v.dtype.kind in "fc" for v in getattr(value, "__dict__", {}).values())
+        known = "arrays, alone or in dicts, lists, tuples and named tuples (others as fixed=)"
+        expect(not holds and not dataclasses.is_dataclass(value), name, f"an object of {type(value).__name__}", known)
+        return value
+    array = np.array(as_array(name, value))
+    if array.dtype.kind in "fc":
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    expect(array.dtype in FLOATS or array.dtype.kind in "biuSUMm", name, str(array.dtype), KNOWN)
+    expect_finite(name, array)
+    return array
+
+
+def expect_finite(name, array):
+    if array.dtype.kind in "fc":
+        bad = not_finite(array)
         expect(not bad, name, bad, "finite numbers")
-    return value
 
 
 def not_finite(array):
@@ -56,11 +84,23 @@ def not_finite(array):
     return f"{array[tuple(places[0])]}" + (f" at {places[0]}" if places[0] else "") if places else ""
 
 
-def expect_something(arrays, values):
-    """Raises ValueError unless there is a number to differentiate with respect to; `values` are the inputs by name."""
-    came = ", ".join(f"'{name}' {described(value)}" for name, value in {**values, **arrays}.items())
+def real_view(array):
+    """The array itself, or the real and imaginary parts of a complex one as a last axis of 2, in the same memory."""
+    if array.dtype.kind != "c":
+        return array
+    parts = array.real
+    shape, strides = (*array.shape, 2), (*array.strides, array.itemsize // 2)
+    return np.lib.stride_tricks.as_strided(parts, shape, strides, writeable=array.flags.writeable)
+
+
+def expect_something(arrays, nest):
+    """Raises ValueError unless there is a number to differentiate with respect to; `nest` are the inputs by name."""
+    came = {name: value for key, part in nest.items() for name, value in (leaves(part, key) or {key: part}).items()}
+    text = ", ".join(f"'{name}' {described(value)}" for name, value in {**came, **arrays}.items())
     holds = any(array.size for array in arrays.values())
-    expect(holds, "inputs", came, "a float32 or float64 array among them and the parameters, not empty")
+    expect(
+        holds, "inputs", text, "a float32 or float64 array, or a complex one, among them and the parameters, not empty"
+    )
 
 
 def freezer(generator):

@@ -25,9 +25,10 @@ def check_gradients(
     inputs: np.ndarray | Sequence[Any] | Mapping[str, Any],
     *,
     gradient: Any = None,
-    parameters: Mapping[str, np.ndarray] | None = None,
-    parameter_gradients: Mapping[str, np.ndarray] | Callable[[], Mapping[str, np.ndarray]] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    parameter_gradients: Any = None,
     fixed: Mapping[str, Any] | Sequence[Any] = (),
+    constant: Sequence[str] = (),
     generator: "np.random.Generator | np.random.RandomState | Callable[[], object] | None" = None,
     cotangent: np.ndarray | Sequence[np.ndarray] | None = None,
     method: str = "auto",
@@ -48,16 +49,23 @@ def check_gradients(
     target : one of
         a scalar function, with `gradient`: a callable of the same arguments, or the array(s) it should give;
         a layer: `forward(*inputs, **fixed) -> y` (or a tuple) and `backward(dy)` (one per output) returning the
-        gradient of each input (None: not differentiated), checked with a seeded random dy;
+        gradient of each input, checked with a seeded random dy;
         a model: `forward` returns an object with `loss`, `backward()` fills `gradients`;
         a pair `(forward, backward)`: `forward(*inputs) -> (y, cache)`, `backward(dy, cache)`.
     inputs : array, sequence of arrays (handed over by position) or mapping (by keyword)
-        Float arrays are differentiated, others are passed as they are. They are copied; nothing is changed.
-    parameters : mapping of name to float array, default target.parameters
-        Perturbed in place and put back. Their gradients are read after backward from `parameter_gradients` (a mapping
-        or a callable returning one), default target.gradients.
+        Nested in dicts, lists and tuples if need be; gradients come in the same nest, or flat. Float and complex arrays
+        are differentiated, others are passed as they are. They are copied; nothing is changed. The gradient of a
+        complex array is dL/dRe + i dL/dIm, and L = Re sum(conj(dy) * y) for complex outputs.
+    parameters : mapping of name to float or complex array, or nest of them; default: those that are found
+        Perturbed in place and put back. A layer's are found by the usual spellings (`parameters` and `gradients`,
+        `params` and `grads`, W and dW, ..., also in the layers it holds); if an array of it that moves the outputs has
+        no gradient, the check fails. Given, even as {}, they are these and no others.
+    parameter_gradients : mapping like `parameters`, or a callable returning one; default: found
+        Read after backward.
     fixed : mapping or sequence
         Passed along and not differentiated: frozen noise, labels.
+    constant : names of inputs and parameters that are not differentiated
+        Without it a gradient that does not come fails the check, if the outputs depend on the array.
     generator : numpy Generator, RandomState, or callable
         What the target draws from, set back before every forward, so that every evaluation sees the same draw.
     cotangent : array(s) like the outputs, default seeded standard normals
@@ -84,10 +92,10 @@ def check_gradients(
         method, rtol, atol, full, coordinates, directions, seed
     )
     given = {"gradient": gradient, "parameters": parameters, "parameter_gradients": parameter_gradients}
-    held = {"fixed": fixed, "generator": generator, "cotangent": cotangent, "seed": seed}
+    held = {"fixed": fixed, "constant": constant, "generator": generator, "cotangent": cotangent, "seed": seed}
     subject = Target(target, inputs, **given, **held, accumulates=accumulates)
     report = GradientReport(name or subject.name, allow_unresolved=allow_unresolved)
-    report.notes += [subject.unseen] if subject.unseen else []
+    report.problems, report.notes = subject.problems, subject.notes
     try:
         with np.errstate(all="ignore"):
             claimed = observe(subject, report)
@@ -113,10 +121,12 @@ def assert_gradients(
 
 def _compare(subject, claimed, report, method, rtol, atol, effort: tuple[int, int, int], seed):
     arrays = {name: subject.arrays[name] for name in subject.differentiated}
+    if not arrays:
+        return
     lowest = max((a.dtype for a in arrays.values()), key=lambda dtype: np.finfo(dtype).eps)
-    eps = float(np.finfo(lowest).eps)
+    eps = max(float(np.finfo(lowest).eps), subject.coarse.get("outputs", 0.0))
     report.dtype = str(lowest)
-    rtol = np.sqrt(eps) if rtol is None else rtol
+    rtols = {n: np.sqrt(max(eps, subject.coarse.get(n, 0.0))) if rtol is None else rtol for n in arrays}
     start = subject.vector()
     cotangent = flat(subject.cotangents)
     rng = np.random.default_rng((seed, 2))
@@ -124,7 +134,7 @@ def _compare(subject, claimed, report, method, rtol, atol, effort: tuple[int, in
     takes = "a target that takes complex inputs and keeps the imaginary part"
     expect(method != "complex" or probe is not None, "method", method, takes)
     judges = {
-        name: Judge(subject, name, array, claimed[name], start, cotangent, eps, rtol, atol, probe)
+        name: Judge(subject, name, array, claimed[name], start, cotangent, eps, rtols[name], atol, probe)
         for name, array in arrays.items()
     }
     for judge in judges.values():
@@ -138,7 +148,7 @@ def _compare(subject, claimed, report, method, rtol, atol, effort: tuple[int, in
             report.problems.append(("noise", f"{text}: part of forward runs in less than float64"))
         if result.wrong:
             result.diagnosis = diagnose(result, report.arrays, claimed, subject)
-        elif only_float32(claimed[name]) and not only_float32(subject.arrays[name]):
+        elif name not in subject.coarse and only_float32(claimed[name]) and not only_float32(subject.arrays[name]):
             text = f"every gradient of '{name}' is a float32 number: backward rounds to float32"
             report.problems.append(("dtype", text))
     where = locate(report, subject)
@@ -149,4 +159,6 @@ def _compare(subject, claimed, report, method, rtol, atol, effort: tuple[int, in
 
 
 def _wants_complex(method, subject):
+    if subject.is_complex:  # a step into the complex plane would be one in another direction of it
+        return False
     return method == "complex" or (method == "auto" and subject.kind in ("function", "pair"))

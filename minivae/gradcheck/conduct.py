@@ -5,15 +5,16 @@ import sys
 
 import numpy as np
 
-from .arguments import not_finite
+from .arguments import not_finite, real_view
 from .targets import Finding, flat
+from .unclaimed import look_for_unclaimed
 
 SAME = 1e3  # answers to the same question may differ by so many roundings (threads, alignment) and no more
 
 
 def observe(subject, report):
     """Call forward and backward a few times on the same input; returns the gradients claimed. Raises Finding."""
-    _elsewhere_first(subject)
+    _rehearse(subject)
     before = _snapshot(subject)
     twin = _twin(subject)
     first = [y.copy() for y in subject.outputs()]
@@ -24,26 +25,41 @@ def observe(subject, report):
     subject.draw_cotangents(second)
     claimed = subject.backward(second)
     _unchanged(before, subject, "backward" if subject.kind != "function" else "gradient")
-    _same_gradient(claimed, subject)
+    claimed = _same_gradient(claimed, subject)
+    look_for_unclaimed(subject, second)
     return claimed
+
+
+def _rehearse(subject):
+    """One forward and backward, elsewhere if they run there; parameters that were made on the way are found then."""
+    if not _elsewhere_first(subject):
+        try:
+            outputs = subject.outputs()
+            subject.draw_cotangents(outputs)
+            subject.backward(outputs)
+        except Finding:
+            subject.require()  # nothing to differentiate by is a wrong call, whatever else happened
+    subject.forget()
+    subject.settle()
 
 
 def _elsewhere_first(subject):
     """One forward and backward on other values, so that what a layer keeps from its first call is not what it needs."""
+    arrays = [array for name, array in subject.arrays.items() if name in subject.values]
     kept = {name: array.copy() for name, array in subject.values.items()}
     rng = np.random.default_rng((subject.seed, 3))
-    for array in subject.values.values():
-        if array.dtype.kind == "f":
-            array += (0.01 * rng.standard_normal(array.shape) * (np.abs(array) + 0.01)).astype(array.dtype)
+    for array in arrays:
+        array += (0.01 * rng.standard_normal(array.shape) * (np.abs(array) + 0.01)).astype(array.dtype)
     try:
         outputs = subject.outputs()
         subject.draw_cotangents(outputs)
         subject.backward(outputs)
     except Finding:
-        pass  # whatever is wrong shows again below, on the values that were given
+        return False  # whatever is wrong shows again below, on the values that were given
     finally:
         for name, array in subject.values.items():
             array[...] = kept[name]
+    return True
 
 
 def recheck(subject, claimed, report):
@@ -64,24 +80,35 @@ def _snapshot(subject):
 
 
 def _unchanged(before, subject, who):
+    """Tell of arrays that were written to, and put them back; from then on copies are handed over."""
     for name, (value, kept) in before.items():
-        if not np.array_equal(value, kept, equal_nan=value.dtype.kind == "f"):
-            kind, more = ("mutates", "work on a copy")
-            if name.startswith("parameter"):
-                kind, more = "state", "only the optimizer may, after all gradients are taken"
-            raise Finding(kind, f"{who} changed {name} in place: {more}")
+        if np.array_equal(value, kept, equal_nan=value.dtype.kind in "fc"):
+            continue
+        value[...] = kept
+        if name.startswith("parameter"):
+            subject.guarded = True
+            text = f"{who} changed {name} in place: only the optimizer may, after all gradients are taken"
+            subject.problem("state", name, text)
+        else:
+            subject.copies = True
+            subject.problem("mutates", name, f"{who} changed {name} in place: work on a copy")
 
 
 def _sound(outputs, subject):
+    """Tell of outputs of less than the arrays' precision, which are then judged by it. Raises Finding."""
     for i, y in enumerate(outputs):
         label = "loss" if subject.kind == "model" else "the value" if subject.kind == "function" else f"output {i}"
         if bad := not_finite(y):
             raise Finding("non-finite", f"{label} is {bad}")
-        widest = max(np.dtype(a.dtype).itemsize for a in subject.arrays.values())
-        if y.dtype.kind == "f" and y.dtype.itemsize < widest:
-            raise Finding("dtype", f"{label} is {y.dtype} for float{8 * widest} arrays: precision is lost in forward")
-        if only_float32(y) and not all(only_float32(a) for a in subject.arrays.values()):
-            raise Finding("dtype", f"every value of {label} is a float32 number: part of forward runs in float32")
+        widest = max(a.dtype.itemsize for a in subject.arrays.values())
+        text = ""
+        if y.real.dtype.itemsize < widest:
+            text = f"{label} is {y.dtype} for float{8 * widest} arrays: precision is lost in forward"
+        elif only_float32(real_view(y)) and not all(only_float32(a) for a in subject.arrays.values()):
+            text = f"every value of {label} is a float32 number: part of forward runs in float32"
+        if text:
+            subject.problem("dtype", f"output {i}", text)
+            subject.coarse["outputs"] = max(float(np.finfo("float32").eps), float(np.finfo(y.dtype).eps))
 
 
 def only_float32(values):
@@ -114,16 +141,21 @@ def _same_answer(first, second, subject, twin, report):
 
 
 def _same_gradient(first, subject):
+    """The gradients claimed, after they have been asked for again. Raises Finding where no two are alike."""
     second = subject.claimed()
-    changed = [n for n in first if _apart(first[n], second[n]) > SAME]
+    changed = [n for n in first if n not in second or _apart(first[n], second[n]) > SAME]
     if not changed:
-        return
+        return first
     name, third = changed[0], subject.claimed()
-    if all(_apart(third[n] - second[n], second[n] - first[n]) < 1e3 * SAME for n in changed):
+    there = all(n in second and n in third for n in changed)
+    if there and all(_apart(third[n] - second[n], second[n] - first[n]) < 1e3 * SAME for n in changed):
         text = f"gradient of '{name}' grows by the same amount at each forward and backward on the same input"
         text += ": backward adds to it instead of assigning (accumulates=True if that is meant)"
-        raise Finding("accumulates", text)
-    text = f"gradient of '{name}' differs from call to call (by {_size(first[name], second[name])}) while forward "
+        subject.problem("accumulates", name, text)
+        subject.adds = set(changed)
+        return subject.claimed()
+    how = f"by {_size(first[name], second[name])}" if there else "it did not come again"
+    text = f"gradient of '{name}' differs from call to call ({how}) while forward "
     text += "does not: backward draws fresh noise, or keeps state; it must use what forward used"
     raise Finding("random backward", text)
 
@@ -152,7 +184,7 @@ def _twin(subject):
         return None
 
     def answer():
-        kept, subject._forward = subject._forward, twin.forward
+        kept, subject._forward = subject._forward, getattr(twin, subject.method)
         try:
             return subject.outputs()
         finally:

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from .arguments import real_view
+
 CLOSE = 1e-5  # relative size of what a pattern may leave unexplained
 FLOAT32 = 2e-6  # errors below this size, relative, and above rounding look like float32
 
@@ -203,9 +205,9 @@ def _few(numbers):
 
 def _known(table, subject):
     """Arrays of this shape (or that broadcast to it) that a term may be made of: (name, values here)."""
-    named = {**subject.values, **subject.parameters}
+    named = dict(subject.arrays)
     named.update({n: v for n, v in subject.fixed.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f"})
-    named.update({f"dy {i}": c for i, c in enumerate(subject.cotangents)})
+    named.update({f"dy {i}": real_view(c) for i, c in enumerate(subject.cotangents)})
     for name, array in named.items():
         if array.shape == table.shape and name != table.result.name:
             yield name, table.at(array)

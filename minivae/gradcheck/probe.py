@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from .differences import SAFETY, complex_step
-from .targets import Finding, flat
+from .targets import Finding
 
 
 def _values(subject):
@@ -73,10 +73,11 @@ class ComplexProbe:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                y = flat(self.subject.unpack(self.subject.call(wide)))
+                parts = self.subject.unpack(self.subject.call(wide))
+                y = np.concatenate([np.ravel(part) for part in parts])
         except Exception:  # anything may go wrong in code that was not written for complex numbers
             return None
-        return y if np.iscomplexobj(y) else None
+        return y.astype(np.complex128) if np.iscomplexobj(y) else None
 
     def refine(self, found, name, index, cotangent, eps, rtol):
         """The complex step's derivative where it agrees with the differences, else theirs."""

@@ -6,37 +6,23 @@ with a `loss`, `backward()` fills `gradients`), or a pair of functions `(forward
 """
 
 import inspect
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from ..errors import described, expect
-from .arguments import expect_something, finite_copy, fixed_values, freezer, given_parameters, not_finite
+from .arguments import expect_something, freezer, real_view
+from .claims import Finding, assign, sound, spellings
+from .inputs import Inputs
+from .parameters import Parameters
+from .trees import leaves
 
+METHODS = (("forward", "backward"), ("forward_pass", "backward_pass"), ("fprop", "bprop"), ("fwd", "bwd"))
+CACHES = ("cache", "ctx", "context", "saved", "residuals", "tape")  # names of what a forward hands to its backward
 
-class Finding(Exception):
-    """Something about the target that ends a check, in one line: `kind` is a word to test for, str() the sentence."""
-
-    def __init__(self, kind, sentence):
-        super().__init__(sentence)
-        self.kind = kind
-
-
-def named_inputs(function, inputs):
-    """(names, arrays, by keyword?) of `inputs`: an array or a sequence goes by position, a mapping by keyword."""
-    if isinstance(inputs, Mapping):
-        return list(inputs), list(inputs.values()), True
-    values = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
-    try:
-        names = [
-            p.name
-            for p in inspect.signature(function).parameters.values()
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]
-    except (TypeError, ValueError):
-        names = []
-    names += [f"input{i}" for i in range(len(names), len(values))]
-    return names[: len(values)], values, False
+COMPLEX = (
+    "of complex numbers the last axis is (real, imaginary); their gradient g is dL/dRe + i dL/dIm, as torch has it"
+)
 
 
 class Target:
@@ -45,12 +31,21 @@ class Target:
     Attributes
     ----------
     name : str
-    arrays : dict of name to array
-        What is differentiated: copies of the float inputs, and the parameters themselves (perturbed in place).
+    values, parameters : dict of name to array
+        Copies of the inputs, by leaf of the nest in which they came, and the parameters themselves.
+    arrays : dict of name to float array
+        What is differentiated, moved in place: views of those, with the parts of a complex number as a last axis.
     fixed : what is passed along and not differentiated (frozen noise, labels): a mapping goes by keyword, a sequence
         by position after the inputs.
     generator : a numpy Generator or RandomState set back before every forward, or a callable called before it.
+    problems, notes : lists
+        What was found on the way, as the report takes it: (kind, sentence), and sentences.
     """
+
+    kind: str
+    method: str
+    _forward: Any
+    _backward: Any
 
     def __init__(
         self,
@@ -61,6 +56,7 @@ class Target:
         parameters=None,
         parameter_gradients=None,
         fixed=(),
+        constant=(),
         generator=None,
         cotangent=None,
         accumulates=False,
@@ -68,31 +64,42 @@ class Target:
     ):
         self.target = target
         self._identify(target, gradient)
-        names, values, self.by_keyword = named_inputs(self._forward, inputs)
-        self.values = {n: finite_copy(f"input '{n}'", v) for n, v in zip(names, values, strict=True)}
-        self.fixed_by_place, self.fixed_by_name = fixed_values(fixed)
-        self.fixed = dict(self.fixed_by_name)
-        self.fixed.update({f"fixed[{i}]": v for i, v in enumerate(self.fixed_by_place)})
-        self.parameters, self.unseen = self._find_parameters(parameters)
-        self.parameter_gradients = parameter_gradients
+        self.inputs = Inputs(self._forward, inputs, fixed)
+        self.values, self.fixed = self.inputs.values, self.inputs.fixed
+        self.constant = (constant,) if isinstance(constant, str) else tuple(constant)
         self._freeze, self.frozen = freezer(generator), generator is not None
-        self.arrays = {n: v for n, v in self.values.items() if v.dtype.kind == "f"}
-        self.arrays.update(self.parameters)
-        self.differentiated = list(self.arrays)  # narrowed once backward has shown what it returns
-        expect_something(self.arrays, self.values)
+        self._wanted = _required(self._backward) if callable(self._backward) else []
+        self.own = Parameters(self._owner(), parameters, parameter_gradients, self.values)
+        self._told: set[tuple[str, str]] = set()
+        self.problems: list[tuple[str, str]] = []
+        self.notes: list[str] = []
+        self.coarse: dict[
+            str, float
+        ] = {}  # name -> unit rounding of a gradient, or "outputs" of all, that is coarser than the arrays'
+        self.copies = self.guarded = False  # whether forward gets copies; whether parameters are put back after it
+        self.adds: set[str] = (
+            set()
+        )  # names of parameter gradients that backward adds to, and of which the increase is taken
+        self._arrange()
+        if not self.own.searched:
+            self.require()
         self.accumulates = accumulates
         self.evaluations, self.seed, self.given_cotangent = 0, seed, cotangent
         self.cotangents: list[np.ndarray] = []  # until `draw_cotangents`
 
     def _identify(self, target, gradient):
-        forward, backward = getattr(target, "forward", None), getattr(target, "backward", None)
         self.name = getattr(target, "__name__", type(target).__name__)
-        forward, backward = getattr(target, "forward", None), getattr(target, "backward", None)
-        if isinstance(target, tuple) and len(target) == 2 and all(callable(f) for f in target):
-            self.kind, self._forward, self._backward = "pair", target[0], target[1]
+        names = [pair for pair in METHODS if all(callable(getattr(target, n, None)) for n in pair)]
+        if callable(target) and callable(getattr(target, "backward", None)):
+            names.append(("__call__", "backward"))
+        if isinstance(target, (tuple, list)) and len(target) == 2 and all(callable(f) for f in target):
+            self.kind, (self._forward, self._backward) = "pair", target
             self.name = getattr(target[0], "__name__", "pair")
-        elif callable(forward) and callable(backward):
-            self.kind, self._forward, self._backward = "layer", forward, backward
+        elif names:
+            self.method = names[0][0]
+            self.kind, (self._forward, self._backward) = "layer", (getattr(target, n) for n in names[0])
+            unbound = isinstance(target, type) and (_required(self._forward) or [""])[0] == "self"
+            expect(not unbound, "target", target, f"an object of the class {self.name}, or static methods")
         else:
             expected = "a function, an object with forward and backward, or a pair of two such functions"
             expect(callable(target), "target", target, expected)
@@ -101,26 +108,76 @@ class Target:
         allowed = gradient is None or self.kind == "function"
         expect(allowed, "gradient", gradient, f"None for a {self.kind}: only a scalar function has one")
 
-    def _find_parameters(self, given):
-        """The parameters by name, and a sentence where the target has some that cannot be told apart by name."""
-        if given is not None:
-            return given_parameters(given), ""
-        found = getattr(self.target, "parameters", None) if self.kind == "layer" else None
-        if found is None or isinstance(found, Mapping):
-            return given_parameters(found or {}), ""
-        return {}, f"`parameters` is no mapping but {described(found)}: none was checked; name them with parameters="
+    def _owner(self):
+        """The object whose parameters are looked for: the layer, or that of two bound methods."""
+        if self.kind == "pair":
+            owners = [getattr(f, "__self__", None) for f in (self._forward, self._backward)]
+            return owners[0] if owners[0] is owners[1] else None
+        return self.target if self.kind == "layer" else None
+
+    def _arrange(self):
+        """Name what is differentiated, from the inputs and the parameters that there are now."""
+        self.parameters = self.own.arrays
+        clash = next((n for n in self.parameters if n in self.values), None)
+        expect(clash is None, "parameters", f"the name '{clash}'", "names that no input has")
+        self.holders = {n: v for n, v in {**self.values, **self.parameters}.items() if v.dtype.kind in "fc"}
+        self.holders = {n: v for n, v in self.holders.items() if not self.is_constant(n)}
+        self.arrays = {n: real_view(v) for n, v in self.holders.items()}
+        self.differentiated = list(self.arrays)  # narrowed once backward has shown what it returns
+
+    def is_constant(self, name):
+        return any(name == c or name.startswith(f"{c}.") for c in self.constant)
+
+    def settle(self):
+        """After a first forward and backward: look again for parameters, which may not have been there before."""
+        self.own.look_again(self)
+        self._arrange()
+        known = [*self.inputs.leaves, *self.inputs.nest, *self.parameters, *self.own.names()]
+        for c in self.constant:
+            fits = any(n == c or n.startswith(f"{c}.") for n in known)
+            expect(fits, "constant", c, f"names among {list(dict.fromkeys(known))}")
+        self.require()
+        if self.is_complex:
+            self.note(COMPLEX)
+
+    def require(self):
+        """Raises ValueError unless there is something to differentiate by."""
+        expect_something(self.arrays, self.inputs.nest)
+
+    def problem(self, kind, about, sentence):
+        """Something wrong that does not end the check, told once."""
+        if (kind, about) not in self._told:
+            self._told.add((kind, about))
+            self.problems.append((kind, sentence))
+
+    def note(self, sentence):
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+    def forget(self):
+        """Drop what was found so far: a rehearsal away from the values that were given."""
+        for found in (self.problems, self.notes, self._told, self.coarse):
+            found.clear()
+
+    @property
+    def is_complex(self):
+        """Whether anything here is a complex number."""
+        return any(np.iscomplexobj(a) for a in [*self.values.values(), *self.parameters.values(), *self.cotangents])
 
     def call(self, values=None):
         """Run forward on `values` (default: the current inputs); returns what it returned."""
-        values = self.values if values is None else values
         self._freeze()
         self.evaluations += 1
-        return self._with(self._forward, values)
+        return self._kept(lambda: self.inputs.call(self._forward, values or self.values, self.copies))
 
-    def _with(self, function, values):
-        if self.by_keyword:
-            return function(*self.fixed_by_place, **values, **self.fixed_by_name)
-        return function(*values.values(), *self.fixed_by_place, **self.fixed_by_name)
+    def _kept(self, run):
+        """What `run` gives; with the parameters put back if it is known to change them."""
+        kept = {name: array.copy() for name, array in self.parameters.items()} if self.guarded else {}
+        try:
+            return run()
+        finally:
+            for name, array in kept.items():
+                self.parameters[name][...] = array
 
     def outputs(self):
         """Forward at the current values: a list of arrays (not copied). Raises Finding."""
@@ -132,12 +189,16 @@ class Target:
 
     def unpack(self, result):
         """The arrays in what forward returned; keeps a pair's cache."""
+        if self.kind == "layer" and self._hands_a_cache(result):
+            self.kind = "pair"
         if self.kind == "pair":
-            if not (isinstance(result, tuple) and len(result) == 2):
+            if not (isinstance(result, (tuple, list)) and len(result) == 2):
                 raise Finding("output", f"forward returned {described(result)}: a pair's forward returns (y, cache)")
             result, self.cache = result
         if self.kind in ("layer", "model") and hasattr(result, "loss"):
             self.kind, result = "model", result.loss
+        if result is None and self.kind == "layer":
+            result = getattr(self.target, "output", None)  # a layer that keeps what it computes
         results = list(result) if isinstance(result, (tuple, list)) else [result]
         try:
             arrays = [np.asarray(y) for y in results]
@@ -149,8 +210,16 @@ class Target:
             raise Finding("output", f"the function returned {described(result)}: expected a scalar")
         return arrays
 
+    def _hands_a_cache(self, result):
+        """Whether a layer's forward returned (y, cache), for a backward(dy, cache)."""
+        wanted = self._wanted
+        if not isinstance(result, tuple) or len(result) != 2 or wanted is None or len(wanted) != 2:
+            return False
+        arrays = isinstance(result[1], (np.ndarray, np.generic, float)) and np.asarray(result[1]).dtype.kind in "fc"
+        return wanted[1].strip("_").lower() in CACHES or (not arrays and wanted[1] not in self.inputs.nest)
+
     def vector(self):
-        """Forward at the current values as one 1-D float64 (or complex128) copy. Raises Finding."""
+        """Forward at the current values as one 1-D float64 copy. Raises Finding."""
         return flat(self.outputs())
 
     def claimed(self):
@@ -164,12 +233,14 @@ class Target:
             given = list(given) if isinstance(given, (tuple, list)) else [given]
             got, expected = [np.shape(c) for c in given], [y.shape for y in outputs]
             expect(got == expected, "cotangent", got, f"the shapes of what forward returns, {expected}")
+            real = all(np.iscomplexobj(y) or not np.iscomplexobj(c) for c, y in zip(given, outputs, strict=True))
+            expect(real, "cotangent", "complex numbers", "real ones for real outputs")
             self.cotangents = [np.array(c, dtype=y.dtype) for c, y in zip(given, outputs, strict=True)]
         elif self.kind in ("model", "function") or not self._takes_cotangent():
             self.cotangents = [np.ones(y.shape, y.dtype) for y in outputs]
         else:
             rng = np.random.default_rng((self.seed, 1))
-            self.cotangents = [np.asarray(rng.standard_normal(y.shape), dtype=y.dtype) for y in outputs]
+            self.cotangents = [_normals(rng, y) for y in outputs]
         return flat(self.cotangents)
 
     def _takes_cotangent(self):
@@ -182,92 +253,103 @@ class Target:
     def backward(self, outputs):
         """The gradients claimed after a forward that returned `outputs`. Raises Finding."""
         handed = [c.copy() for c in self.cotangents]
+        before = {}
         if self.accumulates:
-            for gradient in self._collect_parameter_gradients().values():
-                gradient[...] = 0.0
-        returned = self._run_backward(handed)
+            for gradient in self.own.claims({}).values():
+                if gradient is not None:
+                    gradient[...] = 0.0
+        elif self.adds:
+            before = {n: np.array(g) for n, g in self.own.claims({}).items() if n in self.adds}
+        returned = self._kept(lambda: self._run_backward(handed))
         for i, (mine, theirs) in enumerate(zip(self.cotangents, handed, strict=True)):
             if not np.array_equal(mine, theirs):
-                raise Finding("mutates", f"backward changed its argument (dy {i}) in place: work on a copy")
-        found = self._assign(returned)
-        if self.parameters:
-            found.update(self._collect_parameter_gradients())
-        if not found:
+                self.problem("mutates", f"dy {i}", f"backward changed its argument (dy {i}) in place: work on a copy")
+        live = [n for n, part in self.inputs.nest.items() if any(leaf in self.arrays for leaf in leaves(part, n))]
+        if self.kind == "model":
+            returned = None
+        elif returned is None and self.kind == "layer":
+            returned = self._kept_gradient(live)
+        found, more, text = assign(self.inputs.nest, returned, live, len(self.inputs.place) + len(self.inputs.named))
+        expected = not more
+        found.update(self.own.claims(more))
+        for sentence in self.own.tied.values():
+            self.note(sentence)
+        if text and (more or expected):
+            self.problem("shape", "count", text)
+        elif more:
+            self.note(f"backward returned a gradient for {next(iter(more))!r}, which is no input and no parameter")
+        self.silent = [n for n in self.arrays if found.get(n) is None]
+        came = [n for n in self.arrays if found.get(n) is not None]
+        if not came:
             raise Finding("nothing", "backward returned no gradient and there are no parameters: nothing to check")
-        self.differentiated = [name for name in self.arrays if name in found]
-        for name in self.differentiated:
-            found[name] = self._sound(name, found[name])
+        found = {n: sound(self, n, found[n] - before[n] if n in before else found[n]) for n in came}
+        found = {n: g for n, g in found.items() if g is not None}
+        self.differentiated = list(found)
         return found
 
     def _run_backward(self, handed):
         try:
             if self.kind == "function":
-                return self._with(self._backward, self.values) if callable(self._backward) else self._backward
+                given = callable(self._backward)
+                return self.inputs.call(self._backward, self.values, self.copies) if given else self._backward
             if self.kind == "pair":
                 return self._backward(*handed, self.cache)
             if self.kind == "model" or not self._takes_cotangent():
                 return self._backward()
-            return self._backward(*handed)
+            return self._backward(*self._handed(handed))
         except Exception as error:
             word = "gradient" if self.kind == "function" else "backward"
             raise Finding("raises", f"{word} raised {type(error).__name__}: {error}") from error
 
-    def _assign(self, returned):
-        """Pair what backward returned with the inputs."""
-        names = [n for n, v in self.values.items() if v.dtype.kind == "f"]
-        if returned is None or self.kind == "model":
-            return {}
-        if isinstance(returned, Mapping):
-            unknown = [n for n in returned if n not in names]
-            if unknown:
-                raise Finding("shape", f"backward returned a gradient for {unknown[0]!r}: the inputs are {names}")
-            return {n: g for n, g in returned.items() if g is not None}
-        grads = list(returned) if isinstance(returned, (tuple, list)) else [returned]
-        if len(grads) not in (len(names), len(self.values), len(self.values) + len(self.fixed)):
-            raise Finding("shape", f"backward returned {len(grads)} gradients for {len(names)} inputs {names}")
-        if len(grads) != len(names):
-            names = list(self.values)
-        return {n: g for n, g in zip(names, grads, strict=False) if g is not None and n in self.arrays}
+    def _handed(self, cotangents):
+        """What a layer's backward is called with: the cotangents, and inputs that it asks for by forward's names."""
+        asked = [n for n in self._wanted or () if n in self.inputs.nest]
+        if len(self._wanted or ()) != len(cotangents) + len(asked):
+            return cotangents
+        arguments, rest = self.inputs.arguments(self.values), iter(cotangents)
+        return [arguments[n] if n in asked else next(rest) for n in self._wanted]
 
-    def _collect_parameter_gradients(self):
-        gradients = self.parameter_gradients
-        if callable(gradients):
-            gradients = gradients()
-        elif gradients is None:
-            gradients = getattr(self.target, "gradients", None)
-        if not isinstance(gradients, Mapping):
-            text = f"no gradients for the parameters {list(self.parameters)}: expected a mapping `gradients` "
-            raise Finding("missing", f"{text}after backward, or parameter_gradients=")
-        for name in self.parameters:
-            if gradients.get(name) is None:
-                raise Finding("missing", f"no gradient for parameter '{name}': found {list(gradients)}")
-        return {name: gradients[name] for name in self.parameters}
-
-    def _sound(self, name, gradient):
-        """A copy of one gradient after its shape, dtype and values have been looked at."""
-        array, gradient = self.arrays[name], np.array(gradient)
-        if gradient.shape != array.shape:
-            hint = " (transposed?)" if gradient.shape == array.shape[::-1] else ""
-            raise Finding("shape", f"gradient of '{name}' has shape {gradient.shape}, the array {array.shape}{hint}")
-        if gradient.dtype != array.dtype:
-            raise Finding("dtype", f"gradient of '{name}' is {gradient.dtype}, the array {array.dtype}")
-        if bad := not_finite(gradient):
-            raise Finding("non-finite", f"gradient of '{name}' is {bad}")
-        return gradient
+    def _kept_gradient(self, live):
+        """The gradients of the inputs of a layer that keeps them as attributes and returns nothing."""
+        names = {n: spellings(n) for n in live}
+        if len(live) == 1:
+            names[live[0]] += ["dinputs", "dinput", "grad_input", "gradInput", "input_grad", "dx", "dX"]
+        own = {
+            n: next((getattr(self.target, s) for s in some if hasattr(self.target, s)), None)
+            for n, some in names.items()
+        }
+        return own if any(g is not None for g in own.values()) else None
 
     def output_place(self, position):
         """Where the flat output `position` lies, as text after "at [index]"."""
         if self.kind in ("model", "function"):
             return ""
         for i, c in enumerate(self.cotangents):
-            if position < c.size:
-                where = [int(k) for k in np.unravel_index(position, c.shape)]
+            parts = 2 if np.iscomplexobj(c) else 1
+            if position < c.size * parts:
+                where = [int(k) for k in np.unravel_index(position // parts, c.shape)]
                 return f" (output{'' if len(self.cotangents) == 1 else f' {i}'} {where})"
-            position -= c.size
+            position -= c.size * parts
         return ""
 
 
+def _required(function):
+    """The names of the arguments by place that must be given, None where they are not known."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [p.name for p in signature.parameters.values() if p.kind in kinds and p.default is p.empty]
+
+
+def _normals(rng, y):
+    values = rng.standard_normal(y.shape)
+    return np.asarray(values + 1j * rng.standard_normal(y.shape) if np.iscomplexobj(y) else values, dtype=y.dtype)
+
+
 def flat(arrays):
-    """One 1-D float64 (complex128 if any is complex) copy of several arrays."""
-    kind = np.complex128 if any(np.iscomplexobj(y) for y in arrays) else np.float64
-    return np.concatenate([np.asarray(y).astype(kind).ravel() for y in arrays])
+    """One 1-D float64 copy of several arrays; of a complex number the real part and then the imaginary."""
+    parts = [np.asarray(y) for y in arrays]
+    parts = [y.astype(np.complex128 if np.iscomplexobj(y) else np.float64).reshape(-1) for y in parts]
+    return np.concatenate([y.view(np.float64) for y in parts])

@@ -1,30 +1,36 @@
 """Arrays nested in dicts, lists and tuples: the leaves by name, and the same nest around other leaves."""
 
 from collections.abc import Mapping
+from typing import Any
 
 
-def leaves(tree, name=""):
-    """dict from a name such as "layers.0.weight" to each leaf, in the order of the nest; None is an empty nest."""
+def is_nest(tree):
+    return isinstance(tree, (Mapping, list, tuple))
+
+
+def leaves(tree, name="", whole=None):
+    """dict from a name such as "layers.0.weight" to each leaf, in the order of the nest; None is an empty nest.
+
+    A part for which `whole(part)` holds is one leaf.
+    """
     if tree is None:
         return {}
-    if isinstance(tree, Mapping):
-        items = tree.items()
-    elif isinstance(tree, (list, tuple)):
-        items = enumerate(tree)
-    else:
+    if not is_nest(tree) or (whole is not None and whole(tree)):
         return {name: tree}
-    return {n: leaf for key, part in items for n, leaf in leaves(part, f"{name}.{key}" if name else str(key)).items()}
+    items = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
+    parts = ((f"{name}.{key}" if name else str(key), part) for key, part in items)
+    return {n: leaf for key, part in parts for n, leaf in leaves(part, key, whole).items()}
 
 
-def rebuild(tree, values):
+def rebuild(tree, values, whole=None):
     """The nest of `tree` with its leaves taken from the iterator `values`, in the order of `leaves`."""
     if tree is None:
         return None
+    if not is_nest(tree) or (whole is not None and whole(tree)):
+        return next(values)
     if isinstance(tree, Mapping):
-        parts = {key: rebuild(part, values) for key, part in tree.items()}
-        return parts if type(tree) is dict else type(tree)(parts)
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*(rebuild(part, values) for part in tree))
-    if isinstance(tree, (list, tuple)):
-        return type(tree)(rebuild(part, values) for part in tree)
-    return next(values)
+        named = {key: rebuild(part, values, whole) for key, part in tree.items()}
+        kind: Any = type(tree)
+        return named if kind is dict else kind(named)
+    parts = [rebuild(part, values, whole) for part in tree]
+    return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)

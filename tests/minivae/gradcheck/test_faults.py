@@ -34,7 +34,10 @@ FAULTS = {
     "state": (broken(forward=drifting), "it changed state of its own"),
     "shape": (broken(backward=lambda self, dy: dy.T), "of 'x' has shape (4, 3), the array (3, 4) (transposed?)"),
     "dtype": (broken(backward=lambda self, dy: dy.astype("float32")), "gradient of 'x' is float32, the array float64"),
-    "dtype of y": (broken(forward=lambda self, x: np.tanh(x).astype("float32")), "output 0 is float32 for float64"),
+    "dtype of y": (
+        broken(forward=lambda self, x: Tanh.forward(self, x).astype("float32")),
+        "output 0 is float32 for float64",
+    ),
     "float32 inside": (
         broken(forward=lambda self, x: Tanh.forward(self, x).astype("float32").astype("float64")),
         "part of forward runs in float32",
@@ -108,7 +111,7 @@ def test_options_with_which_nothing_would_be_shown_are_refused(options, message)
         check_gradients(Tanh(), data(3), **options)
 
 
-@pytest.mark.parametrize("values", [np.zeros((0, 3)), data(3) * 1j, data(3) > 0, None])
+@pytest.mark.parametrize("values", [np.zeros((0, 3)), data(3) > 0, None])
 def test_inputs_without_a_number_to_differentiate_by(values):
     with pytest.raises(ValueError, match=r"inputs: got .*'x' .*, expected a float32 or float64 array"):
         check_gradients(Tanh(), values)
@@ -142,13 +145,6 @@ def test_unusual_arrays_are_taken_as_they_are():
     assert_gradients(Tanh(), data(6, 4).T[::2])
     assert_gradients(lambda x: x * x, np.array(2.0), gradient=lambda x: 2 * x)
     assert len(assert_gradients(Tanh(), data(300), coordinates=1000)["x"].coordinates) == 300
-
-
-def test_parameters_that_cannot_be_told_apart_are_not_left_out_in_silence():
-    layer = Linear()
-    layer.parameters = [layer.W]
-    report = assert_gradients(layer, data(5, 4))
-    assert "`parameters` is no mapping but list: none was checked" in str(report)
 
 
 def test_what_rounding_hides_is_not_passed():

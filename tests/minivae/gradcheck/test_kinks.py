@@ -42,7 +42,7 @@ def test_dead_rows_and_zero_bias_put_many_units_on_their_kink_at_once():
 
     x = data(5, 4)
     x[2] = 0
-    report = assert_gradients(Relu(), x)
+    report = assert_gradients(Relu(), x, constant="W")
     assert report.kinks == 4
     assert "(output [2, " in str(report)
 

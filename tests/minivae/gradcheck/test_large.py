@@ -26,10 +26,10 @@ class Huge:
 
 def test_one_wrong_coordinate_of_forty_thousand_is_found_and_named():
     x = data(40_000)
-    report = assert_gradients(Huge(), x)
+    report = assert_gradients(Huge(), x, constant="scale")
     assert len(report["x"].coordinates) == 24
     assert report["x"].miss_probability < 1e-12
-    report = check_gradients(Huge(at=31_234, by=1e-3), x)
+    report = check_gradients(Huge(at=31_234, by=1e-3), x, constant="scale")
     assert not report
     assert report["x"].worst.index == (31_234,)
     assert "one coordinate only" in report["x"].diagnosis
@@ -38,7 +38,7 @@ def test_one_wrong_coordinate_of_forty_thousand_is_found_and_named():
 def test_stated_probability_of_missing_is_that_of_a_count():
     """An error that one direction misses about half of the time: over many seeds the misses add up to those stated."""
     x = data(4_000)
-    options = {"directions": 1, "coordinates": 1}
+    options = {"directions": 1, "coordinates": 1, "constant": "scale"}
     reports = [check_gradients(Huge(4_000), x, seed=seed, **options) for seed in range(100, 109)]
     tolerances = [report["x"].directions[0].tolerance for report in reports]
     error = np.median(tolerances) / 0.6745  # erf(tolerance / (error sqrt 2)) = 1/2

@@ -1,0 +1,98 @@
+"""What forward is called with: inputs in any nest, by place or by keyword, and what is passed along beside them."""
+
+import inspect
+import numbers
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..errors import expect
+from .arguments import checked_copy, fixed_values
+from .trees import leaves, rebuild
+
+
+class Inputs:
+    """The inputs in the nest in which they came, their arrays copied and named.
+
+    Attributes
+    ----------
+    nest : dict from the name of each argument to its part of the nest
+    values : dict of leaf name to array
+        Names such as "params.layers.0.weight", in the order of the nest. What is no number stays in the nest alone.
+    fixed : dict of name to what is passed along
+    """
+
+    def __init__(self, function, inputs, fixed):
+        self.place, self.named = fixed_values(fixed)
+        self.nest, self.by_keyword = _arranged(function, inputs, self.place, self.named)
+        self.nest = {name: _copied(name, part) for name, part in self.nest.items()}
+        self.leaves = leaves(self.nest)
+        self.values = {name: leaf for name, leaf in self.leaves.items() if isinstance(leaf, np.ndarray)}
+        self.fixed = {n: v for name, part in self.named.items() for n, v in leaves(part, str(name)).items()}
+        self.fixed.update({n: v for i, p in enumerate(self.place) for n, v in leaves(p, f"fixed[{i}]").items()})
+
+    def call(self, function, values, copies=False):
+        """What `function` answers to the arrays in `values`; `copies`: it may write to what it is given."""
+        nest = self.arguments({name: array.copy() for name, array in values.items()} if copies else values)
+        place, named = (_writable(self.place), _writable(self.named)) if copies else (self.place, self.named)
+        if self.by_keyword:
+            return function(*place, **nest, **named)
+        return function(*nest.values(), *place, **named)
+
+    def arguments(self, values):
+        """dict of argument name to value, around the arrays in `values`."""
+        return rebuild(self.nest, iter([values.get(name, leaf) for name, leaf in self.leaves.items()]))
+
+
+def _arranged(function, inputs, place, named):
+    """(dict of name to argument, by keyword?): a mapping goes by keyword, a sequence by place, an array alone.
+
+    A mapping or sequence that the function cannot take like this is its one argument, where it takes one.
+    """
+
+    def takes(*arguments, **more):
+        try:
+            signature.bind(*arguments, *place, **more)
+        except TypeError:
+            return False
+        return True
+
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        signature = inspect.Signature([inspect.Parameter("inputs", inspect.Parameter.VAR_POSITIONAL)])
+    one = takes(inputs, **named)
+    values: list = [inputs]
+    if isinstance(inputs, Mapping):
+        text = all(isinstance(key, str) for key in inputs)
+        if not one or (text and not set(inputs) & set(named) and takes(**{**inputs, **named})):
+            expect(text, "inputs", inputs, "names, or one argument that is this mapping")
+            return dict(inputs), True
+    elif isinstance(inputs, (tuple, list)):
+        # [x] with an array x is that array by its place; [0.5] is the point at which a function of one vector is taken.
+        point = isinstance(inputs, list) and len(inputs) == 1 and all_numbers(inputs)
+        if not one or (takes(*inputs, **named) and not point):
+            values = list(inputs)
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = [p.name for p in signature.parameters.values() if p.kind in kinds]
+    names += [f"input{i}" for i in range(len(names), len(values))]
+    return dict(zip(names, values, strict=False)), False
+
+
+def all_numbers(part):
+    """Whether it is a list or tuple, in any depth, of Python's or NumPy's numbers alone."""
+    if not isinstance(part, (list, tuple)):
+        return isinstance(part, (numbers.Number, np.generic))
+    return len(part) > 0 and all(all_numbers(item) for item in part)
+
+
+def _copied(name, part):
+    """The part of the nest with its arrays copied and looked at."""
+    found = leaves(part, name, all_numbers)
+    return rebuild(part, iter([checked_copy(f"input '{n}'", leaf) for n, leaf in found.items()]), all_numbers)
+
+
+def _writable(part):
+    """The same nest with copies of its arrays."""
+    copies = [leaf.copy() if isinstance(leaf, np.ndarray) else leaf for leaf in leaves(part).values()]
+    return rebuild(part, iter(copies))
