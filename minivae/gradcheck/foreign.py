@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import expect
 from .arguments import fixed_values
-from .targets import named_inputs
+from .inputs import arranged
 from .trees import leaves, rebuild
 
 LIBRARIES = ("torch", "jax")
@@ -87,20 +87,22 @@ class Bridge:
                 self._mode = "function"
         named = target if self._mode == "layer" else self._call
         self.__name__ = getattr(named, "__name__", type(named).__name__)
-        names, values, self._by_keyword = named_inputs(self.signed(target), inputs)
+        place, named = fixed_values(options.get("fixed", ()))
+        arguments, self._by_keyword = arranged(self.signed(target), inputs, place, named)
         self._arguments, self._builders = {}, {}
-        for name, value in zip(names, values, strict=True):
+        for name, value in arguments.items():
             found, build = self.flattened(value)
             full = {f"{name}.{path}" if path else name: leaf for path, leaf in found.items()}
             self._arguments[name] = full
             self._builders[name] = build
         every = {name: leaf for found in self._arguments.values() for name, leaf in found.items()}
         self.values = {n: self.numpy(leaf, f"input '{n}'") for n, leaf in every.items() if self.is_array(leaf)}
-        place, name = fixed_values(options.get("fixed", ()))
-        fixed = self.numpy_nest(name) if isinstance(options.get("fixed", ()), Mapping) else self.numpy_nest(place)
+        fixed = self.numpy_nest(named or place)
         self.options = {**options, "gradient": None, "fixed": fixed}
         if (cotangent := options.get("cotangent")) is not None:
             self.options["cotangent"] = self.numpy_nest(cotangent)
+        if self._mode != "layer" and not options.get("parameters"):
+            self.options["parameters"] = {}
 
     # What a library says of itself: callable_of, written_by_hand, is_array, numpy, foreign, values_and_graph,
     # differentiate, jvp, first_backward, and where it has its own way, signed and flattened.

@@ -37,7 +37,6 @@ class JaxBridge(Bridge):
         self._problems = []
         with self._bits():
             super().__init__(target, inputs, options)
-        self.parameters, self.gradients = {}, {}
 
     def _bits(self):
         return enable_x64(True) if self._wide else contextlib.nullcontext()

@@ -33,16 +33,28 @@ def _function(target):
     return owner if isinstance(owner, type) and issubclass(owner, torch.autograd.Function) else None
 
 
+class _Drawn:
+    """torch's global generator with what is asked of a generator of NumPy's."""
+
+    get_state, set_state = staticmethod(torch.get_rng_state), staticmethod(torch.set_rng_state)
+    standard_normal = staticmethod(torch.randn)
+
+
 class TorchBridge(Bridge):
-    """See Bridge. Parameters are moved in place, buffers and the state of torch's generator put back."""
+    """See Bridge. Parameters are moved in place, buffers and the state of torch's generator put back.
+
+    Attribute training : of a module, its mode, applied to all its parts before each forward.
+    """
 
     def __init__(self, target, inputs, options):
         self._random = torch.get_rng_state()
         self._device = {}  # of each leaf
-        self._state, self._parameters, self._mirrored = [], {}, set()
+        self._state, self._modes, self._parameters, self._mirrored = [], [], {}, set()
         super().__init__(target, inputs, options)
         given = options.get("parameters")
         if isinstance(target, torch.nn.Module):
+            self.training = self._trains = target.training
+            self._modes = [(part, part.training) for part in target.modules()]
             self._begin(target)
             given = dict(target.named_parameters()) if given is None else given
         elif given is None and self._mode == "layer":
@@ -56,10 +68,12 @@ class TorchBridge(Bridge):
         if given or self._mode == "autodiff":
             self.parameters = {n: self.numpy(p, f"parameter '{n}'") for n, p in given.items()}
             self.options["parameters"] = self.parameters
-        if (read := options.get("parameter_gradients")) is not None:
+        if self._mode == "autodiff":
+            self.options["parameter_gradients"] = lambda: self.gradients
+        elif (read := options.get("parameter_gradients")) is not None:
             self.options["parameter_gradients"] = lambda: self.numpy_nest(dict(read() if callable(read) else read))
         if options.get("generator") is None:
-            self.options["generator"] = torch.default_generator
+            self.options["generator"] = _Drawn()
         self._mirror()
 
     def _begin(self, module):
@@ -87,6 +101,8 @@ class TorchBridge(Bridge):
         ]
 
     def _restore(self):
+        for part, trains in self._modes:
+            part.training = trains if self.training == self._trains else self.training
         for owner, name, buffer, kept in self._state:
             owner[name] = buffer
             buffer.data.copy_(kept)  # by .data: a graph that is kept does not count it as a change
@@ -95,6 +111,7 @@ class TorchBridge(Bridge):
                 parameter.data.copy_(torch.from_numpy(self.parameters[name]))
 
     def close(self):
+        self.training = getattr(self, "_trains", None)
         self._restore()
         torch.set_rng_state(self._random)
 
@@ -203,8 +220,8 @@ class TorchBridge(Bridge):
             outputs, weights = zip(*pairs, strict=True)
             grads = torch.autograd.grad(outputs, list(wrt.values()), weights, retain_graph=True, allow_unused=True)
         found = {
-            name: self.numpy(torch.zeros_like(tensor) if grad is None else grad, f"gradient of '{name}'")
-            for (name, tensor), grad in zip(wrt.items(), grads, strict=True)
+            name: None if grad is None else self.numpy(grad, f"gradient of '{name}'")
+            for name, grad in zip(wrt, grads, strict=True)
         }
         self.gradients = {name: found.pop(name) for name in self._parameters}
         return found

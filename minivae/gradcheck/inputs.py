@@ -24,7 +24,7 @@ class Inputs:
 
     def __init__(self, function, inputs, fixed):
         self.place, self.named = fixed_values(fixed)
-        self.nest, self.by_keyword = _arranged(function, inputs, self.place, self.named)
+        self.nest, self.by_keyword = arranged(function, inputs, self.place, self.named)
         self.nest = {name: _copied(name, part) for name, part in self.nest.items()}
         self.leaves = leaves(self.nest)
         self.values = {name: leaf for name, leaf in self.leaves.items() if isinstance(leaf, np.ndarray)}
@@ -44,7 +44,7 @@ class Inputs:
         return rebuild(self.nest, iter([values.get(name, leaf) for name, leaf in self.leaves.items()]))
 
 
-def _arranged(function, inputs, place, named):
+def arranged(function, inputs, place, named):
     """(dict of name to argument, by keyword?): a mapping goes by keyword, a sequence by place, an array alone.
 
     A mapping or sequence that the function cannot take like this is its one argument, where it takes one.

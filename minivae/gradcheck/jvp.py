@@ -6,11 +6,13 @@ import numpy as np
 
 from ..errors import expect
 from .check import check_gradients
+from .arguments import real_view
 from .foreign import bridged, duality
 from .judge import rms
 from .result import GradientReport
+from .second import as_pair
 from .targets import Finding, Target
-from .trees import leaves, rebuild
+from .trees import leaves
 
 ALL = 4096  # outputs up to this many are judged one by one: they share their evaluations
 
@@ -59,7 +61,8 @@ def check_jvp(
         arrays = {f"output{i}" if len(start) > 1 else "output": np.zeros_like(y) for i, y in enumerate(start)}
         options = {"full": ALL, "directions": 0, "method": "differences", "seed": seed, **options}
         ones = [np.ones_like(y) for y in start]
-        report = check_gradients((line.forward, line.backward), arrays, cotangent=ones, name=name, **options)
+        pair = as_pair(line.forward, line.backward)
+        report = check_gradients(pair, arrays, cotangent=ones, name=name, **options)
         report.problems += problems
         if bridge:
             bridge.finish(report)
@@ -75,7 +78,7 @@ class _Line:
     def __init__(self, subject, given, jvp, bridge):
         self.subject, self.given, self.jvp, self.bridge = subject, given, jvp, bridge
         rng = np.random.default_rng((subject.seed, 4))
-        self.x = {n: a.copy() for n, a in subject.values.items() if a.dtype.kind in "fc"}
+        self.x = {n: a.copy() for n, a in subject.values.items() if n in subject.holders}
         self.v = {}
         for name, a in self.x.items():
             v = rng.standard_normal(a.shape) + (1j * rng.standard_normal(a.shape) if np.iscomplexobj(a) else 0.0)
@@ -113,22 +116,31 @@ class _Line:
         if self.bridge:
             found = self.jvp(self.bridge.as_given(self.given, values), self.bridge.as_given(self.given, tangents))
             return list(self.bridge.arrays_of(found))
-        x, v = (rebuild(self.given, iter([a.copy() for a in tree.values()])) for tree in (values, tangents))
+        x, v = (self._as_given({n: a.copy() for n, a in nest.items()}) for nest in (values, tangents))
         return [np.asarray(y) for y in leaves(self.jvp(x, v)).values()]
+
+    def _as_given(self, values):
+        """These arrays in the form of the inputs."""
+        inputs = self.subject.inputs
+        arguments = inputs.arguments(values)
+        if inputs.by_keyword:
+            return arguments
+        spread = isinstance(self.given, (tuple, list)) and len(self.given) == len(arguments)
+        return tuple(arguments.values()) if spread else next(iter(arguments.values()))
 
     def against_backward(self):
         pushed = self.pushed(0.0)
         self.subject.draw_cotangents(self._outputs(0.0))
         gradients = {n: g for n, g in self.subject.claimed().items() if n in self.v}
-        return duality(self.subject.cotangents, pushed, gradients, self.v)
+        return duality(self.subject.cotangents, pushed, gradients, {n: real_view(v) for n, v in self.v.items()})
 
-    def forward(self, **times):
+    def forward(self, times):
         self.times = list(times.values())
-        return tuple(self._each(self.at)), None
+        return tuple(self._each(self.at))
 
-    def backward(self, *handed):
+    def backward(self, dys):
         found = self._each(lambda t: [_real(y) for y in self.pushed(t)])
-        return tuple(dy * y for dy, y in zip(handed[:-1], found, strict=True))
+        return tuple(dy * y for dy, y in zip(dys, found, strict=True))
 
     def _each(self, function):
         found = [np.empty_like(t) for t in self.times]

@@ -13,7 +13,7 @@ from .result import GradientReport
 from .targets import Finding, Target
 
 HALVINGS = 5  # of the step with which a gradient is differentiated along a direction
-OF_TARGET = ("gradient", "parameters", "parameter_gradients", "fixed", "generator", "cotangent", "accumulates")
+OF_TARGET = ("gradient", "parameters", "parameter_gradients", "fixed", "constant", "generator", "cotangent")
 SYMMETRY = "no second derivative was claimed: that they are symmetric was checked, which holds for every gradient"
 
 
@@ -54,7 +54,7 @@ def check_second(
         except Finding as finding:
             return GradientReport(options["name"], problems=[(finding.kind, str(finding))])
         if bridge and bridge.differentiates and not claims:
-            function, again = bridge.first_backward(subject.fixed_by_place, subject.fixed_by_name)
+            function, again = bridge.first_backward(subject.inputs.place, subject.inputs.named)
             report = check_gradients(function, {**subject.values, **named_cotangents(subject)}, **again, **options)
             bridge.finish(report)
             return report
@@ -79,12 +79,17 @@ def _check(subject, claims, options):
     try:
         if not claims:
             options["atol"] = options.get("atol", 0.0) + SAFETY * backward.error()
-        report = check_gradients((backward.gradients, backward.claimed), arrays, **options)
+        report = check_gradients(as_pair(backward.gradients, backward.claimed), arrays, **options)
         report.notes += [] if claims else [SYMMETRY]
         return report
     finally:
         for name, array in kept.items():
             subject.arrays[name][...] = array
+
+
+def as_pair(forward, backward):
+    """Methods of the checks' own as a pair: plain functions, of whose object no parameters are looked for."""
+    return lambda **arrays: (forward(arrays), None), lambda *handed: backward(handed[:-1])
 
 
 class _Backward:
@@ -96,21 +101,21 @@ class _Backward:
         self.names = [n for n in subject.differentiated if n in moved]
         self.here = {n: array.copy() for n, array in arrays.items()}
 
-    def gradients(self, **arrays):
+    def gradients(self, arrays):
         self.here = {n: array.copy() for n, array in arrays.items()}
-        return self._at(arrays), None
+        return self._at(arrays)
 
     def _at(self, arrays):
-        for name, array in arrays.items():
-            if name in self.subject.values or name in self.subject.parameters:
-                {**self.subject.values, **self.subject.parameters}[name][...] = array
+        for name, array in {**self.subject.values, **self.subject.arrays}.items():
+            if name in arrays:
+                array[...] = arrays[name]
         if "second" in self.claims:
             self.subject.cotangents = [arrays[name].copy() for name in self.dys]
         found = self.subject.claimed()
         return tuple(found[name] for name in self.names)
 
-    def claimed(self, *handed):
-        v, values, names = handed[:-1], list(self.subject.values.values()), self.names
+    def claimed(self, v):
+        values, names = list(self.subject.values.values()), self.names
         if "second" in self.claims:
             names = self.names + self.dys
             found = self.claims["second"](*v, *values, *self.subject.cotangents)

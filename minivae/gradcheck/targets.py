@@ -103,7 +103,8 @@ class Target:
         else:
             expected = "a function, an object with forward and backward, or a pair of two such functions"
             expect(callable(target), "target", target, expected)
-            expect(gradient is not None, "gradient", None, "a callable or the array(s) that the function claims")
+            claim = "a callable or the array(s) that the function claims, or 'torch' or 'jax' if that differentiates it"
+            expect(gradient is not None, "gradient", None, claim)
             self.kind, self._forward, self._backward = "function", target, gradient
         allowed = gradient is None or self.kind == "function"
         expect(allowed, "gradient", gradient, f"None for a {self.kind}: only a scalar function has one")
