@@ -137,7 +137,9 @@ class _Backward:
 
     def along(self, v):
         """(H v, its largest error) from differences of the gradients along v, extrapolated as in differences.py."""
-        eps = max(np.finfo(a.dtype).eps for a in v)
+        size = max(float(np.max(np.abs(a), initial=0.0)) for a in v)
+        power = 2.0 ** np.floor(np.log2(size)) if size else 1.0  # of two: H v is then exactly in proportion to v
+        v, eps = [a / a.dtype.type(power) for a in v], max(np.finfo(a.dtype).eps for a in v)
         step = 4.0 * eps**0.2 * min(rms(self.here[n]) or 1.0 for n in self.names)
         best, previous = (None, np.inf), []
         for k in range(HALVINGS):
@@ -152,7 +154,7 @@ class _Backward:
                 best = (row[-1], error) if error < best[1] else best
             previous = row
         self._at(self.here)
-        return [found.astype(a.dtype) for found, a in zip(best[0], v, strict=True)], best[1]
+        return [(power * found).astype(a.dtype) for found, a in zip(best[0], v, strict=True)], power * best[1]
 
     def error(self):
         """Of such a product, for a random v."""
