@@ -39,8 +39,12 @@ def _mlp(p, x):
     return jnp.tanh(x @ p["first"]["w"] + p["first"]["b"]) @ p["second"]["w"]
 
 
+def _step(h, x):
+    return jnp.tanh(h + x), h * x
+
+
 def _scan(h, xs):
-    return lax.scan(lambda h, x: (jnp.tanh(h + x), h * x), h, xs)
+    return lax.scan(_step, h, xs)
 
 
 def _attention(q, k, v):

@@ -3,7 +3,7 @@
 A case is `Case(target, shapes, ...)`; `arrays(case, dtype)` draws its inputs. Needs torch.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -12,24 +12,21 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Case:
-    """`target` of tensors of these shapes: standard normals, made positive where `positive`; `more` goes after them."""
+    """`target` of tensors of these shapes: what `values` makes of standard normals."""
 
     target: object
     shapes: tuple = ((4, 6),)
-    positive: bool = False
-    more: tuple = field(default=())
+    values: object = lambda x: x
 
 
 def arrays(case, dtype, seed=0):
     generator = torch.Generator().manual_seed(seed)
     drawn = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in case.shapes]
-    return [(x.abs() + 0.1 if case.positive else x).to(dtype) for x in drawn]
+    return [case.values(x).to(dtype) for x in drawn]
 
 
 def build(case, dtype):
     """The target with its parameters in this dtype: a module is made anew, from a fixed seed."""
-    if isinstance(case.target, type) and issubclass(case.target, nn.Module):
-        raise TypeError("give a function that makes the module")
     if getattr(case.target, "makes", False):
         torch.manual_seed(1)
         return case.target().to(dtype)
@@ -39,6 +36,10 @@ def build(case, dtype):
 def module(make):
     make.makes = True
     return make
+
+
+def _positive(x):
+    return x.abs() + 0.1
 
 
 def _definite(a):
@@ -70,7 +71,9 @@ OWN = {
     "log_softmax": Case(lambda x: F.log_softmax(x, dim=1)),
     "cross_entropy": Case(lambda x: F.cross_entropy(x, LABELS, label_smoothing=0.1)),
     "nll_loss": Case(lambda x: F.nll_loss(F.log_softmax(x, 1), LABELS, reduction="sum")),
-    "binary_cross_entropy_with_logits": Case(lambda x, t: F.binary_cross_entropy_with_logits(x, t.sigmoid()), ((4, 6),) * 2),
+    "binary_cross_entropy_with_logits": Case(
+        lambda x, t: F.binary_cross_entropy_with_logits(x, t.sigmoid()), ((4, 6),) * 2
+    ),
     "kl_div": Case(lambda x, t: F.kl_div(x.log_softmax(1), t.softmax(1), reduction="batchmean"), ((4, 6), (4, 6))),
     "mse_loss": Case(F.mse_loss, ((4, 6), (4, 6))),
     "smooth_l1_loss": Case(F.smooth_l1_loss, ((4, 6), (4, 6))),
@@ -113,8 +116,8 @@ OWN = {
     "rfft": Case(lambda x: torch.fft.rfft(x).abs()),
     "cosine_similarity": Case(F.cosine_similarity, ((4, 6), (4, 6))),
     "cdist": Case(torch.cdist, ((4, 3), (5, 3))),
-    "lgamma": Case(torch.lgamma, positive=True),
-    "log_and_sqrt": Case(lambda x: x.log() * x.sqrt(), positive=True),
+    "lgamma": Case(torch.lgamma, values=_positive),
+    "log_and_sqrt": Case(lambda x: x.log() * x.sqrt(), values=_positive),
     "erfinv": Case(lambda x: torch.erfinv(0.9 * x.tanh())),
     "dropout": Case(_dropout),
     "LSTMCell": Case(module(lambda: nn.LSTMCell(3, 2)), ((4, 3),)),
@@ -122,6 +125,12 @@ OWN = {
     "MultiheadAttention": Case(module(lambda: nn.MultiheadAttention(4, 2)), ((3, 2, 4),) * 3),
     "BatchNorm1d": Case(module(lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh())), ((6, 3),)),
     "Conv2d": Case(module(lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.SiLU(), nn.Flatten())), ((2, 2, 4, 4),)),
+    "relu_of_zeros": Case(F.relu, values=torch.round),
+    "max_pool_of_zeros": Case(lambda x: F.max_pool2d(x, 2), ((2, 2, 4, 6),), F.relu),
+    "log_of_small_and_large": Case(torch.log, values=lambda x: 10 ** (2 * x)),
+    "log_softmax_of_large": Case(lambda x: F.log_softmax(x, 1), values=lambda x: 300 * x),
+    "norm_of_small": Case(lambda x: torch.linalg.vector_norm(x, dim=1), values=lambda x: 1e-6 * x),
+    "complex": Case(lambda a, b: torch.complex(a, b).exp().abs(), ((4, 6), (4, 6))),
     "inplace": Case(module(lambda: nn.Sequential(nn.ELU(inplace=True), nn.Linear(6, 3))), ((4, 6),)),
 }
 

@@ -41,7 +41,9 @@ def bridged(target, inputs, options):
     claimed = options.get("gradient")
     library = _named(claimed) if isinstance(claimed, str) else None
     if library is None:
-        handed = {key: options.get(key) for key in ("fixed", "parameters", "gradient", "cotangent")} | {"inputs": inputs}
+        handed = {key: options.get(key) for key in ("fixed", "parameters", "gradient", "cotangent")} | {
+            "inputs": inputs
+        }
         library = next((name for name in LIBRARIES if name in sys.modules and _home(name).owns(target, handed)), None)
     return None if library is None else _home(library).bridge(target, inputs, options)
 
@@ -175,7 +177,9 @@ class Bridge:
         names = list(self._arguments)
         if not isinstance(returned, Mapping):
             parts = list(returned) if isinstance(returned, (tuple, list)) and len(names) > 1 else [returned]
-            parts = parts[0] if len(names) == 1 and isinstance(returned, (tuple, list)) and len(returned) == 1 else parts
+            parts = (
+                parts[0] if len(names) == 1 and isinstance(returned, (tuple, list)) and len(returned) == 1 else parts
+            )
             if len(parts) not in (len(names), len(names) + len(self._asked[0])):
                 raise ValueError(f"{len(parts)} gradients for {len(names)} inputs {names}")
             returned = dict(zip(names, parts, strict=False))

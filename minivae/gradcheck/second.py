@@ -60,7 +60,9 @@ def check_second(
             return report
         for name in claims:
             fits = (subject.kind == "function") == (name != "second")
-            expect(fits, name, "a claim", f"None for a {subject.kind}: second= is a layer's, hessian= a scalar function's")
+            expect(
+                fits, name, "a claim", f"None for a {subject.kind}: second= is a layer's, hessian= a scalar function's"
+            )
         return _check(subject, claims, options)
     finally:
         if bridge:
