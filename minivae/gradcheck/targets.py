@@ -73,16 +73,15 @@ class Target:
         self._told: set[tuple[str, str]] = set()
         self.problems: list[tuple[str, str]] = []
         self.notes: list[str] = []
-        self.coarse: dict[
-            str, float
-        ] = {}  # name -> unit rounding of a gradient, or "outputs" of all, that is coarser than the arrays'
+        # The unit rounding of what is coarser than the arrays: gradients by name, and "outputs".
+        self.coarse: dict[str, float] = {}
         self.copies = self.guarded = False  # whether forward gets copies; whether parameters are put back after it
-        self.adds: set[str] = (
-            set()
-        )  # names of parameter gradients that backward adds to, and of which the increase is taken
+        # The names of parameter gradients that backward adds to, and of which the increase is taken:
+        self.adds: set[str] = set()
         self._arrange()
         if not self.own.searched:
             self.require()
+        self.more: dict = {}  # what backward returned beside the gradients of the inputs
         self.accumulates = accumulates
         self.evaluations, self.seed, self.given_cotangent = 0, seed, cotangent
         self.cotangents: list[np.ndarray] = []  # until `draw_cotangents`
@@ -95,6 +94,8 @@ class Target:
         if isinstance(target, (tuple, list)) and len(target) == 2 and all(callable(f) for f in target):
             self.kind, (self._forward, self._backward) = "pair", target
             self.name = getattr(target[0], "__name__", "pair")
+            if self._owner() is not None and len(_required(self._backward) or ()) < 2:
+                self.kind, self.target, self.method = "layer", self._owner(), self.name
         elif names:
             self.method = names[0][0]
             self.kind, (self._forward, self._backward) = "layer", (getattr(target, n) for n in names[0])
@@ -130,7 +131,7 @@ class Target:
 
     def settle(self):
         """After a first forward and backward: look again for parameters, which may not have been there before."""
-        self.own.look_again(self)
+        self.own.look_again(self, self.more)
         self._arrange()
         known = [*self.inputs.leaves, *self.inputs.nest, *self.parameters, *self.own.names()]
         for c in self.constant:
@@ -167,6 +168,7 @@ class Target:
     def call(self, values=None):
         """Run forward on `values` (default: the current inputs); returns what it returned."""
         self._freeze()
+        self.own.push()
         self.evaluations += 1
         return self._kept(lambda: self.inputs.call(self._forward, values or self.values, self.copies))
 
@@ -255,9 +257,7 @@ class Target:
         handed = [c.copy() for c in self.cotangents]
         before = {}
         if self.accumulates:
-            for gradient in self.own.claims({}).values():
-                if gradient is not None:
-                    gradient[...] = 0.0
+            self.own.clear()
         elif self.adds:
             before = {n: np.array(g) for n, g in self.own.claims({}).items() if n in self.adds}
         returned = self._kept(lambda: self._run_backward(handed))
@@ -270,7 +270,7 @@ class Target:
         elif returned is None and self.kind == "layer":
             returned = self._kept_gradient(live)
         found, more, text = assign(self.inputs.nest, returned, live, len(self.inputs.place) + len(self.inputs.named))
-        expected = not more
+        expected, self.more = not more, dict(more)
         found.update(self.own.claims(more))
         for sentence in self.own.tied.values():
             self.note(sentence)
