@@ -112,8 +112,11 @@ def assign(nest, returned, live, fixed):
     if len(given) == len(flat):
         return {**nothing, **dict(zip(flat, given, strict=True))}, more, ""
     text = f"backward returned {len(given)} gradients for {len(live)} inputs {live}"
-    text += ": what else it is differentiated by (such as what forward takes from around it) must be an input "
-    text += "or in parameters="
+    if len(given) > len(live):
+        text += ": what else it is differentiated by (such as what forward takes from around it) must be an input "
+        text += "or in parameters="
+    else:
+        text += ": None for what is not differentiated, named in constant=; data and noise go in fixed="
     first = {n: g for n, g in zip(live, given, strict=False) if not is_nest(nest[n])}
     return {**nothing, **first}, dict(enumerate(given[len(live) :])), text
 

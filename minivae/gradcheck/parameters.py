@@ -21,18 +21,24 @@ from .holding import (
     read,
     walk,
 )
+from .moving import overwritten
 from .trees import is_nest, leaves, parts
 
 
 class Parameter:
     """One parameter: its array, and functions that give its gradient and the array itself as they are now.
 
-    current is None for what an object declares: it is taken at its word. push writes the array's value to where a plain
-    number is held.
+    current is None for what an object declares: it is taken at its word. put(array) sets the attribute in which it is
+    held; `number` says that this is a plain number, and not the array.
     """
 
-    def __init__(self, name, array, gradient, current=None, push=None):
-        self.name, self.array, self.gradient, self.current, self.push = name, array, gradient, current, push
+    def __init__(self, name, array, gradient, current=None, put=None, number=False):
+        self.name, self.array, self.gradient = name, array, gradient
+        self.current, self.put, self.number = current, put, number
+
+    def is_there(self):
+        """Whether its array is still what is held."""
+        return self.current is None or self.current() is self.array
 
 
 def find(owner, path="", seen=None):
@@ -115,13 +121,13 @@ def _beside_its_gradient(owner, key, value, path):
     def name(n):
         return path[:-1] if path and key in DATA and gradient_of(owner, key) is own_gradient(owner) else path + n
 
-    def push(array):
-        setattr(owner, key, type(value)(array))
+    def put(array):
+        setattr(owner, key, type(value)(array) if number else array)
 
     return [
         Parameter(
             *(name(n), array, lambda n=n: gradient(n), lambda n=n, array=array: current(n, array)),
-            (lambda array=array: push(array)) if number else None,
+            *(put if number or array is value else None, number),
         )
         for n, array in arrays.items()
     ]
@@ -132,7 +138,7 @@ class Parameters:
 
     def __init__(self, owner, given, gradients, inputs):
         self.owner = None if isinstance(owner, ModuleType) else owner
-        self.given, self.gradients, self.inputs = given, gradients, list(inputs.values())
+        self.given, self.gradients, self.inputs = given, gradients, inputs
         self.searched = given is None and self.owner is not None
         self.tied: dict[str, str] = {}  # name -> a sentence about an array of several names
         if given is None:
@@ -144,9 +150,10 @@ class Parameters:
         self._take(found)
 
     def _find(self):
-        found = [p for p in find(self.owner) if not any(np.may_share_memory(p.array, v) for v in self.inputs)]
+        found = [p for p in find(self.owner) if not any(np.may_share_memory(p.array, v) for v in self.inputs.values())]
         for p in found:
             check_parameter(p.name, p.array)
+            p.name = f"self.{p.name}" if p.name in self.inputs else p.name
         return found
 
     def _given(self, name, array):
@@ -184,7 +191,7 @@ class Parameters:
         if not self.searched:
             return
         found = [p for p in self._find() if p.current is None or not self._stays(p)]
-        known = [p.array for p in found] + self.inputs
+        known = [p.array for p in found] + list(self.inputs.values())
         others = [h for h in walk(self.owner) if not any(np.may_share_memory(h.array, a) for a in known)]
         found += [Parameter(h.path, h.array, lambda: None, h.now) for h in others if _returned(h, others, more)]
         gone = overwritten(subject, [p for p in found if p.current is not None])
@@ -192,7 +199,7 @@ class Parameters:
 
     def _stays(self, p):
         before, now = self.before.get(p.name), p.gradient()
-        like = isinstance(now, np.ndarray) and now.shape == p.array.shape and p.push is None
+        like = isinstance(now, np.ndarray) and now.shape == p.array.shape and not p.number
         return before is not None and not like and np.array_equal(before, now)
 
     def names(self):
@@ -201,8 +208,15 @@ class Parameters:
     def push(self):
         """Write the values of plain numbers to where they are held."""
         for p in self.found:
-            if p.push is not None:
-                p.push()
+            if p.number:
+                p.put(p.array)
+
+    def put_back(self):
+        """Undo the replacing of an array by another; the names of those that had been."""
+        gone = [p for p in self.found if p.put is not None and not p.is_there()]
+        for p in gone:
+            p.put(p.array)
+        return [p.name for p in gone]
 
     def clear(self):
         """Set the gradients that are there to zero."""
@@ -271,35 +285,3 @@ def _taken(more, parameter):
 
 def _place(array):
     return (array.__array_interface__["data"][0], array.shape, array.strides, array.dtype.str)
-
-
-def overwritten(subject, parameters):
-    """Those that forward writes anew whatever is in them: what it keeps for backward, no parameters."""
-    kept = [p.array.copy() for p in parameters]
-    rng = np.random.default_rng((subject.seed, 4))
-    try:
-        subject.outputs()
-        gone = [p for p, k in zip(parameters, kept, strict=True) if not _same(p, k)]
-        for p in parameters:
-            p.array += nudge(rng, p.array, 1e-3)
-        moved = [p.array.copy() for p in parameters]
-        subject.outputs()
-        return gone + [p for p, m in zip(parameters, moved, strict=True) if p not in gone and not _same(p, m)]
-    except Finding:
-        return []
-    finally:
-        for p, k in zip(parameters, kept, strict=True):
-            p.array[...] = k
-            if p.push is not None and p.current() is not None:
-                p.push()
-
-
-def _same(parameter, kept):
-    return parameter.current() is parameter.array and np.array_equal(parameter.array, kept)
-
-
-def nudge(rng, array, share):
-    """Random numbers of a share of an array's size."""
-    size = float(np.sqrt(np.mean(np.abs(array.astype(np.complex128)) ** 2))) if array.size else 0.0
-    noise = share * (size or 1.0) * rng.standard_normal(array.shape)
-    return (noise * (1 + 1j) if array.dtype.kind == "c" else noise).astype(array.dtype)

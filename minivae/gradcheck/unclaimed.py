@@ -4,12 +4,10 @@ import inspect
 
 import numpy as np
 
-from .claims import Finding
 from .holding import walk
-from .parameters import nudge
+from .moving import moves
 
 STATE = ("running", "moving")  # in the names of what is no parameter: averages over batches
-SAME = 1e3  # roundings of the largest output that are no movement
 
 
 def look_for_unclaimed(subject, start):
@@ -79,31 +77,3 @@ def _moving(subject, held, start):
     if not still or not moves(subject, [h.array for h in still], start):
         return []
     return [h for h in still if moves(subject, [h.array], start)]
-
-
-def moves(subject, arrays, start):
-    """Whether moving these arrays moves any output beyond rounding, or out of where forward is defined."""
-    kept = [array.copy() for array in arrays]
-    rng = np.random.default_rng((subject.seed, 5))
-    answered = False
-    for share in (1e-3, 0.1, 1.0):
-        try:
-            for array in arrays:
-                array += nudge(rng, array, share)
-            outputs = subject.outputs()
-            answered = True
-            if any(_moved(a, b) for a, b in zip(outputs, start, strict=False)) or len(outputs) != len(start):
-                return True
-        except Finding:
-            continue
-        finally:
-            for array, k in zip(arrays, kept, strict=True):
-                array[...] = k
-    return not answered
-
-
-def _moved(a, b):
-    if a.shape != b.shape or not np.isfinite(a).all():
-        return True
-    gap, size = np.max(np.abs(a - b), initial=0.0), np.max(np.abs(b), initial=0.0)
-    return bool(gap > SAME * np.finfo(b.dtype).eps * size)
