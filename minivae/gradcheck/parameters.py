@@ -148,6 +148,8 @@ class Parameters:
         # What a gradient was before backward had run: a number or an array of another shape that stays is none.
         self.before = {p.name: np.array(p.gradient()) for p in found if p.current is not None}
         self._take(found)
+        held = {h.path: h.array for h in walk(self.owner)} if self.searched else {}
+        self.start = {name: (array, array.copy()) for name, array in {**held, **self.arrays}.items()}
 
     def _find(self):
         found = [p for p in find(self.owner) if not any(np.may_share_memory(p.array, v) for v in self.inputs.values())]
@@ -190,6 +192,13 @@ class Parameters:
         """
         if not self.searched:
             return
+        for p in self._find():  # as they were, in case that backward takes a step
+            array, kept = self.start.get(p.name, (p.array, p.array))
+            if array.flags.writeable and (array is p.array or p.put is not None):
+                array[...] = kept
+                if p.put is not None:
+                    p.put(array)
+        self.start.clear()
         found = [p for p in self._find() if p.current is None or not self._stays(p)]
         known = [p.array for p in found] + list(self.inputs.values())
         others = [h for h in walk(self.owner) if not any(np.may_share_memory(h.array, a) for a in known)]
