@@ -44,6 +44,8 @@ def _moved(a, b):
 
 def overwritten(subject, parameters):
     """Those that forward writes anew whatever is in them: what it keeps for backward, no parameters."""
+    if not parameters:
+        return []
     rng = np.random.default_rng((subject.seed, 4))
     kept = [(p, p.array.copy()) for p in parameters]
 
