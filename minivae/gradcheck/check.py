@@ -104,6 +104,8 @@ def check_gradients(
     except Finding as finding:
         report.problems.append((finding.kind, str(finding)))
         report.cause = finding.__cause__
+    finally:
+        subject.own.push()
     report.evaluations = subject.evaluations
     report.seconds = time.perf_counter() - started
     return report

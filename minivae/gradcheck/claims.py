@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import described
 from .arguments import not_finite, real_view
 from .inputs import all_numbers
-from .trees import is_nest, leaves
+from .trees import is_nest, leaves, parts
 
 PATTERNS = (
     "d{}",
@@ -58,15 +58,14 @@ def paired(tree, given, name=""):
     if not is_nest(tree) and (not is_nest(given) or all_numbers(given)):
         return {name: given}
     if is_nest(tree) and is_nest(given):
-        items = list(tree.items() if isinstance(tree, Mapping) else enumerate(tree))
-        parts = [(key, part, f"{name}.{key}" if name else str(key)) for key, part in items]
+        named = [(key, part, f"{name}.{key}" if name else str(key)) for key, part in parts(tree)]
         if isinstance(given, Mapping):
-            nested = (paired(part, entry(given, key), child) for key, part, child in parts)
+            nested = (paired(part, entry(given, key), child) for key, part, child in named)
             found = {n: g for part in nested for n, g in part.items()}
             short = {n: n[len(name) + 1 :] if name else n for n in names}
             return {n: entry(given, short[n]) if g is None else g for n, g in found.items()}
         if not isinstance(tree, Mapping) and len(given) == len(tree):
-            nested = (paired(part, g, child) for (_, part, child), g in zip(parts, given, strict=True))
+            nested = (paired(part, g, child) for (_, part, child), g in zip(named, given, strict=True))
             return {n: g for part in nested for n, g in part.items()}
         arrays = [n for n, leaf in names.items() if isinstance(leaf, np.ndarray)]
         floats = [n for n in arrays if names[n].dtype.kind in "fc"]
@@ -113,10 +112,11 @@ def assign(nest, returned, live, fixed):
     if len(given) == len(flat):
         return {**nothing, **dict(zip(flat, given, strict=True))}, more, ""
     text = f"backward returned {len(given)} gradients for {len(live)} inputs {live}"
-    text += (
-        ": what else it is differentiated by (such as what forward takes from where it was defined) must be an input "
-    )
-    text += "or in parameters="
+    if len(given) > len(live):
+        text += ": what else it is differentiated by (such as what forward takes from around it) must be an input "
+        text += "or in parameters="
+    else:
+        text += ": None for what is not differentiated, named in constant=; data and noise go in fixed="
     first = {n: g for n, g in zip(live, given, strict=False) if not is_nest(nest[n])}
     return {**nothing, **first}, dict(enumerate(given[len(live) :])), text
 

@@ -31,34 +31,35 @@ def observe(subject, report):
 
 
 def _rehearse(subject):
-    """One forward and backward, elsewhere if they run there; parameters that were made on the way are found then."""
-    if not _elsewhere_first(subject):
-        try:
-            outputs = subject.outputs()
-            subject.draw_cotangents(outputs)
-            subject.backward(outputs)
-        except Finding:
-            subject.require()  # nothing to differentiate by is a wrong call, whatever else happened
-    subject.forget()
-    subject.settle()
-
-
-def _elsewhere_first(subject):
-    """One forward and backward on other values, so that what a layer keeps from its first call is not what it needs."""
-    arrays = [array for name, array in subject.arrays.items() if name in subject.values]
+    """One forward and backward, elsewhere if they run there, so that what a layer keeps from its first call is not what
+    it needs; parameters that were made on the way are found then.
+    """
     kept = {name: array.copy() for name, array in subject.values.items()}
     rng = np.random.default_rng((subject.seed, 3))
-    for array in arrays:
+    for array in (array for name, array in subject.arrays.items() if name in subject.values):
         array += (0.01 * rng.standard_normal(array.shape) * (np.abs(array) + 0.01)).astype(array.dtype)
+    try:
+        found = _run_once(subject)
+        if found:
+            subject.settle()
+    finally:
+        for name, array in subject.values.items():
+            array[...] = kept[name]
+    if not found:
+        _run_once(subject)
+        subject.settle()
+
+
+def _run_once(subject):
+    """Whether forward and backward run; whatever is wrong shows again later, on the values that were given."""
     try:
         outputs = subject.outputs()
         subject.draw_cotangents(outputs)
         subject.backward(outputs)
     except Finding:
-        return False  # whatever is wrong shows again below, on the values that were given
+        return False
     finally:
-        for name, array in subject.values.items():
-            array[...] = kept[name]
+        subject.forget()
     return True
 
 

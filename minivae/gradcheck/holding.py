@@ -7,7 +7,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 
 from .claims import entry, spellings
-from .trees import is_nest, leaves
+from .trees import is_nest, leaves, parts
 
 DECLARED = ("parameters", "params", "trainable_parameters", "trainable_params", "get_parameters", "get_params")
 PAIRS = ("parameters_and_gradients", "params_and_grads", "get_parameters_and_gradients", "get_params_and_grads")
@@ -15,7 +15,19 @@ GRADIENTS = ("gradients", "grads", "gradient", "grad", "get_gradients", "get_gra
 DATA = ("data", "value", "values", "array", "tensor", "W")  # of an object that is one parameter, beside its gradient
 SAME = ({"w", "weight", "weights", "kernel"}, {"b", "bias", "biases"})
 LONG = 4096  # longer lists are data
-FOREIGN = {*sys.stdlib_module_names, "numpy", "scipy", "numba", "torch", "jax", "jaxlib", "tensorflow"}
+FOREIGN = {
+    *sys.stdlib_module_names,
+    "numpy",
+    "scipy",
+    "numba",
+    "torch",
+    "jax",
+    "jaxlib",
+    "matplotlib",
+    "pytest",
+    "_pytest",
+    "hypothesis",
+}
 
 
 class Held:
@@ -72,12 +84,8 @@ def walk(value, path="", now=None, owner=None, key="", declared=False, seen=None
     if not (is_nest(value) or is_own(value) or owner is None) or (is_nest(value) and len(value) > LONG):
         return
     seen[id(value)] = value
-    if is_nest(value):
-        parts = dict(value) if isinstance(value, Mapping) else dict(enumerate(value))
-    else:
-        parts = members(value)
-        declared = declared or declares(value)
-    for k, part in parts.items():
+    declared = declared or (not (is_nest(value) or isinstance(value, np.ndarray)) and declares(value))
+    for k, part in parts(value) if is_nest(value) else members(value).items():
         child = f"{path}.{k}" if path else str(k)
         yield from walk(part, child, lambda v=value, k=k: _at(v, k), value, k, declared, seen)
 

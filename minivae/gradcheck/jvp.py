@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import expect
-from .check import check_gradients
 from .arguments import real_view
+from .check import check_gradients
 from .foreign import bridged, duality
 from .judge import rms
 from .result import GradientReport

@@ -5,19 +5,16 @@ with a `loss`, `backward()` fills `gradients`), or a pair of functions `(forward
 `y, cache = forward(*inputs)`, `backward(dy, cache)`.
 """
 
-import inspect
-from typing import Any
-
 import numpy as np
 
 from ..errors import described, expect
 from .arguments import expect_something, freezer, real_view
+from .calling import identify, owner, required, takes_arguments
 from .claims import Finding, assign, sound, spellings
 from .inputs import Inputs
 from .parameters import Parameters
 from .trees import leaves
 
-METHODS = (("forward", "backward"), ("forward_pass", "backward_pass"), ("fprop", "bprop"), ("fwd", "bwd"))
 CACHES = ("cache", "ctx", "context", "saved", "residuals", "tape")  # names of what a forward hands to its backward
 
 COMPLEX = (
@@ -42,11 +39,6 @@ class Target:
         What was found on the way, as the report takes it: (kind, sentence), and sentences.
     """
 
-    kind: str
-    method: str
-    _forward: Any
-    _backward: Any
-
     def __init__(
         self,
         target,
@@ -62,31 +54,30 @@ class Target:
         accumulates=False,
         seed=0,
     ):
-        self.target = target
-        self._identify(target, gradient)
+        self.kind, self.target, self.name, self.method, self._forward, self._backward = identify(target, gradient)
         self.inputs = Inputs(self._forward, inputs, fixed)
         self.values, self.fixed = self.inputs.values, self.inputs.fixed
         self.constant = (constant,) if isinstance(constant, str) else tuple(constant)
         self._freeze, self.frozen = freezer(generator), generator is not None
-        self._wanted = _required(self._backward) if callable(self._backward) else []
-        self.own = Parameters(self._owner(), parameters, parameter_gradients, self.values)
+        self._wanted, self._takes_cotangent = required(self._backward), takes_arguments(self._backward)
+        self.own = Parameters(self._holder(), parameters, parameter_gradients, self.values)
         self._told: set[tuple[str, str]] = set()
         self.problems: list[tuple[str, str]] = []
         self.notes: list[str] = []
-        self.coarse: dict[
-            str, float
-        ] = {}  # name -> unit rounding of a gradient, or "outputs" of all, that is coarser than the arrays'
+        # The unit rounding of what is coarser than the arrays: gradients by name, and "outputs".
+        self.coarse: dict[str, float] = {}
         self.copies = self.guarded = False  # whether forward gets copies; whether parameters are put back after it
-        self.adds: set[str] = (
-            set()
-        )  # names of parameter gradients that backward adds to, and of which the increase is taken
+        # The names of parameter gradients that backward adds to, and of which the increase is taken:
+        self.adds: set[str] = set()
         self._arrange()
         if not self.own.searched:
             self.require()
+        self.more: dict = {}  # what backward returned beside the gradients of the inputs
         self.accumulates = accumulates
         self.evaluations, self.seed, self.given_cotangent = 0, seed, cotangent
         self.cotangents: list[np.ndarray] = []  # until `draw_cotangents`
 
+<<<<<<< HEAD
     def _identify(self, target, gradient):
         self.name = getattr(target, "__name__", type(target).__name__)
         names = [pair for pair in METHODS if all(callable(getattr(target, n, None)) for n in pair)]
@@ -111,9 +102,12 @@ class Target:
 
     def _owner(self):
         """The object whose parameters are looked for: the layer, or that of two bound methods."""
+=======
+    def _holder(self):
+        """The object whose parameters are looked for."""
+>>>>>>> g-targets
         if self.kind == "pair":
-            owners = [getattr(f, "__self__", None) for f in (self._forward, self._backward)]
-            return owners[0] if owners[0] is owners[1] else None
+            return owner(self._forward, self._backward)
         return self.target if self.kind == "layer" else None
 
     def _arrange(self):
@@ -131,7 +125,7 @@ class Target:
 
     def settle(self):
         """After a first forward and backward: look again for parameters, which may not have been there before."""
-        self.own.look_again(self)
+        self.own.look_again(self, self.more)
         self._arrange()
         known = [*self.inputs.leaves, *self.inputs.nest, *self.parameters, *self.own.names()]
         for c in self.constant:
@@ -168,17 +162,23 @@ class Target:
     def call(self, values=None):
         """Run forward on `values` (default: the current inputs); returns what it returned."""
         self._freeze()
+        self.own.push()
         self.evaluations += 1
-        return self._kept(lambda: self.inputs.call(self._forward, values or self.values, self.copies))
+        return self._kept("forward", lambda: self.inputs.call(self._forward, values or self.values, self.copies))
 
-    def _kept(self, run):
-        """What `run` gives; with the parameters put back if it is known to change them."""
+    def _kept(self, who, run):
+        """What `run` gives; with parameters that it replaced put back, and all if it is known to write to them."""
         kept = {name: array.copy() for name, array in self.parameters.items()} if self.guarded else {}
         try:
             return run()
         finally:
             for name, array in kept.items():
                 self.parameters[name][...] = array
+            for name in self.own.put_back():
+                text = (
+                    f"{who} replaced parameter '{name}' by another array: only the optimizer may, after all gradients"
+                )
+                self.problem("state", f"parameter '{name}'", f"{text} are taken")
 
     def outputs(self):
         """Forward at the current values: a list of arrays (not copied). Raises Finding."""
@@ -237,31 +237,22 @@ class Target:
             real = all(np.iscomplexobj(y) or not np.iscomplexobj(c) for c, y in zip(given, outputs, strict=True))
             expect(real, "cotangent", "complex numbers", "real ones for real outputs")
             self.cotangents = [np.array(c, dtype=y.dtype) for c, y in zip(given, outputs, strict=True)]
-        elif self.kind in ("model", "function") or not self._takes_cotangent():
+        elif self.kind in ("model", "function") or not self._takes_cotangent:
             self.cotangents = [np.ones(y.shape, y.dtype) for y in outputs]
         else:
             rng = np.random.default_rng((self.seed, 1))
             self.cotangents = [_normals(rng, y) for y in outputs]
         return flat(self.cotangents)
 
-    def _takes_cotangent(self):
-        try:
-            signature = inspect.signature(self._backward)
-        except (TypeError, ValueError):
-            return True
-        return any(p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in signature.parameters.values())
-
     def backward(self, outputs):
         """The gradients claimed after a forward that returned `outputs`. Raises Finding."""
         handed = [c.copy() for c in self.cotangents]
         before = {}
         if self.accumulates:
-            for gradient in self.own.claims({}).values():
-                if gradient is not None:
-                    gradient[...] = 0.0
+            self.own.clear()
         elif self.adds:
             before = {n: np.array(g) for n, g in self.own.claims({}).items() if n in self.adds}
-        returned = self._kept(lambda: self._run_backward(handed))
+        returned = self._kept("backward", lambda: self._run_backward(handed))
         for i, (mine, theirs) in enumerate(zip(self.cotangents, handed, strict=True)):
             if not np.array_equal(mine, theirs):
                 self.problem("mutates", f"dy {i}", f"backward changed its argument (dy {i}) in place: work on a copy")
@@ -271,15 +262,16 @@ class Target:
         elif returned is None and self.kind == "layer":
             returned = self._kept_gradient(live)
         found, more, text = assign(self.inputs.nest, returned, live, len(self.inputs.place) + len(self.inputs.named))
-        expected = not more
+        expected, self.more = not more, dict(more)
         found.update(self.own.claims(more))
         for sentence in self.own.tied.values():
             self.note(sentence)
-        if text and (more or expected):
+        short = text and expected  # fewer came than there are inputs
+        if text and (more or short):
             self.problem("shape", "count", text)
         elif more:
             self.note(f"backward returned a gradient for {next(iter(more))!r}, which is no input and no parameter")
-        self.silent = [n for n in self.arrays if found.get(n) is None]
+        self.silent = [n for n in self.arrays if found.get(n) is None and not (short and n in self.values)]
         came = [n for n in self.arrays if found.get(n) is not None]
         if not came:
             raise Finding("nothing", "backward returned no gradient and there are no parameters: nothing to check")
@@ -295,7 +287,7 @@ class Target:
                 return self.inputs.call(self._backward, self.values, self.copies) if given else self._backward
             if self.kind == "pair":
                 return self._backward(*handed, self.cache)
-            if self.kind == "model" or not self._takes_cotangent():
+            if self.kind == "model" or not self._takes_cotangent:
                 return self._backward()
             return self._backward(*self._handed(handed))
         except Exception as error:
@@ -332,16 +324,6 @@ class Target:
                 return f" (output{'' if len(self.cotangents) == 1 else f' {i}'} {where})"
             position -= c.size * parts
         return ""
-
-
-def _required(function):
-    """The names of the arguments by place that must be given, None where they are not known."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return None
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [p.name for p in signature.parameters.values() if p.kind in kinds and p.default is p.empty]
 
 
 def _normals(rng, y):

@@ -8,6 +8,13 @@ def is_nest(tree):
     return isinstance(tree, (Mapping, list, tuple))
 
 
+def parts(tree):
+    """(key, part) of each part of a nest; those of a named tuple by their names."""
+    if isinstance(tree, Mapping):
+        return list(tree.items())
+    return list(zip(tree._fields, tree, strict=True)) if hasattr(tree, "_fields") else list(enumerate(tree))
+
+
 def leaves(tree, name="", whole=None):
     """dict from a name such as "layers.0.weight" to each leaf, in the order of the nest; None is an empty nest.
 
@@ -17,9 +24,8 @@ def leaves(tree, name="", whole=None):
         return {}
     if not is_nest(tree) or (whole is not None and whole(tree)):
         return {name: tree}
-    items = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
-    parts = ((f"{name}.{key}" if name else str(key), part) for key, part in items)
-    return {n: leaf for key, part in parts for n, leaf in leaves(part, key, whole).items()}
+    named = ((f"{name}.{key}" if name else str(key), part) for key, part in parts(tree))
+    return {n: leaf for child, part in named for n, leaf in leaves(part, child, whole).items()}
 
 
 def rebuild(tree, values, whole=None):
@@ -32,5 +38,5 @@ def rebuild(tree, values, whole=None):
         named = {key: rebuild(part, values, whole) for key, part in tree.items()}
         kind: Any = type(tree)
         return named if kind is dict else kind(named)
-    parts = [rebuild(part, values, whole) for part in tree]
-    return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    rebuilt = [rebuild(part, values, whole) for part in tree]
+    return type(tree)(*rebuilt) if hasattr(tree, "_fields") else type(tree)(rebuilt)

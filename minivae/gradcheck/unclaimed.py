@@ -4,25 +4,21 @@ import inspect
 
 import numpy as np
 
-from .claims import Finding
 from .holding import walk
-from .parameters import nudge
+from .moving import moves
 
 STATE = ("running", "moving")  # in the names of what is no parameter: averages over batches
-SAME = 1e3  # roundings of the largest output that are no movement
 
 
 def look_for_unclaimed(subject, start):
     """Tell of arrays that move the outputs, by which nothing was claimed. `start`: the outputs as they are."""
-    who = "gradient" if subject.kind == "function" else "backward"
     for name in subject.silent:
         mine = name in subject.parameters
         if (mine or subject.kind != "model") and moves(subject, [subject.holders[name]], start):
-            text = f"no gradient of '{name}' came from {who}, and moving '{name}' moves the output"
-            if mine:
-                text += ": it must be there after backward, or in parameter_gradients="
-            else:
-                text += "; data, labels and noise go through fixed="
+            where = (
+                "it must be there after backward, or in parameter_gradients=" if mine else "data and noise go in fixed="
+            )
+            text = f"no gradient of '{name}' came, and moving it moves the output: {where}"
             subject.problem("missing", name, f"{text}; what is not differentiated is named in constant=('{name}',)")
     if subject.own.searched:
         _held(subject, start)
@@ -46,22 +42,15 @@ def _held(subject, start):
 
 
 def _closed_over(subject, start):
-    """What forward takes from where it was defined."""
+    """What forward takes from around it."""
     function = inspect.unwrap(getattr(subject._forward, "__func__", subject._forward))
-    code, cells = getattr(function, "__code__", None), getattr(function, "__closure__", None)
-    if code is None or not cells:
+    if not inspect.isfunction(function):
         return
-    held = {}
-    for name, cell in zip(code.co_freevars, cells, strict=True):
-        try:
-            held[name] = cell.cell_contents
-        except ValueError:  # not yet filled
-            continue
-    held = {name: value for name, value in held.items() if value is not subject.target and not inspect.isroutine(value)}
+    around = inspect.getclosurevars(function)
+    held = {n: v for n, v in {**around.globals, **around.nonlocals}.items() if v is not subject.target}
     found = _moving(subject, list(walk(held)), start)
     if found:
-        text = f"moving {_listed(found)}, which forward takes from where it was defined, moves the output: not checked"
-        subject.note(text)
+        subject.note(f"moving {_listed(found)}, which forward takes from around it, moves the output: not checked")
 
 
 def _listed(held):
@@ -88,31 +77,3 @@ def _moving(subject, held, start):
     if not still or not moves(subject, [h.array for h in still], start):
         return []
     return [h for h in still if moves(subject, [h.array], start)]
-
-
-def moves(subject, arrays, start):
-    """Whether moving these arrays moves any output beyond rounding, or out of where forward is defined."""
-    kept = [array.copy() for array in arrays]
-    rng = np.random.default_rng((subject.seed, 5))
-    answered = False
-    for share in (1e-3, 0.1, 1.0):
-        try:
-            for array in arrays:
-                array += nudge(rng, array, share)
-            outputs = subject.outputs()
-            answered = True
-            if any(_moved(a, b) for a, b in zip(outputs, start, strict=False)) or len(outputs) != len(start):
-                return True
-        except Finding:
-            continue
-        finally:
-            for array, k in zip(arrays, kept, strict=True):
-                array[...] = k
-    return not answered
-
-
-def _moved(a, b):
-    if a.shape != b.shape or not np.isfinite(a).all():
-        return True
-    gap, size = np.max(np.abs(a - b), initial=0.0), np.max(np.abs(b), initial=0.0)
-    return bool(gap > SAME * np.finfo(b.dtype).eps * size)

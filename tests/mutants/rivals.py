@@ -10,6 +10,14 @@ def _target(subject):
     return Target(subject.target, subject.inputs, **options)
 
 
+def _claimed(target):
+    """The gradients claimed; a wrong shape, dtype or name of any is refused, as the originals would."""
+    claimed = target.claimed()
+    for kind, sentence in target.problems:
+        raise Finding(kind, sentence)
+    return claimed
+
+
 def _set(target, outputs, cotangents):
     """Use these cotangents; a scalar keeps its one."""
     target.draw_cotangents(outputs)
@@ -53,7 +61,7 @@ def torch_settings(subject, limit=400):
     claimed = []
     for row in rows:
         _set(target, outputs, _unit(outputs, row))
-        claimed.append(target.claimed())
+        claimed.append(_claimed(target))
         again = target.backward(outputs)
         if any(not np.array_equal(claimed[-1][n], again[n]) for n in again):
             return False
@@ -76,7 +84,7 @@ def one_coordinate(subject):
     rng = np.random.default_rng(0)
     outputs = target.outputs()
     _set(target, outputs, [np.ones_like(y) for y in outputs])
-    claimed, weight = target.claimed(), flat(target.cotangents)
+    claimed, weight = _claimed(target), flat(target.cotangents)
     for name in target.differentiated:
         array = target.arrays[name]
         index = np.unravel_index(rng.integers(array.size), array.shape)
@@ -101,7 +109,7 @@ def fresh_draw(subject):
     target._freeze = redraw
     outputs = target.outputs()
     _set(target, outputs, [np.asarray(rng.standard_normal(y.shape)) for y in outputs])
-    claimed, weight = target.claimed(), flat(target.cotangents)
+    claimed, weight = _claimed(target), flat(target.cotangents)
     for name in target.differentiated:
         array = target.arrays[name]
         for k in range(min(array.size, 60)):

@@ -14,8 +14,11 @@ class Linear:
         self.x = x
         return x @ self.W
 
+    def spoil(self, gradient):
+        return gradient
+
     def backward(self, dy):
-        self.dW = self.x.T @ dy
+        self.dW = self.spoil(self.x.T @ dy)
         return dy @ self.W.T
 
 

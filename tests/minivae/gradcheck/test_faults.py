@@ -60,6 +60,71 @@ def test_faults_are_named_in_one_message(name):
     assert "\n" not in report.problems[0][1]
 
 
+class Centres(Linear):
+    """Works on its input, and on dy, in place."""
+
+    def forward(self, x):
+        x -= 0.5
+        return super().forward(x)
+
+    def backward(self, dy):
+        dx = super().backward(dy)
+        dy *= 0
+        return dx
+
+
+COMPARED = {
+    "forward changed input 'x' in place": Centres(),
+    "backward changed its argument (dy 0) in place": Centres(),
+    "gradient of 'W' is float32, the array float64": type("", (Linear,), {"spoil": lambda self, g: g.astype("f4")})(),
+    "gradient of 'W' has shape (1, 4, 3), the array (4, 3)": type("", (Linear,), {"spoil": lambda self, g: g[None]})(),
+    "gradient of 'x' is complex128": broken(backward=lambda self, dy: (1 + 0j) * dy * (1 - self.y**2)),
+    "output 0 is float32": FAULTS["dtype of y"][0],
+    "part of forward runs in float32": FAULTS["float32 inside"][0],
+}
+
+
+@pytest.mark.parametrize("message", COMPARED)
+def test_what_lets_the_check_go_on_is_told_beside_right_numbers(message):
+    report = check_gradients(COMPARED[message], data(3, 4))
+    assert not report
+    assert message in str(report)
+    assert {array.verdict for array in report.arrays} == {"right"}, report
+
+
+def test_the_other_arrays_are_compared_where_one_gradient_is_unusable():
+    for spoil, kind in (
+        (lambda g: g[:-1], "shape"),
+        (lambda g: g * np.nan, "non-finite"),
+        (lambda g: g.astype(str), "dtype"),
+    ):
+        layer = type("Spoilt", (Linear,), {"spoil": lambda self, g, spoil=spoil: spoil(g)})()
+        report = check_gradients(layer, data(5, 4))
+        assert [kind for kind, _ in report.problems] == [kind]
+        assert [(array.name, array.verdict) for array in report.arrays] == [("x", "right")]
+
+
+def test_gradients_of_integers_are_taken_as_numbers():
+    total = broken(forward=lambda self, x: x.sum(), backward=lambda self, dy: np.ones((3, 4), int))
+    report = assert_gradients(total, data(3, 4), cotangent=1.0)
+    assert "gradient of 'x' is int64, the array float64: compared as it is" in report.notes
+
+
+def test_parameters_changed_in_place_are_put_back_and_compared():
+    class Steps(Linear):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.W -= 0.1 * self.dW
+            return dx
+
+    layer = Steps()
+    before = layer.W.tobytes()
+    report = check_gradients(layer, data(5, 4))
+    assert [kind for kind, _ in report.problems] == ["state"]
+    assert report["x"].verdict == report["W"].verdict == "right"
+    assert layer.W.tobytes() == before
+
+
 def test_what_forward_raised_is_the_cause():
     with pytest.raises(AssertionError) as caught:
         assert_gradients(FAULTS["raises"][0], data(3, 4))
