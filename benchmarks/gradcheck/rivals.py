@@ -106,11 +106,9 @@ def passes(checker, library, target, inputs):
 
 def judge(name, library, dtype):
     """(names of the right ones refused, right ones, names of the wrong ones missed, wrong ones)."""
-    checker = CHECKERS[name][0]
+    checker, targets = CHECKERS[name][0], TARGETS[library]
     verdicts = {
-        group: {
-            case: passes(checker, library, target, inputs) for case, target, inputs in TARGETS[library](group, dtype)
-        }
+        group: {case: passes(checker, library, target, inputs) for case, target, inputs in targets(group, dtype)}
         for group in ("OWN", "RIGHT", "WRONG")
     }
     right = verdicts["OWN"] | verdicts["RIGHT"]

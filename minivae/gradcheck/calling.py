@@ -27,7 +27,8 @@ def identify(target, gradient):
     else:
         expected = "a function, an object with forward and backward, or a pair of two such functions"
         expect(callable(target), "target", target, expected)
-        expect(gradient is not None, "gradient", None, "a callable or the array(s) that the function claims")
+        claim = "a callable or the array(s) that the function claims, or 'torch' or 'jax' if that differentiates it"
+        expect(gradient is not None, "gradient", None, claim)
         return "function", target, name, name, target, gradient
     expect(gradient is None, "gradient", gradient, f"None for a {found[0]}: only a scalar function has one")
     return found

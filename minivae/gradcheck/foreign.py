@@ -7,6 +7,7 @@ import functools
 import importlib
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -41,9 +42,7 @@ def bridged(target, inputs, options):
     claimed = options.get("gradient")
     library = _named(claimed) if isinstance(claimed, str) else None
     if library is None:
-        handed = {key: options.get(key) for key in ("fixed", "parameters", "gradient", "cotangent")} | {
-            "inputs": inputs
-        }
+        handed = [inputs, *(options.get(key) for key in ("fixed", "parameters", "gradient", "cotangent"))]
         library = next((name for name in LIBRARIES if name in sys.modules and _home(name).owns(target, handed)), None)
     return None if library is None else _home(library).bridge(target, inputs, options)
 
@@ -106,8 +105,16 @@ class Bridge:
         if self._mode != "layer" and not options.get("parameters"):
             self.options["parameters"] = {}
 
-    # What a library says of itself: callable_of, written_by_hand, is_array, numpy, foreign, values_and_graph,
-    # differentiate, jvp, first_backward, and where it has its own way, signed and flattened.
+    # What each library has for itself, beside `signed` and `flattened` where it has its own way.
+    callable_of: Any
+    written_by_hand: Any
+    is_array: Any
+    numpy: Any
+    foreign: Any
+    values_and_graph: Any
+    differentiate: Any
+    jvp: Any
+    first_backward: Any
 
     def signed(self, target):
         """The function whose signature names the inputs."""
@@ -176,10 +183,8 @@ class Bridge:
             return None
         names = list(self._arguments)
         if not isinstance(returned, Mapping):
-            parts = list(returned) if isinstance(returned, (tuple, list)) and len(names) > 1 else [returned]
-            parts = (
-                parts[0] if len(names) == 1 and isinstance(returned, (tuple, list)) and len(returned) == 1 else parts
-            )
+            several = isinstance(returned, (tuple, list)) and (len(names) > 1 or len(returned) == 1)
+            parts = list(returned) if several else [returned]
             if len(parts) not in (len(names), len(names) + len(self._asked[0])):
                 raise ValueError(f"{len(parts)} gradients for {len(names)} inputs {names}")
             returned = dict(zip(names, parts, strict=False))

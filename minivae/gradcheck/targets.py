@@ -77,35 +77,8 @@ class Target:
         self.evaluations, self.seed, self.given_cotangent = 0, seed, cotangent
         self.cotangents: list[np.ndarray] = []  # until `draw_cotangents`
 
-<<<<<<< HEAD
-    def _identify(self, target, gradient):
-        self.name = getattr(target, "__name__", type(target).__name__)
-        names = [pair for pair in METHODS if all(callable(getattr(target, n, None)) for n in pair)]
-        if callable(target) and callable(getattr(target, "backward", None)):
-            names.append(("__call__", "backward"))
-        if isinstance(target, (tuple, list)) and len(target) == 2 and all(callable(f) for f in target):
-            self.kind, (self._forward, self._backward) = "pair", target
-            self.name = getattr(target[0], "__name__", "pair")
-        elif names:
-            self.method = names[0][0]
-            self.kind, (self._forward, self._backward) = "layer", (getattr(target, n) for n in names[0])
-            unbound = isinstance(target, type) and (_required(self._forward) or [""])[0] == "self"
-            expect(not unbound, "target", target, f"an object of the class {self.name}, or static methods")
-        else:
-            expected = "a function, an object with forward and backward, or a pair of two such functions"
-            expect(callable(target), "target", target, expected)
-            claim = "a callable or the array(s) that the function claims, or 'torch' or 'jax' if that differentiates it"
-            expect(gradient is not None, "gradient", None, claim)
-            self.kind, self._forward, self._backward = "function", target, gradient
-        allowed = gradient is None or self.kind == "function"
-        expect(allowed, "gradient", gradient, f"None for a {self.kind}: only a scalar function has one")
-
-    def _owner(self):
-        """The object whose parameters are looked for: the layer, or that of two bound methods."""
-=======
     def _holder(self):
         """The object whose parameters are looked for."""
->>>>>>> g-targets
         if self.kind == "pair":
             return owner(self._forward, self._backward)
         return self.target if self.kind == "layer" else None
