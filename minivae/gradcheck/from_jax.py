@@ -47,9 +47,7 @@ class JaxBridge(Bridge):
 
     def written_by_hand(self, target):
         found = callable(getattr(target, "forward", None)) and callable(getattr(target, "backward", None))
-        expect(
-            not found, "target", target, "a pair (forward, backward): a layer of JAX's arrays cannot be moved in place"
-        )
+        expect(not found, "target", target, "a pair (forward, backward): JAX's arrays cannot be moved where a layer is")
         return False
 
     def flattened(self, tree):

@@ -1,5 +1,6 @@
 """torch: a Function, a Module, a function of tensors; a hand-written pair or layer of tensors."""
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -79,11 +80,8 @@ class TorchBridge(Bridge):
     def _begin(self, module):
         """One forward, after which lazy parameters exist; what it moved is put back."""
         self._keep(module)
-        with torch.no_grad():
-            try:
-                self.run({n: self.foreign(value, n) for n, value in self.values.items()}, *self._fixed())
-            except Exception:  # it is raised again where it can be reported
-                pass
+        with torch.no_grad(), contextlib.suppress(Exception):  # which is raised again where it can be reported
+            self.run({n: self.foreign(value, n) for n, value in self.values.items()}, *self._fixed())
         self._restore()
         self._keep(module)
 
@@ -247,7 +245,7 @@ class TorchBridge(Bridge):
         def backward(**handed):
             values = {n: handed.pop(n) for n in self.values}
             wrt = [*(values[n] for n in names), *self._parameters.values()]
-            outputs = [y for y in self.tensors(values, placed, named)]
+            outputs = self.tensors(values, placed, named)
             pairs = [(y, dy) for y, dy in zip(outputs, handed.values(), strict=True) if y.requires_grad]
             outputs, dys = zip(*pairs, strict=True)
             grads = torch.autograd.grad(outputs, wrt, dys, create_graph=True, allow_unused=True)

@@ -60,9 +60,7 @@ def check_second(
             return report
         for name in claims:
             fits = (subject.kind == "function") == (name != "second")
-            expect(
-                fits, name, "a claim", f"None for a {subject.kind}: second= is a layer's, hessian= a scalar function's"
-            )
+            expect(fits, name, "a claim", f"None for a {subject.kind}: second= goes with layers, hessian= with scalars")
         return _check(subject, claims, options)
     finally:
         if bridge:
@@ -143,7 +141,8 @@ class _Backward:
         power = 2.0 ** np.floor(np.log2(size)) if size else 1.0  # of two: H v is then exactly in proportion to v
         v, eps = [a / a.dtype.type(power) for a in v], max(np.finfo(a.dtype).eps for a in v)
         step = 4.0 * eps**0.2 * min(rms(self.here[n]) or 1.0 for n in self.names)
-        best, previous = (None, np.inf), []
+        best: tuple[list, float] = ([], np.inf)
+        previous: list[list] = []
         for k in range(HALVINGS):
             h, ends = step / 2.0**k, []
             for t in (h, -h):

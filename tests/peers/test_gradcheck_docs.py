@@ -1,4 +1,4 @@
-"""The examples of docs/gradient-checking.md that need torch or JAX print what the page says, where those are installed."""
+"""The examples of docs/gradient-checking.md that need torch or JAX print what it says, where those are installed."""
 
 import contextlib
 import io
