@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,6 +47,8 @@ class TorchBridge(Bridge):
 
     Attribute training : of a module, its mode, applied to all its parts before each forward.
     """
+
+    gradients: Any = None
 
     def __init__(self, target, inputs, options):
         self._random = torch.get_rng_state()
@@ -251,7 +254,7 @@ class TorchBridge(Bridge):
             grads = torch.autograd.grad(outputs, wrt, dys, create_graph=True, allow_unused=True)
             return {n: g for n, g in zip([*names, *self._parameters], grads, strict=True) if g is not None}
 
-        backward.cut_counts = True  # a gradient that was detached must show as one without derivatives
+        vars(backward)["cut_counts"] = True  # a gradient that was detached must show as one without derivatives
         return backward, {"gradient": "torch", "parameters": self._parameters, "generator": self.options["generator"]}
 
     def _mirror(self):
