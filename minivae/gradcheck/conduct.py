@@ -105,11 +105,35 @@ def _sound(outputs, subject):
         text = ""
         if y.real.dtype.itemsize < widest:
             text = f"{label} is {y.dtype} for float{8 * widest} arrays: precision is lost in forward"
-        elif only_float32(real_view(y)) and not all(only_float32(a) for a in subject.arrays.values()):
+        elif _born_wide(y, subject) and _stays_float32(subject, i):
             text = f"every value of {label} is a float32 number: part of forward runs in float32"
         if text:
             subject.problem("dtype", f"output {i}", text)
             subject.coarse["outputs"] = max(float(np.finfo("float32").eps), float(np.finfo(y.dtype).eps))
+
+
+def _born_wide(y, subject):
+    """Whether an output consists of float32 numbers and the arrays it is made of do not."""
+    return only_float32(real_view(y)) and not all(only_float32(a) for a in subject.arrays.values())
+
+
+def _stays_float32(subject, i):
+    """Whether output i consists of float32 numbers after every array has been moved off them too, and has moved itself:
+    else the data may have been born in float32.
+    """
+    kept = {name: array.copy() for name, array in subject.arrays.items()}
+    before = real_view(subject.outputs()[i].copy())
+    rng = np.random.default_rng((subject.seed, 4))
+    for array in subject.arrays.values():
+        array += (1e-3 * rng.standard_normal(array.shape) * (np.abs(array) + 1e-3)).astype(array.dtype)
+    try:
+        moved = real_view(subject.outputs()[i])
+        return (
+            moved.shape == before.shape and not np.array_equal(moved, before) and only_float32(moved[moved != before])
+        )
+    finally:
+        for name, array in subject.arrays.items():
+            array[...] = kept[name]
 
 
 def only_float32(values):

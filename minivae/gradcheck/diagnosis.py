@@ -15,6 +15,9 @@ def diagnose(result, results, claimed, subject):
     odd = [c for c in result.wrong if c.kind in ("jump", "undefined")]
     if odd:
         return _odd(odd[0], subject)
+    faults = [c.fault for c in result.wrong if c.fault]
+    if len(faults) == len(result.wrong):
+        return faults[0]
     table = _Table(result, claimed[result.name])
     if not table.wrong.any():
         return "wrong only along random directions: few or small coordinates, not among those looked at"

@@ -6,7 +6,7 @@ entries; rounding is the measured noise of phi divided by the step. The same val
 one-sided derivatives: where they disagree at every step the function has a kink at 0 and no derivative.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -32,6 +32,9 @@ class Derivative:
     left: float = np.nan
     right: float = np.nan
     bend: int = -1  # the flat index of the output that bends most, for "kink" and "near kink"
+    low: float = np.nan  # on a kink the sums over the outputs of the smaller and of the larger slope
+    high: float = np.nan
+    sides: dict[int, tuple[float, float]] = field(default_factory=dict)  # on a kink of the outputs that move
 
 
 class Differences:
@@ -156,6 +159,26 @@ class Differences:
         clear = [g for h, g in self.gaps() if 8.0 * self.noise / h < 0.25 * abs(gap)][-3:]
         return len(clear) == 3 and all(abs(g - gap) < 0.3 * abs(gap) for g in clear)
 
+    def sides(self, gap):
+        """The slopes of each output to the left and to the right, weighed, at the smallest step that shows this gap."""
+        step = min((h for h, _ in self.gaps() if 8.0 * self.noise / h < 0.25 * abs(gap)), default=max(self.changes))
+        (up, down), (_, a, _, b) = self.changes[step], self.rows[step]
+        return -self.cotangent * down / b, self.cotangent * up / a
+
+    def spread(self, gap):
+        left, right = self.sides(gap)
+        places = {int(i): (float(left[i]), float(right[i])) for i in np.flatnonzero((left != 0.0) | (right != 0.0))}
+        low, high = float(np.minimum(left, right).sum()), float(np.maximum(left, right).sum())
+        return {"low": low, "high": high, "sides": places}
+
+    def straight(self, first):
+        """Whether no output bends near 0, at steps which would show that of a smooth function."""
+        for h in [h for h in self._steps((0, 2)) if h >= first / 64.0][-3:]:
+            (up, down), (_, a, _, b) = self.changes[h], self.rows[h]
+            if np.any(np.abs(self.cotangent * (up / a + down / b)) > 8.0 * self.noises / h):
+                return False
+        return True
+
     def reach(self):
         """The derivative that the outputs would give without cancelling each other."""
         return float(np.median(self.slopes)) if self.slopes else 0.0
@@ -262,8 +285,8 @@ def _conclude(differences, first, rtol):
         return Derivative(value, jump, step, "jump", left, right, differences.most_bent())
     apart = SAFETY * (right_error + left_error) + rtol * max(abs(right), abs(left))
     if abs(right - left) > apart and differences.keeps_gap(right - left):
-        both = right_error + left_error
-        return Derivative(0.5 * (left + right), both, step, "kink", left, right, differences.most_bent())
+        found = Derivative(0.5 * (left + right), right_error + left_error, step, "kink", left, right)
+        return replace(found, bend=differences.most_bent(), **differences.spread(right - left))
     rough = max([0.0, *(r for h, r in differences.roughness().items() if h <= 4.0 * first)])
     kind = "smooth" if rough <= 0.1 * rtol * abs(value) else "near kink"
     if SAFETY * error > rtol * abs(value):

@@ -4,36 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from .differences import SAFETY, Differences, differentiate, noise_amplification
+from .differences import SAFETY, Differences, differentiate, first_step, noise_amplification
 from .probe import coordinate_line, direction_line
 from .result import ArrayResult, Coordinate
 
 ANALYTIC_ROUNDING = 64.0  # roundings of the largest derivative that a hand-written backward may carry
-NUDGE = 1e-3  # how far to step off a kink, relative to the array's values
 BESIDE = 64  # coordinates on kinks that are judged again beside them
+FLOAT32_ROUNDING = 2e-9  # relative: rounding to float32 changes numbers by 2e-8 on average
+FEW = 4  # wrong coordinates that are looked at beside to tell hidden kinks from mistakes
 GIVE_UP = 12  # wrong coordinates confirmed with all steps; the rest of the array gets the first three
 FINER, FINEST = 2.0**-12, 1e6  # factor between scales that are tried; the last in roundings of the number moved
 NEGLIGIBLE = 1e-6  # of the largest derivative of all arrays
-
-
-def beside_kinks(subject, judges, rng):
-    """Judge what lies on a kink, or too near one, again with every array moved a little off it.
-
-    Data that are not differentiated stay: a model may refuse what lies beside them.
-    """
-    if not any(judge.kinked() for judge in judges.values()):
-        return
-    arrays = {name: judge.array for name, judge in judges.items()}
-    kept = {name: array.copy() for name, array in arrays.items()}
-    for array in arrays.values():
-        array += (NUDGE * (rms(array) or 1.0) * rng.standard_normal(array.shape)).astype(array.dtype)
-    try:
-        claimed, start = subject.claimed(), subject.vector()
-        for name, judge in judges.items():
-            judge.again(claimed[name], start)
-    finally:
-        for name, array in arrays.items():
-            array[...] = kept[name]
 
 
 class Judge:
@@ -46,6 +27,7 @@ class Judge:
         self.typical = rms(array) or 1.0
         self.largest = float(np.max(np.abs(claimed), initial=0.0))
         self.usual = self._usual()
+        self.misled = "" if self.probe is not None else "it cannot be taken on parameters"
         self.result = ArrayResult(name, array.shape, str(array.dtype), scale=self.largest, rms=rms(claimed))
 
     def run(self, full, coordinates, directions, rng):
@@ -70,13 +52,43 @@ class Judge:
             coordinate = self._at(np.unravel_index(flat_index, self.array.shape), failures < GIVE_UP)
             failures += coordinate.wrong
             self.result.coordinates.append(coordinate)
+        if self.probe is not None:
+            self._refine()
         return self.result
+
+    def _refine(self):
+        """Take the complex step's values if they agree with the differences everywhere in this array: where abs(), a
+        comparison or a variance has cut imaginary parts it may agree here and there, within the differences' error.
+        """
+        refined = {}
+        for i, c in enumerate(self.result.coordinates):
+            found = self.probe.refined(self.name, c.index, self.cotangent, self.eps) if c.kind == "smooth" else None
+            if found is None:
+                continue
+            gap, size = abs(found.value - c.numeric), max(abs(found.value), abs(c.numeric))
+            if not gap <= self.rtol * size + SAFETY * (c.error + found.error) + self.floor(self.largest):
+                self.misled = f"at {list(c.index)} it gives {found.value:.6g}, differences {c.numeric:.6g}"
+                return
+            refined[i] = replace(self._judged(c.index, c.analytic, found, self.largest, c.reach), straight=c.straight)
+        for i, c in refined.items():
+            self.probe.used = True
+            # It was confirmed within the differences' error only, so it does not refuse alone.
+            if not c.wrong or self.result.coordinates[i].wrong:
+                self.result.coordinates[i] = c
+
+    def rounded(self):
+        """Whether claims that pass differ from the differences by more than those err; None if that cannot be told."""
+        judged = [c for c in self.result.coordinates if c.kind == "smooth" and c.numeric != 0.0]
+        sharp = [c for c in judged if SAFETY * c.error + self.floor(self.largest) < FLOAT32_ROUNDING * abs(c.numeric)]
+        if len(sharp) < FEW:
+            return None
+        return any(abs(c.analytic - c.numeric) > FLOAT32_ROUNDING * abs(c.numeric) for c in sharp)
 
     def _usual(self):
         """Of each output the root mean square of the array it belongs to."""
         sizes = [c.size for c in self.subject.cotangents]
         parts = np.split(self.start, np.cumsum(sizes)[:-1]) if sum(sizes) == self.start.size else [self.start]
-        return np.concatenate([np.full(part.shape, rms(part)) for part in parts])
+        return np.concatenate([np.full(part.shape, rms(np.abs(part))) for part in parts])
 
     def kinked(self):
         """Positions of the coordinates that have no derivative, or one blurred by a kink nearby."""
@@ -84,21 +96,46 @@ class Judge:
         blurred = [c.kind == "kink" or (c.kind == "near kink" and c.tolerance > size) for c in self.result.coordinates]
         return np.flatnonzero(blurred)[:BESIDE].tolist()
 
-    def again(self, claimed, start):
-        """Judge those once more, from here, and what is wrong: where kinks of several units meet, both slopes may agree
-        and still be none that the chain rule gives. Leaky ReLU of -leaky ReLU(x) has -0.01 on both sides of 0, and
-        -0.0001 by it.
+    def straight(self):
+        """Positions of wrong claims where no output bends: kinks of several units may hide each other, as those of
+        leaky ReLU of -leaky ReLU(x), which has the slope -0.01 on both sides of 0 and -0.0001 by the chain rule.
         """
+        return [i for i, c in enumerate(self.result.coordinates) if c.straight and c.wrong][:FEW]
+
+    def again(self, claimed, start):
+        """Judge those once more, from here, and a few of what is wrong."""
         coordinates, positions = self.result.coordinates, self.kinked()
         wrong = [i for i, c in enumerate(coordinates) if c.wrong and i not in positions][:BESIDE]
+        kept, failures = (self.claimed, self.start), 0
         self.claimed, self.start = claimed, start
         for i in positions + wrong:
             c = coordinates[i]
-            beside = self._at(c.index)
+            beside = self._at(c.index, failures < GIVE_UP)
+            failures += beside.wrong
             if i in positions:
                 coordinates[i] = replace(c, beside=beside)
             elif not beside.wrong:
-                coordinates[i] = replace(c, kind="kink", left=c.numeric, right=c.numeric, beside=beside)
+                sides = {"left": c.numeric, "right": c.numeric, "low": c.numeric, "high": c.numeric}
+                coordinates[i] = replace(c, kind="kink", **sides, beside=beside)
+            elif failures == FEW and not positions:
+                break
+        self.claimed, self.start = kept
+
+    def other_slopes(self, coordinate, start):
+        """The outputs that have here, beside a kink, a slope that is neither of those they have on it."""
+        step = 2.0 ** np.round(np.log2(self.typical * self.eps**0.5))
+        moved, y = coordinate_line(self.subject, self.array, coordinate.index)(step)
+        if y is None:
+            return set()
+        others = set()
+        slopes = self.cotangent * (y - start) / moved
+        noises = 16.0 * self.noise * np.abs(self.cotangent) * np.maximum(np.abs(y), self.usual) / step
+        for output in np.flatnonzero(y != start).tolist():
+            left, right = coordinate.sides.get(output, (0.0, 0.0))
+            near = 0.02 * max(abs(left), abs(right)) + noises[output]
+            if min(abs(slopes[output] - left), abs(slopes[output] - right)) > near:
+                others.add(output)
+        return others
 
     def _at(self, index, thorough=True):
         index = tuple(int(i) for i in index)
@@ -116,9 +153,12 @@ class Judge:
             if found.kind == "jump" or finer.error < found.error:
                 differences, found = closer, finer
         reach = differences.reach()
-        if self.probe is not None and found.kind == "smooth":
-            found = self.probe.refine(found, self.name, index, self.cotangent, self.eps, self.rtol)
-        return self._judged(index, float(self.claimed[index]), found, self.largest, reach)
+        judged = self._judged(index, float(self.claimed[index]), found, self.largest, reach)
+        return (
+            replace(judged, straight=True)
+            if judged.wrong and differences.straight(first_step(scale, self.eps))
+            else judged
+        )
 
     def _from(self, index, scale, thorough):
         differences = self._differences(coordinate_line(self.subject, self.array, index))
@@ -135,16 +175,21 @@ class Judge:
         return Differences(line, self.start, self.cotangent, self.eps, self.amplification, self.usual)
 
     def _differentiate(self, differences, scale, expected, size, thorough=True):
-        floor = self.atol + ANALYTIC_ROUNDING * self.eps * size
-        return differentiate(differences, scale, expected, self.rtol, floor, size, thorough)
+        return differentiate(differences, scale, expected, self.rtol, self.floor(size), size, thorough)
+
+    def floor(self, size):
+        """What does not matter beside a derivative of this size."""
+        return self.atol + ANALYTIC_ROUNDING * self.eps * size
+
+    def allowed(self, error):
+        return SAFETY * error if np.isfinite(error) else 0.0
 
     def _judged(self, index, expected, found, size, reach=0.0):
         largest = max(abs(expected), abs(found.value)) if np.isfinite(found.value) else abs(expected)
-        tolerance = self.rtol * largest + self.atol + ANALYTIC_ROUNDING * self.eps * size
-        if np.isfinite(found.error):
-            tolerance += SAFETY * found.error
+        tolerance = self.rtol * largest + self.floor(size) + self.allowed(found.error)
         bend = self.subject.output_place(found.bend) if found.bend >= 0 else ""
-        slopes = {"left": found.left, "right": found.right, "bend": bend, "reach": reach}
+        slopes = {name: getattr(found, name) for name in ("left", "right", "low", "high", "sides")}
+        slopes |= {"bend": bend, "reach": reach}
         return Coordinate(index, expected, found.value, found.error, tolerance, found.kind, **slopes)
 
     def _hunt(self, rng):
@@ -175,12 +220,13 @@ def resolve(results):
     largest = max((result.scale for result in results), default=0.0)
     for result in results:
         judged = [c.beside or c for c in result.coordinates]
-        blurred = [c for c in judged if c.tolerance > 0.1 * max(result.scale, c.reach) and not _untouched(c)]
+        telling = [c for c in judged if not _untouched(c)]
+        blurred = [c for c in telling if c.tolerance > 0.1 * max(result.scale, c.reach)]
         result.unresolved = len(blurred)
         sharp = any(c.tolerance <= 0.1 * result.rms for c in result.directions)
         hidden = max((c.tolerance for c in blurred), default=0.0)
         alone = len(results) == 1 or hidden > NEGLIGIBLE * largest
-        result.blind = bool(blurred) and len(blurred) == len(judged) and not sharp and alone
+        result.blind = bool(blurred) and len(blurred) == len(telling) and not sharp and alone
 
 
 def _untouched(coordinate):

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from .differences import SAFETY, complex_step
+from .differences import complex_step
 from .targets import Finding
 
 
@@ -47,6 +47,22 @@ def direction_line(subject, array, direction):
     return line
 
 
+def group_line(subject, places):
+    """t -> (t, outputs with array[index] moved by t for each of these places)."""
+
+    def line(t):
+        kept = [array[index] for array, index in places]
+        for array, index in places:
+            array[index] += array.dtype.type(t)
+        try:
+            return t, _values(subject)
+        finally:
+            for (array, index), value in zip(places, kept, strict=True):
+                array[index] = value
+
+    return line
+
+
 class ComplexProbe:
     """The complex step on a target's inputs. Where it contradicts the differences it is not used: abs(), a comparison
     or a cast to real has cut the imaginary part."""
@@ -67,7 +83,7 @@ class ComplexProbe:
         """Outputs with one coordinate moved by `step`; None if the target does not do complex numbers."""
         wide = dict(self.subject.values)
         for n, v in wide.items():
-            wide[n] = v.astype(np.result_type(v.dtype, np.complex64)) if v.dtype.kind == "f" else v
+            wide[n] = v.astype(np.complex128) if v.dtype.kind == "f" else v
         if name is not None:
             wide[name][index] += step
         try:
@@ -79,14 +95,7 @@ class ComplexProbe:
             return None
         return y.astype(np.complex128) if np.iscomplexobj(y) else None
 
-    def refine(self, found, name, index, cotangent, eps, rtol):
-        """The complex step's derivative where it agrees with the differences, else theirs."""
+    def refined(self, name, index, cotangent, eps):
+        """The complex step's derivative, None where forward does not do complex numbers."""
         y = self.outputs(name, index, 1e-30j)
-        if y is None:
-            return found
-        refined = complex_step(lambda _: y, cotangent, eps)
-        gap = abs(refined.value - found.value)
-        if not gap <= rtol * max(abs(refined.value), abs(found.value)) + SAFETY * (found.error + refined.error):
-            return found
-        self.used = True
-        return refined
+        return None if y is None else complex_step(lambda _: y, cotangent, eps)

@@ -19,13 +19,18 @@ class Coordinate:
     left: float = np.nan
     right: float = np.nan
     bend: str = ""  # the output that bends, for a kink
+    low: float = np.nan  # on a kink: the sum over the outputs of the smaller and of the larger slope
+    high: float = np.nan
+    sides: dict[int, tuple[float, float]] = field(default_factory=dict)  # on a kink: the same of the outputs that move
+    straight: bool = False  # a wrong claim where no output bends at any step
+    fault: str = ""  # why the claim on a kink is wrong though it is right beside it
     reach: float = 0.0  # what the derivative would be if the changes of the outputs did not cancel
     beside: "Coordinate | None" = None  # the same derivative judged a little way off the kink
 
     @property
     def wrong(self) -> bool:
         """Whether the difference exceeds the tolerance; on a kink, where there is no derivative, beside it."""
-        if self.kind in ("jump", "undefined"):
+        if self.fault or self.kind in ("jump", "undefined"):
             return True
         if self.kind == "kink":
             return self.beside is not None and self.beside.wrong
@@ -36,12 +41,14 @@ class Coordinate:
     @property
     def between(self) -> bool:
         """On a kink: whether the claim lies between the two slopes (several kinks in one place may put it outside)."""
-        low, high = sorted((self.left, self.right))
+        low, high = min(self.low, self.left, self.right), max(self.high, self.left, self.right)
         return low - self.tolerance <= self.analytic <= high + self.tolerance
 
     @property
     def excess(self) -> float:
         """The error in units of the tolerance."""
+        if self.fault:
+            return 2.0
         if self.beside is not None and (self.kind == "kink" or self.beside.wrong):
             return self.beside.excess
         if self.kind == "kink":
@@ -93,8 +100,11 @@ class ArrayResult:
 
     @property
     def relative_error(self) -> float:
-        """Largest |analytic - numeric| over coordinates off kinks, relative to the largest derivative of the array."""
-        gaps = [abs(c.analytic - c.numeric) for c in self.coordinates if c.kind in ("smooth", "near kink")]
+        """Largest |analytic - numeric|, relative to the largest derivative of the array, over what is off kinks and not
+        hidden by rounding.
+        """
+        resolved = [c for c in self.coordinates if c.tolerance <= 0.1 * self.scale]
+        gaps = [abs(c.analytic - c.numeric) for c in resolved if c.kind in ("smooth", "near kink")]
         return float(max(gaps, default=0.0) / self.scale) if self.scale > 0 else 0.0
 
     @property
@@ -113,7 +123,9 @@ class ArrayResult:
             return 0.0
         if error <= 0.0:
             return 1.0
-        return prod(erf(c.tolerance / (error * sqrt(2.0))) for c in self.directions)
+        # On a kink nothing between the slopes is told apart.
+        widths = [c.tolerance + (abs(c.right - c.left) if c.kind == "kink" else 0.0) for c in self.directions]
+        return prod(erf(width / (error * sqrt(2.0))) for width in widths)
 
     @property
     def verdict(self) -> str:
@@ -242,6 +254,8 @@ def _describe(c):
         return f"worst at {_place(c)}: the function jumps here by {c.error:.1e}{c.bend}, there is no derivative"
     if c.kind == "undefined":
         return f"worst at {_place(c)}: the function is finite on neither side, at any step"
+    if c.fault:
+        return f"worst at {_place(c)}{c.bend}: {c.fault}"
     if c.beside is not None and c.beside.wrong:
         return _describe(c.beside) + f" (moved off the kink{c.bend} that lies here)"
     where = "along a random direction" if c.index is None else f"at {_place(c)}"

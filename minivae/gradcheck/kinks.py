@@ -1,0 +1,138 @@
+"""What is claimed on a kink, where there is no derivative: judged beside it, against both slopes, and along ties.
+
+A chain rule takes a slope between the two of each unit. Where one unit bends, what it gives lies between the slopes
+of the whole; where several do in one place it need not. They are told apart by the slopes beside: a single unit has
+only two.
+"""
+
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+from .differences import SAFETY, Differences, differentiate
+from .probe import group_line
+
+NUDGE = 1e-3  # how far to step off a kink, relative to the array's values
+LIMITS = 24  # places beside a kink at which the slopes of its outputs are looked at
+TIES = 16  # sets of tied coordinates that are moved together
+
+
+def beside_kinks(subject, judges, rng):
+    """Judge what lies on a kink, or too near one, again with every array moved a little off it.
+
+    Data that are not differentiated stay: a model may refuse what lies beside them.
+    """
+    if not any(judge.kinked() or judge.straight() for judge in judges.values()):
+        return
+    with _moved(judges, rng):
+        claimed, start = subject.claimed(), subject.vector()
+        for name, judge in judges.items():
+            judge.again(claimed[name], start)
+    kinks = [(j, i) for j in judges.values() for i, c in enumerate(j.result.coordinates) if _open(c)]
+    if not kinks:
+        return
+    alone = len(judges) == 1
+    faults = {(judge.name, i): _outside(judge.result.coordinates[i], alone) for judge, i in kinks}
+    ties = _ties(subject, kinks)
+    doubtful = [(j, i) for j, i in kinks if faults[j.name, i] or any((j, i) in tie[1] for tie in ties)]
+    several: dict[tuple[str, int], set] = {(j.name, i): set() for j, i in doubtful}
+    for _ in range(LIMITS if doubtful else 0):
+        with _moved(judges, rng, 0.01):
+            start = subject.vector()
+            for judge, i in doubtful:
+                several[judge.name, i] |= judge.other_slopes(judge.result.coordinates[i], start)
+    for output, members, text in ties:
+        if not any(output in several[judge.name, i] for judge, i in members):
+            faults.update({(judge.name, i): faults[judge.name, i] or text for judge, i in members})
+    for judge, i in doubtful:
+        fault = faults[judge.name, i]
+        if fault and not (several[judge.name, i] and fault == _outside(judge.result.coordinates[i], alone)):
+            judge.result.coordinates[i] = replace(judge.result.coordinates[i], fault=fault)
+
+
+@contextmanager
+def _moved(judges, rng, least=1.0):
+    """Every array moved a little, by random amounts; `least` spreads the arrays' shares, so that each leads once."""
+    arrays = [judge.array for judge in judges.values()]
+    kept = [array.copy() for array in arrays]
+    for judge in judges.values():
+        far = max(NUDGE, 4.0 * judge.eps ** (1 / 3)) * least ** rng.random()  # differences must find room there
+        judge.array += (far * judge.typical * rng.standard_normal(judge.array.shape)).astype(judge.array.dtype)
+    try:
+        yield
+    finally:
+        for array, values in zip(arrays, kept, strict=True):
+            array[...] = values
+
+
+def _open(coordinate):
+    return coordinate.kind == "kink" and not coordinate.wrong
+
+
+def _outside(c, alone):
+    """A sentence if a chain rule gives nothing like what is claimed where single units bend, else nothing.
+
+    alone : nothing else is differentiated. Else there may be units behind units, which the slopes beside do not always
+        show, so that only what is far outside is called so.
+    """
+    if c.left == c.right and c.straight:
+        return ""
+    # Two units that share a place, as in max(x, 0) - 0.1 max(-x, 0), may both be at rest, or both not.
+    ends = (c.low, c.high, c.left, c.right, 0.0, c.left + c.right)
+    slack = c.tolerance + NUDGE * max(map(abs, ends)) + (0.0 if alone else 3.0 * (max(ends) - min(ends)))
+    if min(ends) - slack <= c.analytic <= max(ends) + slack:
+        return ""
+    return f"{c.analytic:.6g} is claimed on a kink with slopes {c.left:.6g} and {c.right:.6g}: outside of both"
+
+
+def _ties(subject, kinks):
+    """(output, members, sentence) for coordinates whose kinks lie in one output and vanish there when they are moved
+    together, as those of the largest in a pooling window do: together they must get what moving them together gives.
+    """
+    groups: dict[tuple[int, bool], list] = {}
+    for judge, i in kinks:
+        sides = judge.result.coordinates[i].sides
+        for output, (left, right) in sides.items():
+            if abs(right - left) > 0.5 * max(abs(right), abs(left)):
+                groups.setdefault((output, right > left), []).append((judge, i))
+    seen, found = set(), []
+    for (output, _), members in groups.items():
+        key = frozenset((judge.name, i) for judge, i in members)
+        if len(members) > 1 and key not in seen and len(seen) < TIES:
+            seen.add(key)
+            fault = _together(subject, output, members)
+            if fault:
+                found.append((output, members, fault))
+    return found
+
+
+def _together(subject, output, members):
+    judge, _ = members[0]
+    claims = [j.result.coordinates[i].analytic for j, i in members]
+    places = [(j.array, j.result.coordinates[i].index) for j, i in members]
+    scale = min(max(j.typical, abs(float(j.array[index]))) for (j, _), (_, index) in zip(members, places, strict=True))
+    line = group_line(subject, places)
+    noise = max(j.amplification for j, _ in members)
+    differences = Differences(line, judge.start, judge.cotangent, judge.eps, noise, judge.usual)
+    total, size = sum(claims), max(map(abs, claims))
+    floor = judge.floor(len(claims) * size)
+    found = differentiate(differences, scale, total, judge.rtol, floor, size)
+    if found.kind not in ("smooth", "near kink", "kink") or SAFETY * differences.noise > 0.05 * size * found.step:
+        return ""
+    tolerance = judge.rtol * max(abs(total), abs(found.value)) + judge.allowed(found.error) + floor
+    low = high = found.value
+    left, right = differences.sides(size)
+    bends = np.abs(right - left) > max(1e-4, 10.0 * judge.rtol) * np.maximum(np.abs(right), np.abs(left))
+    if bends[output]:
+        return ""  # several units of one output, not a tie
+    if found.kind != "smooth":
+        ends = np.where(bends, [left, right, left + right, np.zeros_like(left)], 0.5 * (left + right))
+        low, high = float(ends.min(axis=0).sum()), float(ends.max(axis=0).sum())
+        tolerance = 0.1 * size
+    if low - tolerance <= total <= high + tolerance:
+        return ""
+    return (
+        f"{len(members)} coordinates are tied{subject.output_place(output)} and get {total:.6g} together, but moving "
+        f"them together gives {0.5 * (low + high):.6g}: each winner the whole gradient?"
+    )
