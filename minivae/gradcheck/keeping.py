@@ -26,7 +26,7 @@ class Kept:
 
     def __init__(self, *roots):
         self.objects, self.dicts, self._lists, self._arrays, self._cells = [], [], [], [], []
-        self._generators = [functools.partial(np.random.set_state, np.random.get_state())]  # noqa: NPY002: layers do draw from it
+        self._generators = [functools.partial(np.random.set_state, np.random.get_state())]  # noqa: NPY002
         left, seen = list(roots), {}
         while left and len(seen) < MOST:
             item = left.pop()

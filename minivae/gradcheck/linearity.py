@@ -34,8 +34,14 @@ def linearity(subject, claimed, report):
     if not found:
         found = _unheard(subject, claimed, report)
     for array in report.arrays:
-        if array.verdict == "wrong" and array.name in found:
-            array.diagnosis = found[array.name]
+        phrase = found.get(array.name, "")
+        if array.verdict == "wrong" and phrase and not ("is added" in phrase and _told(array.diagnosis)):
+            array.diagnosis = phrase
+
+
+def _told(diagnosis):
+    """Whether a diagnosis names the term that is added."""
+    return diagnosis.startswith(("off by the constant", "the error is"))
 
 
 def _named(names):
