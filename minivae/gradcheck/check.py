@@ -99,10 +99,11 @@ def check_gradients(
             claimed = observe(subject, report)
             _compare(subject, claimed, report, (full, coordinates, directions), method, rtol, atol, seed)
             linearity(subject, claimed, report)
+            recheck(subject, claimed, report)
             if elsewhere and report.passed:
                 compare = partial(_compare, subject, method="differences", rtol=rtol, atol=atol, seed=seed)
                 look_elsewhere(subject, generator, report, compare, rtol, atol)
-            recheck(subject, claimed, report)
+                recheck(subject, claimed, report)
     except Finding as finding:
         report.problems.append((finding.kind, str(finding)))
         report.cause = finding.__cause__

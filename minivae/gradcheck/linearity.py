@@ -21,6 +21,8 @@ def linearity(subject, claimed, report):
     except Finding as finding:  # at a dy where backward should do no more than answer zeros
         report.problems.append(("linear", f"with another dy {finding}"))
         return
+    if found and any(_apart(again, claimed[name]) for name, again in subject.claimed().items()):
+        return  # it is no longer what it was at the dy of before: `recheck` says so
     if subject.given_cotangent is not None and all(np.all(c == 1.0) for c in subject.cotangents):
         meant = [name for name, phrase in found.items() if phrase.startswith("dy is ignored")]
         if meant and not any(array.verdict == "wrong" for array in report.arrays if array.name in meant):
@@ -34,14 +36,8 @@ def linearity(subject, claimed, report):
     if not found:
         found = _unheard(subject, claimed, report)
     for array in report.arrays:
-        phrase = found.get(array.name, "")
-        if array.verdict == "wrong" and phrase and not ("is added" in phrase and _told(array.diagnosis)):
-            array.diagnosis = phrase
-
-
-def _told(diagnosis):
-    """Whether a diagnosis names the term that is added."""
-    return diagnosis.startswith(("off by the constant", "the error is"))
+        if array.verdict == "wrong" and found.get(array.name, "").startswith("dy"):
+            array.diagnosis = found[array.name]
 
 
 def _named(names):
