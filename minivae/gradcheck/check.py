@@ -77,8 +77,8 @@ def check_gradients(
         Pass arrays whose derivatives drown in rounding. Default: report them, since nothing was shown.
     elsewhere : bool
         What is right is also checked, along one random direction each, with another draw (`generator` moved on, or the
-        rows of the float arrays in `fixed` in another order), with one row more and one alone, at 1/4, 4 and 16 times
-        the inputs, and in the other mode (training or evaluation). Where the target does not go along nothing is said.
+        rows of the float arrays in `fixed` in another order), with one row more and one alone, at 1/16 and 4 times the
+        inputs, and in the other mode (training or evaluation). Where the target does not go along nothing is said.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def check_gradients(
             recheck(subject, claimed, report)
             if elsewhere and report.passed:
                 compare = partial(_compare, subject, method="differences", rtol=rtol, atol=atol, seed=seed)
-                look_elsewhere(subject, generator, report, compare, rtol, atol)
+                look_elsewhere(subject, claimed, generator, report, compare, rtol, atol)
                 recheck(subject, claimed, report)
     except Finding as finding:
         report.problems.append((finding.kind, str(finding)))

@@ -25,7 +25,7 @@ class Kept:
     """
 
     def __init__(self, *roots):
-        self.objects, self.dicts, self._lists, self._arrays, self._cells = [], [], [], [], []
+        self.objects, self.dicts, self._lists, self._arrays, self._tensors, self._cells = ([] for _ in range(6))
         self._generators = [functools.partial(np.random.set_state, np.random.get_state())]  # noqa: NPY002
         left, seen = list(roots), {}
         while left and len(seen) < MOST:
@@ -56,6 +56,8 @@ class Kept:
             return item.func, item.args, item.keywords
         elif isinstance(item, types.FunctionType):
             return self._closure(item)
+        elif all(hasattr(item, name) for name in ("detach", "clone", "copy_")):
+            self._tensors.append((item.detach(), item.detach().clone()))  # of torch: the same memory, and a copy
         elif _own(item):
             self.objects.append(item)
             return vars(item), *(value for kind in type(item).__mro__[:-1] for value in vars(kind).values())
@@ -89,6 +91,8 @@ class Kept:
         for array, kept in self._arrays:
             if array.shape == kept.shape:
                 array[...] = kept
+        for tensor, kept in self._tensors:
+            tensor.copy_(kept)
         self.freeze()
 
 

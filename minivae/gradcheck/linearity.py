@@ -9,6 +9,7 @@ from .targets import Finding
 UP, DOWN = {8: 40, 4: 20}, {8: -70, 4: -40}  # powers of two by which dy is scaled, by the bytes of its numbers
 ROUGH = 1e-6  # sums are only as exact as what cancels in backward; products with powers of two are exact
 LEAST = 10  # the power to which float32 may overflow
+CLEAR = 1e-4  # of the largest value: differences at a large dy that have their cause there
 ZERO = 64  # roundings of the gradient that may be left of it at dy = 0
 
 
@@ -50,7 +51,7 @@ class _Calls:
     def __init__(self, subject, claimed):
         self.subject, self.claimed = subject, claimed
         self.dy = subject.cotangents
-        self.bytes = min(np.finfo(array.dtype).bits // 8 for array in (*self.dy, *claimed.values()))
+        self.bytes = min(np.finfo(array.dtype).bits // 8 for array in (*self.dy, *subject.arrays.values()))
         self.largest = max(_largest(array) for array in (*self.dy, *claimed.values()))
 
     def of(self, cotangents):
@@ -66,17 +67,19 @@ class _Calls:
 
     def faults(self):
         """A phrase for each array whose gradient is not linear in dy."""
-        zero, up, found = self.scaled(0.0), self._up(), {}
-        down, power = self.scaled(2.0 ** DOWN[self.bytes]), DOWN[self.bytes]
+        zero, up, power, found = self.scaled(0.0), self._up(), self._down(), {}
+        down = self.scaled(2.0**power)
         pieces = [self.of(part) for part in self._parts()]
         for name, gradient in self.claimed.items():
             parts = [piece[name] for piece in pieces]
             if _largest(zero[name]) > ZERO * np.finfo(gradient.dtype).eps * _largest(gradient):
                 found[name] = self._constant(name, zero[name])
-            elif up is not None and _apart(up[1][name], up[0] * gradient):
+            elif up is not None and _apart(up[1][name], up[0] * gradient, CLEAR):
                 found[name] = self._grows(gradient, *up, name)
             elif _apart(down[name], 2.0**power * gradient):
                 found[name] = self._shrinks(name, gradient, power)
+            elif up is not None and _apart(up[1][name], up[0] * gradient):
+                found[name] = "it is not quite in proportion: a large dy gives other digits"
             elif np.any(abs(sum(parts) - gradient) > self._rough(*parts)):
                 found[name] = "the gradients for parts of dy do not add up to that for all of it"
         return found
@@ -90,6 +93,13 @@ class _Calls:
                 if finding.kind != "non-finite" or (power == LEAST and self.bytes == 8):
                     raise
         return None
+
+    def _down(self):
+        """The power of two for a small dy: what is multiplied by it must stay above the smallest numbers."""
+        limits = np.finfo(f"f{self.bytes}")
+        sizes = [_largest(array) for array in (*self.dy, *self.claimed.values(), *self.subject.arrays.values())]
+        room = limits.tiny / limits.eps / min((size for size in sizes if size), default=1.0)
+        return min(0, max(DOWN[self.bytes], int(np.ceil(np.log2(float(room))))))
 
     def _parts(self):
         """Two halves of dy at random or, of several outputs, each one's alone."""
@@ -144,6 +154,11 @@ class _Calls:
         lost = (values == 0.0) & (expected != 0.0)
         if lost.any() and not _apart(values[~lost], expected[~lost]):
             return f"small values are dropped: none below about {_largest(expected[lost]):.1g} comes through"
+        for smaller in range(power, DOWN[self.bytes], -4):
+            last, values = values, self.scaled(2.0**smaller)[name]
+            if not values.any():
+                values = last
+                break
         grid = np.min(abs(values[values != 0.0]), initial=np.inf)
         if np.isfinite(grid) and np.all(abs(values / grid - np.round(values / grid)) < ROUGH):
             return f"values are rounded to multiples of {grid:.3g}"
@@ -159,9 +174,12 @@ class _Calls:
             (np.min(mine, initial=0.0), np.inf),
             (-np.inf, np.max(mine, initial=0.0)),
         ):
-            if largest and not _apart(np.clip(expected, low, high), mine):
-                return f"its values are clipped at {largest:.6g}{'' if np.isfinite(low + high) else ' on one side'}"
+            if not _apart(np.clip(expected, low, high), mine):
+                one = "" if np.isfinite(low + high) else " on one side"
+                return f"its values are clipped at {high if np.isfinite(high) else low:.6g}{one}"
         ratio = _ratio(mine, expected)
+        if ratio is None and _apart(self.scaled(-1.0)[name], -self.claimed[name]):
+            return "that of -dy is not minus that of dy"
         if ratio is None:
             least = 2.0 ** self._breaks(int(np.log2(-factor))) * max(map(_largest, self.dy))
             return f"it does not grow with dy where that is {least:.2g} and more: something within is clipped?"
@@ -188,16 +206,17 @@ def _unheard(subject, claimed, report):
     return {}
 
 
-def _apart(a, b):
-    """Whether two answers differ by more than rounding."""
-    return bool(np.any(abs(a - b) > SAME * float(np.finfo(a.dtype).eps) * max(_largest(a), _largest(b))))
+def _apart(a, b, share=0.0):
+    """Whether two answers differ by more than rounding, and more than this share of the largest value."""
+    share = max(share, SAME * float(np.finfo(a.dtype).eps))
+    return bool(np.any(abs(a - b) > share * max(_largest(a), _largest(b))))
 
 
 def _ratio(a, b):
     """k where a = k * b, else None."""
     square = float(np.vdot(b, b))
     k = float(np.vdot(b, a)) / square if square else 0.0
-    return k if np.all(abs(a - k * b) <= 1e-4 * _largest(a)) else None
+    return k if np.all(abs(a - k * b) <= CLEAR * _largest(a)) else None
 
 
 def _largest(array):
