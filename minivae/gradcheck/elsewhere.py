@@ -13,6 +13,7 @@ import numpy as np
 
 from .arguments import freezer
 from .joint import agrees
+from .judge import NEGLIGIBLE
 from .keeping import GENERATORS, Kept
 from .result import GradientReport
 from .targets import Finding, flat
@@ -87,7 +88,7 @@ class _Places:
         """Judge array by array; report what is wrong without a doubt."""
         alone = GradientReport("")
         self.compare(claimed, alone, EFFORT)
-        wrong = [a for a in alone.arrays if any(c.wrong and c.kind not in ("jump", "undefined") for c in a.judged)]
+        wrong = [a for a in alone.arrays if any(self._certain(a.name, c) for c in a.judged)]
         for array in wrong[:MOST]:
             worst = array.worst.beside if array.worst.beside is not None else array.worst
             where = "along a random direction" if worst.index is None else f"at {list(worst.index)}"
@@ -96,6 +97,13 @@ class _Places:
             self.report.problems.append(("elsewhere", text))
         if len(wrong) > MOST:
             self.report.problems.append(("elsewhere", f"{place}: {len(wrong) - MOST} more arrays are wrong"))
+
+    def _certain(self, name, coordinate):
+        """Whether it is wrong by more than what is left of saturated values, whose rounding no step shows."""
+        c = coordinate.beside if coordinate.beside is not None else coordinate
+        claimed = self.claimed[name]
+        least = max(NEGLIGIBLE, 1e4 * float(np.finfo(claimed.dtype).eps)) * np.max(np.abs(claimed), initial=0.0)
+        return c.wrong and c.kind not in ("jump", "undefined") and abs(c.analytic - c.numeric) > least
 
     @contextmanager
     def _instead(self, **attributes):

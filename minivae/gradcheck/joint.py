@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .differences import SAFETY, Differences, differentiate, noise_amplification
+from .differences import SAFETY, Differences, differentiate, first_step, noise_amplification
 from .judge import ANALYTIC_ROUNDING, NUDGE, rms
 from .probe import finite_outputs
 from .targets import flat
@@ -65,4 +65,6 @@ def _along(subject, arrays, claims, rtol, atol, rng):
             return True
         if amplification != 1.0:
             return False
-        amplification = max(1.0 + eps, noise_amplification(line, start, cotangent, eps, 1.0))
+        # A few roundings apart, and at a sixteenth of the step: 1 - sigmoid(x) keeps its value for that long.
+        apart = (1.0, first_step(1.0, eps) / (128.0 * eps))
+        amplification = max(1.0 + eps, *(noise_amplification(line, start, cotangent, eps, scale) for scale in apart))
