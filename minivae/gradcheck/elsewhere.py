@@ -99,10 +99,12 @@ class _Places:
             self.report.problems.append(("elsewhere", f"{place}: {len(wrong) - MOST} more arrays are wrong"))
 
     def _certain(self, name, coordinate):
-        """Whether it is wrong by more than what is left of saturated values, whose rounding no step shows."""
-        c = coordinate.beside if coordinate.beside is not None else coordinate
-        claimed = self.claimed[name]
-        least = max(NEGLIGIBLE, 1e4 * float(np.finfo(claimed.dtype).eps)) * np.max(np.abs(claimed), initial=0.0)
+        """Whether it is wrong by more than what is left of saturated values, whose rounding no small step shows."""
+        c, claimed = coordinate.beside or coordinate, self.claimed[name]
+        eps = float(np.finfo(claimed.dtype).eps)
+        if c.numeric == 0.0 and eps > 1e-10:
+            return False  # in float32 1 - sigmoid(15) is the same over a whole step
+        least = max(NEGLIGIBLE, 1e4 * eps) * np.max(np.abs(claimed), initial=0.0)
         return c.wrong and c.kind not in ("jump", "undefined") and abs(c.analytic - c.numeric) > least
 
     @contextmanager
