@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ from ..errors import expect
 from .arguments import check_options
 from .conduct import observe, only_float32, recheck
 from .diagnosis import diagnose, locate
+from .elsewhere import elsewhere as look_elsewhere
 from .foreign import translated
 from .judge import Judge, resolve
 from .kinks import beside_kinks
+from .linearity import linearity
 from .probe import ComplexProbe
 from .result import GradientReport
 from .targets import Finding, Target, flat
@@ -40,6 +43,7 @@ def check_gradients(
     directions: int = 3,
     accumulates: bool = False,
     allow_unresolved: bool = False,
+    elsewhere: bool = True,
     seed: int = 0,
     name: str | None = None,
 ) -> GradientReport:
@@ -82,6 +86,10 @@ def check_gradients(
         The target adds to its parameter gradients; they are zeroed before each backward. False: adding is reported.
     allow_unresolved : bool
         Pass arrays whose derivatives drown in rounding. Default: report them, since nothing was shown.
+    elsewhere : bool
+        What is right is also checked, along one random direction each, with another draw (`generator` moved on, or the
+        rows of the float arrays in `fixed` in another order), with one row more and one alone, at 1/16 and 4 times the
+        inputs, and in the other mode (training or evaluation). Where the target does not go along nothing is said.
 
     Returns
     -------
@@ -100,13 +108,20 @@ def check_gradients(
     try:
         with np.errstate(all="ignore"):
             claimed = observe(subject, report)
-            _compare(subject, claimed, report, method, rtol, atol, (full, coordinates, directions), seed)
+            _compare(subject, claimed, report, (full, coordinates, directions), method, rtol, atol, seed)
+            linearity(subject, claimed, report)
             recheck(subject, claimed, report)
+            if elsewhere and report.passed:
+                compare = partial(_compare, subject, method="differences", rtol=rtol, atol=atol, seed=seed)
+                look_elsewhere(subject, claimed, generator, report, compare, rtol, atol)
+                recheck(subject, claimed, report)
     except Finding as finding:
         report.problems.append((finding.kind, str(finding)))
         report.cause = finding.__cause__
     finally:
         subject.own.push()
+        if generator is not None and not callable(generator):
+            subject._freeze()
     report.evaluations = subject.evaluations
     report.seconds = time.perf_counter() - started
     return report
@@ -122,7 +137,7 @@ def assert_gradients(
     return report
 
 
-def _compare(subject, claimed, report, method, rtol, atol, effort: tuple[int, int, int], seed):
+def _compare(subject, claimed, report, effort: tuple[int, int, int], method, rtol, atol, seed):
     arrays = {name: subject.arrays[name] for name in subject.differentiated}
     if not arrays:
         return

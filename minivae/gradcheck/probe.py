@@ -8,7 +8,7 @@ from .differences import complex_step
 from .targets import Finding
 
 
-def _values(subject):
+def finite_outputs(subject):
     """Outputs, or None where forward raises or answers with anything not finite (outside of its domain)."""
     try:
         y = subject.vector()
@@ -26,7 +26,7 @@ def coordinate_line(subject, array, index):
         original = array[index]
         array[index] = original + array.dtype.type(t)
         try:
-            return float(array[index]) - float(original), _values(subject)
+            return float(array[index]) - float(original), finite_outputs(subject)
         finally:
             array[index] = original
 
@@ -40,7 +40,7 @@ def direction_line(subject, array, direction):
         original = array.copy()
         array[...] = original + t * direction
         try:
-            return t, _values(subject)
+            return t, finite_outputs(subject)
         finally:
             array[...] = original
 

@@ -1,0 +1,310 @@
+"""Errors that a check at one place cannot show: with another draw, other batch sizes, larger inputs, in the other mode.
+
+Each is one random direction through all arrays (joint.py); what that calls wrong is judged array by array. Where the
+target does not go along (forward raises, a gradient does not fit) nothing was promised and nothing is said.
+"""
+
+import inspect
+from contextlib import contextmanager
+from fractions import Fraction
+from functools import partial
+
+import numpy as np
+
+from .arguments import freezer
+from .joint import agrees
+from .judge import NEGLIGIBLE
+from .keeping import GENERATORS, Kept
+from .result import GradientReport
+from .targets import Finding, flat
+
+FACTORS = (1 / 16, 4.0)  # of the inputs; beyond, losses that are kept from overflow by a limit are flat
+MODES = ("training", "is_training", "in_training", "train", "is_train", "train_mode", "train_flg", "train_flag", "mode")
+WORDS = {"train": "test", "training": "evaluation", "test": "train", "eval": "train", "evaluation": "training"}
+MOST = 3  # arrays named for each place
+EFFORT = (32, 8, 2)  # coordinates in full, or else this many, and directions, where something is wrong
+
+
+def elsewhere(subject, claimed, generator, report, compare, rtol, atol):
+    """Check in those places; what is wrong is added to the report's problems, and to its notes what was done.
+
+    `claimed` are the gradients where the caller looks. `compare(claimed, report, effort)` judges every array by itself.
+    Everything is left as it was.
+    """
+    if subject.kind == "function" and not callable(subject._backward):
+        return  # an array of numbers, right at one place
+    before = subject.evaluations
+    places = _Places(subject, claimed, report, compare, rtol, atol)
+    places.draws(generator)
+    places.rows()
+    places.scales()
+    places.modes()
+    if places.seen:
+        count = f"{subject.evaluations - before} of {subject.evaluations} evaluations"
+        report.notes.append(f"also checked {', '.join(places.seen)}: {count}")
+
+
+class _Places:
+    def __init__(self, subject, claimed, report, compare, rtol, atol):
+        self.subject, self.claimed, self.report, self.compare = subject, claimed, report, compare
+        self.rtol, self.atol = rtol, atol
+        self.shapes = [c.shape for c in subject.cotangents]
+        self.kept = Kept(subject.target, subject._forward, subject._backward, list(subject.fixed.values()))
+        self.seen = []
+
+    def at(self, place, strict=True, may_be_deaf=False):
+        """Compare here; returns whether the target went along.
+
+        strict : a gradient that is not finite is an error
+        may_be_deaf : the gradient of the first place is no error
+        """
+        subject = self.subject
+        try:
+            with self._instead(cotangents=subject.cotangents):
+                outputs = subject.outputs()
+                if not np.isfinite(flat(outputs)).all():
+                    return False
+                if [y.shape for y in outputs] != self.shapes:
+                    subject.draw_cotangents(outputs)
+                claimed = subject.backward(outputs)
+                self.seen.append(place)
+                if agrees(subject, claimed, self.rtol, self.atol):
+                    return True
+                if may_be_deaf and all(np.array_equal(claimed[name], g) for name, g in self.claimed.items()):
+                    text = f"{place} backward gives what it gives without: it is wrong there, or not meant for it"
+                    self.report.notes.append(text)
+                else:
+                    self._name(place, claimed)
+        except Finding as finding:
+            if finding.kind != "non-finite":
+                return False
+            if strict:
+                self.report.problems.append(("elsewhere", f"{place}: {finding}"))
+        finally:
+            self.kept.restore()
+        return True
+
+    def _name(self, place, claimed):
+        """Judge array by array; report what is wrong without a doubt."""
+        alone = GradientReport("")
+        self.compare(claimed, alone, EFFORT)
+        wrong = [a for a in alone.arrays if any(self._certain(a.name, c) for c in a.judged)]
+        for array in wrong[:MOST]:
+            worst = array.worst.beside if array.worst.beside is not None else array.worst
+            where = "along a random direction" if worst.index is None else f"at {list(worst.index)}"
+            numbers = f"{where} backward gives {worst.analytic:.9g}, differences give {worst.numeric:.9g}"
+            text = f"{place}: gradient of '{array.name}' is wrong: {array.diagnosis}; {numbers}"
+            self.report.problems.append(("elsewhere", text))
+        if len(wrong) > MOST:
+            self.report.problems.append(("elsewhere", f"{place}: {len(wrong) - MOST} more arrays are wrong"))
+
+    def _certain(self, name, coordinate):
+        """Whether it is wrong by more than what is left of saturated values, whose rounding no small step shows."""
+        c, claimed = coordinate.beside or coordinate, self.claimed[name]
+        eps = float(np.finfo(claimed.dtype).eps)
+        if c.numeric == 0.0 and eps > 1e-10:
+            return False  # in float32 1 - sigmoid(15) is the same over a whole step
+        least = max(NEGLIGIBLE, 1e4 * eps) * np.max(np.abs(claimed), initial=0.0)
+        return c.wrong and c.kind not in ("jump", "undefined") and abs(c.analytic - c.numeric) > least
+
+    @contextmanager
+    def _instead(self, **attributes):
+        """The subject with other attributes for a while."""
+        kept = {name: getattr(self.subject, name) for name in attributes}
+        vars(self.subject).update(attributes)
+        try:
+            yield
+        finally:
+            vars(self.subject).update(kept)
+
+    def _fixed(self, change):
+        """What is passed along, changed, as attributes of the subject."""
+        place = [change(v) for v in self.subject.fixed_by_place]
+        name = {n: change(v) for n, v in self.subject.fixed_by_name.items()}
+        return {"fixed_by_place": place, "fixed_by_name": name}
+
+    def _outputs(self):
+        """Forward as one vector, None where it raises or is not finite."""
+        try:
+            y = self.subject.vector()
+        except Finding:
+            return None
+        return y if np.isfinite(y).all() else None
+
+    def draws(self, generator):
+        """Another state of the generator, or the rows of the noise in another order."""
+        subject = self.subject
+        if isinstance(generator, GENERATORS):
+            subject._freeze()
+            generator.standard_normal(97)
+            with self._instead(_freeze=freezer(generator)):
+                self.at("with another draw")
+            subject._freeze()
+        elif any(map(_noise, subject.fixed.values())):
+            with self._instead(**self._fixed(lambda v: np.roll(v, 1, axis=0) if _noise(v) else v)):
+                self.at("with the rows of what is fixed in another order")
+
+    def rows(self):
+        """One row more, and if that is taken, one alone."""
+        subject = self.subject
+        name, first = next(iter(subject.values.items()))
+        rows = len(first) if first.ndim else 0
+        lengths = [len(v) for v in (*subject.values.values(), *subject.fixed.values()) if _has_rows(v)]
+        if rows == 0 or (first.ndim == 1 and lengths.count(rows) == 1) or subject.given_cotangent is not None:
+            return  # a vector alone is one example; weights that were given for the outputs fit no others
+        if rows == 1 and subject.kind in ("function", "pair"):
+            return  # what it has closed over, of one row, would go along with any number
+        for names, multiples in ((subject.values, 1), (subject.values, rows * 4096), ([name], 1), (subject.values, 0)):
+            with self._resized(names, multiples, rows, rows + 1):
+                taken = self._counts(subject.values[name]) and self.at(f"with {rows + 1} rows")
+            if taken and rows > 1:
+                with self._resized(names, multiples, rows, 1):
+                    self.at("with 1 row", strict=False)
+            if taken:
+                return
+
+    def _resized(self, names, multiples, rows, wanted):
+        """The inputs of these names, and what is fixed, of so many rows (or up to `multiples` as many) with others."""
+        values = {
+            n: _resize(v, rows, wanted, blend=True) if n in names and _has_rows(v) and len(v) == rows else v
+            for n, v in self.subject.values.items()
+        }
+        arrays = {n: _real(values[n]) if n in values else a for n, a in self.subject.arrays.items()}
+
+        def change(v):
+            fits = _has_rows(v) and len(v) % rows == 0 and len(v) <= multiples * rows
+            return _resize(v, rows, wanted) if fits else v
+
+        return self._instead(values=values, arrays=arrays, **self._fixed(change))
+
+    def _counts(self, array):
+        """Whether forward takes this input as it is now and makes something of its last row."""
+        before, kept = self._outputs(), array.copy()
+        if before is None or array.dtype.kind not in "fc":
+            return before is not None
+        array[-1] += (0.0625 * np.where(array[-1] == 0.0, 1.0, -array[-1])).astype(array.dtype)
+        after = self._outputs()
+        array[...] = kept
+        return after is not None and not np.array_equal(before, after)
+
+    def scales(self):
+        """Inputs of other sizes, as far as they may have them."""
+        for factor in FACTORS:
+            moved = [v for v in self.subject.values.values() if _scalable(v, factor)]
+            kept = [v.copy() for v in moved]
+            for v in moved:
+                v *= v.dtype.type(factor)
+            if moved:
+                self.at(f"at {Fraction(factor)} times the inputs")
+            for v, old in zip(moved, kept, strict=True):
+                v[...] = old
+
+    def modes(self):
+        """Training instead of evaluation, or the reverse."""
+        subject = self.subject
+        freeze = subject._freeze
+        for label, switch, by_keyword in self._switches():
+            named = dict(subject.fixed_by_name)
+            with self._instead(_freeze=lambda: (self.kept.freeze(), freeze()), fixed_by_name=named):
+                try:
+                    switch()
+                except Exception:  # no switch after all
+                    first = None
+                else:
+                    first = self._outputs()
+                if first is not None and np.array_equal(first, self._outputs()):
+                    self.at(label, may_be_deaf=by_keyword)  # backward was not told
+                self.kept.restore()
+
+    def _switches(self):
+        """(label, function, by a keyword?) for each way into the other mode: attributes, a keyword, methods."""
+        subject, found, switches = self.subject, [], []
+        owned = {id(vars(item)) for item in self.kept.objects}
+        for name in MODES:
+            found += [(setattr, item, name, getattr(item, name, None)) for item in self.kept.objects]
+            loose = [item for item in self.kept.dicts if id(item) not in owned]
+            found += [(dict.__setitem__, item, name, item.get(name)) for item in loose]
+        found = [setting for setting in found if _other(setting[3]) is not None]
+        if found:
+            other = _other(found[0][3])
+            switches.append((f"with {found[0][2]} = {other}", partial(_put, found, other), False))
+        try:
+            parameters = inspect.signature(subject._forward).parameters
+        except (TypeError, ValueError):
+            parameters = {}
+        for name in MODES:
+            default = parameters[name].default if name in parameters else None
+            other = _other(subject.fixed_by_name.get(name, default))
+            if other is not None:
+                switches.append((f"with {name} = {other}", partial(_pass_along, subject, name, other), True))
+        methods = [getattr(subject.target, name, None) for name in ("eval", "train")]
+        if not switches and all(callable(method) and _without_arguments(method) for method in methods):
+            return [("after eval()", methods[0], False), ("after train()", methods[1], False)]
+        return switches
+
+
+def _other(now):
+    """The other mode than this, as it may be called; None for what is no mode."""
+    return not now if isinstance(now, bool) else WORDS.get(now) if isinstance(now, str) else None
+
+
+def _put(settings, value):
+    """Set all of the same kind to it."""
+    for put, item, name, now in settings:
+        if type(now) is type(value):
+            put(item, name, value)
+
+
+def _pass_along(subject, name, value):
+    subject.fixed_by_name[name] = value
+
+
+def _without_arguments(method):
+    try:
+        inspect.signature(method).bind()
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _has_rows(value):
+    return isinstance(value, np.ndarray) and value.ndim > 0 and len(value) > 0
+
+
+def _noise(value):
+    """Whether an array may be noise: its rows have no order and it is no square matrix."""
+    if not _has_rows(value) or value.dtype.kind != "f" or len(value) < 2:
+        return False
+    if value.ndim == 1:
+        steps = np.diff(value)
+        return not ((steps >= 0).all() or (steps <= 0).all())
+    return value.shape[0] != value.shape[1]
+
+
+def _resize(value, rows, wanted, blend=False):
+    """The array with `wanted` rows in the place of `rows`; the last is its neighbours blended, if it may be."""
+    taken = value[np.arange(len(value) // rows * wanted) % len(value)]
+    if blend and wanted > rows > 1 and value.dtype.kind in "fc" and not _whole(value):
+        taken[-1] = 0.75 * value[-1] + 0.25 * value[-2]
+    return taken
+
+
+def _real(array):
+    """The array that is moved: a complex one as its real and imaginary parts."""
+    return array.view(array.real.dtype).reshape(*array.shape, 2) if array.dtype.kind == "c" else array
+
+
+def _whole(array):
+    return bool(np.all(array == np.round(array)))
+
+
+def _scalable(value, factor):
+    """Whether other sizes may be as good: no labels, no probabilities, nothing that is normalized."""
+    if value.dtype.kind not in "fc" or value.size == 0 or _whole(value):
+        return False
+    if factor > 1.0 and value.dtype.kind == "f" and value.min() >= 0.0 and value.max() <= 1.0:
+        return False
+    if value.ndim == 0 or value.shape[-1] == 1:
+        return True
+    sums = np.sum(value, axis=-1), np.sum(np.abs(value) ** 2, axis=-1)
+    return not any(np.allclose(s, 1.0, rtol=0.0, atol=1e-5) for s in sums)

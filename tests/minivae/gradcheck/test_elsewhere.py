@@ -1,0 +1,314 @@
+"""Errors that show only with another draw, another batch size, other inputs or in the other mode; and no others."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minivae.gradcheck import assert_gradients, check_gradients
+
+from .foreign_layers import Linear, data
+
+
+class Dropout:
+    def __init__(self, bug=None, seed=0):
+        self.rng, self.bug, self.training = np.random.default_rng(seed), bug, True
+
+    def forward(self, x):
+        if self.training:
+            self.mask = (self.rng.random(x.shape) < 0.6) / 0.6
+        return x * self.mask if self.training else x * 1.0
+
+    def backward(self, dy):
+        if self.bug == "keeps":
+            self.kept = getattr(self, "kept", self.mask)
+            return dy * self.kept
+        return dy * self.mask if self.training or self.bug == "always" else dy * 1.0
+
+
+class BatchNorm:
+    def __init__(self, features, bug=None, training=True):
+        self.bug, self.training = bug, training
+        self.parameters = {"gain": 1 + 0.1 * data(features, seed=5), "shift": data(features, seed=6)}
+        self.gradients = {}
+        self.mean, self.var = data(features, seed=7), 0.5 + data(features, seed=8) ** 2
+
+    def forward(self, x):
+        mean, var = self.mean, self.var
+        if self.training:
+            mean, var = x.mean(axis=0), x.var(axis=0)
+            self.mean = 0.9 * self.mean + 0.1 * mean
+            self.var *= 0.9  # in place
+            self.var += 0.1 * var
+        self.scale = 1 / np.sqrt(var + 1e-5)
+        self.normal = (x - mean) * self.scale
+        return self.normal * self.parameters["gain"] + self.parameters["shift"]
+
+    def backward(self, dy):
+        self.gradients.update(gain=(dy * self.normal).sum(axis=0), shift=dy.sum(axis=0))
+        d = dy * self.parameters["gain"]
+        if not (self.training or self.bug == "always") or self.bug == "constants":
+            return d * self.scale
+        rows = self.rows = getattr(self, "rows", len(d)) if self.bug == "first rows" else len(d)
+        return self.scale * (d - (d.sum(axis=0) + self.normal * (d * self.normal).sum(axis=0)) / rows)
+
+
+class ByKeyword(Dropout):
+    def forward(self, x, train_flg=True):
+        self.training = bool(train_flg) if self.bug != "deaf" else True
+        y = super().forward(x)
+        return y if train_flg else x * 1.0
+
+
+class Gate:
+    """Twice the sine, or the sine, as methods say."""
+
+    quiet = False
+
+    def eval(self):
+        self.quiet = True
+
+    def train(self):
+        self.quiet = False
+
+    def forward(self, x):
+        self.x = x
+        return np.sin(x) * (1 if self.quiet else 2)
+
+    def backward(self, dy):
+        return 2 * dy * np.cos(self.x)
+
+
+class Both:
+    """Two layers in one."""
+
+    def __init__(self, bug=None):
+        self.layers = [BatchNorm(3, bug), Dropout()]
+        self.parameters, self.gradients = self.layers[0].parameters, self.layers[0].gradients
+
+    def forward(self, x):
+        return self.layers[1].forward(self.layers[0].forward(x))
+
+    def backward(self, dy):
+        return self.layers[0].backward(self.layers[1].backward(dy))
+
+
+def softplus(limit):
+    return lambda x: (np.logaddexp(0, x), x), lambda dy, x: dy * np.where(x > limit, 1.0, 1 / (1 + np.exp(-x)))
+
+
+class NoiseKept:
+    """Noise that comes as an argument, and of which backward keeps the first."""
+
+    def forward(self, mu, rho, noise):
+        self.sigma, self.first = np.exp(rho), getattr(self, "first", noise.copy())
+        return mu + self.sigma * noise
+
+    def backward(self, dz):
+        return dz, dz * self.sigma * self.first
+
+
+class OneRow(Linear):
+    def backward(self, dy):
+        dx = super().backward(dy)
+        self.dW = self.dW * (0.5 if len(dy) == 1 else 1.0)
+        return dx
+
+
+def with_generator(layer):
+    return {"generator": layer.rng}
+
+
+one_row, both, drops = OneRow(), Both("always"), Dropout("keeps")
+of_one = {"parameters": {"W": one_row.W}, "parameter_gradients": lambda: {"W": one_row.dW}}
+noise = {"fixed": {"noise": data(4, 3, seed=3)}}
+FAULTS = {
+    "with another draw: gradient of 'x'": (drops, data(5, 6), with_generator(drops)),
+    "with the rows of what is fixed in another order: gradient of 'rho'": (
+        NoiseKept(),
+        (data(4, 3), data(4, 3)),
+        noise,
+    ),
+    "with 6 rows: gradient of 'x' is wrong": (BatchNorm(3, "first rows"), data(5, 3), {}),
+    "with 1 row: gradient of 'W' is wrong: constant factor 0.5": (one_row, data(5, 4), of_one),
+    "at 4 times the inputs: gradient of 'x' is wrong": (softplus(3), np.clip(data(30), -2.9, 2.9), {}),
+    "at 1/16 times the inputs: gradient of 'x' is wrong": (softplus(-0.1), -1 - data(30) ** 2, {}),
+    "with training = False: gradient of 'x' is wrong": (BatchNorm(3, "always"), data(5, 3), {}),
+    "with training = True: gradient of 'x' is wrong": (BatchNorm(3, "constants", training=False), data(5, 3), {}),
+    "with training = False: gradient of 'x' is wrong: ": (both, data(5, 3), with_generator(both.layers[1])),
+    "after eval(): gradient of 'x' is wrong: twice the right values": (Gate(), data(5), {}),
+}
+
+
+@pytest.mark.parametrize("text", FAULTS)
+def test_an_error_that_shows_only_elsewhere_is_seen_and_its_place_named(text):
+    target, inputs, options = FAULTS[text]
+    report = check_gradients(target, inputs, **options)
+    assert {kind for kind, _ in report.problems} == {"elsewhere"}, report
+    assert any(text in sentence for _, sentence in report.problems), report
+    assert all(array.verdict == "right" for array in report.arrays)
+    assert check_gradients(target, inputs, elsewhere=False, **options)
+
+
+def state(thing):
+    """Everything in an object, as bytes."""
+    if isinstance(thing, np.ndarray):
+        return thing.tobytes()
+    if isinstance(thing, np.random.Generator):
+        return str(thing.bit_generator.state)
+    if isinstance(thing, (dict, list)):
+        return [state(part) for part in (thing.values() if isinstance(thing, dict) else thing)]
+    return state(vars(thing)) if hasattr(thing, "__dict__") else thing
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_target_is_left_as_the_check_without_it_leaves_it(training):
+    """Running averages, modes, generators, caches, NumPy's own generator: all as they were."""
+    targets = Both(), Both()
+    for target, elsewhere in zip(targets, (False, True), strict=True):
+        target.layers[0].training = target.layers[1].training = training
+        np.random.seed(3)  # noqa: NPY002
+        x, options = data(5, 3), with_generator(target.layers[1])
+        kept = state(target.layers[1].rng), x.tobytes(), state(target.layers[0].parameters)
+        report = assert_gradients(target, x, elsewhere=elsewhere, **options)
+        assert kept == (state(target.layers[1].rng), x.tobytes(), state(target.layers[0].parameters))
+        assert (f"with training = {not training}" in str(report)) == elsewhere
+    assert np.random.random() == np.random.RandomState(3).random()  # noqa: NPY002
+    if not training:  # in training the running averages move with every forward, of which one more is made
+        assert state(targets[0]) == state(targets[1])
+    assert targets[1].layers[0].training is targets[1].layers[1].training is training
+
+
+def test_a_keyword_of_forward_that_backward_is_not_told_of():
+    """The style of textbooks: backward is meant for training alone, which is told and not held against it."""
+    layer = ByKeyword()
+    report = assert_gradients(layer, data(5, 6), generator=layer.rng)
+    assert "with train_flg = False" in str(report)
+    layer = ByKeyword("deaf")
+    report = assert_gradients(layer, data(5, 6), generator=layer.rng)
+    assert any(note.startswith("with train_flg = False backward gives what it gives without") for note in report.notes)
+
+
+def test_the_cost_is_stated_and_small():
+    report = assert_gradients(softplus(np.inf), data(6, 50))
+    without = assert_gradients(softplus(np.inf), data(6, 50), elsewhere=False)
+    assert without.notes == []
+    places = "with 7 rows, with 1 row, at 1/16 times the inputs, at 4 times the inputs"
+    (note,) = report.notes
+    assert note.startswith(f"also checked {places}: ")
+    assert note.endswith(f" of {report.evaluations - 1} evaluations")
+    assert report.evaluations - without.evaluations < 60
+
+
+def affine(rng, n, i, o):
+    def forward(x, w, b):
+        return x @ w + b, (x, w)
+
+    return forward, lambda dy, c: (dy @ c[1].T, c[0].T @ dy, dy.sum(axis=0)), (n, i), (i, o), (o,)
+
+
+def closed_over(rng, n, i, o):
+    """Targets of n rows, or of one that goes along with any, and n itself, are not among the inputs."""
+    t = rng.standard_normal((n, o))
+
+    def forward(x, w):
+        return 0.5 * np.sum((x @ w - t.astype(x.dtype)) ** 2, axis=1) / n, (x, w)
+
+    def backward(dl, c):
+        error = dl[:, None] * (c[0] @ c[1] - t.astype(dl.dtype)) / n
+        return error @ c[1].T, c[0].T @ error
+
+    return forward, backward, (n, i), (i, o)
+
+
+def recurrent(rng, n, i, o):
+    """Over time, which is the first axis: h = tanh(x w + h u)."""
+
+    def forward(x, w, u):
+        h = [np.zeros((1, o), x.dtype)]
+        for row in x:
+            h.append(np.tanh(row[None] @ w + h[-1] @ u))
+        return np.concatenate(h[1:]), (x, w, u, h)
+
+    def backward(dy, c):
+        x, w, u, h = c
+        dx, dw, du, dh = np.zeros_like(x), np.zeros_like(w), np.zeros_like(u), np.zeros_like(h[0])
+        for t in reversed(range(len(x))):
+            da = (dy[t] + dh) * (1 - h[t + 1] ** 2)
+            dx[t], dh = da @ w.T, da @ u.T
+            dw += x[t][:, None] * da
+            du += h[t].T @ da
+        return dx, dw, du
+
+    return forward, backward, (n, i), (i, o), (o, o)
+
+
+def distances(rng, n, i, o):
+    """Of every row to every other, squared."""
+
+    def forward(x):
+        return ((x[:, None] - x) ** 2).sum(axis=2), x
+
+    def backward(dy, x):
+        both = (dy + dy.T)[:, :, None] * (x[:, None] - x)
+        return 2 * both.sum(axis=1)
+
+    return forward, backward, (n, i)
+
+
+def relu_net(rng, n, i, o):
+    def forward(x, w, v):
+        h = np.maximum(x @ w, 0)
+        return h @ v, (x, w, v, h)
+
+    def backward(dy, c):
+        x, w, v, h = c
+        da = (dy @ v.T) * (h > 0)
+        return da @ w.T, x.T @ da, h.T @ dy
+
+    return forward, backward, (n, i), (i, 3), (3, o)
+
+
+def gathered(rng, n, i, o):
+    index = rng.integers(0, n, 5)
+
+    def backward(dy, x):
+        dx = np.zeros_like(x)
+        np.add.at(dx, index, dy)
+        return dx
+
+    return lambda x: (x[index], x), backward, (n, i)
+
+
+def softmax_over_rows(rng, n, i, o):
+    def forward(x):
+        e = np.exp(x - x.max(axis=0))
+        return e / e.sum(axis=0), e / e.sum(axis=0)
+
+    return forward, lambda dy, p: p * (dy - (dy * p).sum(axis=0)), (n, i)
+
+
+def cross_entropy(rng, n, i, o):
+    """Of every row; at 4 times the logits most are saturated."""
+    label = np.eye(i)[rng.integers(0, i, n)]
+
+    def forward(z):
+        z = z - z.max(axis=1, keepdims=True)
+        p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        return -np.log((p * label.astype(z.dtype)).sum(axis=1)), p
+
+    return forward, lambda dl, p: dl[:, None] * (p - label.astype(p.dtype)), (n, i)
+
+
+FAMILIES = (cross_entropy, affine, closed_over, recurrent, distances, relu_net, gathered, softmax_over_rows)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.sampled_from(FAMILIES), *[st.integers(1, 5)] * 3, st.sampled_from(["float32", "float64"]), st.integers(0, 99))
+def test_right_layers_of_any_shape_are_not_refused(family, n, i, o, dtype, seed):
+    """Square ones too, where an axis of the batch is as long as one of the weights."""
+    rng = np.random.default_rng(seed)
+    forward, backward, *shapes = family(rng, n, i, o)
+    inputs = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+    report = check_gradients((forward, backward), inputs, seed=seed)
+    assert report, report
