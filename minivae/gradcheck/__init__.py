@@ -5,8 +5,11 @@
 """
 
 from .check import assert_gradients, check_gradients
+from .kl import check_kl
 from .result import ArrayResult, GradientReport
-from .sampling import SamplingReport, check_kl, check_same_draw, check_sampler
+from .same_draw import check_same_draw
+from .sampling import check_sampler, dirichlet_sticks
+from .significance import SamplingReport
 
 __all__ = [
     "ArrayResult",
@@ -17,4 +20,5 @@ __all__ = [
     "check_kl",
     "check_same_draw",
     "check_sampler",
+    "dirichlet_sticks",
 ]

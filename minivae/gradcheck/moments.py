@@ -1,0 +1,108 @@
+"""The mean, the standard deviation and the KL of samples against what is meant, coordinate by coordinate and pooled."""
+
+import math
+
+import numpy as np
+
+from ..errors import expect
+from .significance import Test, chi_square, limit, place, skewed, student
+
+
+def test_mean(report, m, v, mean, draws, shape, of):
+    off = (m - mean) / np.sqrt(v)
+    scores = student(off * math.sqrt(draws), draws - 1.0)
+    size, worst = scores.size, int(np.argmax(np.abs(scores)))
+    at = f"{place(worst, shape)}: sampled {m[worst]:.4g}, meant {mean[worst]:.4g}"
+    pooled, spread = float(np.mean(off)), float(np.sqrt(max(np.mean(off**2) - 1.0 / draws, 0.0)))
+    signed = f"the mean{of} is off by {abs(pooled):.2g} standard deviations in all of {size:,} coordinates, pooled: "
+    signed += "too high" if pooled > 0 else "too low"
+    single = f"the mean{of} is off by {abs(scores[worst]):.0f} standard errors at {at}"
+    mixed = f"the mean{of} is off by {spread:.2g} standard deviations (root mean square of {size:,} coordinates), "
+    mixed += f"most at {at}"
+    once = limit(report.level)
+    report.family(
+        Test("mean, in standard errors", abs(scores[worst]), limit(report.level, size), single),
+        Test("mean, pooled, in standard errors", abs(scores.sum()) / math.sqrt(size), once, signed),
+        Test("mean, squares pooled, as a normal score", chi_square(np.sum(scores**2), size), once, mixed),
+    )
+
+
+def test_std(report, v, std, draws, shape, of, guess):
+    """`guess(seen)` is a further half-sentence on what the standard deviation is instead, or empty."""
+    df = draws - 1.0
+    ratio, seen = v / std**2, np.sqrt(v)
+    scores = chi_square(df * ratio, df)
+    size, worst = scores.size, int(np.argmax(np.abs(scores)))
+    at = f"{place(worst, shape)}: sampled {seen[worst]:.4g}, meant {std[worst]:.4g}"
+    off = 100.0 * (math.sqrt(np.mean(ratio)) - 1.0)
+    spread = 100.0 * math.sqrt(max(np.mean((np.sqrt(ratio) - 1.0) ** 2) - 0.5 / draws, 0.0))
+    signed = f"the standard deviation{of} is {abs(off):.2g} % too {'large' if off > 0 else 'small'} in all of "
+    signed += f"{size:,} coordinates, pooled"
+    mixed = f"the standard deviation{of} is off by {spread:.2g} % (root mean square of {size:,} coordinates), most at "
+    once = limit(report.level)
+    pooled = abs(chi_square(size * df * np.mean(ratio), size * df))
+    single = f"the standard deviation{of} is wrong at {at}"
+    square = chi_square(np.sum(scores**2), size)
+    report.family(
+        Test(
+            "standard deviation, as a normal score",
+            abs(scores[worst]),
+            limit(report.level, size),
+            lambda: single + guess(seen),
+        ),
+        Test("standard deviation, pooled", pooled, once, lambda: signed + guess(seen)),
+        Test("standard deviation, squares pooled", square, once, lambda: mixed + at + guess(seen)),
+    )
+
+
+def guess_std(seen, std, draws):
+    """What the standard deviation is instead of what is meant."""
+    slack = 4.0 / math.sqrt(draws)
+    others = {
+        "its square (a variance taken for a standard deviation)": std**2,
+        "its square root (a standard deviation taken for a variance)": np.sqrt(std),
+        "1": np.ones_like(std),
+        "its inverse": 1.0 / std,
+    }
+    for text, other in others.items():
+        if np.all(np.abs(seen / other - 1.0) < slack) and not np.allclose(other, std, rtol=slack):
+            return f"; everywhere it is {text}"
+    factor = float(np.median(seen / std))
+    alike = np.all(np.abs(seen / std - factor) < slack * factor) and abs(factor - 1.0) > slack
+    return f"; everywhere it is {factor:.3g} times what is meant" if alike else ""
+
+
+def test_kl(report, m, v, kl, draws, shape):
+    """The KL of the normal with the moments sampled, from which its first three cumulants follow.
+
+    With d = v / (true v) - 1, of variance 2 / (draws - 1), it is m^2 / 2 + (v - 1) d / 2 + d^2 / 4 to second order. Near
+    m = 0, v = 1 the squares are all there is, and the distribution is that of chi-square, far from normal.
+    """
+    rows = kl.shape == shape[:-1] and kl.shape != shape
+    if not rows:
+        expect(kl.shape == shape, "kl", kl, f"the shape of the samples, {shape}, or that without its last axis")
+    df = draws - 1.0
+    sampled = 0.5 * (m * m + v - 1.0 - np.log(v)) - 0.5 * v / draws - 0.5 / df
+    # What is charged bounds how far from 0 and 1 the moments may be, if it is right.
+    charged = np.maximum(kl[..., None] if rows else kl, 0.0)
+    charged = np.broadcast_to(charged, shape).ravel()
+    m2, s2 = np.minimum(m * m, 2.0 * charged), v / draws
+    a2, d2 = np.minimum((v - 1.0) ** 2, 4.0 * charged * np.maximum(1.0, v) ** 2), 2.0 / df
+    second = 0.25 * (2.0 * s2**2 + 4.0 * m2 * s2) + (2.0 * d2**2 + 4.0 * a2 * d2) / 16.0
+    third = s2**3 + 3.0 * m2 * s2**2 + (8.0 * d2**3 + 24.0 * a2 * d2**2) / 64.0
+    third = third + np.sign(v - 1.0) * a2**1.5 / df**2
+    if rows:
+        sampled, second, third = (a.reshape(shape).sum(-1).ravel() for a in (sampled, second, third))
+    gap = sampled - kl.ravel()
+    scores = np.abs(skewed(gap / np.sqrt(second), third / second**1.5))
+    worst = int(np.argmax(scores))
+    single = f"the KL charged is not that of the distribution sampled: {kl.ravel()[worst]:.4g} nats charged at "
+    single += f"{place(worst, kl.shape)}, {sampled[worst]:.4g} sampled"
+    second, third = second.sum(), third.sum()
+    pooled = abs(float(skewed(gap.sum() / math.sqrt(second), third / second**1.5)))
+    whole = f"the KL charged is not that of the distribution sampled: {kl.sum():.6g} nats charged in all, "
+    whole += f"{sampled.sum():.6g} +- {math.sqrt(second):.1g} sampled"
+    report.family(
+        Test("KL against that of the samples", scores[worst], limit(report.level, scores.size), single),
+        Test("KL against that of the samples, pooled", pooled, limit(report.level), whole),
+    )
