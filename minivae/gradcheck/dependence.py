@@ -12,6 +12,7 @@ import numpy as np
 from .significance import (
     END,
     STEP,
+    Independence,
     Test,
     correlation,
     counted,
@@ -25,6 +26,7 @@ from .significance import (
 )
 
 BLOCK = 128  # coordinates that are Fourier transformed at once
+FEW = 16.0  # draws that are left at least, however often noise was used again
 SHORTEST = 64  # draws that a lag leaves to compare
 DIRECTIONS, LAGS = 32, 8  # across coordinates and draws at once
 
@@ -38,41 +40,48 @@ def residuals(z, m, v):
     return student(r * np.sqrt((draws - 2.0) / np.maximum(draws - 1.0 - r * r, 1e-12)), draws - 2.0)
 
 
-def test_shape(report, z, shape, kept, of):
-    """Kolmogorov-Smirnov, skewness, kurtosis and tails, pooled over all residuals, and the worst coordinate."""
-    size, draws = z.shape
-    total, once = z.size, limit(report.level)
+def test_shape(report, z, shape, kept, of, noise):
+    """Kolmogorov-Smirnov, skewness, kurtosis and tails, pooled over all residuals, and the worst coordinate. Returns how
+    much larger the variance of a sampled variance is than for normal samples, 1 unless another shape was found.
+    """
+    size, draws = len(z), noise.draws
+    total, once = size * draws, limit(report.level)
     index = np.clip((z.ravel() + END) / STEP, 0.0, 2.0 * END / STEP - 1.0).astype(np.int32)
     below = np.cumsum(np.bincount(index, minlength=int(2 * END / STEP)))
     _, normal = normal_table()
-    distance = float(np.max(np.abs(below / total - normal[1 : len(below) + 1]))) * math.sqrt(total)
+    distance = float(np.max(np.abs(below / z.size - normal[1 : len(below) + 1]))) * math.sqrt(total)
     ks = math.sqrt(0.5) * math.sqrt(-math.log(math.erfc(once / math.sqrt(2.0)) / 2.0))
-    third = np.einsum("ij,ij,ij->i", z, z, z) / draws
+    third = np.einsum("ij,ij,ij->i", z, z, z) / z.shape[1]
     square = z * z
-    fourth = np.einsum("ij,ij->i", square, square) / draws - 6.0 * square.mean(1) + 3.0
+    fourth = np.einsum("ij,ij->i", square, square) / z.shape[1] - 6.0 * square.mean(1) + 3.0
     skews = student(third * math.sqrt(draws / 6.0) * math.sqrt(_df(draws) / (_df(draws) - 2.0)), _df(draws))
     flats = skewed(fourth * math.sqrt(draws / 24.0), 14.7 / math.sqrt(draws))
     skew = student(third.mean() * math.sqrt(total / 6.0), _df(total))
     flat = float(skewed(fourth.mean() * math.sqrt(total / 24.0), 14.7 / math.sqrt(total)))
     tails = []
     for edge in (3.0, 4.0, 5.0):
-        outside = int(below[int((END - edge) / STEP) - 1] + total - below[int((END + edge) / STEP) - 1])
-        expected = math.erfc(edge / math.sqrt(2.0)) * total
-        tails.append((counted(outside, expected), edge, outside, expected))
+        outside = int(below[int((END - edge) / STEP) - 1] + z.size - below[int((END + edge) / STEP) - 1])
+        expected = math.erfc(edge / math.sqrt(2.0)) * z.size
+        score = counted(outside * total / z.size, expected * total / z.size)
+        tails.append((score, edge, outside, expected))
     tail = max(tails, key=lambda row: abs(row[0]))
     text = f"the samples are not normal: the noise{of} has another shape: "
     heavy = "tails too heavy" if flat > 0 else "tails too light"
     far = f"{tail[2]:,} samples are further than {tail[1]:.0f} standard deviations from the mean, {tail[3]:,.0f} expected"
     both = np.maximum(np.abs(skews), np.abs(flats))
-    worst = int(np.argmax(both))
+    worst, most = int(np.argmax(both)), limit(report.level, 2 * size)
     odd = f"skewness {third[worst]:.2g}, excess kurtosis {fourth[worst]:.2g} at {place(kept[worst], shape)}"
-    report.family(
-        Test("normal shape: fourth moment", abs(flat), once, text + f"excess kurtosis {fourth.mean():.2g}, {heavy}"),
-        Test("normal shape: third moment", abs(skew), once, text + f"skewness {third.mean():.2g}"),
-        Test("normal shape: tails", abs(tail[0]), once, text + far),
-        Test("normal shape: Kolmogorov-Smirnov", distance, ks, text + "see its histogram"),
-        Test("normal shape: worst coordinate", both[worst], limit(report.level, 2 * size), text + odd),
-    )
+    single = Test("normal shape: worst coordinate", both[worst], most, text + odd)
+    pooled = [
+        Test("fourth moment", abs(flat), once, f"excess kurtosis {fourth.mean():.2g}, {heavy}"),
+        Test("third moment", abs(skew), once, f"skewness {third.mean():.2g}"),
+        Test("tails", abs(tail[0]), once, far),
+        Test("Kolmogorov-Smirnov", distance, ks, "the distribution function is off between the tails"),
+    ]
+    tests = [Test("normal shape: " + t[0], t[1] / math.sqrt(noise.coordinates), t[2], text + t[3]) for t in pooled]
+    few = np.median(both) < 0.5 * most < 0.5 * both[worst]
+    passed = report.family(*([single, *tests] if few else [*tests, single]))
+    return 1.0 if passed else 1.0 + 0.5 * max(0.0, float(fourth.mean()))
 
 
 def _df(n):
@@ -85,84 +94,84 @@ def unit(z):
     return z / np.sqrt(np.mean(z * z, axis=1, keepdims=True))
 
 
-def test_shared(report, z, size, shape, kept, of, hint):
-    """Correlations of all pairs of coordinates: of the residuals, of their sizes, and of one with the other."""
+def shared_noise(level, z, size, shape, kept, of, hint):
+    """Tests of the correlations of all pairs of coordinates: of the residuals, of their sizes, and of one with the other.
+    In the order in which they are told, and what the correlations do to the variance of sums over coordinates.
+    """
     count, draws = z.shape
     if count < 2:
-        return
+        return [], 1.0
     rows = np.concatenate([z, size]).astype(np.float32)
     r = (rows @ rows.T) / np.float32(draws)
-    upper = np.triu_indices(count, 1)
-    blocks = {
-        "correlation between coordinates": r[:count, :count][upper],
-        "correlation between sizes of coordinates": r[count:, count:][upper],
-        "correlation of coordinates with sizes of others": r[:count, count:][~np.eye(count, dtype=bool)],
-    }
-    pairs = (upper, upper, np.nonzero(~np.eye(count, dtype=bool)))
-    tests = []
-    for kind, ((what, values), (i, j)) in enumerate(zip(blocks.items(), pairs, strict=True)):
-        once, most = limit(report.level), limit(report.level, len(values))
+    upper, others = np.triu_indices(count, 1), np.nonzero(~np.eye(count, dtype=bool))
+    blocks = (
+        ("correlation between coordinates", "noise", r[:count, :count], upper),
+        ("correlation between |z| of coordinates", "|z|", r[count:, count:], upper),
+        ("correlation of coordinates with |z| of others", "z and |z|", r[:count, count:], others),
+    )
+    singles, pooled = [], []
+    for kind, (what, subject, block, (i, j)) in enumerate(blocks):
+        values = block[i, j]
+        most, end = limit(level, len(values)), hint if kind == 0 else ""
         worst = int(np.argmax(np.abs(values)))
-
-        def named(values=values, i=i, j=j, most=most, kind=kind, worst=worst):
-            found = np.nonzero(np.abs(correlation(values.astype(np.float64), draws)) > most)[0]
-            found = found if len(found) else np.array([worst])
-            text = _shared(kept[i[found]], kept[j[found]], float(values[worst]), kind, shape, worst=(i[worst], j[worst]))
-            return text.format(of=of, pair=_pair(kept[i[worst]], kept[j[worst]], shape)) + (hint if kind == 0 else "")
-
-        def spread(values=values, kind=kind):
-            subject = ("noise", "|z|", "z and |z|")[kind]
-            mean = math.sqrt(max(0.0, float(np.mean(np.square(values), dtype=np.float64)) - 1.0 / draws))
-            text = f"coordinates{of} share noise: {subject} of all {len(values):,} pairs correlated by {mean:.2g} "
-            return text + "(root mean square)" + (hint if kind == 0 else "")
-
         largest = abs(float(correlation(float(values[worst]), draws)))
-        tests.append(Test(what + ", largest", largest, most, named))
-        tests.append(Test(what + ", squares pooled", squares(values, draws), once, spread))
-    report.family(*tests)
+
+        def named(values=values, i=i, j=j, most=most, kind=kind, worst=worst, end=end):
+            found = np.abs(correlation(values.astype(np.float64), draws)) > most
+            text = f"coordinates{of} {place(kept[i[worst]], shape)} and {place(kept[j[worst]], shape)} share "
+            text += SHARED[kind].format(f"{values[worst]:.2f}")
+            return text + _structure(kept[i[found]], kept[j[found]], len(values), kind, shape) + end
+
+        mean = math.sqrt(max(0.0, float(np.mean(np.square(values), dtype=np.float64)) - 1.0 / draws))
+        spread = f"coordinates{of} share noise: {subject} of all {len(values):,} pairs correlated by {mean:.2g} "
+        spread += "(root mean square)" + end
+        singles.append(Test(what + ", largest", largest, most, named))
+        pooled.append(Test(what + ", squares pooled", squares(values, draws), limit(level), spread))
+    sums = (float(np.sum(blocks[k][2][upper] ** p, dtype=np.float64)) for k in (0, 1) for p in (1, 2))
+    excess = max(2.0 / count * (total - count * (count - 1) / (2.0 * draws)) for total in sums)
+    return [*singles[:2], *pooled[:2], singles[2], pooled[2]], 1.0 + max(0.0, excess)
 
 
-def _pair(i, j, shape):
-    return f"{place(i, shape)} and {place(j, shape)}"
+SHARED = (
+    "noise (correlation {}): one draw is used for both",
+    "the size of their noise (correlation of |z| {}): uncorrelated and yet dependent, as with one radius for both",
+    "noise in part (correlation of z with |z| {}): the size of one depends on the other",
+)
 
 
-def _shared(i, j, r, kind, shape, worst):
-    """Who shares what with whom, from all pairs found."""
-    what = ("noise", "the size of their noise", "noise in part")[kind]
-    tail = f"(correlation {r:.2f}): one draw is used for both"
-    if kind == 1:
-        tail = f"(correlation of |z| {r:.2f}): uncorrelated and yet dependent, as with one radius for both"
-    elif kind == 2:
-        tail = f"(correlation of z with |z| {r:.2f}): the size of one depends on the other"
-    text = "coordinates{of} {pair} share " + f"{what} {tail}"
+def _structure(i, j, pairs, kind, shape):
+    """What the pairs found have in common, as the end of a sentence."""
     if len(i) < 2:
-        return text
+        return ""
+    text = f"; {'all' if len(i) == pairs else format(len(i), ',')} pairs do"
     steps = np.array(np.unravel_index(j, shape)) - np.array(np.unravel_index(i, shape))
-    alike = [axis for axis in range(len(shape)) if np.any(steps[axis])]
-    text += f"; {len(i):,} pairs do"
-    if len(alike) == 1:
-        axis = alike[0]
-        apart = np.unique(np.abs(steps[axis]))
-        if len(apart) == 1 and shape[axis] == 2 * apart[0] and apart[0] > 1:
-            return text + f": the second half of axis {axis} reuses the noise of the first"
-        if len(apart) == 1 and apart[0] > 1:
-            return text + f", each {apart[0]} apart along axis {axis}"
-        subject = "|z| is" if kind == 1 else "noise is"
-        return text + f": {subject} shared along axis {axis}"
-    return text
+    axes = np.nonzero(np.any(steps, axis=1))[0]
+    if len(axes) != 1:
+        return text
+    axis, apart = axes[0], np.unique(np.abs(steps[axes[0]]))
+    if len(apart) == 1 and shape[axis] > 2:
+        half = shape[axis] == 2 * apart[0]
+        what = "|z|" if kind == 1 else "the noise"
+        return text + (
+            f": the second half of axis {axis} reuses {what} of the first"
+            if half
+            else f", each {apart[0]} apart along axis {axis}"
+        )
+    return text + f": {'|z|' if kind == 1 else 'noise'} is shared within axis {axis}"
 
 
-def test_repeated(report, z, size, shape, kept, repeats):
-    """Draws against later ones: exact copies, and correlations at every lag that leaves enough to compare."""
+def noise_again(level, z, size, shape, kept, repeats, common):
+    """Tests of draws against later ones: exact copies, and correlations at every lag that leaves enough to compare; and
+    what they do to the variance of means over draws. `common` is what coordinates share.
+    """
     count, draws = z.shape
     again, first = repeats
-    copies = f"noise is used again: {again:,} of {draws:,} draws are copies of earlier ones, the first after {first} draws"
+    copies = f"noise is used again: {again:,} of {draws:,} draws are copies of earlier ones, the first after {_draws(first)}"
     tests = [Test("copies of earlier draws", again, max(4.0, 0.02 * draws), copies)]
+    more = draws / (draws - again) if again > tests[0].limit else 1.0
     lags = np.arange(1, draws - SHORTEST + 1)
     left = (draws - lags).astype(np.float64)
-    if not len(lags):
-        report.family(*tests)
-        return
+    most = limit(level, len(lags))
     for rows, subject in ((z, ""), (size, " of |z|")):
         largest, where = np.zeros(len(lags)), np.zeros(len(lags), dtype=int)
         pooled, heads, tails = (np.zeros(len(lags)) for _ in range(3))
@@ -178,25 +187,40 @@ def test_repeated(report, z, size, shape, kept, repeats):
             where = np.where(value > largest, start + best, where)
             largest = np.maximum(largest, value)
             pooled, heads, tails = pooled + c.sum(0), heads + head.sum(0), tails + tail.sum(0)
-        scores = np.abs(correlation(largest, left + 1.0))
-        k = int(np.argmax(scores))
-        text = f"noise is used again after {lags[k]} draw{_s(lags[k])}: correlation{subject} {largest[k]:.2f} at "
-        text += place(kept[where[k]], shape)
-        # Each pair of different draws has mean -1 / (draws - 1), as the residuals of a coordinate sum to zero.
+        # Two different draws of a coordinate have mean -1 / (draws - 1), as its residuals sum to zero.
         r = (pooled + count * left / (draws - 1.0)) / np.sqrt(heads * tails)
-        whole = np.abs(correlation(r, count * left + 1.0))
-        p = int(np.argmax(whole))
-        all_ = f"noise is used again after {lags[p]} draw{_s(lags[p])}: correlation{subject} {r[p]:.2g} in all of "
-        all_ += f"{count:,} coordinates, pooled"
-        most = limit(report.level, len(lags))
-        tests.append(Test(f"correlation{subject} with later draws, all coordinates", whole[p], most, all_))
-        single = f"correlation{subject} with later draws, largest"
-        tests.append(Test(single, scores[k], limit(report.level, len(lags) * count), text))
-    tests.append(_moved(report, z))
-    report.family(*tests)
+        whole = np.abs(correlation(r, count * left + 1.0)) / math.sqrt(common)
+        scores = np.abs(correlation(largest, left + 1.0))
+        p, k = int(np.argmax(whole)), int(np.argmax(scores))
+        text = f"noise is used again after {_draws(lags[p])}: correlation{subject} {r[p]:.2g} in all of {count:,} "
+        text += "coordinates, pooled"
+        one = f"noise is used again after {_draws(lags[k])}: correlation{subject} {largest[k]:.2f} at "
+        one += place(kept[where[k]], shape)
+        what = f"correlation{subject} with later draws"
+        if count > 1:
+            tests.append(Test(f"{what}, all coordinates", whole[p], most, text))
+        tests.append(Test(f"{what}, largest", scores[k], limit(level, len(lags) * count), one))
+        more = max(more, 1.0 + 2.0 * float(np.sum(np.abs(r * left / draws)[whole > most])))
+    moved = _moved(level, z, common)
+    clearest = moved.statistic > max((t.statistic for t in tests[1:]), default=0.0)
+    return [tests[0], moved, *tests[1:]] if clearest else [*tests, moved], more
 
 
-def _moved(report, z):
+def test_dependence(report, z, size, shape, kept, of, hint, repeats):
+    """What coordinates share and what later draws use again. Where one is found the other's limits would not hold: scores
+    are divided by what it does to their spread.
+    """
+    shared, common = shared_noise(report.level, z, size, shape, kept, of, hint)
+    common = common if any(not t.statistic <= t.limit for t in shared) else 1.0
+    again, more = noise_again(report.level, z, size, shape, kept, repeats, common)
+    draws = z.shape[1]
+    if not report.family(*again):  # the squares add up to more then; single ones are smaller than they look
+        shared = [t._replace(statistic=t.statistic / math.sqrt(more)) for t in shared if "pooled" not in t.what]
+        draws = max(FEW, draws / more)
+    return Independence(draws, common if not report.family(*shared) else 1.0)
+
+
+def _moved(level, z, common):
     """Noise used again in other coordinates of the draws that follow, along random directions."""
     count, draws = z.shape
     if count > DIRECTIONS:
@@ -208,9 +232,9 @@ def _moved(report, z):
         norms = (np.sum(side**2, axis=1) for side in (z[:, :-lag], z[:, lag:]))
         score = squares(r / np.sqrt(np.outer(*norms)), draws - lag + 1)
         worst, after = (score, lag) if score > worst else (worst, after)
-    text = f"noise is used again after {after} draw{_s(after)}, in other coordinates (along random directions)"
-    return Test("correlation with later draws, other coordinates", worst, limit(report.level, LAGS), text)
+    text = f"noise is used again after {_draws(after)}, in other coordinates (along random directions)"
+    return Test("correlation with later draws, other coordinates", worst / common, limit(level, LAGS), text)
 
 
-def _s(number):
-    return "s" if number > 1 else ""
+def _draws(number):
+    return f"{number} draw{'s' if number > 1 else ''}"

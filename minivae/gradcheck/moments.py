@@ -8,51 +8,60 @@ from ..errors import expect
 from .significance import Test, chi_square, limit, place, skewed, student
 
 
-def test_mean(report, m, v, mean, draws, shape, of):
+def test_mean(report, m, v, mean, shape, of, noise):
+    draws = noise.draws
     off = (m - mean) / np.sqrt(v)
     scores = student(off * math.sqrt(draws), draws - 1.0)
     size, worst = scores.size, int(np.argmax(np.abs(scores)))
-    at = f"{place(worst, shape)}: sampled {m[worst]:.4g}, meant {mean[worst]:.4g}"
+    once, most = limit(report.level), limit(report.level, size)
     pooled, spread = float(np.mean(off)), float(np.sqrt(max(np.mean(off**2) - 1.0 / draws, 0.0)))
+    at = f"{place(worst, shape)}: sampled {m[worst]:.4g}, meant {mean[worst]:.4g}"
+    single = f"the mean{of} is off by {abs(scores[worst]):.0f} standard errors at {at}"
+    if np.sum(np.abs(scores) > most) > 1:
+        single += f", and beyond chance at {np.sum(np.abs(scores) > most):,} of {size:,} coordinates"
     signed = f"the mean{of} is off by {abs(pooled):.2g} standard deviations in all of {size:,} coordinates, pooled: "
     signed += "too high" if pooled > 0 else "too low"
-    single = f"the mean{of} is off by {abs(scores[worst]):.0f} standard errors at {at}"
     mixed = f"the mean{of} is off by {spread:.2g} standard deviations (root mean square of {size:,} coordinates), "
     mixed += f"most at {at}"
-    once = limit(report.level)
-    report.family(
-        Test("mean, in standard errors", abs(scores[worst]), limit(report.level, size), single),
-        Test("mean, pooled, in standard errors", abs(scores.sum()) / math.sqrt(size), once, signed),
-        Test("mean, squares pooled, as a normal score", chi_square(np.sum(scores**2), size), once, mixed),
-    )
+    alike = np.max(np.abs(off - pooled)) * math.sqrt(draws) < 1.5 * most
+    total = abs(scores.sum()) / math.sqrt(size * noise.coordinates)
+    square = chi_square(np.sum(scores**2), size) / math.sqrt(noise.coordinates)
+    tests = [
+        Test("mean, pooled, in standard errors", total, once, signed),
+        Test("mean, largest, in standard errors", abs(scores[worst]), most, single),
+        Test("mean, squares pooled, as a normal score", square, once, mixed),
+    ]
+    report.family(*(tests if alike and size > 1 else tests[1:] + [tests[0]._replace(sentence=mixed)]))
 
 
-def test_std(report, v, std, draws, shape, of, guess):
+def test_std(report, v, std, shape, of, noise, guess):
     """`guess(seen)` is a further half-sentence on what the standard deviation is instead, or empty."""
-    df = draws - 1.0
+    draws, df = noise.draws, noise.draws - 1.0
     ratio, seen = v / std**2, np.sqrt(v)
     scores = chi_square(df * ratio, df)
     size, worst = scores.size, int(np.argmax(np.abs(scores)))
+    once, most = limit(report.level), limit(report.level, size)
     at = f"{place(worst, shape)}: sampled {seen[worst]:.4g}, meant {std[worst]:.4g}"
     off = 100.0 * (math.sqrt(np.mean(ratio)) - 1.0)
     spread = 100.0 * math.sqrt(max(np.mean((np.sqrt(ratio) - 1.0) ** 2) - 0.5 / draws, 0.0))
+    single = f"the standard deviation{of} is wrong at {at}"
+    if np.sum(np.abs(scores) > most) > 1:
+        single += f", and beyond chance at {np.sum(np.abs(scores) > most):,} of {size:,} coordinates"
     signed = f"the standard deviation{of} is {abs(off):.2g} % too {'large' if off > 0 else 'small'} in all of "
     signed += f"{size:,} coordinates, pooled"
-    mixed = f"the standard deviation{of} is off by {spread:.2g} % (root mean square of {size:,} coordinates), most at "
-    once = limit(report.level)
-    pooled = abs(chi_square(size * df * np.mean(ratio), size * df))
-    single = f"the standard deviation{of} is wrong at {at}"
-    square = chi_square(np.sum(scores**2), size)
-    report.family(
-        Test(
-            "standard deviation, as a normal score",
-            abs(scores[worst]),
-            limit(report.level, size),
-            lambda: single + guess(seen),
-        ),
-        Test("standard deviation, pooled", pooled, once, lambda: signed + guess(seen)),
-        Test("standard deviation, squares pooled", square, once, lambda: mixed + at + guess(seen)),
-    )
+    mixed = f"the standard deviation{of} is off by {spread:.2g} % (root mean square of {size:,} coordinates), most at {at}"
+    factor = seen / std / math.sqrt(np.mean(ratio))
+    alike = np.max(np.abs(factor - 1.0)) * math.sqrt(2.0 * draws) < 1.5 * most
+    total = abs(chi_square(size * df * np.mean(ratio), size * df)) / math.sqrt(noise.coordinates)
+    square = chi_square(np.sum(scores**2), size) / math.sqrt(noise.coordinates)
+    tests = [
+        Test("standard deviation, pooled, as a normal score", total, once, lambda: signed + guess(seen)),
+        Test("standard deviation, largest, as a normal score", abs(scores[worst]), most, lambda: single + guess(seen)),
+        Test("standard deviation, squares pooled, as a normal score", square, once, lambda: mixed + guess(seen)),
+    ]
+    if not alike or size == 1:
+        tests = [*tests[1:], tests[0]._replace(sentence=tests[2].sentence)]
+    report.family(*tests)
 
 
 def guess_std(seen, std, draws):
@@ -72,7 +81,7 @@ def guess_std(seen, std, draws):
     return f"; everywhere it is {factor:.3g} times what is meant" if alike else ""
 
 
-def test_kl(report, m, v, kl, draws, shape):
+def test_kl(report, m, v, kl, shape, noise):
     """The KL of the normal with the moments sampled, from which its first three cumulants follow.
 
     With d = v / (true v) - 1, of variance 2 / (draws - 1), it is m^2 / 2 + (v - 1) d / 2 + d^2 / 4 to second order. Near
@@ -81,7 +90,7 @@ def test_kl(report, m, v, kl, draws, shape):
     rows = kl.shape == shape[:-1] and kl.shape != shape
     if not rows:
         expect(kl.shape == shape, "kl", kl, f"the shape of the samples, {shape}, or that without its last axis")
-    df = draws - 1.0
+    draws, df = noise.draws, noise.draws - 1.0
     sampled = 0.5 * (m * m + v - 1.0 - np.log(v)) - 0.5 * v / draws - 0.5 / df
     # What is charged bounds how far from 0 and 1 the moments may be, if it is right.
     charged = np.maximum(kl[..., None] if rows else kl, 0.0)
@@ -95,11 +104,12 @@ def test_kl(report, m, v, kl, draws, shape):
         sampled, second, third = (a.reshape(shape).sum(-1).ravel() for a in (sampled, second, third))
     gap = sampled - kl.ravel()
     scores = np.abs(skewed(gap / np.sqrt(second), third / second**1.5))
+    scores = scores / math.sqrt(noise.coordinates if rows else 1.0)
     worst = int(np.argmax(scores))
     single = f"the KL charged is not that of the distribution sampled: {kl.ravel()[worst]:.4g} nats charged at "
     single += f"{place(worst, kl.shape)}, {sampled[worst]:.4g} sampled"
     second, third = second.sum(), third.sum()
-    pooled = abs(float(skewed(gap.sum() / math.sqrt(second), third / second**1.5)))
+    pooled = abs(float(skewed(gap.sum() / math.sqrt(second), third / second**1.5))) / math.sqrt(noise.coordinates)
     whole = f"the KL charged is not that of the distribution sampled: {kl.sum():.6g} nats charged in all, "
     whole += f"{sampled.sum():.6g} +- {math.sqrt(second):.1g} sampled"
     report.family(

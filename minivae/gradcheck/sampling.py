@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import described, expect
-from .dependence import residuals, test_repeated, test_shape, test_shared, unit
+from .dependence import residuals, test_dependence, test_shape, unit
 from .kl import charge_of, expect_covariance, test_exact
 from .moments import guess_std, test_kl, test_mean, test_std
 from .significance import SamplingReport, normal_quantile, place, size_score
@@ -105,23 +105,21 @@ def check_sampler(
         exact, mean = mean, np.zeros(m.size)
         if kl is not None:
             test_exact(report, *charge_of(kl, exact.reshape(shape), cov=cov))
+    z = unit(residuals(seen.kept, m[seen.index], v[seen.index]))
+    hint = "; if they are meant to be correlated, give cov="
+    hint = _guess_cov(seen, cov, shape) if cov is not None else hint if cdf is None else ""
+    noise = test_dependence(report, z, unit(size_score(z)), shape, seen.index, of, hint, seen.repeats)
+    heavy = test_shape(report, z, shape, seen.index, of, noise)
     if mean is not None:
-        test_mean(report, m, v, mean, draws, shape, of)
+        test_mean(report, m, v, mean, shape, of, noise)
+    noise.draws /= heavy
     if std is not None:
         meant = _like(std, shape, "std")
-        test_std(report, v, meant, draws, shape, of, lambda sd: guess_std(sd, meant, draws))
+        test_std(report, v, meant, shape, of, noise, lambda sd: guess_std(sd, meant, draws))
     elif cov is not None or cdf is not None:
-        test_std(report, v, np.ones(m.size), draws, shape, of, lambda sd: _guess_cov(seen, cov, shape))
+        test_std(report, v, np.ones(m.size), shape, of, noise, lambda sd: _guess_cov(seen, cov, shape))
     if kl is not None and cov is None:
-        test_kl(report, m, v, np.asarray(kl, dtype=np.float64), draws, shape)
-    z = unit(residuals(seen.kept, m[seen.index], v[seen.index]))
-    test_shape(report, z, shape, seen.index, of)
-    size = unit(size_score(z))
-    hint = "" if cov is not None or cdf is not None else "; if they are meant to be correlated, give cov="
-    if cov is not None:
-        hint = _guess_cov(seen, cov, shape)
-    test_shared(report, z, size, shape, seen.index, of, hint)
-    test_repeated(report, z, size, shape, seen.index, seen.repeats)
+        test_kl(report, m, v, np.asarray(kl, dtype=np.float64), shape, noise)
     return report
 
 
