@@ -16,31 +16,34 @@ from .significance import (
     Test,
     correlation,
     counted,
+    kurtosis,
     limit,
     normal_table,
     place,
-    size_score,
-    skewed,
+    skewness,
     squares,
     student,
 )
 
 BLOCK = 128  # coordinates that are Fourier transformed at once
-FEW = 16.0  # draws that are left at least, however often noise was used again
+FEW = 20.0  # draws that are left at least, however often noise was used again
 SHORTEST = 64  # draws that a lag leaves to compare
 DIRECTIONS, LAGS = 32, 8  # across coordinates and draws at once
 
 
 def residuals(z, m, v):
-    """Normal scores of (coordinates, draws): deviations from the mean are Student's t once each is left out of its own
-    variance.
+    """Normal scores of (coordinates, draws), with the skewness and kurtosis of each coordinate. Deviations from the mean
+    are Student's t once each is left out of its own variance.
     """
     draws = z.shape[1]
     r = (z - m[:, None]) / np.sqrt(v * (1.0 - 1.0 / draws))[:, None]
-    return student(r * np.sqrt((draws - 2.0) / np.maximum(draws - 1.0 - r * r, 1e-12)), draws - 2.0)
+    square = r * r
+    third, fourth = (np.einsum("ij,ij->i", square, other) / draws for other in (r, square))
+    score = student(r * np.sqrt((draws - 2.0) / np.maximum(draws - 1.0 - square, 1e-12)), draws - 2.0)
+    return unit(score), third, fourth
 
 
-def test_shape(report, z, shape, kept, of, noise):
+def test_shape(report, z, third, fourth, shape, kept, of, noise):
     """Kolmogorov-Smirnov, skewness, kurtosis and tails, pooled over all residuals, and the worst coordinate. Returns how
     much larger the variance of a sampled variance is than for normal samples, 1 unless another shape was found.
     """
@@ -51,13 +54,9 @@ def test_shape(report, z, shape, kept, of, noise):
     _, normal = normal_table()
     distance = float(np.max(np.abs(below / z.size - normal[1 : len(below) + 1]))) * math.sqrt(total)
     ks = math.sqrt(0.5) * math.sqrt(-math.log(math.erfc(once / math.sqrt(2.0)) / 2.0))
-    third = np.einsum("ij,ij,ij->i", z, z, z) / z.shape[1]
-    square = z * z
-    fourth = np.einsum("ij,ij->i", square, square) / z.shape[1] - 6.0 * square.mean(1) + 3.0
-    skews = student(third * math.sqrt(draws / 6.0) * math.sqrt(_df(draws) / (_df(draws) - 2.0)), _df(draws))
-    flats = skewed(fourth * math.sqrt(draws / 24.0), 14.7 / math.sqrt(draws))
-    skew = student(third.mean() * math.sqrt(total / 6.0), _df(total))
-    flat = float(skewed(fourth.mean() * math.sqrt(total / 24.0), 14.7 / math.sqrt(total)))
+    skews, flats = skewness(third, draws), kurtosis(fourth, draws)
+    skew, flat = skewness(third.mean(), draws, size), kurtosis(fourth.mean(), draws, size)
+    fourth = fourth - 3.0
     tails = []
     for edge in (3.0, 4.0, 5.0):
         outside = int(below[int((END - edge) / STEP) - 1] + z.size - below[int((END + edge) / STEP) - 1])
@@ -82,10 +81,6 @@ def test_shape(report, z, shape, kept, of, noise):
     few = np.median(both) < 0.5 * most < 0.5 * both[worst]
     passed = report.family(*([single, *tests] if few else [*tests, single]))
     return 1.0 if passed else 1.0 + 0.5 * max(0.0, float(fourth.mean()))
-
-
-def _df(n):
-    return 4.0 + n / 6.0  # Student's t with the kurtosis that the skewness of n samples has
 
 
 def unit(z):

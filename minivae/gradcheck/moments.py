@@ -81,25 +81,53 @@ def guess_std(seen, std, draws):
     return f"; everywhere it is {factor:.3g} times what is meant" if alike else ""
 
 
-def test_kl(report, m, v, kl, shape, noise):
-    """The KL of the normal with the moments sampled, from which its first three cumulants follow.
+def _nearest(m, v, kl, draws):
+    """The normal with divergence `kl` from N(0, 1) under which moments m, v of so many draws are likeliest, nearly.
 
-    With d = v / (true v) - 1, of variance 2 / (draws - 1), it is m^2 / 2 + (v - 1) d / 2 + d^2 / 4 to second order. Near
-    m = 0, v = 1 the squares are all there is, and the distribution is that of chi-square, far from normal.
+    With x the logarithm of its variance, exp(x) - 1 - x is at most 2 kl, between two roots, and its mean squared is the
+    rest.
+    """
+    kl, near = np.maximum(kl, 0.0), np.log(v)
+    ends = []
+    for x in (-2.0 * kl - 1.0, np.log(4.0 * kl + 4.0)):
+        for _ in range(60):  # from outside, of a convex function: they never pass the root
+            slope = np.expm1(x)
+            x = x - np.where(slope == 0.0, 0.0, (slope - x - 2.0 * kl) / np.where(slope == 0.0, 1.0, slope))
+        ends.append(x)
+    low = np.minimum(np.maximum(ends[0], near - 3.0), ends[1])
+    high = np.maximum(np.minimum(ends[1], near + 3.0), ends[0])
+    for _ in range(4):  # a grid, and finer ones around its best point
+        x = low + (high - low) * (0.5 - 0.5 * np.cos(np.linspace(0.0, np.pi, 33)))[:, None]
+        mean = np.sqrt(np.maximum(2.0 * kl - np.expm1(x) + x, 0.0))
+        off = (np.abs(m) - mean) ** 2 * np.exp(-x) + np.expm1(near - x) - near + x
+        best = np.argmin(off, axis=0)
+        columns = np.arange(kl.size)
+        found = x[best, columns], mean[best, columns]
+        low, high = x[np.maximum(best - 1, 0), columns], x[np.minimum(best + 1, len(x) - 1), columns]
+    return found[1], np.exp(found[0])
+
+
+def test_kl(report, m, v, kl, shape, noise):
+    """The KL of the normal with the moments sampled, against what is charged.
+
+    With d = v / (true v) - 1, of variance 2 / (draws - 1), it is m^2 / 2 + (v - 1) d / 2 + d^2 / 4 and a constant, to
+    second order, which gives its first three cumulants. Near m = 0, v = 1 the squares are all there is, and its distribution
+    is that of chi-square, far from normal. The moments that the cumulants take are those nearest to the ones sampled
+    among those whose KL is the one charged: with the sampled ones a low KL would seem surer than a high one.
     """
     rows = kl.shape == shape[:-1] and kl.shape != shape
     if not rows:
         expect(kl.shape == shape, "kl", kl, f"the shape of the samples, {shape}, or that without its last axis")
     draws, df = noise.draws, noise.draws - 1.0
     sampled = 0.5 * (m * m + v - 1.0 - np.log(v)) - 0.5 * v / draws - 0.5 / df
-    # What is charged bounds how far from 0 and 1 the moments may be, if it is right.
-    charged = np.maximum(kl[..., None] if rows else kl, 0.0)
-    charged = np.broadcast_to(charged, shape).ravel()
-    m2, s2 = np.minimum(m * m, 2.0 * charged), v / draws
-    a2, d2 = np.minimum((v - 1.0) ** 2, 4.0 * charged * np.maximum(1.0, v) ** 2), 2.0 / df
-    second = 0.25 * (2.0 * s2**2 + 4.0 * m2 * s2) + (2.0 * d2**2 + 4.0 * a2 * d2) / 16.0
-    third = s2**3 + 3.0 * m2 * s2**2 + (8.0 * d2**3 + 24.0 * a2 * d2**2) / 64.0
-    third = third + np.sign(v - 1.0) * a2**1.5 / df**2
+    charged = kl.ravel()
+    if rows:  # shared out as sampled
+        parts = np.maximum(sampled, 0.0).reshape(shape) + 1e-300
+        charged = (parts * (kl / parts.sum(-1))[..., None]).ravel()
+    near, w = _nearest(m, v, charged, draws)
+    m2, s2, a, d2 = near**2, w / draws, w - 1.0, 2.0 / df
+    second = 0.25 * (2.0 * s2**2 + 4.0 * m2 * s2) + (2.0 * d2**2 + 4.0 * a**2 * d2) / 16.0
+    third = s2**3 + 3.0 * m2 * s2**2 + (8.0 * d2**3 + 24.0 * a**2 * d2**2) / 64.0 + a**3 / df**2
     if rows:
         sampled, second, third = (a.reshape(shape).sum(-1).ravel() for a in (sampled, second, third))
     gap = sampled - kl.ravel()

@@ -105,11 +105,11 @@ def check_sampler(
         exact, mean = mean, np.zeros(m.size)
         if kl is not None:
             test_exact(report, *charge_of(kl, exact.reshape(shape), cov=cov))
-    z = unit(residuals(seen.kept, m[seen.index], v[seen.index]))
+    z, third, fourth = residuals(seen.kept, m[seen.index], v[seen.index])
     hint = "; if they are meant to be correlated, give cov="
     hint = _guess_cov(seen, cov, shape) if cov is not None else hint if cdf is None else ""
     noise = test_dependence(report, z, unit(size_score(z)), shape, seen.index, of, hint, seen.repeats)
-    heavy = test_shape(report, z, shape, seen.index, of, noise)
+    heavy = test_shape(report, z, third, fourth, shape, seen.index, of, noise)
     if mean is not None:
         test_mean(report, m, v, mean, shape, of, noise)
     noise.draws /= heavy
@@ -201,8 +201,10 @@ def _draw(sample, rng, first, draws, seed, meaning):
     if outside > 1e-3 * size * draws:
         return f"{outside:,} of {size * draws:,} samples lie outside the distribution: its cdf is 0 or 1 there"
     values = np.array([len(np.unique(row)) for row in raw])
-    few = int(np.argmin(values))
-    if again <= 0.02 * draws and values[few] < 0.1 * draws:
+    digits = first.dtype if first.dtype.kind == "f" else np.dtype(np.float64)
+    possible = np.ptp(raw, axis=1) / np.spacing(np.max(np.abs(raw), axis=1).astype(digits)).astype(np.float64)
+    few = int(np.argmin(values / np.minimum(possible, draws)))
+    if again <= 0.02 * draws and values[few] < 0.1 * min(possible[few], draws):
         text = f"only {values[few]} different values in {draws} draws at {place(looked[few], shape)}: the samples are "
         return text + "discrete, or the noise is from a short list; these tests are for continuous distributions"
     return _Seen(m, square / (draws - 1.0), kept, index, (again if first.nbytes > 8 or again > draws // 2 else 0, back))

@@ -46,6 +46,29 @@ def skewed(z, skewness):
     return sign * chi_square(df + sign * z * np.sqrt(2.0 * df), df)
 
 
+def skewness(b, n, pooled=1):
+    """Normal score of the skewness of n normal samples, or of the mean of `pooled` such (D'Agostino 1970 has its
+    moments; Student's t of the same kurtosis stands for it).
+    """
+    variance = 6.0 * (n - 2.0) / ((n + 1.0) * (n + 3.0))
+    excess = 36.0 * (n - 7.0) * (n * n + 2.0 * n - 5.0) / ((n - 2.0) * (n + 5.0) * (n + 7.0) * (n + 9.0)) / pooled
+    df = 4.0 + 6.0 / excess
+    return student(b * math.sqrt(pooled / variance * df / (df - 2.0)), df)
+
+
+def kurtosis(b, n, pooled=1):
+    """Normal score of the kurtosis (3 for a normal) of n normal samples, or of the mean of `pooled` such (Anscombe and
+    Glynn 1983).
+    """
+    mean = 3.0 * (n - 1.0) / (n + 1.0)
+    variance = 24.0 * n * (n - 2.0) * (n - 3.0) / ((n + 1.0) ** 2 * (n + 3.0) * (n + 5.0)) / pooled
+    skew = 6.0 * (n * n - 5.0 * n + 2.0) / ((n + 7.0) * (n + 9.0) * math.sqrt(pooled))
+    skew *= math.sqrt(6.0 * (n + 3.0) * (n + 5.0) / (n * (n - 2.0) * (n - 3.0)))
+    a = 6.0 + 8.0 / skew * (2.0 / skew + math.sqrt(1.0 + 4.0 / skew**2))
+    below = np.maximum(1.0 + (b - mean) * math.sqrt(2.0 / (variance * (a - 4.0))), 1e-12)
+    return (1.0 - 2.0 / (9.0 * a) - np.cbrt((1.0 - 2.0 / a) / below)) * math.sqrt(4.5 * a)
+
+
 def counted(count, expected):
     """Normal score of a Poisson count."""
     upper = -chi_square(2.0 * expected, 2.0 * count) if count > 0 else -math.inf
