@@ -109,7 +109,7 @@ def seen(seeds, draws):
             noise = STATEFUL[fault](seed) if fault in STATEFUL else FAULTS.get(fault, normal(SHAPE))
             used = np.roll(std, 1, 0) if fault.startswith("sigma") else std
             report = check_sampler(
-                lambda rng, noise=noise, used=used: mean + used * noise(rng),
+                lambda rng, mean=mean, used=used, noise=noise: mean + used * noise(rng),
                 **{"mean": mean, "std": std, "kl": kl, "seed": seed, "draws": draws},
             )
             counts[fault] += not report

@@ -1,7 +1,7 @@
 """The shape of the noise, what coordinates share, and what is used again from one draw to the next.
 
-All work on residuals standardized by the moments sampled, so that a wrong mean or standard deviation does not show here,
-and turned from Student's t into normal scores. Dependence is looked for in these and in the scores of their size: noise
+All work on residuals standardized by the moments sampled, so that a wrong mean or standard deviation does not show, and
+turned from Student's t into normal scores. Dependence is looked for in these and in the scores of their size: noise
 may be uncorrelated and share a radius.
 """
 
@@ -32,8 +32,8 @@ DIRECTIONS, LAGS = 32, 8  # across coordinates and draws at once
 
 
 def residuals(z, m, v):
-    """Normal scores of (coordinates, draws), with the skewness and kurtosis of each coordinate. Deviations from the mean
-    are Student's t once each is left out of its own variance.
+    """Normal scores of (coordinates, draws), with the skewness and kurtosis of each coordinate. Deviations from the
+    mean are Student's t once each is left out of its own variance.
     """
     draws = z.shape[1]
     r = (z - m[:, None]) / np.sqrt(v * (1.0 - 1.0 / draws))[:, None]
@@ -43,9 +43,9 @@ def residuals(z, m, v):
     return unit(score), third, fourth
 
 
-def test_shape(report, z, third, fourth, shape, kept, of, noise):
-    """Kolmogorov-Smirnov, skewness, kurtosis and tails, pooled over all residuals, and the worst coordinate. Returns how
-    much larger the variance of a sampled variance is than for normal samples, 1 unless another shape was found.
+def test_shape(report, z, third, fourth, shape, kept, noise):
+    """Kolmogorov-Smirnov, skewness, kurtosis and tails, pooled over all residuals, and the worst coordinate. Returns
+    how much larger the variance of a sampled variance is than for normal samples, 1 unless another shape was found.
     """
     size, draws = len(z), noise.draws
     total, once = size * draws, limit(report.level)
@@ -64,9 +64,11 @@ def test_shape(report, z, third, fourth, shape, kept, of, noise):
         score = counted(outside * total / z.size, expected * total / z.size)
         tails.append((score, edge, outside, expected))
     tail = max(tails, key=lambda row: abs(row[0]))
-    text = f"the samples are not normal: the noise{of} has another shape: "
+    text = "the samples are not normal: the noise has another shape: "
     heavy = "tails too heavy" if flat > 0 else "tails too light"
-    far = f"{tail[2]:,} samples are further than {tail[1]:.0f} standard deviations from the mean, {tail[3]:,.0f} expected"
+    far = (
+        f"{tail[2]:,} samples are further than {tail[1]:.0f} standard deviations from the mean, {tail[3]:,.0f} expected"
+    )
     both = np.maximum(np.abs(skews), np.abs(flats))
     worst, most = int(np.argmax(both)), limit(report.level, 2 * size)
     odd = f"skewness {third[worst]:.2g}, excess kurtosis {fourth[worst]:.2g} at {place(kept[worst], shape)}"
@@ -89,8 +91,8 @@ def unit(z):
     return z / np.sqrt(np.mean(z * z, axis=1, keepdims=True))
 
 
-def shared_noise(level, z, size, shape, kept, of, hint):
-    """Tests of the correlations of all pairs of coordinates: of the residuals, of their sizes, and of one with the other.
+def shared_noise(level, z, size, shape, kept, hint):
+    """Tests of the correlations of all pairs of coordinates: of the residuals, of their sizes, of one with the other.
     In the order in which they are told, and what the correlations do to the variance of sums over coordinates.
     """
     count, draws = z.shape
@@ -107,19 +109,24 @@ def shared_noise(level, z, size, shape, kept, of, hint):
     singles, pooled = [], []
     for kind, (what, subject, block, (i, j)) in enumerate(blocks):
         values = block[i, j]
-        most, end = limit(level, len(values)), hint if kind == 0 else ""
+        most = limit(level, len(values))
         worst = int(np.argmax(np.abs(values)))
         largest = abs(float(correlation(float(values[worst]), draws)))
 
-        def named(values=values, i=i, j=j, most=most, kind=kind, worst=worst, end=end):
+        def named(values=values, i=i, j=j, most=most, kind=kind, worst=worst):
             found = np.abs(correlation(values.astype(np.float64), draws)) > most
-            text = f"coordinates{of} {place(kept[i[worst]], shape)} and {place(kept[j[worst]], shape)} share "
+            text = f"coordinates {place(kept[i[worst]], shape)} and {place(kept[j[worst]], shape)} share "
             text += SHARED[kind].format(f"{values[worst]:.2f}")
-            return text + _structure(kept[i[found]], kept[j[found]], len(values), kind, shape) + end
+            text += ": one draw is used for both" if kind == 0 and abs(values[worst]) > 0.95 else ""
+            return (
+                text
+                + _structure(kept[i[found]], kept[j[found]], len(values), kind, shape)
+                + (hint if kind == 0 else "")
+            )
 
         mean = math.sqrt(max(0.0, float(np.mean(np.square(values), dtype=np.float64)) - 1.0 / draws))
-        spread = f"coordinates{of} share noise: {subject} of all {len(values):,} pairs correlated by {mean:.2g} "
-        spread += "(root mean square)" + end
+        spread = f"coordinates share noise: {subject} of all {len(values):,} pairs correlated by {mean:.2g} "
+        spread += "(root mean square)"
         singles.append(Test(what + ", largest", largest, most, named))
         pooled.append(Test(what + ", squares pooled", squares(values, draws), limit(level), spread))
     sums = (float(np.sum(blocks[k][2][upper] ** p, dtype=np.float64)) for k in (0, 1) for p in (1, 2))
@@ -128,7 +135,7 @@ def shared_noise(level, z, size, shape, kept, of, hint):
 
 
 SHARED = (
-    "noise (correlation {}): one draw is used for both",
+    "noise (correlation {})",
     "the size of their noise (correlation of |z| {}): uncorrelated and yet dependent, as with one radius for both",
     "noise in part (correlation of z with |z| {}): the size of one depends on the other",
 )
@@ -161,7 +168,9 @@ def noise_again(level, z, size, shape, kept, repeats, common):
     """
     count, draws = z.shape
     again, first = repeats
-    copies = f"noise is used again: {again:,} of {draws:,} draws are copies of earlier ones, the first after {_draws(first)}"
+    copies = (
+        f"noise is used again: {again:,} of {draws:,} draws are copies of earlier ones, the first after {_draws(first)}"
+    )
     tests = [Test("copies of earlier draws", again, max(4.0, 0.02 * draws), copies)]
     more = draws / (draws - again) if again > tests[0].limit else 1.0
     lags = np.arange(1, draws - SHORTEST + 1)
@@ -201,11 +210,11 @@ def noise_again(level, z, size, shape, kept, repeats, common):
     return [tests[0], moved, *tests[1:]] if clearest else [*tests, moved], more
 
 
-def test_dependence(report, z, size, shape, kept, of, hint, repeats):
-    """What coordinates share and what later draws use again. Where one is found the other's limits would not hold: scores
-    are divided by what it does to their spread.
+def test_dependence(report, z, size, shape, kept, hint, repeats):
+    """What coordinates share and what later draws use again. Where one is found the other's limits would not hold:
+    scores are divided by what it does to their spread.
     """
-    shared, common = shared_noise(report.level, z, size, shape, kept, of, hint)
+    shared, common = shared_noise(report.level, z, size, shape, kept, hint)
     common = common if any(not t.statistic <= t.limit for t in shared) else 1.0
     again, more = noise_again(report.level, z, size, shape, kept, repeats, common)
     draws = z.shape[1]

@@ -8,7 +8,7 @@ from ..errors import expect
 from .significance import Test, chi_square, limit, place, skewed, student
 
 
-def test_mean(report, m, v, mean, shape, of, noise):
+def test_mean(report, m, v, mean, shape, noise):
     draws = noise.draws
     off = (m - mean) / np.sqrt(v)
     scores = student(off * math.sqrt(draws), draws - 1.0)
@@ -16,12 +16,12 @@ def test_mean(report, m, v, mean, shape, of, noise):
     once, most = limit(report.level), limit(report.level, size)
     pooled, spread = float(np.mean(off)), float(np.sqrt(max(np.mean(off**2) - 1.0 / draws, 0.0)))
     at = f"{place(worst, shape)}: sampled {m[worst]:.4g}, meant {mean[worst]:.4g}"
-    single = f"the mean{of} is off by {abs(scores[worst]):.0f} standard errors at {at}"
+    single = f"the mean is off by {abs(scores[worst]):.0f} standard errors at {at}"
     if np.sum(np.abs(scores) > most) > 1:
         single += f", and beyond chance at {np.sum(np.abs(scores) > most):,} of {size:,} coordinates"
-    signed = f"the mean{of} is off by {abs(pooled):.2g} standard deviations in all of {size:,} coordinates, pooled: "
+    signed = f"the mean is off by {abs(pooled):.2g} standard deviations in all of {size:,} coordinates, pooled: "
     signed += "too high" if pooled > 0 else "too low"
-    mixed = f"the mean{of} is off by {spread:.2g} standard deviations (root mean square of {size:,} coordinates), "
+    mixed = f"the mean is off by {spread:.2g} standard deviations (root mean square of {size:,} coordinates), "
     mixed += f"most at {at}"
     alike = np.max(np.abs(off - pooled)) * math.sqrt(draws) < 1.5 * most
     total = abs(scores.sum()) / math.sqrt(size * noise.coordinates)
@@ -31,10 +31,10 @@ def test_mean(report, m, v, mean, shape, of, noise):
         Test("mean, largest, in standard errors", abs(scores[worst]), most, single),
         Test("mean, squares pooled, as a normal score", square, once, mixed),
     ]
-    report.family(*(tests if alike and size > 1 else tests[1:] + [tests[0]._replace(sentence=mixed)]))
+    report.family(*(tests if alike and size > 1 else [*tests[1:], tests[0]._replace(sentence=mixed)]))
 
 
-def test_std(report, v, std, shape, of, noise, guess):
+def test_std(report, v, std, shape, noise, guess):
     """`guess(seen)` is a further half-sentence on what the standard deviation is instead, or empty."""
     draws, df = noise.draws, noise.draws - 1.0
     ratio, seen = v / std**2, np.sqrt(v)
@@ -44,12 +44,12 @@ def test_std(report, v, std, shape, of, noise, guess):
     at = f"{place(worst, shape)}: sampled {seen[worst]:.4g}, meant {std[worst]:.4g}"
     off = 100.0 * (math.sqrt(np.mean(ratio)) - 1.0)
     spread = 100.0 * math.sqrt(max(np.mean((np.sqrt(ratio) - 1.0) ** 2) - 0.5 / draws, 0.0))
-    single = f"the standard deviation{of} is wrong at {at}"
+    single = f"the standard deviation is wrong at {at}"
     if np.sum(np.abs(scores) > most) > 1:
         single += f", and beyond chance at {np.sum(np.abs(scores) > most):,} of {size:,} coordinates"
-    signed = f"the standard deviation{of} is {abs(off):.2g} % too {'large' if off > 0 else 'small'} in all of "
+    signed = f"the standard deviation is {abs(off):.2g} % too {'large' if off > 0 else 'small'} in all of "
     signed += f"{size:,} coordinates, pooled"
-    mixed = f"the standard deviation{of} is off by {spread:.2g} % (root mean square of {size:,} coordinates), most at {at}"
+    mixed = f"the standard deviation is off by {spread:.2g} % (root mean square of {size:,} coordinates), most at {at}"
     factor = seen / std / math.sqrt(np.mean(ratio))
     alike = np.max(np.abs(factor - 1.0)) * math.sqrt(2.0 * draws) < 1.5 * most
     total = abs(chi_square(size * df * np.mean(ratio), size * df)) / math.sqrt(noise.coordinates)
@@ -111,9 +111,9 @@ def test_kl(report, m, v, kl, shape, noise):
     """The KL of the normal with the moments sampled, against what is charged.
 
     With d = v / (true v) - 1, of variance 2 / (draws - 1), it is m^2 / 2 + (v - 1) d / 2 + d^2 / 4 and a constant, to
-    second order, which gives its first three cumulants. Near m = 0, v = 1 the squares are all there is, and its distribution
-    is that of chi-square, far from normal. The moments that the cumulants take are those nearest to the ones sampled
-    among those whose KL is the one charged: with the sampled ones a low KL would seem surer than a high one.
+    second order, which gives its first three cumulants. Near m = 0, v = 1 the squares are all there is, and its
+    distribution is that of chi-square, far from normal. The moments that the cumulants take are those nearest to the
+    ones sampled among those whose KL is the one charged: with the sampled ones a low KL would seem surer than a high.
     """
     rows = kl.shape == shape[:-1] and kl.shape != shape
     if not rows:

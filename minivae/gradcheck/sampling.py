@@ -41,7 +41,7 @@ def check_sampler(
     seed: int = 0,
     name: str = "sampler",
 ) -> SamplingReport:
-    """Whether samples come from the q they should: N(mean, std^2), N(mean, cov), that of `cdf`, or what `kl` charges for.
+    """Whether samples come from the q they should: N(mean, std^2), N(mean, cov), that of `cdf`, or that of `kl`.
 
     Parameters
     ----------
@@ -65,9 +65,9 @@ def check_sampler(
 
     Returns
     -------
-    SamplingReport. Tested: mean, standard deviation, KL, each by coordinate and pooled; shape (Kolmogorov-Smirnov, third
-    and fourth moments, tails); noise or its size shared between coordinates, all pairs; noise used again by later draws,
-    all lags. Of more than 2,048 coordinates, shape and dependence are looked at in so many, chosen at random.
+    SamplingReport. Tested: mean, standard deviation, KL, each by coordinate and pooled; shape (Kolmogorov-Smirnov,
+    third and fourth moments, tails); noise or its size shared between coordinates, all pairs; noise used again by later
+    draws, all lags. Of more than 2,048 coordinates, shape and dependence are looked at in so many, chosen at random.
     ValueError for arguments that do not fit together.
     """
     given = any(a is not None for a in (mean, std, cov, cdf, kl))
@@ -97,7 +97,6 @@ def check_sampler(
     if isinstance(seen, str):
         report.findings.append(seen)
         return report
-    of = " of the normal scores of cdf(z)" if cdf is not None else " after whitening by cov" if cov is not None else ""
     m, v = seen.mean, seen.variance
     if cdf is not None:
         mean = np.zeros(m.size)
@@ -105,21 +104,23 @@ def check_sampler(
         exact, mean = mean, np.zeros(m.size)
         if kl is not None:
             test_exact(report, *charge_of(kl, exact.reshape(shape), cov=cov))
+    report.prefix = "normal scores of cdf(z): " if cdf is not None else "whitened by cov: " if cov is not None else ""
     z, third, fourth = residuals(seen.kept, m[seen.index], v[seen.index])
-    hint = "; if they are meant to be correlated, give cov="
-    hint = _guess_cov(seen, cov, shape) if cov is not None else hint if cdf is None else ""
-    noise = test_dependence(report, z, unit(size_score(z)), shape, seen.index, of, hint, seen.repeats)
-    heavy = test_shape(report, z, third, fourth, shape, seen.index, of, noise)
+    hint = "; if they are meant to be correlated, give cov=" if cov is None and cdf is None else ""
+    noise = test_dependence(report, z, unit(size_score(z)), shape, seen.index, hint, seen.repeats)
+    heavy = test_shape(report, z, third, fourth, shape, seen.index, noise)
     if mean is not None:
-        test_mean(report, m, v, mean, shape, of, noise)
+        test_mean(report, m, v, mean, shape, noise)
     noise.draws /= heavy
     if std is not None:
         meant = _like(std, shape, "std")
-        test_std(report, v, meant, shape, of, noise, lambda sd: guess_std(sd, meant, draws))
+        test_std(report, v, meant, shape, noise, lambda sd: guess_std(sd, meant, draws))
     elif cov is not None or cdf is not None:
-        test_std(report, v, np.ones(m.size), shape, of, noise, lambda sd: _guess_cov(seen, cov, shape))
+        test_std(report, v, np.ones(m.size), shape, noise, lambda sd: "")
     if kl is not None and cov is None:
         test_kl(report, m, v, np.asarray(kl, dtype=np.float64), shape, noise)
+    if cov is not None and report.findings:
+        report.findings[:0] = _guess_cov(seen, cov, shape)
     return report
 
 
@@ -136,7 +137,8 @@ class _Meaning:
             p = np.asarray(self.cdf(z), dtype=np.float64)
             expect(p.shape == z.shape, "cdf", f"shape {p.shape} from it", f"that of the samples, {z.shape}")
             within = np.all((p >= 0.0) & (p <= 1.0 + 1e-9))
-            expect(within, "cdf", f"values from {p.min():.3g} to {p.max():.3g}", "probabilities")
+            wanted = "probabilities; on a circle take them modulo 1, as in lambda z: F(z) % 1"
+            expect(within, "cdf", f"values from {p.min():.3g} to {p.max():.3g}", wanted)
             return normal_quantile(p), np.count_nonzero((p <= 0.0) | (p >= 1.0))
         if self.whitening is not None:
             z = z if self.mean is None else z - self.mean.reshape(z.shape)
@@ -224,9 +226,9 @@ def _like(value, shape, name):
 
 
 def _guess_cov(seen, cov, shape):
-    """What the covariance is instead, where all was kept."""
-    if cov is None or len(seen.index) < len(seen.mean):
-        return ""
+    """A sentence on what the covariance is instead, or none."""
+    if len(seen.index) < len(seen.mean):
+        return []
     d, draws = shape[-1], seen.kept.shape[1]
     u = seen.kept.reshape(-1, d, draws)
     u = u - u.mean(2, keepdims=True)
@@ -250,12 +252,12 @@ def _guess_cov(seen, cov, shape):
     gaps = {text: off(other) for text, other in others.items()}
     best = min(gaps, key=lambda text: gaps[text])
     close = gaps[best] < 6.0 * d / math.sqrt(draws) and gaps[best] < 0.5 * off(meant)
-    return f"; the covariance sampled is {best}" if close else ""
+    return [f"the covariance sampled is {best}"] if close else []
 
 
 def dirichlet_sticks(z: "ArrayLike") -> np.ndarray:
-    """Samples (..., K) of a Dirichlet distribution as independent numbers (..., K - 1), so that they can be checked: of
-    the stick left by the entries before, the part that each entry takes. For parameters a it is Beta(a_k, a_{k+1} + ...).
+    """Samples (..., K) of a Dirichlet distribution as independent numbers (..., K - 1), so that they can be checked:
+    the part that each entry takes of what those before it leave, Beta(a_k, a_{k+1} + ... + a_K) for parameters a.
 
     ValueError where rows do not sum to 1.
     """
@@ -263,5 +265,7 @@ def dirichlet_sticks(z: "ArrayLike") -> np.ndarray:
     expect(z.ndim > 0 and z.shape[-1] > 1, "z", z, "at least two entries on the last axis")
     left = np.cumsum(z[..., ::-1], axis=-1)[..., ::-1]
     whole = np.all(np.abs(left[..., 0] - 1.0) <= 32.0 * z.shape[-1] * np.finfo(z.dtype).eps)
-    expect(whole, "z", f"rows with sums from {left[..., 0].min():.6g} to {left[..., 0].max():.6g}", "rows that sum to 1")
+    expect(
+        whole, "z", f"rows with sums from {left[..., 0].min():.6g} to {left[..., 0].max():.6g}", "rows that sum to 1"
+    )
     return z[..., :-1] / left[..., :-1]

@@ -135,6 +135,7 @@ class SamplingReport:
     tests: list[tuple[str, float, float]] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     level: float = 0.0
+    prefix: str = field(default="", repr=False)  # of findings: what the numbers tested are made of
 
     @property
     def passed(self) -> bool:
@@ -160,7 +161,7 @@ class SamplingReport:
         self.tests += [(test.what, float(test.statistic), float(test.limit)) for test in tests]
         failed = [test for test in tests if not test.statistic <= test.limit]
         for test in failed[:1]:
-            self.findings.append(test.sentence if isinstance(test.sentence, str) else test.sentence())
+            self.findings.append(self.prefix + (test.sentence if isinstance(test.sentence, str) else test.sentence()))
         return not failed
 
 
