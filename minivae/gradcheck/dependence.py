@@ -74,12 +74,13 @@ def test_shape(report, z, third, fourth, shape, kept, noise):
     odd = f"skewness {third[worst]:.2g}, excess kurtosis {fourth[worst]:.2g} at {place(kept[worst], shape)}"
     single = Test("normal shape: worst coordinate", both[worst], most, text + odd)
     pooled = [
-        Test("fourth moment", abs(flat), once, f"excess kurtosis {fourth.mean():.2g}, {heavy}"),
-        Test("third moment", abs(skew), once, f"skewness {third.mean():.2g}"),
-        Test("tails", abs(tail[0]), once, far),
-        Test("Kolmogorov-Smirnov", distance, ks, "the distribution function is off between the tails"),
+        ("fourth moment", abs(flat), once, f"excess kurtosis {fourth.mean():.2g}, {heavy}"),
+        ("third moment", abs(skew), once, f"skewness {third.mean():.2g}"),
+        ("tails", abs(tail[0]), once, far),
+        ("Kolmogorov-Smirnov", distance, ks, "the distribution function is off between the tails"),
     ]
-    tests = [Test("normal shape: " + t[0], t[1] / math.sqrt(noise.coordinates), t[2], text + t[3]) for t in pooled]
+    by = math.sqrt(noise.coordinates)
+    tests = [Test("normal shape: " + what, float(score) / by, end, text + said) for what, score, end, said in pooled]
     few = np.median(both) < 0.5 * most < 0.5 * both[worst]
     passed = report.family(*([single, *tests] if few else [*tests, single]))
     return 1.0 if passed else 1.0 + 0.5 * max(0.0, float(fourth.mean()))

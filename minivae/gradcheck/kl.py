@@ -122,7 +122,7 @@ def charge_of(kl, mean, std=None, cov=None, prior_mean=0.0, prior_std=1.0):
         expect(fits, what, value, f"what broadcasts to the shape of mean, {mean.shape}")
         prior.append(np.broadcast_to(value, mean.shape))
     expect(np.all(prior[1] > 0), "prior_std", prior[1], "positive numbers")
-    return kl, _Charge(mean, std, cov, *prior, rows)
+    return kl, _Charge(mean, std, cov, prior[0], prior[1], rows)
 
 
 def check_kl(
@@ -149,11 +149,11 @@ def check_kl(
     each other. `level` is the probability that what is right is refused. ValueError for arguments that do not fit.
     """
     expect(sample is None or callable(sample), "sample", sample, "a function of a numpy Generator")
-    kl, charge = charge_of(kl, mean, std, cov, prior_mean, prior_std)
+    told, charge = charge_of(kl, mean, std, cov, prior_mean, prior_std)
     report = SamplingReport(name, level=level)
-    exact, allowed = test_exact(report, kl, charge)
+    exact, allowed = test_exact(report, told, charge)
     rng = np.random.default_rng(seed)
-    total, dtype = np.zeros(kl.shape), np.dtype(np.float64)
+    total, dtype = np.zeros(told.shape), np.dtype(np.float64)
     for _ in range(draws):
         if sample is None:
             total += charge.of_noise(rng.standard_normal(charge.mean.shape)) - exact
@@ -165,7 +165,7 @@ def check_kl(
     allowed = np.ravel(allowed + charge.rounding(dtype))
     second, third = (np.ravel(a) for a in charge.cumulants())
     found = np.ravel(exact + total / draws)
-    gap = found - kl.ravel()
+    gap = found - told.ravel()
 
     def score(gap, allowed, second, third):
         second = np.maximum(second, allowed**2)
@@ -175,12 +175,12 @@ def check_kl(
     scores = score(gap, allowed, second, third)
     pooled = float(score(gap.sum(), allowed.sum(), second.sum(), third.sum()))
     worst = int(np.argmax(scores))
-    text = f"KL is {kl.flat[worst]:.5g} nats, Monte Carlo with {draws} samples gives "
+    text = f"KL is {told.flat[worst]:.5g} nats, Monte Carlo with {draws} samples gives "
     text += f"{found[worst]:.5g} +- {math.sqrt(second[worst] / draws) + allowed[worst]:.1g}"
-    whole = f"KL is {float(kl.sum()):.7g} nats in all, Monte Carlo with {draws} samples gives "
+    whole = f"KL is {float(told.sum()):.7g} nats in all, Monte Carlo with {draws} samples gives "
     whole += f"{found.sum():.7g} +- {math.sqrt(second.sum() / draws) + allowed.sum():.1g}"
     report.family(
-        Test("KL against Monte Carlo", scores[worst], limit(level, kl.size), text),
+        Test("KL against Monte Carlo", scores[worst], limit(level, told.size), text),
         Test("KL against Monte Carlo, pooled", pooled, limit(level), whole),
     )
     return report
@@ -197,8 +197,9 @@ def _guess_kl(kl, exact, charge):
         return f"; everywhere it is off by {gap[0]:.4g}"
     if charge.rows or gap.size < 8 or not np.isfinite(kl).all():
         return ""
-    terms = (np.square(charge.centre), np.square(charge.root), np.log(charge.root), np.ones(charge.root.shape))
-    terms = np.stack([term.ravel() for term in terms], 1)
+    root = charge.root
+    columns = (np.square(charge.centre), np.square(root), np.log(root), np.ones(root.shape))
+    terms = np.stack([column.ravel() for column in columns], 1)
     weights, right = np.linalg.lstsq(terms, kl, rcond=None)[0], (0.5, 0.5, -1.0, -0.5)
     if not np.allclose(terms @ weights, kl, rtol=1e-5, atol=1e-5 * np.max(np.abs(kl))):
         return ""

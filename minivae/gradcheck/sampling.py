@@ -87,11 +87,9 @@ def check_sampler(
     expect(first.dtype.kind in "fiub", "sample", f"{described(first)} from it", "real numbers")
     expect(first.size > 0, "sample", f"{described(first)} from it", "at least one number")
     shape = first.shape
-    whitening = None
-    if cov is not None:
-        cov = expect_covariance(cov, shape)
-        expect(kl is None or mean is not None, "mean", None, "an array, as cov and kl are given")
-        whitening = np.linalg.inv(np.linalg.cholesky(cov))
+    matrix = None if cov is None else expect_covariance(cov, shape)
+    expect(cov is None or kl is None or mean is not None, "mean", None, "an array, as cov and kl are given")
+    whitening = None if matrix is None else np.linalg.inv(np.linalg.cholesky(matrix))
     mean = None if mean is None else _like(mean, shape, "mean")
     seen = _draw(sample, rng, first, draws, seed, _Meaning(mean, whitening, method))
     if isinstance(seen, str):
@@ -103,7 +101,7 @@ def check_sampler(
     elif cov is not None and mean is not None:
         exact, mean = mean, np.zeros(m.size)
         if kl is not None:
-            test_exact(report, *charge_of(kl, exact.reshape(shape), cov=cov))
+            test_exact(report, *charge_of(kl, exact.reshape(shape), cov=matrix))
     report.prefix = "normal scores of cdf(z): " if cdf is not None else "whitened by cov: " if cov is not None else ""
     z, third, fourth = residuals(seen.kept, m[seen.index], v[seen.index])
     hint = "; if they are meant to be correlated, give cov=" if cov is None and cdf is None else ""
@@ -120,7 +118,7 @@ def check_sampler(
     if kl is not None and cov is None:
         test_kl(report, m, v, np.asarray(kl, dtype=np.float64), shape, noise)
     if cov is not None and report.findings:
-        report.findings[:0] = _guess_cov(seen, cov, shape)
+        report.findings[:0] = _guess_cov(seen, matrix, shape)
     return report
 
 
