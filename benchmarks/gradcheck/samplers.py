@@ -113,6 +113,7 @@ def seen(seeds, draws):
                 **{"mean": mean, "std": std, "kl": kl, "seed": seed, "draws": draws},
             )
             counts[fault] += not report
+        print(seed + 1, counts, flush=True)
     return counts
 
 

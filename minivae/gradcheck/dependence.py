@@ -202,9 +202,10 @@ def noise_again(level, z, size, shape, kept, repeats, common):
         one = f"noise is used again after {_draws(lags[k])}: correlation{subject} {largest[k]:.2f} at "
         one += place(kept[where[k]], shape)
         what = f"correlation{subject} with later draws"
+        pair = [Test(f"{what}, largest", scores[k], limit(level, len(lags) * count), one)]
         if count > 1:
-            tests.append(Test(f"{what}, all coordinates", whole[p], most, text))
-        tests.append(Test(f"{what}, largest", scores[k], limit(level, len(lags) * count), one))
+            pair.insert(int(scores[k] > whole[p]), Test(f"{what}, all coordinates", whole[p], most, text))
+        tests += pair
         more = max(more, 1.0 + 2.0 * float(np.sum(np.abs(r * left / draws)[whole > most])))
     moved = _moved(level, z, common)
     clearest = moved.statistic > max((t.statistic for t in tests[1:]), default=0.0)
