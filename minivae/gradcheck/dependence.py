@@ -208,8 +208,8 @@ def noise_again(level, z, size, shape, kept, repeats, common):
         tests += pair
         more = max(more, 1.0 + 2.0 * float(np.sum(np.abs(r * left / draws)[whole > most])))
     moved = _moved(level, z, common)
-    clearest = moved.statistic > max((t.statistic for t in tests[1:]), default=0.0)
-    return [tests[0], moved, *tests[1:]] if clearest else [*tests, moved], more
+    same = any(t.statistic > t.limit for t in tests if "largest" in t.what)
+    return [*tests, moved] if same else [tests[0], moved, *tests[1:]], more
 
 
 def test_dependence(report, z, size, shape, kept, hint, repeats):
