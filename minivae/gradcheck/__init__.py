@@ -7,9 +7,12 @@
 
 from .check import assert_gradients, check_gradients
 from .jvp import check_jvp
+from .kl import check_kl
 from .result import ArrayResult, GradientReport
-from .sampling import SamplingReport, check_kl, check_same_draw, check_sampler
+from .same_draw import check_same_draw
+from .sampling import check_sampler, dirichlet_sticks
 from .second import check_second
+from .significance import SamplingReport
 
 __all__ = [
     "ArrayResult",
@@ -22,4 +25,5 @@ __all__ = [
     "check_same_draw",
     "check_sampler",
     "check_second",
+    "dirichlet_sticks",
 ]

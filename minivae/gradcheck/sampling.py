@@ -9,47 +9,23 @@ for the whole report (the tests share it equally), if the seed were drawn anew.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from statistics import NormalDist
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import described, expect
+from .dependence import residuals, test_dependence, test_shape, unit
+from .kl import charge_of, expect_covariance, test_exact
+from .moments import guess_std, test_kl, test_mean, test_std
+from .significance import SamplingReport, normal_quantile, place, size_score
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-PAIRS = 48  # coordinates compared pairwise for shared noise
-
-
-@dataclass
-class SamplingReport:
-    """Result of the sampling checks: `findings` are sentences, `tests` rows (what, statistic, limit)."""
-
-    name: str
-    tests: list[tuple[str, float, float]] = field(default_factory=list)
-    findings: list[str] = field(default_factory=list)
-
-    @property
-    def passed(self) -> bool:
-        return not self.findings
-
-    def __bool__(self) -> bool:
-        return self.passed
-
-    def __str__(self) -> str:
-        head = "sampling right" if self.passed else "sampling check failed"
-        lines = [f"{head}: {self.name}"] + [f"  {sentence}" for sentence in self.findings]
-        lines += [f"  {what}: {value:.3g} (limit {limit:.3g})" for what, value, limit in self.tests]
-        return "\n".join(lines)
-
-    def test(self, what: str, statistic: float, limit: float, sentence: str) -> None:
-        """Note a test; the sentence becomes a finding where the statistic exceeds its limit or is not a number."""
-        self.tests.append((what, float(statistic), float(limit)))
-        if not statistic <= limit:
-            self.findings.append(sentence)
+KEPT = 2048  # coordinates whose shape and dependence are looked at; of more, so many at random
+FEWEST = 100  # draws
 
 
 def check_sampler(
@@ -57,61 +33,187 @@ def check_sampler(
     *,
     mean: "ArrayLike | None" = None,
     std: "ArrayLike | None" = None,
+    cov: "ArrayLike | None" = None,
+    cdf: Any = None,
     kl: "ArrayLike | None" = None,
     draws: int = 4096,
-    level: float = 1e-9,
+    level: float = 1e-4,
     seed: int = 0,
     name: str = "sampler",
 ) -> SamplingReport:
-    """Whether samples come from the q they should: N(mean, std^2), and the one that `kl` charges for.
+    """Whether samples come from the q they should: N(mean, std^2), N(mean, cov), that of `cdf`, or that of `kl`.
 
     Parameters
     ----------
     sample : callable(rng) -> z
-        One draw with a numpy Generator; any shape, independent coordinates.
+        One draw with a numpy Generator; floats of any shape, independent but for `cov`.
     mean, std : arrays like z, or None
         The q meant.
+    cov : (..., d, d) or None
+        Covariances over the last axis of z, symmetric and positive definite, instead of `std`.
+    cdf : callable(z) -> probabilities of the shape of z, or an object with such a method `cdf` (scipy.stats), or None
+        Any other continuous distribution of each coordinate, instead of `mean`, `std`, `cov` and `kl`.
     kl : array like z, or that summed over the last axis, or None
         What the loss charges, KL(q || N(0, 1)) in nats: compared with the divergence of the distribution really
-        sampled. This needs no agreement on what the layer's parameters mean.
+        sampled. This needs no agreement on what the layer's parameters mean. With `cov` it has one entry a row and
+        needs `mean`.
+    draws : int
+        At least 100. Pooled over all coordinates the standard error of the standard deviation, relative, is
+        sqrt(1 / (2 draws size)), that of the mean sqrt(1 / (draws size)) standard deviations.
+    level : float
+        Probability that a right sampler is refused, all tests together.
 
     Returns
     -------
-    SamplingReport. Tested: mean, standard deviation, KL, shape (Kolmogorov-Smirnov), shared noise between coordinates,
-    repeated noise between draws.
+    SamplingReport. Tested: mean, standard deviation, KL, each by coordinate and pooled; shape (Kolmogorov-Smirnov,
+    third and fourth moments, tails); noise or its size shared between coordinates, all pairs; noise used again by later
+    draws, all lags. Of more than 2,048 coordinates, shape and dependence are looked at in so many, chosen at random.
+    ValueError for arguments that do not fit together.
     """
-    given = mean is not None or std is not None or kl is not None
-    expect(given, "mean, std, kl", None, "at least one of them to compare the samples with")
+    given = any(a is not None for a in (mean, std, cov, cdf, kl))
+    expect(given, "mean, std, kl", None, "at least one of them, cov or cdf, to compare the samples with")
     expect(callable(sample), "sample", sample, "a function of a numpy Generator")
     expect(std is None or np.all(np.asarray(std) > 0), "std", std, "positive numbers")
-    report = SamplingReport(name)
+    expect(std is None or cov is None, "std, cov", "both", "one of them")
+    moments = any(a is not None for a in (mean, std, cov, kl))
+    expect(cdf is None or not moments, "cdf", "mean, std, cov or kl beside it", "none of them")
+    method = cdf if cdf is None or callable(cdf) else getattr(cdf, "cdf", None)
+    expect(cdf is None or callable(method), "cdf", cdf, "a function of the samples, or an object with a method cdf")
+    expect(isinstance(draws, (int, np.integer)) and draws >= FEWEST, "draws", draws, f"an integer of at least {FEWEST}")
+    expect(0.0 < level < 1.0, "level", level, "a probability")
+    report = SamplingReport(name, level=level)
     rng = np.random.default_rng(seed)
-    z = np.stack([np.array(sample(rng), dtype=np.float64) for _ in range(draws)])
-    shape, flat = z.shape[1:], z.reshape(draws, -1)
-    if not np.isfinite(flat).all():
-        report.findings.append(f"{np.sum(~np.isfinite(flat))} of {flat.size} samples are not finite")
+    first = np.array(sample(rng))
+    expect(first.dtype.kind in "fiub", "sample", f"{described(first)} from it", "real numbers")
+    expect(first.size > 0, "sample", f"{described(first)} from it", "at least one number")
+    shape = first.shape
+    matrix = None if cov is None else expect_covariance(cov, shape)
+    expect(cov is None or kl is None or mean is not None, "mean", None, "an array, as cov and kl are given")
+    whitening = None if matrix is None else np.linalg.inv(np.linalg.cholesky(matrix))
+    mean = None if mean is None else _like(mean, shape, "mean")
+    seen = _draw(sample, rng, first, draws, seed, _Meaning(mean, whitening, method))
+    if isinstance(seen, str):
+        report.findings.append(seen)
         return report
-    m, v = flat.mean(0), flat.var(0, ddof=1)
-    limit = NormalDist().inv_cdf(1.0 - level / 12.0 / max(1, flat.shape[1]))
-    still = np.ptp(flat, axis=0) == 0.0
-    if still.any():
-        report.findings.append(f"the sample never changes at {_where(still, shape)}: no noise, or the same each time")
-        return report
+    m, v = seen.mean, seen.variance
+    if cdf is not None:
+        mean = np.zeros(m.size)
+    elif cov is not None and mean is not None:
+        exact, mean = mean, np.zeros(m.size)
+        if kl is not None:
+            test_exact(report, *charge_of(kl, exact.reshape(shape), cov=matrix))
+    report.prefix = "normal scores of cdf(z): " if cdf is not None else "whitened by cov: " if cov is not None else ""
+    z, third, fourth = residuals(seen.kept, m[seen.index], v[seen.index])
+    hint = "; if they are meant to be correlated, give cov=" if cov is None and cdf is None else ""
+    noise = test_dependence(report, z, unit(size_score(z)), shape, seen.index, hint, seen.repeats)
+    heavy = test_shape(report, z, third, fourth, shape, seen.index, noise)
     if mean is not None:
-        _test_mean(report, m, v, _like(mean, shape, "mean"), draws, limit, shape)
+        test_mean(report, m, v, mean, shape, noise)
+    noise.draws /= heavy
     if std is not None:
-        _test_std(report, v, _like(std, shape, "std"), draws, limit, shape)
-    if kl is not None:
-        _test_kl(report, m, v, np.asarray(kl, dtype=np.float64), draws, limit, shape)
-    standard = (flat - m) / np.sqrt(v)
-    _test_shape(report, standard, level)
-    _test_shared(report, standard, level, shape)
-    repeats = np.abs(np.mean(standard[1:] * standard[:-1], axis=0)) * math.sqrt(draws)
-    worst = int(np.argmax(repeats))
-    text = f"successive draws are correlated ({repeats[worst] / math.sqrt(draws):.2f} at {_name(worst, shape)})"
-    text += ": noise is used again"
-    report.test("correlation of successive draws, in standard errors", repeats[worst], limit, text)
+        meant = _like(std, shape, "std")
+        test_std(report, v, meant, shape, noise, lambda sd: guess_std(sd, meant, draws))
+    elif cov is not None or cdf is not None:
+        test_std(report, v, np.ones(m.size), shape, noise, lambda sd: "")
+    if kl is not None and cov is None:
+        test_kl(report, m, v, np.asarray(kl, dtype=np.float64), shape, noise)
+    if cov is not None and report.findings:
+        report.findings[:0] = _guess_cov(seen, matrix, shape)
     return report
+
+
+@dataclass
+class _Meaning:
+    """How draws become independent coordinates: whitened by a covariance's factor, or normal scores of a CDF."""
+
+    mean: np.ndarray | None
+    whitening: np.ndarray | None
+    cdf: Callable | None
+
+    def __call__(self, z):
+        if self.cdf is not None:
+            p = np.asarray(self.cdf(z), dtype=np.float64)
+            expect(p.shape == z.shape, "cdf", f"shape {p.shape} from it", f"that of the samples, {z.shape}")
+            within = np.all((p >= 0.0) & (p <= 1.0 + 1e-9))
+            wanted = "probabilities; on a circle take them modulo 1, as in lambda z: F(z) % 1"
+            expect(within, "cdf", f"values from {p.min():.3g} to {p.max():.3g}", wanted)
+            return normal_quantile(p), np.count_nonzero((p <= 0.0) | (p >= 1.0))
+        if self.whitening is not None:
+            z = z if self.mean is None else z - self.mean.reshape(z.shape)
+            z = (self.whitening @ z[..., None])[..., 0]
+        return z, 0
+
+
+@dataclass
+class _Seen:
+    """Moments of all coordinates, and all draws of those that are kept, (coordinates, draws)."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+    kept: np.ndarray
+    index: np.ndarray
+    repeats: tuple[int, int]
+
+
+def _draw(sample, rng, first, draws, seed, meaning):
+    """What is seen, or the sentence that says why nothing further can be said."""
+    shape, size = first.shape, first.size
+    own = np.random.default_rng([seed, 1])
+    index = np.arange(size) if size <= KEPT else np.sort(own.choice(size, KEPT, replace=False))
+    kept, raw = np.empty((len(index), draws)), np.empty((min(64, len(index)), draws))
+    looked = index[np.linspace(0, len(index) - 1, len(raw)).astype(int)]
+    low, high = np.full(size, np.inf), np.full(size, -np.inf)
+    m, square, shift = np.zeros(size), np.zeros(size), None
+    broken = outside = again = 0
+    known: dict[bytes, int] = {}
+    back = 0
+    for t in range(draws):
+        z = first if t == 0 else np.asarray(sample(rng))
+        expect(z.shape == shape, "sample", f"shape {z.shape} after {shape}", "one shape")
+        before = known.setdefault(z.tobytes() if z.nbytes <= 64 else _digest(z), t)
+        if before < t:
+            again, back = again + 1, back or t - before
+        narrow = z.dtype.kind == "f" and z.dtype.itemsize < 8
+        wide = z.astype(np.float64)
+        flat = wide.ravel()
+        bad = size - np.count_nonzero(np.isfinite(flat))
+        broken += bad
+        if bad:
+            continue
+        low, high = np.minimum(low, flat), np.maximum(high, flat)
+        raw[:, t] = flat[looked]
+        if narrow:  # what rounding to few digits took away, put back at random: the samples are continuous again
+            wide = wide + (own.random(shape) - 0.5) * np.spacing(np.abs(z)).astype(np.float64)
+        wide, beyond = meaning(wide)
+        outside += beyond
+        flat = wide.ravel()
+        shift = flat if shift is None else shift
+        gap = flat - m
+        m = m + gap / (t + 1.0)
+        square += gap * (flat - m)
+        kept[:, t] = flat[index]
+    if broken:
+        return f"{broken} of {size * draws} samples are not finite"
+    still = low == high
+    if still.any():
+        where = f"{int(still.sum())} of {size} coordinates, first {place(int(np.argmax(still)), shape)}"
+        return f"the sample never changes at {where}: no noise, or the same each time"
+    if outside > 1e-3 * size * draws:
+        return f"{outside:,} of {size * draws:,} samples lie outside the distribution: its cdf is 0 or 1 there"
+    values = np.array([len(np.unique(row)) for row in raw])
+    digits = first.dtype if first.dtype.kind == "f" else np.dtype(np.float64)
+    possible = np.ptp(raw, axis=1) / np.spacing(np.max(np.abs(raw), axis=1).astype(digits)).astype(np.float64)
+    few = int(np.argmin(values / np.minimum(possible, draws)))
+    if again <= 0.02 * draws and values[few] < 0.1 * min(possible[few], draws):
+        text = f"only {values[few]} different values in {draws} draws at {place(looked[few], shape)}: the samples are "
+        return text + "discrete, or the noise is from a short list; these tests are for continuous distributions"
+    return _Seen(m, square / (draws - 1.0), kept, index, (again if first.nbytes > 8 or again > draws // 2 else 0, back))
+
+
+def _digest(z):
+    import hashlib
+
+    return hashlib.blake2b(np.ascontiguousarray(z).data, digest_size=16).digest()
 
 
 def _like(value, shape, name):
@@ -121,190 +223,47 @@ def _like(value, shape, name):
         raise ValueError(f"{name}: got shape {np.shape(value)}, expected that of the samples, {shape}") from None
 
 
-def _name(flat_index, shape):
-    return str([int(i) for i in np.unravel_index(flat_index, shape)])
+def _guess_cov(seen, cov, shape):
+    """A sentence on what the covariance is instead, or none."""
+    if len(seen.index) < len(seen.mean):
+        return []
+    d, draws = shape[-1], seen.kept.shape[1]
+    u = seen.kept.reshape(-1, d, draws)
+    u = u - u.mean(2, keepdims=True)
+    factor = np.broadcast_to(np.linalg.cholesky(cov), (*shape, d)).reshape(-1, d, d)
+    found = factor @ (u @ np.swapaxes(u, 1, 2) / draws) @ np.swapaxes(factor, 1, 2)
+    meant = np.broadcast_to(cov, (*shape, d)).reshape(-1, d, d)
+    size = np.linalg.norm(found, axis=(1, 2))
 
+    def off(other):
+        return float(np.max(np.linalg.norm(found - other, axis=(1, 2)) / size))
 
-def _where(mask, shape):
-    return f"{int(mask.sum())} of {mask.size} coordinates, first {_name(int(np.argmax(mask)), shape)}"
-
-
-def _test_mean(report, m, v, mean, draws, limit, shape):
-    errors = np.abs(m - mean) / np.sqrt(v / draws)
-    worst = int(np.argmax(errors))
-    text = f"the mean is off by {errors[worst]:.0f} standard errors at {_name(worst, shape)}"
-    text += f": sampled {m[worst]:.4g}, meant {mean[worst]:.4g}"
-    report.test("mean, in standard errors", errors[worst], limit, text)
-
-
-def _test_std(report, v, std, draws, limit, shape):
-    errors = np.abs(v / std**2 - 1.0) / math.sqrt(2.0 / draws)
-    worst = int(np.argmax(errors))
-    seen = np.sqrt(v)
-    text = f"the standard deviation is wrong at {_name(worst, shape)}: sampled {seen[worst]:.4g}, "
-    text += f"meant {std[worst]:.4g}{_guess_std(seen, std, 4.0 / math.sqrt(draws)) if errors[worst] > limit else ''}"
-    report.test("standard deviation, in standard errors", errors[worst], limit, text)
-
-
-def _guess_std(seen, std, slack):
+    own = np.eye(d) * np.diagonal(meant, axis1=1, axis2=2)[:, None, :]
     others = {
-        "its square (a variance taken for a standard deviation)": std**2,
-        "its square root (a standard deviation taken for a variance)": np.sqrt(std),
-        "1": np.ones_like(std),
-        "its inverse": 1.0 / std,
+        "L' L, with L the Cholesky factor of cov (the factor is transposed)": np.swapaxes(factor, 1, 2) @ factor,
+        "the diagonal of cov (the rest is left out)": own,
+        "the square of L's diagonal": np.eye(d) * np.diagonal(factor, axis1=1, axis2=2)[:, None, :] ** 2,
+        "cov cov' (the noise is multiplied by cov, not by its factor)": meant @ np.swapaxes(meant, 1, 2),
+        "the inverse of cov (a precision)": np.linalg.inv(meant),
+        "that of independent coordinates with variance 1": np.broadcast_to(np.eye(d), meant.shape),
     }
-    for text, other in others.items():
-        if np.all(np.abs(seen / other - 1.0) < slack) and not np.allclose(other, std, rtol=slack):
-            return f"; everywhere it is {text}"
-    factor = float(np.median(seen / std))
-    alike = np.all(np.abs(seen / std - factor) < slack * factor)
-    return f"; everywhere it is {factor:.3g} times what is meant" if alike else ""
+    gaps = {text: off(other) for text, other in others.items()}
+    best = min(gaps, key=lambda text: gaps[text])
+    close = gaps[best] < 6.0 * d / math.sqrt(draws) and gaps[best] < 0.5 * off(meant)
+    return [f"the covariance sampled is {best}"] if close else []
 
 
-def _test_kl(report, m, v, kl, draws, limit, shape):
-    sampled = 0.5 * (m * m + v - 1.0 - np.log(v))
-    variance = (m * m * v + 0.5 * (v - 1.0) ** 2) / draws  # delta method, from those of m and v
-    bias = 0.5 * (1.0 + v) / draws
-    if kl.shape == shape[:-1] and kl.shape != shape:
-        sampled, variance, bias = (a.reshape(shape).sum(-1).ravel() for a in (sampled, variance, bias))
-    else:
-        expect(kl.shape == shape, "kl", kl, f"the shape of the samples, {shape}")
-    errors = np.abs(sampled - bias - kl.ravel()) / (np.sqrt(variance) + bias)
-    worst = int(np.argmax(errors))
-    text = f"the KL charged is not that of the distribution sampled: {kl.ravel()[worst]:.4g} nats charged at "
-    text += f"{_name(worst, kl.shape)}, {sampled[worst]:.4g} sampled"
-    report.test("KL against that of the samples, in standard errors", errors[worst], limit, text)
+def dirichlet_sticks(z: "ArrayLike") -> np.ndarray:
+    """Samples (..., K) of a Dirichlet distribution as independent numbers (..., K - 1), so that they can be checked:
+    the part that each entry takes of what those before it leave, Beta(a_k, a_{k+1} + ... + a_K) for parameters a.
 
-
-def _test_shape(report, standard, level):
-    ordered = np.sort(standard.ravel())
-    grid = np.arange(ordered.size + 1) / ordered.size
-    normal = 0.5 * (1.0 + np.vectorize(math.erf)(ordered / math.sqrt(2.0)))
-    distance = max(np.max(grid[1:] - normal), np.max(normal - grid[:-1])) * math.sqrt(ordered.size)
-    limit, text = math.sqrt(-0.5 * math.log(level / 12)), "the samples are not normal: the noise has another shape"
-    report.test("distance from the normal shape (Kolmogorov-Smirnov)", distance, limit, text)
-
-
-def _test_shared(report, standard, level, shape):
-    draws, size = standard.shape
-    kept = np.unique(np.linspace(0, size - 1, min(size, PAIRS)).astype(int))
-    if len(kept) < 2:
-        return
-    r = np.abs(np.corrcoef(standard[:, kept].T))
-    np.fill_diagonal(r, 0.0)
-    i, j = np.unravel_index(int(np.argmax(r)), r.shape)
-    limit = NormalDist().inv_cdf(1.0 - level / 12.0 / len(kept) ** 2)
-    text = f"coordinates {_name(kept[i], shape)} and {_name(kept[j], shape)} share noise "
-    text += f"(correlation {r[i, j]:.2f}): one draw is used for both"
-    report.test("correlation between coordinates, in standard errors", r[i, j] * math.sqrt(draws), limit, text)
-
-
-def check_kl(
-    kl: "ArrayLike",
-    mean: "ArrayLike",
-    std: "ArrayLike",
-    *,
-    sample: "Callable[[np.random.Generator], ArrayLike] | None" = None,
-    draws: int = 4096,
-    level: float = 1e-9,
-    seed: int = 0,
-    name: str = "KL",
-) -> SamplingReport:
-    """Whether `kl` is E_q[log q(z) - log p(z)] for q = N(mean, std^2), p = N(0, 1), in nats.
-
-    kl, mean, std are arrays of one shape. Two tests: the expectation by three-point Gauss-Hermite quadrature, exact for
-    this integrand, to rounding; and by Monte Carlo, with z from `sample(rng)` where given, so that the sampler and
-    the loss are held against each other.
+    ValueError where rows do not sum to 1.
     """
-    kl, mean, std = (np.asarray(a) for a in (kl, mean, std))
-    eps = float(np.finfo(kl.dtype).eps) if kl.dtype.kind == "f" else 2.0**-52
-    shapes = (kl.shape, mean.shape, std.shape)
-    expect(len(set(shapes)) == 1, "kl, mean, std", shapes, "one shape")
-    expect(np.all(std > 0), "std", std, "positive numbers")
-    expect(sample is None or callable(sample), "sample", sample, "a function of a numpy Generator")
-    report = SamplingReport(name)
-    kl, mean, std = (a.astype(np.float64).ravel() for a in (kl, mean, std))
-
-    def integrand(z):
-        return -np.log(std) - 0.5 * ((z - mean) / std) ** 2 + 0.5 * z * z
-
-    exact = integrand(mean) * (2.0 / 3.0)
-    for sign in (1.0, -1.0):
-        exact = exact + integrand(mean + sign * math.sqrt(3.0) * std) / 6.0
-    size = 1.0 + mean**2 + std**2 + np.abs(np.log(std))
-    errors = np.abs(kl - exact) / (eps * size)
-    worst = int(np.argmax(errors))
-    text = f"KL is {kl[worst]:.9g} nats for mean {mean[worst]:.4g}, std {std[worst]:.4g}"
-    text += f": quadrature gives {exact[worst]:.9g}{_guess_kl(kl, exact)}"
-    report.test("KL against quadrature, in roundings", errors[worst], 64.0, text)
-    rng = np.random.default_rng(seed)
-    total, square = np.zeros_like(kl), np.zeros_like(kl)
-    for _ in range(draws):
-        z = mean + std * rng.standard_normal(kl.shape) if sample is None else np.ravel(sample(rng)).astype(np.float64)
-        value = integrand(z) - exact
-        total += value
-        square += value * value
-    error = np.sqrt(np.maximum(square - total**2 / draws, 0.0)) / draws + 64.0 * eps * size
-    gaps = np.abs(exact + total / draws - kl) / error
-    worst = int(np.argmax(gaps))
-    limit = NormalDist().inv_cdf(1.0 - level / 12.0 / max(1, kl.size))
-    text = f"KL is {kl[worst]:.5g} nats, Monte Carlo with {draws} samples gives "
-    text += f"{(exact + total / draws)[worst]:.5g} +- {error[worst]:.1g}"
-    report.test("KL against Monte Carlo, in standard errors", gaps[worst], limit, text)
-    return report
-
-
-def _guess_kl(kl, exact):
-    if np.allclose(kl, -exact, rtol=1e-5):
-        return "; everywhere the sign is flipped"
-    factor = float(kl @ exact / (exact @ exact)) if np.any(exact) else 1.0
-    if np.allclose(kl, factor * exact, rtol=1e-5):
-        return f"; everywhere it is {factor:.4g} times that"
-    gap = kl - exact
-    return f"; everywhere it is off by {gap[0]:.4g}" if np.allclose(gap, gap[0], rtol=1e-4) and gap.size > 2 else ""
-
-
-def check_same_draw(
-    draw: "Callable[[np.random.Generator], Sequence[ArrayLike]]",
-    mean: "ArrayLike",
-    *,
-    draws: int = 32,
-    tolerance: float | None = None,
-    seed: int = 0,
-    name: str = "sampler",
-) -> SamplingReport:
-    """Whether backward used the noise that forward used, for a layer whose z = mean + std(parameter) * noise.
-
-    Parameters
-    ----------
-    draw : callable(rng) -> (z, dz, dparameter)
-        One forward and one backward: the sample, the gradient handed to backward, and what backward returned for the
-        parameter behind the standard deviation.
-    mean : array like z
-
-    dparameter = dz * noise * dstd/dparameter and z - mean = std * noise, so dparameter / (dz * (z - mean)) is the same
-    in every draw, whatever std is as a function of the parameter. With a fresh draw in backward it is not: the gradient
-    is then unrelated to the sample, and zero on average.
-    """
-    expect(callable(draw), "draw", draw, "a function of a numpy Generator")
-    rng = np.random.default_rng(seed)
-    mean = np.asarray(mean, dtype=np.float64)
-    rows, eps = [], 0.0
-    for _ in range(draws):
-        drawn = draw(rng)
-        triple = isinstance(drawn, (tuple, list)) and len(drawn) == 3
-        expect(triple, "draw", f"{described(drawn)} from it", "(z, dz, dparameter)")
-        z, dz, dparameter = (np.array(a) for a in drawn)
-        eps = float(np.finfo(z.dtype).eps)
-        rows.append((dparameter.astype(np.float64), dz.astype(np.float64) * (z.astype(np.float64) - mean)))
-    left, right = (np.array(side) for side in zip(*rows, strict=True))
-    square = np.sum(right**2, axis=0)
-    slope = np.sum(left * right, axis=0) / np.where(square > 0.0, square, 1.0)
-    unexplained = math.sqrt(np.sum((left - slope * right) ** 2) / max(np.sum(left**2), np.finfo(float).tiny))
-    alike = float(np.sum(left * right) / max(np.linalg.norm(left) * np.linalg.norm(right), np.finfo(float).tiny))
-    report = SamplingReport(name)
-    text = f"backward did not use forward's noise: {100 * unexplained:.0f} % of the gradient with respect to the scale "
-    text += f"is not explained by it (correlation {alike:.2f})"
-    limit = math.sqrt(eps) if tolerance is None else tolerance
-    report.test("part of the gradient that forward's noise does not explain", unexplained, limit, text)
-    return report
+    z = np.asarray(z)
+    expect(z.ndim > 0 and z.shape[-1] > 1, "z", z, "at least two entries on the last axis")
+    left = np.cumsum(z[..., ::-1], axis=-1)[..., ::-1]
+    whole = np.all(np.abs(left[..., 0] - 1.0) <= 32.0 * z.shape[-1] * np.finfo(z.dtype).eps)
+    expect(
+        whole, "z", f"rows with sums from {left[..., 0].min():.6g} to {left[..., 0].max():.6g}", "rows that sum to 1"
+    )
+    return z[..., :-1] / left[..., :-1]
