@@ -1,0 +1,120 @@
+"""The coordinates of a wrong array as vectors, and what a claim is that is the truth times a number."""
+
+import inspect
+import math
+import numbers
+
+import numpy as np
+
+CLOSE = 1e-5  # relative size of what a pattern may leave unexplained
+PART = 1e-2  # and relative to the largest error
+PLAIN = {"{}": lambda v: v, "1/{}": lambda v: 1.0 / v}
+ROOTS = {"sqrt({})": math.sqrt, "1/sqrt({})": lambda v: v**-0.5, "{}^2": lambda v: v**2, "1/{}^2": lambda v: v**-2.0}
+LESS_ONE = {"({0} - 1)/{0}": lambda v: (v - 1.0) / v, "{0}/({0} - 1)": lambda v: v / (v - 1.0)}
+REST = {"1 - {}": lambda v: 1.0 - v, "1/(1 - {})": lambda v: 1.0 / (1.0 - v)}
+
+
+class Table:
+    """The coordinates off kinks: claimed a, measured n, and where they lie.
+
+    blur: what the measurement leaves open. slack: how far apart two values may lie that are called the same; beside
+    the blur a small part of the values and of the errors, so that a pattern in small errors is no accident.
+    """
+
+    def __init__(self, result, claimed):
+        kept = [c for c in result.coordinates if c.kind != "kink"]
+        self.result, self.claimed, self.shape = result, claimed, result.shape
+        self.index = [c.index for c in kept]
+        self.a = np.array([c.analytic for c in kept])
+        self.n = np.array([c.numeric for c in kept])
+        self.wrong = np.array([c.wrong for c in kept], dtype=bool)
+        self.every = np.ones(len(kept), dtype=bool)
+        self.complete = len(kept) == result.size
+        self.gap = self.a - self.n
+        self.size = float(np.max(np.abs([self.a, self.n]), initial=0.0))
+        self.error = float(np.max(np.abs(self.gap), initial=0.0))
+        eps = float(np.finfo(result.dtype).eps)
+        self.blur = np.array([min(10.0 * c.error + 64.0 * eps * self.size, c.tolerance) for c in kept])
+        self.slack = self.blur + min(CLOSE * self.size, PART * self.error)
+        self.untouched = (np.abs(self.n) <= self.blur) & ~self.wrong  # zeros, which most mistakes leave alone
+
+    def at(self, array):
+        """Values of an array of this shape at the coordinates looked at."""
+        return np.array([array[i] for i in self.index], dtype=np.float64)
+
+    def same(self, guess, value, mask=...):
+        """Whether two vectors are the same, where a difference as large as the error would show."""
+        slack = self.slack[mask]
+        return bool(np.all(np.abs(guess - value) <= slack) and np.median(slack) <= 0.1 * self.error)
+
+    def fits(self, target, guess, mask=...):
+        """The k with target = k * guess, else None."""
+        square = float(guess @ guess)
+        if not np.isfinite(square) or square == 0.0 or target.size < 3:
+            return None
+        k = float(target @ guess) / square
+        return k if k and self.same(k * guess, target, mask) else None
+
+
+def relation(table, mask, subject, zero="should be zero: the outputs do not depend on this array"):
+    """Zero, sign, factor: a claim that is the truth times a number."""
+    a, n, blur = table.a[mask], table.n[mask], table.blur[mask]
+    moved = np.any(np.abs(n) > blur)
+    if not np.any(a) or not moved:
+        return "zero: no gradient arrives here" if moved else zero if np.any(a) else ""
+    factor = float(a @ n / (n @ n))
+    if factor == 0.0 or not table.same(factor * n, a, mask):
+        return ""
+    if abs(factor + 1.0) < 1e-6:
+        return "sign flipped"
+    if abs(factor - 2.0) < 1e-6:
+        return "twice the right values: a factor 2, or added up twice"
+    named = named_factor(abs(factor), subject)
+    if a.size < 2 and not named:  # one number is a multiple of any other
+        return f"one number, {factor:.6g} times the right one" if table.result.size == 1 else ""
+    near = abs(factor - 1.0) < 1e-3
+    text = f"1 {'+' if factor > 1.0 else '-'} {abs(factor - 1.0):.3g}" if near else f"{factor:.6g}"
+    return f"constant factor {text}{named}"
+
+
+def named_factor(factor, subject):
+    """Which size or scalar of the problem the factor is, if any."""
+    lengths: dict[float, str] = {}
+    for name, array in {**subject.values, **subject.parameters}.items():
+        for axis, length in enumerate(np.shape(array)):
+            lengths.setdefault(length, f"the length of axis {axis} of '{name}'")
+        lengths.setdefault(np.size(array), f"the number of entries of '{name}'")
+    for form, length in _forms(factor, PLAIN, lengths):
+        return f" = {form.format(length)}, {lengths[length]}: a sum where a mean is meant, or the reverse?"
+    scalars = _scalars(subject)
+    for form, name in _forms(factor, PLAIN | REST, scalars):
+        return f" = {form.format(name)}"
+    if math.isclose(factor, 0.5, rel_tol=CLOSE):
+        return ": a half too many"
+    for form, name in _forms(factor, ROOTS, scalars):
+        return f" = {form.format(name)}"
+    for form, length in _forms(factor, ROOTS | LESS_ONE, lengths):
+        return f" = {form.format(length)}, of {lengths[length]}"
+    return ""
+
+
+def _forms(factor, forms, values):
+    """The forms that give the factor: of numbers, or of the values of a mapping from names to numbers."""
+    for form, function in forms.items():
+        for key, value in values.items():
+            number = value if isinstance(value, float) else float(key)
+            if number > 1.0 or (number > 0.0 and number != 1.0 and isinstance(value, float)):
+                with np.errstate(all="ignore"):
+                    if math.isclose(factor, function(number), rel_tol=CLOSE):
+                        yield form, key
+
+
+def _scalars(subject):
+    """Numbers by name that the target holds: attributes, and variables that its functions enclose."""
+    found = dict(getattr(subject.target, "__dict__", {})) if subject.kind != "function" else {}
+    found |= subject.fixed
+    for function in (subject._forward, subject._backward):
+        if inspect.isfunction(function):
+            found |= inspect.getclosurevars(function).nonlocals
+    known = {n: float(v) for n, v in found.items() if isinstance(v, numbers.Real) and not isinstance(v, bool)}
+    return {n: v for n, v in known.items() if math.isfinite(v)}

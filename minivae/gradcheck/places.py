@@ -1,0 +1,220 @@
+"""Where the wrong coordinates of an array lie, and entries that lie in the wrong places."""
+
+from itertools import combinations, product
+
+import numpy as np
+
+from .evidence import relation
+from .terms import known
+
+
+def confined(table, subject):
+    """Wrong only in one row, one block at an end, one triangle, beyond a threshold, at one coordinate."""
+    if table.wrong.all() or not table.wrong.any():
+        return ""
+    inside = relation(table, table.wrong, subject, "should be zero there")
+    inside = f" ({inside})" if inside else ""
+    if table.wrong.sum() == 1 and len(table.index) > 2:
+        extreme = _extreme(table, subject)
+        return f"one coordinate only{'' if table.complete else ' of those looked at'}{extreme}{inside}"
+    for pattern in (_repeated, _along_an_axis, _triangle, _beyond, _block):
+        where = pattern(table, subject)
+        if where:
+            return where + inside
+    return ""
+
+
+def _split(table, labels):
+    """The labels of wrong coordinates and of right ones; nothing where the two mix."""
+    bad = set(labels[table.wrong].tolist())
+    good = set(labels[~table.wrong & ~(table.untouched & np.isin(labels, list(bad)))].tolist())
+    return (bad, good) if bad and good and not bad & good else (set(), set())
+
+
+def _along_an_axis(table, subject):
+    for axis, length in enumerate(table.shape):
+        bad, good = _split(table, np.array([i[axis] for i in table.index])) if length > 1 else ((), ())
+        if bad and (where := span(bad, good, axis, length, table.complete)):
+            return where
+    return ""
+
+
+def span(bad, good, axis, length, complete, of=""):
+    """Indices of an axis in words; `of` says of what, if not of the array itself."""
+    first, last = min(bad), max(bad)
+    axis = f"axis {axis}{of}"
+    if len(bad) == 1:
+        end = ", the last" if last == length - 1 else ", the first" if first == 0 else ""
+        return f"only index {first} of {axis}{end}"
+    if len(good) == 1 and complete:
+        return f"everywhere but at index {min(good)} of {axis}"
+    if last == length - 1 and max(good) <= first:
+        if 2 * first < length:
+            return f"everywhere but in the first {first} of {axis}"
+        return f"only the last {length - first} of {axis} (from {first} on): the last tile?"
+    if first == 0 and min(good) >= last:
+        return f"only the first {last + 1} of {axis} (right from {last + 1} on)"
+    return f"only {len(bad)} of the {length} indices of {axis}: {few(sorted(bad))}" if complete else ""
+
+
+def few(numbers):
+    return ", ".join(map(str, numbers[:6])) + (", ..." if len(numbers) > 6 else "")
+
+
+def _repeated(table, subject):
+    """Rows of a table that is looked up by integers among the inputs: those that are looked up more than once."""
+    rows = np.array([i[0] for i in table.index]) if table.shape else np.zeros(0)
+    for name, array in {**subject.values, **subject.fixed}.items():
+        if isinstance(array, np.ndarray) and array.dtype.kind in "iu" and array.size:
+            values, counts = np.unique(array, return_counts=True)
+            often = np.isin(rows, values[counts > 1])
+            if np.any(~often & np.isin(rows, values)) and _split(table, often)[0] == {True}:
+                return f"only rows that occur more than once in '{name}': assigned where they should be added"
+    return ""
+
+
+def _triangle(table, subject):
+    """The diagonal of two axes of one length, or what lies on one side of it."""
+    for one, two in combinations(range(len(table.shape)), 2):
+        if table.shape[one] == table.shape[two] > 2:
+            side = np.array([np.sign(i[two] - i[one]) for i in table.index])
+            bad, good = _split(table, side)
+            words = {
+                (0,): "on",
+                (1,): "above",
+                (-1,): "below",
+                (-1, 1): "off",
+                (0, 1): "on and above",
+                (-1, 0): "on and below",
+            }
+            if bad:
+                return f"only {words[tuple(sorted(bad))]} the diagonal of axes {one} and {two}"
+    return ""
+
+
+def _beyond(table, subject):
+    """Beyond a threshold of an array of the same shape, itself first."""
+    if min(table.wrong.sum(), np.sum(~table.wrong)) < 3:
+        return ""
+    right = ~table.wrong & ~table.untouched
+    if right.sum() < 3:
+        right = ~table.wrong
+    for name, values in _same_shape(table, subject):
+        for sign in (1, -1):
+            low, high = np.max(sign * values[right]), np.min(sign * values[table.wrong])
+            if low < high:
+                side = f"{name} {'>' if sign > 0 else '<'} {sign * short(float(low), float(high)):g}"
+                return f"only where {side} ({table.wrong.sum()} of {len(values)} coordinates)"
+    return ""
+
+
+def short(low, high):
+    """The shortest number of decimals between two numbers."""
+    for digits in range(-6, 12):
+        number = round(0.5 * (low + high), digits)
+        if low <= number < high:
+            return number
+    return 0.5 * (low + high)
+
+
+def _same_shape(table, subject):
+    own = subject.arrays[table.result.name]
+    yield table.result.name, table.at(own)
+    yield f"|{table.result.name}|", np.abs(table.at(own))
+    yield from ((name, values) for name, values in known(table, subject, functions=False))
+
+
+def _extreme(table, subject):
+    """For one wrong coordinate: whether it is where the array itself has its largest or smallest value."""
+    values, one = table.at(subject.arrays[table.result.name]), int(np.argmax(table.wrong))
+    where = {int(np.argmax(values)): "largest", int(np.argmin(values)): "smallest"}.get(one) if table.complete else None
+    return f", where '{table.result.name}' is {where}" if where and np.ptp(values) else ""
+
+
+def _block(table, subject):
+    """Some indices of two axes at once: a corner, a border."""
+    index = np.array(table.index)
+    for axes in combinations(range(len(table.shape)), 2):
+        sets = [sorted(set(index[table.wrong][:, axis].tolist())) for axis in axes]
+        inside = np.all([np.isin(index[:, axis], found) for axis, found in zip(axes, sets, strict=True)], axis=0)
+        if _split(table, inside)[0] == {True} and (table.complete or table.wrong.sum() > 4):
+            places = [f"{few(found)} of axis {axis}" for axis, found in zip(axes, sets, strict=True)]
+            return f"only where both are: {' and '.join(places)}"
+    return ""
+
+
+def masked(table, subject):
+    """Right where both are not zero: what differs is where they are."""
+    both = (table.a != 0.0) & ~table.untouched
+    forgotten, extra = (table.a == 0.0) & ~table.untouched, (table.a != 0.0) & table.untouched
+    extra |= (table.a != 0.0) & (np.abs(table.n) <= table.blur)
+    both &= ~extra
+    if (
+        both.sum() < 3
+        or (not forgotten.any() and not extra.any())
+        or not table.same(table.a[both], table.n[both], both)
+    ):
+        return ""
+    if not extra.any():
+        return f"right but for {forgotten.sum()} of {len(table.a)} coordinates, where it is zero and should not be"
+    if not forgotten.any():
+        return f"right but for {extra.sum()} of {len(table.a)} coordinates, where it should be zero: a mask is missing?"
+    text = (
+        f"zero at {forgotten.sum()} coordinates where it should not be, not zero at {extra.sum()} where it should be, "
+    )
+    return f"{text}right elsewhere: another mask than in forward"
+
+
+def clipped(table, subject):
+    """Cut to an interval."""
+    top = float(np.max(np.abs(table.a[table.wrong]), initial=0.0))
+    cut = np.clip(table.n, -top, top)
+    if not table.wrong.any() or table.wrong.all() or float(f"{top:.3g}") != top or not table.same(cut, table.a):
+        return ""
+    return f"clipped to [{-top:g}, {top:g}] at {table.wrong.sum()} of {len(table.a)} coordinates"
+
+
+def rearranged(table, subject):
+    """Transposed, shifted, reversed, halves exchanged."""
+    for moved, phrase, lost in _moves(table.claimed):
+        differ = np.abs(table.at(moved) - table.n) > table.slack
+        busy = ~differ & (np.abs(table.n) > table.blur)
+        if np.mean(differ) <= lost and busy.sum() > max(2, lost * len(differ)):
+            return phrase
+    return _permuted(table)
+
+
+def _permuted(table):
+    """The right values in another order, where they can be told apart."""
+    a, n = np.sort(table.a), np.sort(table.n)
+    steps = np.diff(n)
+    told = steps > 4.0 * np.maximum(table.slack[1:], table.slack[:-1]) if len(n) > 1 else steps > 0
+    apart = np.mean(told) > 0.5 if len(n) > 3 and table.complete else False
+    if apart and table.same(a, n) and np.max(np.abs(a - n)) < 1e-3 * table.error:
+        return "the right values in the wrong places"
+    return ""
+
+
+def _moves(claimed):
+    """The claimed gradient with its entries moved back, for each way in which they may have been moved, and the share
+    that a move leaves without a right value.
+    """
+    shape, axes = claimed.shape, range(claimed.ndim)
+    for one, two in combinations(axes, 2):
+        which = "" if claimed.ndim == 2 else f": axes {one} and {two} exchanged"
+        if shape[one] == shape[two] > 1:
+            yield np.swapaxes(claimed, one, two), f"transposed{which}", 0.0
+    if claimed.ndim == 2 and min(shape) > 1:
+        yield claimed.reshape(shape[::-1]).T, "transposed: the values of the transpose in this shape", 0.0
+    for axis in (a for a in axes if shape[a] > 2):
+        yield np.flip(claimed, axis), f"reversed along axis {axis}", 0.0
+        for shift in (1, -1):
+            yield np.roll(claimed, shift, axis), f"shifted by one along axis {axis}", 1.5 / shape[axis]
+    for axis in (a for a in axes if shape[a] > 1 and shape[a] % 2 == 0):
+        yield np.roll(claimed, shape[axis] // 2, axis), f"the two halves of axis {axis} exchanged", 0.0
+    for pair in combinations([a for a in axes if shape[a] > 2], 2):
+        which = "axes {} and {}".format(*pair)
+        yield np.flip(claimed, pair), f"reversed along {which}", 0.0
+        lost = 1.5 * (1.0 / shape[pair[0]] + 1.0 / shape[pair[1]])
+        for shift in product((1, -1), (1, -1)):
+            yield np.roll(claimed, shift, pair), f"shifted by one along {which}", min(lost, 0.6)
