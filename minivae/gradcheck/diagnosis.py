@@ -9,10 +9,10 @@ import numpy as np
 
 from .evidence import Table, relation
 from .experiments import assigned, by_part, rough, rounded
-from .places import clipped, confined, masked, rearranged
-from .terms import factor, factor_by_index, instead, path, reduced, sums, term
+from .places import REPEATED, clipped, confined, masked, rearranged
+from .terms import factor, factor_by_index, instead, path, reduced, replaced, sums, term
 
-NEARLY = 0.02  # relative size, in the norm, of what is called a small error
+NEARLY = 0.1  # relative size, in the norm, of what is called a small error
 
 
 def diagnose(result, results, claimed, subject):
@@ -23,7 +23,7 @@ def diagnose(result, results, claimed, subject):
     table = Table(result, claimed[result.name])
     if not table.wrong.any():
         return "wrong only along random directions: few or small coordinates, not among those looked at"
-    everywhere = relation(table, table.every, subject) or _exchanged(table, results) or rounded(table, subject)
+    everywhere = relation(table, subject) or _exchanged(table, results) or rounded(table, subject)
     if everywhere:
         return everywhere
     for pattern in FEW if 2 * table.wrong.sum() <= len(table.wrong) else MANY:
@@ -31,6 +31,19 @@ def diagnose(result, results, claimed, subject):
         if phrase:
             return phrase
     return _unrelated(table, subject)
+
+
+def _confined(table, subject):
+    """Where the wrong ones lie, and what they are."""
+    where = confined(table, subject)
+    if not where:
+        return ""
+    part = table.only(table.wrong)
+    inside = relation(part) or factor(part, subject) or term(part, subject)
+    if inside:
+        return f"{where} ({inside})"
+    more = "" if where.startswith(REPEATED) else by_part(table, subject)
+    return f"{where}; {more}" if more else where
 
 
 def _odd(coordinate, subject):
@@ -74,11 +87,7 @@ def _unrelated(table, subject):
         return "no simple pattern"
     alike = float(a @ n) / norms
     ratio = float(np.linalg.norm(a) / np.linalg.norm(n))
-    unrelated = abs(float(np.mean(np.sign(a) * np.sign(n)))) < 0.6
-    if unrelated and _other_draw(table, subject):
-        text = "as if backward used another draw of the noise than forward (fresh noise in backward): divided by the "
-        return f"{text}noise of forward it is right but for a random factor (cosine {alike:.2f})"
-    if unrelated and subject.frozen and 0.1 < ratio < 10.0:
+    if subject.frozen and 0.1 < ratio < 10.0 and _signs_differ(table):
         text = f"right size, unrelated values (cosine {alike:.2f}): as if backward used another draw than forward"
         return f"{text} (fresh noise in backward)"
     share = float(np.linalg.norm(table.gap) / np.linalg.norm(n))
@@ -86,36 +95,31 @@ def _unrelated(table, subject):
         eps = " (an eps inside a logarithm or root?)" if share < 1e-3 else ""
         return f"nearly right (errors are {share:.0e} of the values): a small term is missing or extra{eps}"
     if alike > 0.999:
-        return f"nearly {ratio:.3g} times the right values (cosine {alike:.6f}): a large term has a wrong factor"
-    return f"no simple pattern (cosine {alike:.3f}, size {ratio:.3g}): a term is missing or extra"
+        return f"nearly {ratio:.3g} times the right values (cosine {alike:.6f})"
+    return f"no simple pattern (cosine {alike:.3f}, size {ratio:.3g})"
+
+
+def _signs_differ(table):
+    return abs(float(np.mean(np.sign(table.a) * np.sign(table.n)))) < 0.6
 
 
 def _other_draw(table, subject):
-    """Whether claim * noise / truth looks like standard normals: another draw in the place of forward's."""
-    for noise in subject.fixed.values():
+    """Claim * noise / truth looks like standard normals: another draw in the place of forward's."""
+    for noise in subject.fixed.values() if _signs_differ(table) else ():
         if isinstance(noise, np.ndarray) and noise.shape == table.shape and noise.dtype.kind == "f" and table.n.all():
             other = table.a * table.at(noise) / table.n
             spread = float(np.std(other))
             if other.size >= 6 and 0.5 < spread < 1.7 and np.max(np.abs(other)) < 4.5 and abs(np.mean(other)) < 0.8:
-                return True
-    return False
+                text = (
+                    "as if backward used another draw of the noise than forward (fresh noise in backward): divided by "
+                )
+                return f"{text}the noise of forward it is right but for a random factor"
+    return ""
 
 
 # By how many coordinates are wrong: at most half, or more.
-FEW = (rearranged, clipped, confined, masked, term, path, factor, assigned, by_part, rough)
+FEW = (rearranged, clipped, _confined, masked, term, path, factor, assigned, by_part, rough)
 MANY = (
-    rearranged,
-    clipped,
-    term,
-    path,
-    rough,
-    reduced,
-    factor_by_index,
-    factor,
-    instead,
-    sums,
-    by_part,
-    confined,
-    masked,
-    assigned,
+    *(rearranged, clipped, replaced, term, path, reduced, factor_by_index, factor, sums, instead, rough, _other_draw),
+    *(by_part, assigned, _confined, masked),
 )

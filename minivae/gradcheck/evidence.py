@@ -1,5 +1,6 @@
 """The coordinates of a wrong array as vectors, and what a claim is that is the truth times a number."""
 
+import copy
 import inspect
 import math
 import numbers
@@ -31,47 +32,61 @@ class Table:
         self.every = np.ones(len(kept), dtype=bool)
         self.complete = len(kept) == result.size
         self.gap = self.a - self.n
-        self.size = float(np.max(np.abs([self.a, self.n]), initial=0.0))
+        self.size = float(np.max(np.abs(self.n), initial=0.0) or np.max(np.abs(self.a), initial=0.0))
         self.error = float(np.max(np.abs(self.gap), initial=0.0))
         eps = float(np.finfo(result.dtype).eps)
         self.blur = np.array([min(10.0 * c.error + 64.0 * eps * self.size, c.tolerance) for c in kept])
         self.slack = self.blur + min(CLOSE * self.size, PART * self.error)
         self.untouched = (np.abs(self.n) <= self.blur) & ~self.wrong  # zeros, which most mistakes leave alone
 
+    def only(self, chosen):
+        """The table of some coordinates: a mask or positions."""
+        part = copy.copy(self)
+        part.complete = False
+        part.index = [self.index[i] for i in np.arange(len(self.index))[chosen]]
+        for name in ("a", "n", "wrong", "every", "gap", "blur", "slack", "untouched"):
+            setattr(part, name, getattr(self, name)[chosen])
+        return part
+
     def at(self, array):
         """Values of an array of this shape at the coordinates looked at."""
         return np.array([array[i] for i in self.index], dtype=np.float64)
 
-    def same(self, guess, value, mask=...):
+    def same(self, guess, value):
         """Whether two vectors are the same, where a difference as large as the error would show."""
-        slack = self.slack[mask]
-        return bool(np.all(np.abs(guess - value) <= slack) and np.median(slack) <= 0.1 * self.error)
+        return bool(np.all(np.abs(guess - value) <= self.slack) and np.median(self.slack) <= 0.1 * self.error)
 
-    def fits(self, target, guess, mask=...):
+    def fits(self, target, guess):
         """The k with target = k * guess, else None."""
         square = float(guess @ guess)
         if not np.isfinite(square) or square == 0.0 or target.size < 3:
             return None
         k = float(target @ guess) / square
-        return k if k and self.same(k * guess, target, mask) else None
+        return k if k and self.same(*_alike(k, guess, target)) else None
 
 
-def relation(table, mask, subject, zero="should be zero: the outputs do not depend on this array"):
-    """Zero, sign, factor: a claim that is the truth times a number."""
-    a, n, blur = table.a[mask], table.n[mask], table.blur[mask]
+def _alike(k, guess, target):
+    """k * guess and target, or guess and target / k: whichever is the smaller."""
+    return (guess, target / k) if abs(k) > 1.0 else (k * guess, target)
+
+
+def relation(table, subject=None):
+    """Zero, sign, factor: a claim that is the truth times a number, which is named where the subject is given."""
+    a, n, blur = table.a, table.n, table.blur
     moved = np.any(np.abs(n) > blur)
     if not np.any(a) or not moved:
-        return "zero: no gradient arrives here" if moved else zero if np.any(a) else ""
+        nothing = "should be zero: the outputs do not depend on this array" if subject else "should be zero there"
+        return "zero: no gradient arrives here" if moved else nothing if np.any(a) else ""
     factor = float(a @ n / (n @ n))
-    if factor == 0.0 or not table.same(factor * n, a, mask):
+    if factor == 0.0 or not table.same(*_alike(factor, n, a)):
         return ""
     if abs(factor + 1.0) < 1e-6:
         return "sign flipped"
     if abs(factor - 2.0) < 1e-6:
         return "twice the right values: a factor 2, or added up twice"
-    named = named_factor(abs(factor), subject)
+    named = named_factor(abs(factor), subject) if subject else ""
     if a.size < 2 and not named:  # one number is a multiple of any other
-        return f"one number, {factor:.6g} times the right one" if table.result.size == 1 else ""
+        return f"{'one number, ' if subject else ''}{factor:.6g} times the right one"
     near = abs(factor - 1.0) < 1e-3
     text = f"1 {'+' if factor > 1.0 else '-'} {abs(factor - 1.0):.3g}" if near else f"{factor:.6g}"
     return f"constant factor {text}{named}"
@@ -105,8 +120,13 @@ def _forms(factor, forms, values):
             number = value if isinstance(value, float) else float(key)
             if number > 1.0 or (number > 0.0 and number != 1.0 and isinstance(value, float)):
                 with np.errstate(all="ignore"):
-                    if math.isclose(factor, function(number), rel_tol=CLOSE):
+                    if _is(factor, function(number)):
                         yield form, key
+
+
+def _is(factor, value):
+    """Whether they are the same, and by how much they differ from 1 as well."""
+    return math.isclose(factor, value, rel_tol=CLOSE) and math.isclose(factor - 1.0, value - 1.0, rel_tol=1e-3)
 
 
 def _scalars(subject):

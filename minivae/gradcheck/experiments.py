@@ -3,114 +3,133 @@
 import numpy as np
 
 from .differences import first_step
-from .places import span
+from .places import TILE, span
 from .probe import coordinate_line
 from .targets import Finding, flat
 
 FORMATS = {8: "bfloat16", 11: "float16", 24: "float32"}  # by bits of mantissa
 LOOKED_AT = 12  # coordinates whose derivatives are taken output by output
+SMALL = 1e-3  # errors, relative, that are no longer told apart by parts
 PARTS = 16  # indices of an axis of dy that are handed over one at a time
 
 
 def rounded(table, subject):
     """Claimed values that fit into a shorter format, with errors of its size."""
-    busy = table.a[table.a != 0.0]
-    if busy.size < 4 or table.untouched.all():
-        return ""
-    mantissa = np.frexp(busy)[0]
+    mantissa = np.frexp(table.a[table.a != 0.0])[0]
     for bits, name in FORMATS.items():
-        fits = np.all(mantissa * 2.0**bits == np.round(mantissa * 2.0**bits))
-        shorter = np.mean(mantissa * 2.0 ** (bits // 2) == np.round(mantissa * 2.0 ** (bits // 2))) > 0.5
         if (
-            fits
-            and not shorter
-            and bits < -np.log2(np.finfo(table.result.dtype).eps)
-            and table.error < 2.0 ** (3 - bits) * table.size
+            mantissa.size < 4
+            or 2.0**-bits <= np.finfo(table.result.dtype).eps
+            or table.error > 2.0 ** (3 - bits) * table.size
         ):
-            return f"rounded to {bits} bits of mantissa: {name}; the errors are {table.error / table.size:.0e} of the largest"
+            continue
+        if _whole(mantissa * 2.0**bits) == 1.0 and _whole(mantissa * 2.0 ** (bits // 2)) < 0.5:
+            error = table.error / table.size
+            return f"rounded to {bits} bits of mantissa: {name}; the errors are {error:.0e} of the largest value"
     return ""
 
 
+def _whole(numbers):
+    return np.mean(numbers == np.round(numbers))
+
+
 def rough(table, subject):
-    """Errors of the size of float32's rounding, if backward jumps by as much between points that lie close by."""
+    """Errors of the size of float32's rounding that look random, or that jump between points that lie close by."""
     if table.result.dtype != "float64" or not 1e-9 * table.size < table.error < 1e-5 * table.size:
         return ""
-    noise = _noise(subject, table)
-    if noise / table.size > 1e-9 and table.error < 100.0 * noise:
+    busy = np.abs(table.n) > 1e-3 * table.size
+    relative = table.gap[busy] / np.abs(table.n[busy])
+    some = busy.sum() >= 8 and np.median(np.abs(relative)) > 2.0**-28 and np.max(np.abs(relative)) < 2.0**-21
+    if (some and 0.25 < np.mean(relative > 0.0) < 0.75) or table.error < 100.0 * _noise(subject, table):
         return f"errors of {table.error / table.size:.0e}, the rounding of float32: part of it runs in float32"
     return ""
 
 
 def _noise(subject, table):
     """By how much claimed gradients jump between points a few float32 roundings apart: third differences."""
-    name = table.result.name
-    array, kept = subject.arrays[name], subject.arrays[name].copy()
     rng = np.random.default_rng(0)
-    direction = 1e-6 * (np.abs(kept) + np.mean(np.abs(kept))) * rng.uniform(-1.0, 1.0, kept.shape)
+    kept = {name: array.copy() for name, array in subject.arrays.items()}
+    moves = {
+        n: 1e-6 * (np.abs(v) + np.mean(np.abs(v))) * rng.uniform(-1.0, 1.0, v.shape) for n, v in kept.items() if v.size
+    }
     values = []
     try:
         for k in range(8):
-            array[...] = kept + k * direction
-            values.append(table.at(subject.claimed()[name]))
+            for name, move in moves.items():
+                subject.arrays[name][...] = kept[name] + k * move
+            values.append(table.at(subject.claimed()[table.result.name]))
     except Finding:
         return 0.0
     finally:
-        array[...] = kept
-        subject.claimed()
+        for name, array in subject.arrays.items():
+            array[...] = kept[name]
     return float(np.sqrt(np.mean(np.diff(values, n=3, axis=0) ** 2) / 20.0))  # (3!)^2 / 6! = 1 / 20
 
 
 def by_part(table, subject):
     """Which outputs, or which indices of dy, are mishandled where the others are right."""
-    if subject.kind not in ("layer", "pair") or sum(c.size for c in subject.cotangents) < 2:
+    several = subject.kind in ("layer", "pair") and sum(c.size for c in subject.cotangents) > 1
+    if not several or table.error < SMALL * table.size:
         return ""
     slopes, chosen = _slopes(table, subject)
     if slopes is None:
         return ""
-    whole = subject.cotangents
     try:
-        if len(whole) > 1:
-            bad, good, detail = _parts(table, subject, slopes, chosen, [(i, ...) for i in range(len(whole))])
-            if bad and good:
-                few = ", ".join(f"dy {i}" for i in bad)
-                return f"right for {', '.join(f'dy {i}' for i in good)}, wrong in what comes from {few}{detail}"
-            return ""
-        for axis, length in enumerate(whole[0].shape):
-            if 2 <= length <= PARTS:
-                places = [(0, (*[slice(None)] * axis, k)) for k in range(length)]
-                bad, good, detail = _parts(table, subject, slopes, chosen, places)
-                if bad and good:
-                    return f"wrong in what comes from dy at {span(bad, good, axis, length, True, ' of dy').removeprefix('only ')}{detail}"
+        return next(_splits(table, subject, slopes, chosen), "")
     except Finding:
-        pass
+        return ""
+
+
+def _splits(table, subject, slopes, chosen):
+    """What can be said of the outputs, and of the axes of each."""
+    outputs = [(i, ...) for i in range(len(subject.cotangents))]
+    claims, truths = _handed_over(table, subject, slopes, chosen, outputs)
+    bad, good, detail = _told_apart(table.only(chosen), claims, truths, table.a[chosen])
+    if bad and good:
+        named = [", ".join(f"dy {i}" for i in part) for part in (good, bad)]
+        yield f"right for {named[0]}, wrong in what comes from {named[1]}{detail}"
+    for i, dy in enumerate(subject.cotangents):
+        which = f" of dy {i}" if len(outputs) > 1 else " of dy"
+        for axis, length in enumerate(dy.shape):
+            if 2 <= length <= PARTS:
+                places = [(i, (*[slice(None)] * axis, k)) for k in range(length)]
+                parts = _handed_over(table, subject, slopes, chosen, places)
+                bad, good, detail = _told_apart(table.only(chosen), *parts, claims[i])
+                where = span(set(bad), set(good), axis, length, True, which) if bad and good else ""
+                if where:
+                    yield f"wrong in what comes from {where.removeprefix('only ').removesuffix(TILE)}{detail}"
+
+
+def _handed_over(table, subject, slopes, chosen, places):
+    """Claims and truths, (parts, coordinates), where only a part of dy is handed over: (output, index) of each part."""
+    whole, name = subject.cotangents, table.result.name
+    claims, truths = np.zeros((2, len(places), len(chosen)))
+    try:
+        for row, (i, place) in enumerate(places):
+            subject.cotangents = [np.zeros_like(c) for c in whole]
+            subject.cotangents[i][place] = whole[i][place]
+            claimed = subject.claimed()[name]
+            claims[row] = [claimed[table.index[j]] for j in chosen]
+            truths[row] = slopes @ flat(subject.cotangents)
     finally:
         subject.cotangents = whole
-        subject.claimed()
-    return ""
+    return claims, truths
 
 
-def _parts(table, subject, slopes, chosen, places):
-    """The parts of dy handed over one at a time: indices of wrong ones, of right ones, and what the wrong ones are."""
-    whole, name = subject.cotangents, table.result.name
-    claims, truths = [], []
-    for i, place in places:
-        subject.cotangents = [np.zeros_like(c) for c in whole]
-        subject.cotangents[i][place] = whole[i][place]
-        claims.append(np.array([subject.claimed()[name][table.index[j]] for j in chosen], dtype=np.float64))
-        truths.append(slopes @ flat(subject.cotangents))
-        subject.cotangents = whole
-    claims, truths = np.array(claims), np.array(truths)
-    gaps = np.max(np.abs(claims - truths), axis=1)
-    together = np.max(np.abs(claims.sum(axis=0) - table.a[chosen])) <= 1e-6 * table.size
-    wrong = gaps > max(1e-2 * np.max(gaps), 4.0 * np.max(table.blur[chosen]))
-    bad, good = np.flatnonzero(wrong).tolist(), np.flatnonzero(~wrong).tolist()
-    if not together:
+def _told_apart(table, claims, truths, total):
+    """The wrong parts, the right ones, and what the wrong ones are; nothing unless each is clearly one or the other."""
+    gaps, open_ = np.max(np.abs(claims - truths), axis=1), 4.0 * np.max(table.slack)
+    largest = np.max(np.abs(truths), axis=1)
+    busy = largest > max(1e-2 * np.max(largest), open_)
+    wrong, apart = gaps > open_, gaps / np.where(busy, largest, 1.0)
+    right = busy & ~wrong & (apart < 1e-2 * np.median(apart[wrong] if wrong.any() else 0.0))
+    if np.any(busy & ~wrong & ~right) or not table.same(claims.sum(axis=0), total):
         return [], [], ""
     a, n = claims[wrong].ravel(), truths[wrong].ravel()
     k = float(a @ n / (n @ n)) if np.any(n) else 0.0
     alike = k and np.max(np.abs(a - k * n)) <= 1e-4 * np.max(np.abs(a))
     detail = " (nothing of it arrives)" if not np.any(a) else f" (constant factor {k:.6g})" if alike else ""
-    return bad, good, detail
+    return np.flatnonzero(wrong).tolist(), np.flatnonzero(right).tolist(), detail
 
 
 def assigned(table, subject):
@@ -133,9 +152,8 @@ def assigned(table, subject):
 
 
 def _slopes(table, subject):
-    """Derivatives of each output by some coordinates, wrong ones first: (coordinates, outputs), and which these are."""
-    order = np.argsort(~table.wrong, kind="stable")[: 4 * LOOKED_AT]
-    chosen = np.random.default_rng(0).permuted(order[: max(LOOKED_AT, table.wrong.sum())])[:LOOKED_AT]
+    """Derivatives of each output by some wrong coordinates: (coordinates, outputs), and which these are."""
+    chosen = np.random.default_rng(0).permuted(np.flatnonzero(table.wrong))[:LOOKED_AT]
     array = subject.arrays[table.result.name]
     typical = float(np.sqrt(np.mean(np.square(array, dtype=np.float64)))) or 1.0
     rows = []

@@ -1,27 +1,40 @@
 """Where the wrong coordinates of an array lie, and entries that lie in the wrong places."""
 
 from itertools import combinations, product
+from math import comb
 
 import numpy as np
 
-from .evidence import relation
 from .terms import known
+
+UNLIKELY = 100  # ways to choose as many coordinates, for one array that may put them in this order
+TILE = ": the last tile?"
+REPEATED = "only rows that occur more than once"
+SIDES = {(0,): "on", (1,): "above", (-1,): "below", (-1, 1): "off", (0, 1): "on and above", (-1, 0): "on and below"}
 
 
 def confined(table, subject):
     """Wrong only in one row, one block at an end, one triangle, beyond a threshold, at one coordinate."""
     if table.wrong.all() or not table.wrong.any():
         return ""
-    inside = relation(table, table.wrong, subject, "should be zero there")
-    inside = f" ({inside})" if inside else ""
+    if np.max(np.abs(table.gap[~table.wrong])) > 0.1 * np.median(np.abs(table.gap[table.wrong])):
+        return ""  # what is called right is so by the tolerance
+    if not np.any(~table.wrong & ~table.untouched):
+        return ""  # it is right where nothing arrives, whatever is wrong
     if table.wrong.sum() == 1 and len(table.index) > 2:
-        extreme = _extreme(table, subject)
-        return f"one coordinate only{'' if table.complete else ' of those looked at'}{extreme}{inside}"
-    for pattern in (_repeated, _along_an_axis, _triangle, _beyond, _block):
-        where = pattern(table, subject)
-        if where:
-            return where + inside
-    return ""
+        return f"one coordinate only{'' if table.complete else ' of those looked at'}{_extreme(table, subject)}"
+    where = _repeated(table, subject) or _range(table)
+    beyond = _beyond(table, subject)
+    if where and beyond:
+        return f"{where.removesuffix(TILE)}, where {beyond}"
+    return (
+        where
+        or _triangle(table)
+        or (beyond and f"only where {beyond}")
+        or _listed(table)
+        or _block(table)
+        or _one_each(table)
+    )
 
 
 def _split(table, labels):
@@ -31,30 +44,47 @@ def _split(table, labels):
     return (bad, good) if bad and good and not bad & good else (set(), set())
 
 
-def _along_an_axis(table, subject):
+def _axes(table):
+    """(wrong indices, right indices, axis, its length) of each axis along which the two can be told apart."""
     for axis, length in enumerate(table.shape):
         bad, good = _split(table, np.array([i[axis] for i in table.index])) if length > 1 else ((), ())
-        if bad and (where := span(bad, good, axis, length, table.complete)):
+        if bad:
+            yield bad, good, axis, length
+
+
+def _range(table):
+    for bad, good, axis, length in _axes(table):
+        if where := span(bad, good, axis, length, table.complete):
             return where
     return ""
 
 
+def _listed(table):
+    for bad, _, axis, length in _axes(table):
+        ends = len(bad) // 2
+        if bad == {*range(ends), *range(length - ends, length)}:
+            return f"only the first {ends} and the last {ends} of axis {axis}: at the border"
+        if table.complete:
+            return f"only {len(bad)} of the {length} indices of axis {axis}: {few(sorted(bad))}"
+    return ""
+
+
 def span(bad, good, axis, length, complete, of=""):
-    """Indices of an axis in words; `of` says of what, if not of the array itself."""
+    """One index of an axis, or a block at an end, in words; `of` says of what, if not of the array itself."""
     first, last = min(bad), max(bad)
     axis = f"axis {axis}{of}"
     if len(bad) == 1:
         end = ", the last" if last == length - 1 else ", the first" if first == 0 else ""
         return f"only index {first} of {axis}{end}"
     if len(good) == 1 and complete:
-        return f"everywhere but at index {min(good)} of {axis}"
+        return f"all but index {min(good)} of {axis}"
     if last == length - 1 and max(good) <= first:
         if 2 * first < length:
-            return f"everywhere but in the first {first} of {axis}"
-        return f"only the last {length - first} of {axis} (from {first} on): the last tile?"
+            return f"all but the first {first} of {axis}"
+        return f"only the last {length - first} of {axis} (from {first} on){TILE}"
     if first == 0 and min(good) >= last:
         return f"only the first {last + 1} of {axis} (right from {last + 1} on)"
-    return f"only {len(bad)} of the {length} indices of {axis}: {few(sorted(bad))}" if complete else ""
+    return ""
 
 
 def few(numbers):
@@ -69,42 +99,31 @@ def _repeated(table, subject):
             values, counts = np.unique(array, return_counts=True)
             often = np.isin(rows, values[counts > 1])
             if np.any(~often & np.isin(rows, values)) and _split(table, often)[0] == {True}:
-                return f"only rows that occur more than once in '{name}': assigned where they should be added"
+                return f"{REPEATED} in '{name}': assigned where they should be added"
     return ""
 
 
-def _triangle(table, subject):
+def _triangle(table):
     """The diagonal of two axes of one length, or what lies on one side of it."""
     for one, two in combinations(range(len(table.shape)), 2):
         if table.shape[one] == table.shape[two] > 2:
             side = np.array([np.sign(i[two] - i[one]) for i in table.index])
-            bad, good = _split(table, side)
-            words = {
-                (0,): "on",
-                (1,): "above",
-                (-1,): "below",
-                (-1, 1): "off",
-                (0, 1): "on and above",
-                (-1, 0): "on and below",
-            }
+            bad, _ = _split(table, side)
             if bad:
-                return f"only {words[tuple(sorted(bad))]} the diagonal of axes {one} and {two}"
+                return f"only {SIDES[tuple(sorted(bad))]} the diagonal of axes {one} and {two}"
     return ""
 
 
 def _beyond(table, subject):
     """Beyond a threshold of an array of the same shape, itself first."""
-    if min(table.wrong.sum(), np.sum(~table.wrong)) < 3:
-        return ""
     right = ~table.wrong & ~table.untouched
-    if right.sum() < 3:
-        right = ~table.wrong
-    for name, values in _same_shape(table, subject):
+    right = right if right.sum() > 2 else ~table.wrong
+    for number, (name, values) in enumerate(_same_shape(table, subject), 1):
         for sign in (1, -1):
-            low, high = np.max(sign * values[right]), np.min(sign * values[table.wrong])
-            if low < high:
-                side = f"{name} {'>' if sign > 0 else '<'} {sign * short(float(low), float(high)):g}"
-                return f"only where {side} ({table.wrong.sum()} of {len(values)} coordinates)"
+            low, high = (float(f(sign * values[part])) for f, part in ((np.max, right), (np.min, table.wrong)))
+            if low < high and comb(int(right.sum() + table.wrong.sum()), int(table.wrong.sum())) > UNLIKELY * number:
+                side = f"{name} {'>' if sign > 0 else '<'} {sign * short(low, high) + 0.0:g}"
+                return f"{side} ({table.wrong.sum()} of {len(values)} coordinates)"
     return ""
 
 
@@ -118,10 +137,11 @@ def short(low, high):
 
 
 def _same_shape(table, subject):
-    own = subject.arrays[table.result.name]
-    yield table.result.name, table.at(own)
-    yield f"|{table.result.name}|", np.abs(table.at(own))
-    yield from ((name, values) for name, values in known(table, subject, functions=False))
+    """(name, values) of arrays of this shape, itself first."""
+    own = table.at(subject.arrays[table.result.name])
+    yield table.result.name, own
+    yield f"|{table.result.name}|", np.abs(own)
+    yield from known(table, subject, functions=False)
 
 
 def _extreme(table, subject):
@@ -131,7 +151,7 @@ def _extreme(table, subject):
     return f", where '{table.result.name}' is {where}" if where and np.ptp(values) else ""
 
 
-def _block(table, subject):
+def _block(table):
     """Some indices of two axes at once: a corner, a border."""
     index = np.array(table.index)
     for axes in combinations(range(len(table.shape)), 2):
@@ -143,26 +163,30 @@ def _block(table, subject):
     return ""
 
 
+def _one_each(table):
+    """One for each index of an axis."""
+    for axis, length in enumerate(table.shape):
+        at = [i[axis] for i, wrong in zip(table.index, table.wrong, strict=True) if wrong]
+        if length > 2 and sorted(at) == list(range(length)) and len(table.index) > 2 * length:
+            return f"one coordinate for each index of axis {axis}: that of a label or a largest value?"
+    return ""
+
+
 def masked(table, subject):
     """Right where both are not zero: what differs is where they are."""
-    both = (table.a != 0.0) & ~table.untouched
-    forgotten, extra = (table.a == 0.0) & ~table.untouched, (table.a != 0.0) & table.untouched
-    extra |= (table.a != 0.0) & (np.abs(table.n) <= table.blur)
-    both &= ~extra
-    if (
-        both.sum() < 3
-        or (not forgotten.any() and not extra.any())
-        or not table.same(table.a[both], table.n[both], both)
-    ):
+    forgotten = (table.a == 0.0) & (np.abs(table.n) > table.blur)
+    extra = (table.a != 0.0) & (np.abs(table.n) <= table.blur) & table.wrong
+    both = table.only((table.a != 0.0) & ~extra)
+    if forgotten.any() and extra.any() and not both.a.size:
+        return "zero where it should not be, and not zero where it should be: the mask is inverted?"
+    if both.a.size < 3 or not (forgotten | extra).any() or not both.same(both.a, both.n):
         return ""
     if not extra.any():
         return f"right but for {forgotten.sum()} of {len(table.a)} coordinates, where it is zero and should not be"
     if not forgotten.any():
         return f"right but for {extra.sum()} of {len(table.a)} coordinates, where it should be zero: a mask is missing?"
-    text = (
-        f"zero at {forgotten.sum()} coordinates where it should not be, not zero at {extra.sum()} where it should be, "
-    )
-    return f"{text}right elsewhere: another mask than in forward"
+    text = f"zero at {forgotten.sum()} coordinates where it should not be, not zero at {extra.sum()} where it should be"
+    return f"{text}, right elsewhere: another mask than in forward"
 
 
 def clipped(table, subject):
@@ -216,5 +240,5 @@ def _moves(claimed):
         which = "axes {} and {}".format(*pair)
         yield np.flip(claimed, pair), f"reversed along {which}", 0.0
         lost = 1.5 * (1.0 / shape[pair[0]] + 1.0 / shape[pair[1]])
-        for shift in product((1, -1), (1, -1)):
-            yield np.roll(claimed, shift, pair), f"shifted by one along {which}", min(lost, 0.6)
+        for both in product((1, -1), (1, -1)):
+            yield np.roll(claimed, both, pair), f"shifted by one along {which}", min(lost, 0.6)

@@ -1,6 +1,7 @@
 """What a wrong gradient is made of: terms and factors that are known arrays, and paths along an axis."""
 
 import math
+from collections.abc import Callable
 from itertools import chain, combinations, permutations
 
 import numpy as np
@@ -8,9 +9,9 @@ import numpy as np
 from .evidence import CLOSE
 
 # Functions of one variable that derivatives of activations are made of.
-SHAPES = {
+SHAPES: dict[str, Callable] = {
     "{}": lambda v: v,
-    "1 - {}^2": lambda v: 1.0 - v * v,
+    "(1 - {}^2)": lambda v: 1.0 - v * v,
     "{0} (1 - {0})": lambda v: v * (1.0 - v),
     "{}^2": np.square,
     "1/{}": lambda v: 1.0 / v,
@@ -56,7 +57,7 @@ def _broadcasts(shape, wide):
 
 def made(table, subject):
     """(name, values here) of sums and products of two matrices among the known arrays."""
-    named = named_arrays(subject)
+    named = named_arrays(subject) | _through_an_activation(subject)
     for name, array in named.items():
         for axes in chain.from_iterable(combinations(range(array.ndim), k) for k in range(1, array.ndim + 1)):
             if array.sum(axis=axes).shape == table.shape and table.shape:
@@ -71,35 +72,51 @@ def made(table, subject):
             yield f"{one} @ {two}", table.at(a @ b)
 
 
+def _through_an_activation(subject):
+    """dy times what may be the derivative of an activation, taken from the output, by name."""
+    dy = subject.cotangents
+    if subject.kind not in ("layer", "pair") or len(dy) != 1 or dy[0].ndim == 0:
+        return {}
+    y = subject.outputs()[0]
+    with np.errstate(all="ignore"):
+        return {f"(dy * {form.format('y')})": dy[0] * function(y) for form, function in SHAPES.items()}
+
+
 def term(table, subject):
     """Claim minus truth is a multiple of something known: a term is missing or too many."""
     k = table.fits(table.gap, np.ones(table.gap.size))
-    if k is not None and table.complete:
-        return f"off by the constant {k:.6g} everywhere: a term is {'extra' if k > 0 else 'missing'}"
+    if k is not None:
+        return f"off by the constant {k:.6g}: a term is {'extra' if k > 0 else 'missing'}"
     for name, values in chain(known(table, subject), made(table, subject)):
         k = table.fits(table.gap, values)
         if k is not None:
-            return f"the error is {k:.6g} * {name}: a term is missing, extra or miscounted"
+            return f"the error is {_times(k)}{name}: a term is missing, extra or miscounted"
     return ""
 
 
-def instead(table, subject):
-    """The claim is something known, and not a multiple of the truth."""
-    found = [_first(table, subject, values) for values in (table.a, table.n)]
-    if not found[0]:
+def replaced(table, subject):
+    """The claim is something known, the truth something else that is known."""
+    claim, truth = (_first(table, subject, values) for values in (table.a, table.n))
+    if not (claim and truth):
         return ""
-    right = f", {found[1]} is right" if found[1] else ""
-    text = (
-        f"these are {found[0]}{right}: a factor, as the derivative of an activation, is missing, extra or another one"
-    )
-    return text
+    own = f"({table.result.name})"
+    where = ": taken at the output where the input is meant, or the reverse"
+    alike = claim.replace("(y)", own) == truth.replace("(y)", own)
+    return f"these are {claim}, {truth} is right{where if alike else ''}"
+
+
+def instead(table, subject):
+    """The claim is something known, the truth nothing simple."""
+    claim = _first(table, subject, table.a)
+    hint = ": a factor between is missing, as the derivative of an activation?" if "dy" in claim else ""
+    return claim and f"these are {claim}{hint}"
 
 
 def _first(table, subject, target):
     for name, values in chain(_activations(table, subject), made(table, subject)):
         k = table.fits(target, values)
         if k is not None:
-            return name if math.isclose(k, 1.0, rel_tol=CLOSE) else f"{k:.6g} * {name}"
+            return _times(k) + name
     return ""
 
 
@@ -109,7 +126,7 @@ def _activations(table, subject):
     if len(dy) != 1 or dy[0].shape not in (table.shape, ()) or not table.shape:
         return
     weights, factor = (table.at(dy[0]), "dy * ") if dy[0].shape else (float(dy[0]), "")
-    yield f"{factor}1", weights * np.ones(len(table.a))
+    yield "dy" if factor else "1", weights * np.ones(len(table.a))
     variables = {table.result.name: own}
     if dy[0].shape:
         variables["y"] = subject.outputs()[0]
@@ -133,29 +150,24 @@ def path(table, subject):
 
 def _path(table, x, axes, length):
     def ordered(values):
-        values = np.moveaxis(
-            np.asarray(values, dtype=np.float64).reshape(x.shape), axes, range(x.ndim - len(axes), x.ndim)
-        )
-        return values.reshape(-1, length)
+        values = np.asarray(values, dtype=np.float64).reshape(x.shape)
+        return np.moveaxis(values, axes, range(x.ndim - len(axes), x.ndim)).reshape(-1, length)
 
     error, slack, x = ordered(table.gap), ordered(table.slack), ordered(x)
-    centred = x - x.mean(axis=1, keepdims=True)
+    ones, centred = np.ones_like(x), x - x.mean(axis=1, keepdims=True)
     bases = {
-        "the error is the same all along {axes}: a path through a sum or mean over it": [np.ones_like(x)],
-        "the error is a multiple of {name} along {axes}: a path through a sum of squares over it": [x],
-        "the error is a multiple of {name} - mean along {axes}: the path through the variance over it": [centred],
-        "the error is a * {name} + b along {axes}: the paths through mean and variance over it": [
-            np.ones_like(x),
-            centred,
-        ],
+        ("the same all", "a path through a sum or mean"): [ones],
+        ("a multiple of {name}", "a path through a sum of squares"): [x],
+        ("a multiple of {name} - mean", "the path through the variance"): [centred],
+        ("a * {name} + b", "a path through mean or variance"): [ones, centred],
     }
-    for text, basis in bases.items():
+    for (what, missing), basis in bases.items():
         left = error
         for b in basis:  # orthogonal
             square = np.sum(b * b, axis=1, keepdims=True)
             left = left - b * np.sum(left * b, axis=1, keepdims=True) / np.where(square > 0, square, 1.0)
         if np.all(np.abs(left) <= slack) and np.median(slack) <= 0.1 * table.error:
-            return f"{text} is missing or miscounted"
+            return f"the error is {what} along {{axes}}, as where {missing} over it is missing or miscounted"
     return ""
 
 
@@ -166,12 +178,12 @@ def sums(table, subject):
     a, n, slack = (v.reshape(table.shape) for v in (table.a, table.n, table.slack))
     for axis, length in reversed([*enumerate(table.shape)]):
         room = np.sum(slack, axis=axis)
-        if length > 2 and np.all(np.abs(n.sum(axis=axis)) <= room) and np.any(np.abs(a.sum(axis=axis)) > 10.0 * room):
-            if np.mean(np.abs(n) > slack) > 0.5:
-                text = (
-                    f"right values sum to zero along axis {axis}, these do not: the path through a sum or mean over it"
-                )
-                return f"{text} (the other entries of a softmax, a subtracted mean) is missing"
+        right, claim = np.abs(n.sum(axis=axis)), np.abs(a.sum(axis=axis)) - 0.05 * np.abs(a).sum(axis=axis)
+        if length > 2 and np.all(right <= room) and np.any(claim > 10.0 * room) and np.mean(np.abs(n) > slack) > 0.5:
+            text = (
+                f"right values sum to zero along axis {axis} and these do not: is the path through a sum or mean over"
+            )
+            return f"{text} it missing (the other entries of a softmax, a subtracted mean)?"
     return ""
 
 
@@ -199,8 +211,11 @@ def factor_by_index(table, subject):
         k = np.sum(a * n, axis=1, keepdims=True) / square
         back = np.moveaxis((k * n).reshape(length, *np.delete(table.shape, axis)), 0, axis)
         if table.same(back.ravel(), table.a):
-            numbers = [f"{v:.4g}" if abs(v - 1.0) > 1e-3 else f"1 {v - 1.0:+.2g}" for v in k.ravel()]
-            return f"one factor for each index of axis {axis}: {', '.join(numbers[:6])}{', ...' if length > 6 else ''}"
+            if np.all(np.abs(k - 1.0) < 1e-2):
+                which = f"one factor for each index of axis {axis}, within {np.max(np.abs(k - 1.0)):.0e} of 1"
+                return f"nearly right ({which}): a small term is missing or extra (an eps inside a logarithm or root?)"
+            numbers = ", ".join(f"{v:.4g}" for v in k.ravel()[:6])
+            return f"one factor for each index of axis {axis}: {numbers}{', ...' if length > 6 else ''}"
     return ""
 
 
@@ -214,6 +229,11 @@ def factor(table, subject):
         if k is not None:
             return f"the factor {name} is missing{_besides(1.0 / k)}"
     return ""
+
+
+def _times(k):
+    one = math.isclose(abs(k), 1.0, rel_tol=CLOSE)
+    return ("-" if k < 0.0 else "") if one else f"{k:.6g} * "
 
 
 def _besides(k):
