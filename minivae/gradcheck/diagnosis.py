@@ -10,7 +10,7 @@ import numpy as np
 from .evidence import Table, relation
 from .experiments import assigned, by_part, rough, rounded
 from .places import REPEATED, clipped, confined, masked, rearranged
-from .terms import factor, factor_by_index, instead, path, reduced, replaced, sums, term
+from .terms import factor, factor_by_index, instead, path, reduced, replaced, sums, sums_seen, term
 
 NEARLY = 0.1  # relative size, in the norm, of what is called a small error
 
@@ -96,7 +96,7 @@ def _unrelated(table, subject):
         return f"nearly right (errors are {share:.0e} of the values): a small term is missing or extra{eps}"
     if alike > 0.999:
         return f"nearly {ratio:.3g} times the right values (cosine {alike:.6f})"
-    return f"no simple pattern (cosine {alike:.3f}, size {ratio:.3g})"
+    return f"no simple pattern (cosine {alike:.3f}, size {ratio:.3g}){sums_seen(table)}"
 
 
 def _signs_differ(table):

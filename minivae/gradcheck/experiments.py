@@ -93,8 +93,8 @@ def _splits(table, subject, slopes, chosen):
         for axis, length in enumerate(dy.shape):
             if 2 <= length <= PARTS:
                 places = [(i, (*[slice(None)] * axis, k)) for k in range(length)]
-                parts = _handed_over(table, subject, slopes, chosen, places)
-                bad, good, detail = _told_apart(table.only(chosen), *parts, claims[i])
+                parts, right = _handed_over(table, subject, slopes, chosen, places)
+                bad, good, detail = _told_apart(table.only(chosen), parts, right, claims[i])
                 where = span(set(bad), set(good), axis, length, True, which) if bad and good else ""
                 if where:
                     yield f"wrong in what comes from {where.removeprefix('only ').removesuffix(TILE)}{detail}"
