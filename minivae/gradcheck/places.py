@@ -54,7 +54,8 @@ def _axes(table):
 
 def _range(table):
     for bad, good, axis, length in _axes(table):
-        if where := span(bad, good, axis, length, table.complete):
+        alone = len(good) == 1 and len(table.shape) == 1  # one number that is right may be so by chance
+        if not alone and (where := span(bad, good, axis, length, table.complete)):
             return where
     return ""
 
@@ -64,7 +65,7 @@ def _listed(table):
         ends = len(bad) // 2
         if bad == {*range(ends), *range(length - ends, length)}:
             return f"only the first {ends} and the last {ends} of axis {axis}: at the border"
-        if table.complete:
+        if table.complete and 2 * len(bad) <= length:
             return f"only {len(bad)} of the {length} indices of axis {axis}: {few(sorted(bad))}"
     return ""
 
