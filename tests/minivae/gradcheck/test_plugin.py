@@ -11,6 +11,7 @@ import pytest
 import minivae.gradcheck.check  # noqa: F401  (a run within this process forgets its imports, and NumPy loads only once)
 
 pytest_plugins = "pytester"
+ROOT = Path(__file__).parents[3]
 
 LAYER = """
 import numpy as np
@@ -63,6 +64,14 @@ class TestThem:
     result.stdout.fnmatch_lines(
         ["gradcheck: 5 checks of 5 arrays (30 coordinates, 0 directions), 3 failed, 0 unresolved"]
     )
+
+
+def test_the_example_of_the_page(run):
+    page = (ROOT / "docs" / "gradient-checking.md").read_text()
+    code, line = re.search(r"```py\n(.*?)```\n\n```text\n(gradcheck: .*?)\n```", page, re.DOTALL).groups()
+    result = run(code)
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines([line])
 
 
 def test_a_fixture_checks_more_than_once(run):
@@ -174,7 +183,7 @@ def test_unused_it_says_nothing(run):
 def test_it_is_installed_and_can_be_left_out(pytester, monkeypatch):
     """By its entry point, and without NumPy in a run that checks nothing."""
     setup = configparser.ConfigParser()
-    setup.read(Path(__file__).parents[3] / "setup.cfg")
+    setup.read(ROOT / "setup.cfg")
     name, value = re.fullmatch(r"\s*(\w+) = ([\w.]+)", setup["options.entry_points"]["pytest11"]).groups()
     assert importlib.util.find_spec(value)
     metadata = pytester.mkdir("stand_in-1.dist-info")
