@@ -10,6 +10,7 @@ import numpy as np
 from .evidence import Table, relation
 from .experiments import assigned, by_part, rough, rounded
 from .places import REPEATED, clipped, confined, masked, rearranged
+from .targets import Finding
 from .terms import factor, factor_by_index, instead, path, reduced, replaced, sums, sums_seen, term
 
 NEARLY = 0.1  # relative size, in the norm, of what is called a small error
@@ -27,9 +28,11 @@ def diagnose(result, results, claimed, subject):
     if everywhere:
         return everywhere
     for pattern in FEW if 2 * table.wrong.sum() <= len(table.wrong) else MANY:
-        phrase = pattern(table, subject)
-        if phrase:
-            return phrase
+        try:
+            if phrase := pattern(table, subject):
+                return phrase
+        except Finding:  # the target does not go along with what a pattern asks of it
+            continue
     return _unrelated(table, subject)
 
 

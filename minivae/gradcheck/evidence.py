@@ -1,5 +1,6 @@
 """The coordinates of a wrong array as vectors, and what a claim is that is the truth times a number."""
 
+import contextlib
 import copy
 import inspect
 import math
@@ -77,6 +78,8 @@ def relation(table, subject=None):
     if not np.any(a) or not moved:
         nothing = "should be zero: the outputs do not depend on this array" if subject else "should be zero there"
         return "zero: no gradient arrives here" if moved else nothing if np.any(a) else ""
+    if subject and a.size < 2 and table.result.size > 1:
+        return ""
     factor = float(a @ n / (n @ n))
     if factor == 0.0 or not table.same(*_alike(factor, n, a)):
         return ""
@@ -135,6 +138,7 @@ def _scalars(subject):
     found |= subject.fixed
     for function in (subject._forward, subject._backward):
         if inspect.isfunction(function):
-            found |= inspect.getclosurevars(function).nonlocals
+            with contextlib.suppress(ValueError):  # a variable that has no value yet
+                found |= inspect.getclosurevars(function).nonlocals
     known = {n: float(v) for n, v in found.items() if isinstance(v, numbers.Real) and not isinstance(v, bool)}
     return {n: v for n, v in known.items() if math.isfinite(v)}

@@ -33,7 +33,7 @@ TOO_LARGE = 1e7  # multiplications for one guess
 
 def named_arrays(subject):
     """Arrays that a term may be made of, by name."""
-    named = {**subject.values, **subject.parameters, **subject.fixed}
+    named = {**subject.arrays, **subject.fixed}
     many = len(subject.cotangents) > 1
     named |= {f"dy {i}" if many else "dy": c for i, c in enumerate(subject.cotangents) if c.ndim}
     return {n: v for n, v in named.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f" and v.ndim}
@@ -78,6 +78,8 @@ def _through_an_activation(subject):
     if subject.kind not in ("layer", "pair") or len(dy) != 1 or dy[0].ndim == 0:
         return {}
     y = subject.outputs()[0]
+    if y.shape != dy[0].shape or y.dtype.kind != "f":
+        return {}
     with np.errstate(all="ignore"):
         return {f"(dy * {form.format('y')})": dy[0] * function(y) for form, function in SHAPES.items()}
 
@@ -123,7 +125,7 @@ def _first(table, subject, target):
 def _activations(table, subject):
     """dy times the derivative of an elementwise function, taken at the input or at the output."""
     dy, own = subject.cotangents, subject.arrays[table.result.name]
-    if len(dy) != 1 or dy[0].shape not in (table.shape, ()) or not table.shape:
+    if len(dy) != 1 or dy[0].dtype.kind != "f" or dy[0].shape not in (table.shape, ()) or not table.shape:
         return
     weights, factor = (table.at(dy[0]), "dy * ") if dy[0].shape else (float(dy[0]), "")
     yield "dy" if factor else "1", weights * np.ones(len(table.a))
