@@ -103,8 +103,8 @@ def lookup(add):
     return (lambda table, index: (table[index], (table.shape, index))), backward
 
 
-def recurrent(truncate=0, forget=False):
-    """h = tanh(x_t + h W), outputs all h and the last; backward stops at step `truncate`."""
+def recurrent(truncate=0, last=2):
+    """h = tanh(x_t + h W), outputs all h and twice the last; backward stops at step `truncate`."""
 
     def forward(x, weight):
         h = [np.zeros_like(x[:, 0])]
@@ -114,7 +114,7 @@ def recurrent(truncate=0, forget=False):
 
     def backward(dh, dlast, cache):
         h, weight = cache
-        dx, dweight, carried = np.zeros_like(dh), np.zeros_like(weight), 0 * dlast if forget else 2 * dlast
+        dx, dweight, carried = np.zeros_like(dh), np.zeros_like(weight), last * dlast
         for t in reversed(range(dh.shape[1])):
             da = (carried + dh[:, t]) * (1 - h[t + 1] ** 2)
             dx[:, t], dweight = da, dweight + h[t].T @ da
@@ -282,8 +282,8 @@ CASES = {
     ),
     "each wrong value is one of the terms that should be added up": (pooled(True), data(6, 11)),
     "only the first 3 of axis 1 (right from 3 on)": (recurrent(truncate=3), (data(3, 6, 4), data(4, 4, seed=1))),
-    "right for dy 0, wrong in what comes from dy 1 (nothing of it arrives)": (
-        recurrent(forget=True),
+    "right for dy 0, wrong in what comes from dy 1 (constant factor 0.5)": (
+        recurrent(last=1),
         (data(3, 4, 4), data(4, 4, seed=1)),
     ),
     "constant factor 0.6 = 1 - p": dropout(lambda dy, kept, p: dy * kept),
