@@ -97,34 +97,31 @@ def relation(table, subject=None):
 
 def named_factor(factor, subject):
     """Which size or scalar of the problem the factor is, if any."""
-    lengths: dict[float, str] = {}
+    lengths: dict[str, tuple[float, str]] = {}
     for name, array in {**subject.values, **subject.parameters}.items():
         for axis, length in enumerate(np.shape(array)):
-            lengths.setdefault(length, f"the length of axis {axis} of '{name}'")
-        lengths.setdefault(np.size(array), f"the number of entries of '{name}'")
-    for form, length in _forms(factor, PLAIN, lengths):
-        return f" = {form.format(length)}, {lengths[length]}: a sum where a mean is meant, or the reverse?"
-    scalars = _scalars(subject)
-    for form, name in _forms(factor, PLAIN | REST, scalars):
-        return f" = {form.format(name)}"
+            lengths.setdefault(str(length), (length, f"the length of axis {axis} of '{name}'"))
+        lengths.setdefault(str(np.size(array)), (np.size(array), f"the number of entries of '{name}'"))
+    scalars = {name: (value, "") for name, value in _scalars(subject).items()}
+    if found := _first(factor, PLAIN, lengths):
+        return f" = {', '.join(found)}: a sum where a mean is meant, or the reverse?"
+    if found := _first(factor, PLAIN | REST, scalars):
+        return f" = {found[0]}"
     if math.isclose(factor, 0.5, rel_tol=CLOSE):
         return ": a half too many"
-    for form, name in _forms(factor, ROOTS, scalars):
-        return f" = {form.format(name)}"
-    for form, length in _forms(factor, ROOTS | LESS_ONE, lengths):
-        return f" = {form.format(length)}, of {lengths[length]}"
-    return ""
+    if found := _first(factor, ROOTS, scalars):
+        return f" = {found[0]}"
+    found = _first(factor, ROOTS | LESS_ONE, lengths)
+    return f" = {', of '.join(found)}" if found else ""
 
 
-def _forms(factor, forms, values):
-    """The forms that give the factor: of numbers, or of the values of a mapping from names to numbers."""
+def _first(factor, forms, values):
+    """The first form of the values that gives the factor, and what that value is."""
     for form, function in forms.items():
-        for key, value in values.items():
-            number = value if isinstance(value, float) else float(key)
-            if number > 1.0 or (number > 0.0 and number != 1.0 and isinstance(value, float)):
-                with np.errstate(all="ignore"):
-                    if _is(factor, function(number)):
-                        yield form, key
+        for name, (value, what) in values.items():
+            if value > 0.0 and value != 1.0 and _is(factor, function(value)):
+                return form.format(name), what
+    return ()
 
 
 def _is(factor, value):

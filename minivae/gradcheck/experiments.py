@@ -16,15 +16,10 @@ PARTS = 16  # indices of an axis of dy that are handed over one at a time
 def rounded(table, subject):
     """Claimed values that fit into a shorter format, with errors of its size."""
     mantissa = np.frexp(table.a[table.a != 0.0])[0]
+    error, eps = table.error / table.size, np.finfo(table.result.dtype).eps
     for bits, name in FORMATS.items():
-        if (
-            mantissa.size < 4
-            or 2.0**-bits <= np.finfo(table.result.dtype).eps
-            or table.error > 2.0 ** (3 - bits) * table.size
-        ):
-            continue
-        if _whole(mantissa * 2.0**bits) == 1.0 and _whole(mantissa * 2.0 ** (bits // 2)) < 0.5:
-            error = table.error / table.size
+        shorter = mantissa.size > 3 and error < 2.0 ** (3 - bits) and eps < 2.0**-bits
+        if shorter and _whole(mantissa * 2.0**bits) == 1.0 and _whole(mantissa * 2.0 ** (bits // 2)) < 0.5:
             return f"rounded to {bits} bits of mantissa: {name}; the errors are {error:.0e} of the largest value"
     return ""
 
@@ -37,30 +32,40 @@ def rough(table, subject):
     """Errors of the size of float32's rounding that look random, or that jump between points that lie close by."""
     if table.result.dtype != "float64" or not 1e-9 * table.size < table.error < 1e-5 * table.size:
         return ""
-    busy = np.abs(table.n) > 1e-3 * table.size
-    relative = table.gap[busy] / np.abs(table.n[busy])
-    some = busy.sum() >= 8 and np.median(np.abs(relative)) > 2.0**-28 and np.max(np.abs(relative)) < 2.0**-21
-    if (some and 0.25 < np.mean(relative > 0.0) < 0.75) or table.error < 100.0 * _noise(subject, table):
+    if _random(table, subject) or table.error < 100.0 * _noise(subject, table):
         return f"errors of {table.error / table.size:.0e}, the rounding of float32: part of it runs in float32"
     return ""
+
+
+def _random(table, subject):
+    """Whether the errors are about a rounding of each value, with signs that alternate whatever they are ordered by."""
+    busy = np.abs(table.n) > 1e-3 * table.size
+    error = table.gap[busy] / table.n[busy]
+    if busy.sum() < 10 or np.median(np.abs(error)) < 2.0**-28 or np.max(np.abs(error)) > 2.0**-21:
+        return False
+    orders = (
+        np.arange(len(error)),
+        np.argsort(table.n[busy]),
+        np.argsort(table.at(subject.arrays[table.result.name])[busy]),
+    )
+    return all(0.3 < np.mean(np.diff(error[order] > 0.0)) < 0.8 for order in orders)
 
 
 def _noise(subject, table):
     """By how much claimed gradients jump between points a few float32 roundings apart: third differences."""
     rng = np.random.default_rng(0)
-    kept = {name: array.copy() for name, array in subject.arrays.items()}
-    moves = {
-        n: 1e-6 * (np.abs(v) + np.mean(np.abs(v))) * rng.uniform(-1.0, 1.0, v.shape) for n, v in kept.items() if v.size
-    }
+    moved = [*subject.arrays.values(), *(c for c in subject.cotangents if c.dtype.kind == "f")]
+    kept = [array.copy() for array in moved]
+    moves = [1e-6 * (np.abs(v) + np.mean(np.abs(v)) if v.size else v) * rng.uniform(-1.0, 1.0, v.shape) for v in kept]
     values = []
     try:
         for k in range(8):
-            for name, move in moves.items():
-                subject.arrays[name][...] = kept[name] + k * move
+            for array, start, move in zip(moved, kept, moves, strict=True):
+                array[...] = start + k * move
             values.append(table.at(subject.claimed()[table.result.name]))
     finally:
-        for name, array in subject.arrays.items():
-            array[...] = kept[name]
+        for array, start in zip(moved, kept, strict=True):
+            array[...] = start
     return float(np.sqrt(np.mean(np.diff(values, n=3, axis=0) ** 2) / 20.0))  # (3!)^2 / 6! = 1 / 20
 
 

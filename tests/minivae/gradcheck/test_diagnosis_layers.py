@@ -192,6 +192,10 @@ CASES = {
         elementwise(np.sin, lambda dy, x, y: dy * (np.cos(x) + 1e-7 * np.exp(-x))),
         X,
     ),
+    "nearly right (errors are 8e-08 of the values): a small term": (
+        elementwise(np.sin, lambda dy, x, y: dy * np.cos(x) * (1 + 1e-7 * np.sin(3 * x))),
+        X,
+    ),
     "within 3e-06 of 1): a small term is missing or extra (an eps inside a logarithm or root?)": (
         cross_entropy(1e-7, lambda p: p - np.eye(6)[Y]),
         X,
