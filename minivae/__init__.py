@@ -1,58 +1,32 @@
-"""minivae: a variational autoencoder from scratch, every gradient written by hand and checked."""
+"""minivae: a variational autoencoder from scratch, every gradient written by hand and checked.
+
+Its names come from `facade`, imported when one is first asked for: `import minivae.gradcheck` takes NumPy alone.
+"""
+
+import importlib.util
+from typing import TYPE_CHECKING
 
 from .training import leaving as leaving  # first: it waits for Ctrl-C while the others are imported
 
-# isort: split
-from . import optim
-from .datasets import load_dataset
-from .errors import TrainingDiverged
-from .evaluation import importance as importance
-from .evaluation.held_out import Evaluation, Evaluator
-from .evaluation.importance import ImportanceEstimate
-from .evaluation.importance import estimate as importance_estimate
-from .gradcheck import assert_gradients, check_gradients
-from .kernels import available_backends, register_backend
-from .layers import Dense
-from .losses import Bernoulli, BetaBinomial, Gaussian, GaussianKL, Likelihood, Logistic
-from .optim import *  # noqa: F403
-from .reparam import Reparameterize
-from .runs import checkpoint as checkpoint
-from .schedules import Constant, Cosine, Cyclical, Plateau, StepDecay, Warmup
-from .training.fit import fit
-from .training.state import History, TrainingState
-from .vae import VAE, Terms
-
 __version__ = "0.1.0"
 
-__all__ = [
-    "VAE",
-    "Bernoulli",
-    "BetaBinomial",
-    "Constant",
-    "Cosine",
-    "Cyclical",
-    "Dense",
-    "Evaluation",
-    "Evaluator",
-    "Gaussian",
-    "GaussianKL",
-    "History",
-    "ImportanceEstimate",
-    "Likelihood",
-    "Logistic",
-    "Plateau",
-    "Reparameterize",
-    "StepDecay",
-    "Terms",
-    "TrainingDiverged",
-    "TrainingState",
-    "Warmup",
-    "assert_gradients",
-    "available_backends",
-    "check_gradients",
-    "fit",
-    "importance_estimate",
-    "load_dataset",
-    "register_backend",
-]
-__all__ += optim.__all__
+if TYPE_CHECKING:
+    from .facade import *  # noqa: F403
+    from .facade import checkpoint as checkpoint
+    from .facade import importance as importance
+    from .facade import optim as optim
+    from .optim import *  # noqa: F403
+else:
+
+    def __getattr__(name):
+        """A module of the package, or a name of the facade."""
+        public = name == "__all__" or (name.isidentifier() and not name.startswith("_"))
+        if public and importlib.util.find_spec(f"{__name__}.{name}"):
+            return importlib.import_module(f"{__name__}.{name}")
+        facade = importlib.import_module(f"{__name__}.facade") if public else None
+        if not hasattr(facade, name):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return globals().setdefault(name, getattr(facade, name))
+
+    def __dir__():
+        return sorted({*globals(), *__getattr__("__all__")})

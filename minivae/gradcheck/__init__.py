@@ -3,16 +3,22 @@
 `check_gradients` compares what a function, layer, model or pair of functions claims with differences of its values,
 `check_second` does so for second derivatives and `check_jvp` for Jacobian-vector products;
 `check_sampler`, `check_kl` and `check_same_draw` look at what differences cannot see in a layer that samples.
+
+The names are imported when one is first asked for: pytest loads the plugin beside them wherever it runs.
 """
 
-from .check import assert_gradients, check_gradients
-from .jvp import check_jvp
-from .kl import check_kl
-from .result import ArrayResult, GradientReport
-from .same_draw import check_same_draw
-from .sampling import check_sampler, dirichlet_sticks
-from .second import check_second
-from .significance import SamplingReport
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .check import assert_gradients, check_gradients
+    from .jvp import check_jvp
+    from .kl import check_kl
+    from .result import ArrayResult, GradientReport
+    from .same_draw import check_same_draw
+    from .sampling import check_sampler, dirichlet_sticks
+    from .second import check_second
+    from .significance import SamplingReport
 
 __all__ = [
     "ArrayResult",
@@ -27,3 +33,16 @@ __all__ = [
     "check_second",
     "dirichlet_sticks",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        if name in __all__:
+            for part in ("check", "result", "second", "jvp", "sampling", "kl", "same_draw"):
+                module = importlib.import_module(f"{__name__}.{part}")
+                if hasattr(module, name):
+                    return globals().setdefault(name, getattr(module, name))
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

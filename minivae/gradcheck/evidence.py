@@ -1,0 +1,141 @@
+"""The coordinates of a wrong array as vectors, and what a claim is that is the truth times a number."""
+
+import contextlib
+import copy
+import inspect
+import math
+import numbers
+
+import numpy as np
+
+CLOSE = 1e-5  # relative size of what a pattern may leave unexplained
+PART = 1e-2  # and relative to the largest error
+PLAIN = {"{}": lambda v: v, "1/{}": lambda v: 1.0 / v}
+ROOTS = {"sqrt({})": math.sqrt, "1/sqrt({})": lambda v: v**-0.5, "{}^2": lambda v: v**2, "1/{}^2": lambda v: v**-2.0}
+LESS_ONE = {"({0} - 1)/{0}": lambda v: (v - 1.0) / v, "{0}/({0} - 1)": lambda v: v / (v - 1.0)}
+REST = {"1 - {}": lambda v: 1.0 - v, "1/(1 - {})": lambda v: 1.0 / (1.0 - v)}
+
+
+class Table:
+    """The coordinates off kinks: claimed a, measured n, and where they lie.
+
+    blur: what the measurement leaves open. slack: how far apart two values may lie that are called the same; beside
+    the blur a small part of the values and of the errors, so that a pattern in small errors is no accident.
+    """
+
+    def __init__(self, result, claimed):
+        kept = [c for c in result.coordinates if c.kind != "kink"]
+        self.result, self.claimed, self.shape = result, claimed, result.shape
+        self.index = [c.index for c in kept]
+        self.a = np.array([c.analytic for c in kept])
+        self.n = np.array([c.numeric for c in kept])
+        self.wrong = np.array([c.wrong for c in kept], dtype=bool)
+        self.every = np.ones(len(kept), dtype=bool)
+        self.complete = len(kept) == result.size
+        self.gap = self.a - self.n
+        self.size = float(np.max(np.abs(self.n), initial=0.0) or np.max(np.abs(self.a), initial=0.0))
+        self.error = float(np.max(np.abs(self.gap), initial=0.0))
+        eps = float(np.finfo(result.dtype).eps)
+        self.blur = np.array([min(10.0 * c.error + 64.0 * eps * self.size, c.tolerance) for c in kept])
+        self.slack = self.blur + min(CLOSE * self.size, PART * self.error)
+        self.untouched = (np.abs(self.n) <= self.blur) & ~self.wrong  # zeros, which most mistakes leave alone
+
+    def only(self, chosen):
+        """The table of some coordinates: a mask or positions."""
+        part = copy.copy(self)
+        part.complete = False
+        part.index = [self.index[i] for i in np.arange(len(self.index))[chosen]]
+        for name in ("a", "n", "wrong", "every", "gap", "blur", "slack", "untouched"):
+            setattr(part, name, getattr(self, name)[chosen])
+        return part
+
+    def at(self, array):
+        """Values of an array of this shape at the coordinates looked at."""
+        return np.array([array[i] for i in self.index], dtype=np.float64)
+
+    def same(self, guess, value):
+        """Whether two vectors are the same, where a difference as large as the error would show."""
+        return bool(np.all(np.abs(guess - value) <= self.slack) and np.median(self.slack) <= 0.1 * self.error)
+
+    def fits(self, target, guess):
+        """The k with target = k * guess, else None."""
+        square = float(guess @ guess)
+        if not np.isfinite(square) or square == 0.0 or target.size < 3:
+            return None
+        k = float(target @ guess) / square
+        return k if k and self.same(*_alike(k, guess, target)) else None
+
+
+def _alike(k, guess, target):
+    """k * guess and target, or guess and target / k: whichever is the smaller."""
+    return (guess, target / k) if abs(k) > 1.0 else (k * guess, target)
+
+
+def relation(table, subject=None):
+    """Zero, sign, factor: a claim that is the truth times a number, which is named where the subject is given."""
+    a, n, blur = table.a, table.n, table.blur
+    moved = np.any(np.abs(n) > blur)
+    if not np.any(a) or not moved:
+        nothing = "should be zero: the outputs do not depend on this array" if subject else "should be zero there"
+        return "zero: no gradient arrives here" if moved else nothing if np.any(a) else ""
+    if subject and a.size < 2 and table.result.size > 1:
+        return ""
+    factor = float(a @ n / (n @ n))
+    if factor == 0.0 or not table.same(*_alike(factor, n, a)):
+        return ""
+    if abs(factor + 1.0) < 1e-6:
+        return "sign flipped"
+    if abs(factor - 2.0) < 1e-6:
+        return "twice the right values: a factor 2, or added up twice"
+    named = named_factor(abs(factor), subject) if subject else ""
+    if a.size < 2 and not named:  # one number is a multiple of any other
+        return f"{'one number, ' if subject else ''}{factor:.6g} times the right one"
+    near = abs(factor - 1.0) < 1e-3
+    text = f"1 {'+' if factor > 1.0 else '-'} {abs(factor - 1.0):.3g}" if near else f"{factor:.6g}"
+    return f"constant factor {text}{named}"
+
+
+def named_factor(factor, subject):
+    """Which size or scalar of the problem the factor is, if any."""
+    lengths: dict[str, tuple[float, str]] = {}
+    for name, array in {**subject.values, **subject.parameters}.items():
+        for axis, length in enumerate(np.shape(array)):
+            lengths.setdefault(str(length), (length, f"the length of axis {axis} of '{name}'"))
+        lengths.setdefault(str(np.size(array)), (np.size(array), f"the number of entries of '{name}'"))
+    scalars = {name: (value, "") for name, value in _scalars(subject).items()}
+    if found := _first(factor, PLAIN, lengths):
+        return f" = {', '.join(found)}: a sum where a mean is meant, or the reverse?"
+    if found := _first(factor, PLAIN | REST, scalars):
+        return f" = {found[0]}"
+    if math.isclose(factor, 0.5, rel_tol=CLOSE):
+        return ": a half too many"
+    if found := _first(factor, ROOTS, scalars):
+        return f" = {found[0]}"
+    found = _first(factor, ROOTS | LESS_ONE, lengths)
+    return f" = {', of '.join(found)}" if found else ""
+
+
+def _first(factor, forms, values):
+    """The first form of the values that gives the factor, and what that value is."""
+    for form, function in forms.items():
+        for name, (value, what) in values.items():
+            if value > 0.0 and value != 1.0 and _is(factor, function(value)):
+                return form.format(name), what
+    return ()
+
+
+def _is(factor, value):
+    """Whether they are the same, and by how much they differ from 1 as well."""
+    return math.isclose(factor, value, rel_tol=CLOSE) and math.isclose(factor - 1.0, value - 1.0, rel_tol=1e-3)
+
+
+def _scalars(subject):
+    """Numbers by name that the target holds: attributes, and variables that its functions enclose."""
+    found = dict(getattr(subject.target, "__dict__", {})) if subject.kind != "function" else {}
+    found |= subject.fixed
+    for function in (subject._forward, subject._backward):
+        if inspect.isfunction(function):
+            with contextlib.suppress(ValueError):  # a variable that has no value yet
+                found |= inspect.getclosurevars(function).nonlocals
+    known = {n: float(v) for n, v in found.items() if isinstance(v, numbers.Real) and not isinstance(v, bool)}
+    return {n: v for n, v in known.items() if math.isfinite(v)}
