@@ -1,0 +1,365 @@
+"""The same few layers in the styles that people write, gradients that never come, and layers that misbehave."""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from .registry import family
+
+NEVER = r"(no gradient|never|missing|None|not (given|returned|set|found|there)|lacks|no .*gradient)"
+UNCHECKED = rf"parameter_gradients|parameters=|{NEVER}"
+
+
+class Attributes:
+    """W and b with dW and db, under whatever names; gradients are set by backward."""
+
+    def __init__(self, data, names, bug):
+        self.names, self.bug = names, bug
+        for name, value in zip(names, (data.normal(5, 4), data.normal(4)), strict=False):
+            setattr(self, name, value)
+
+    def forward(self, x):
+        self.x = x
+        return x @ getattr(self, self.names[0]) + getattr(self, self.names[1])
+
+    def backward(self, dy):
+        _, _, dW, db = self.names
+        factor = {"weight_times_3": 3, "weight_sign": -1}.get(self.bug, 1)
+        setattr(self, dW, factor * self.x.T @ dy)
+        if self.bug != "bias_forgotten":
+            setattr(self, db, dy.mean(0) if self.bug == "bias_averaged" else dy.sum(0))
+        if self.bug == "weight_none":
+            setattr(self, dW, None)
+        return (2 if self.bug == "input_times_2" else 1) * dy @ getattr(self, self.names[0]).T
+
+
+@family(
+    weight_times_3=r"\bW\b.*factor 3|\bW\b.*(parameters|gradient)",
+    weight_sign=r"\bW\b",
+    weight_none=rf"W\b.*{NEVER}|{NEVER}.*W\b",
+    bias_forgotten=rf"b\b.*{NEVER}|{NEVER}.*b\b",
+    bias_averaged=r"\bb\b",
+    input_times_2=r"\bx\b",
+)
+def attributes_w_and_dw(data, bug):
+    return Attributes(data, ("W", "b", "dW", "db"), bug), data.normal(6, 5)
+
+
+@family(weight_times_3=r"\bweights\b", bias_forgotten=r"\bbiases\b", bias_averaged=r"\bbiases\b")
+def attributes_weights_and_dweights(data, bug):
+    return Attributes(data, ("weights", "biases", "dweights", "dbiases"), bug), data.normal(6, 5)
+
+
+@family(weight_times_3=r"\bW\b", bias_forgotten=r"\bb\b", weight_none=r"\bW\b")
+def attributes_w_and_grad_w(data, bug):
+    return Attributes(data, ("W", "b", "grad_W", "grad_b"), bug), data.normal(6, 5)
+
+
+class Lists:
+    """params and grads, parallel lists, the gradients written in place."""
+
+    def __init__(self, data, names, bug):
+        self.bug, self.names = bug, names
+        params = [data.normal(5, 4), data.normal(4)]
+        setattr(self, names[0], params)
+        setattr(self, names[1], [np.zeros_like(p) for p in params])
+
+    def forward(self, x):
+        self.x = x
+        W, b = getattr(self, self.names[0])
+        return x @ W + b
+
+    def backward(self, dy):
+        W, _ = getattr(self, self.names[0])
+        dW, db = (3 if self.bug == "weight_times_3" else 1) * self.x.T @ dy, dy.sum(0)
+        grads = getattr(self, self.names[1])
+        grads[0][...] = dW
+        if self.bug != "bias_not_written":
+            grads[1][...] = db
+        spoilt = {"one_short": [dW], "second_none": [dW, None], "exchanged": [db, dW], "empty": []}
+        if self.bug in spoilt:
+            setattr(self, self.names[1], spoilt[self.bug])
+        return dy @ W.T
+
+
+LIST_BUGS = {
+    "weight_times_3": r"factor 3|\b0\b|params",
+    "bias_not_written": r"zero|never|no gradient",
+    "one_short": r"grad|\b1\b|\b2\b",
+    "second_none": rf"{NEVER}|\b1\b",
+    "exchanged": "shape|exchanged",
+    "empty": UNCHECKED,
+}
+
+
+@family(**LIST_BUGS)
+def lists_params_and_grads(data, bug):
+    return Lists(data, ("params", "grads"), bug), data.normal(6, 5)
+
+
+@family(weight_times_3=LIST_BUGS["weight_times_3"], one_short=LIST_BUGS["one_short"])
+def lists_parameters_and_gradients(data, bug):
+    return Lists(data, ("parameters", "gradients"), bug), data.normal(6, 5)
+
+
+class Mappings:
+    """Dicts params and grads, new gradients at each backward."""
+
+    def __init__(self, data, bug):
+        self.bug, self.params, self.grads = bug, {"W": data.normal(5, 4), "b": data.normal(4)}, {}
+        self.training, self.calls = True, 0
+
+    def forward(self, x):
+        if self.bug == "centres_in_place":
+            x -= x.mean(0)
+        if self.bug == "evaluation_halved_forward" and not self.training:
+            return 0.5 * (x @ self.params["W"]) + self.params["b"]
+        self.x = x
+        return x @ self.params["W"] + self.params["b"]
+
+    def backward(self, dy):
+        bug, x = self.bug, self.x
+        if bug == "changes_dy":
+            dy[0, 0] += 1e-3
+        if bug == "first_batch_kept":
+            self.first = x = getattr(self, "first", x)
+        db = np.empty_like(self.params["b"]) if bug == "not_initialized" else dy.sum(0)
+        if bug == "not_initialized":
+            db[:-1] = dy.sum(0)[:-1]
+            db[-1] = np.nan
+        if bug == "adds_up":
+            db = db + self.grads.get("b", 0)
+        self.grads = {"W": x.T @ dy, "b": db}
+        if bug == "steps_in_backward":
+            self.params["W"] -= 1e-6 * self.grads["W"]
+        if bug == "cache_cleared":
+            self.x = self.x * 0
+        if bug == "rows_reversed":
+            self.grads["b"] = self.grads["b"][::-1].copy()
+        if bug == "key_missing":
+            del self.grads["b"]
+        if bug == "value_none":
+            self.grads["b"] = None
+        if bug == "no_keys":
+            self.grads = {}
+        if bug == "transposed":
+            self.grads["W"] = self.grads["W"].T
+        if bug == "half_precision":
+            self.grads["W"] = self.grads["W"].astype(np.float16).astype(dy.dtype)
+        return None if bug == "no_input_gradient" else dy @ self.params["W"].T
+
+
+@family(
+    centres_in_place="in place|changed",
+    changes_dy=r"dy|argument",
+    first_batch_kept=r"earlier|first|stale|\bW\b",
+    not_initialized=r"b\b.*nan",
+    adds_up="adds|grows|accumulat",
+    steps_in_backward=r"changed parameter|W\b.*changed",
+    cache_cleared=r"differs|call|stale|earlier|keeps",
+    rows_reversed=r"b\b.*revers",
+    key_missing=r"\bb\b",
+    value_none=r"\bb\b",
+    no_keys=r"\bW\b|\bb\b",
+    transposed=r"W.*(shape|transposed)",
+    half_precision=r"\bW\b",
+    no_input_gradient=rf"x\b.*{NEVER}|{NEVER}.*\bx\b",
+    evaluation_halved_forward="evaluation|eval mode|eval\\b|training ?= ?False",
+)
+def mappings(data, bug):
+    layer = Mappings(data, bug)
+    return layer, data.normal(6, 5), {"parameters": layer.params, "parameter_gradients": lambda: layer.grads}
+
+
+class Network:
+    """A list of layers that each keep W, b, dW and db, with tanh between them."""
+
+    def __init__(self, data, bug):
+        kinds = [None, {"second_weight_wrong": "weight_times_3", "second_bias_forgotten": "bias_forgotten"}.get(bug)]
+        self.bug, self.layers = bug, []
+        for kind in kinds:
+            layer = Attributes(data, ("W", "b", "dW", "db"), kind)
+            layer.W = data.normal(4, 4)
+            self.layers.append(layer)
+
+    def forward(self, x):
+        self.between = np.tanh(self.layers[0].forward(x))
+        return self.layers[1].forward(self.between)
+
+    def backward(self, dy):
+        slope = 1 if self.bug == "tanh_forgotten" else 1 - self.between**2
+        return self.layers[0].backward(self.layers[1].backward(dy) * slope)
+
+
+@family(
+    second_weight_wrong=r"1\.W|W1|layers\[1\]",
+    second_bias_forgotten=r"1\.b|b1|layers\[1\]",
+    tanh_forgotten=r"0\.W|W0|layers\[0\]|\bx\b",
+)
+def network_of_layers(data, bug):
+    return Network(data, bug), data.normal(5, 4)
+
+
+class Lazy:
+    """Parameters that exist only once the first batch has told their sizes."""
+
+    def __init__(self, seed, bug):
+        self.seed, self.bug, self.parameters, self.gradients = seed, bug, {}, {}
+
+    def forward(self, x):
+        if not self.parameters:
+            W = np.random.default_rng(self.seed).standard_normal((x.shape[1], 3)).astype(x.dtype)
+            self.parameters["W"] = W
+        self.x = x
+        return x @ self.parameters["W"]
+
+    def backward(self, dy):
+        self.gradients["W"] = (2 if self.bug == "twice" else 1) * self.x.T @ dy
+        return dy @ self.parameters["W"].T
+
+
+@family(twice=r"W.*(twice|factor 2)")
+def lazy_parameters(data, bug):
+    return Lazy(5, bug), data.normal(4, 3)
+
+
+class Model:
+    """forward returns something with a loss; backward takes nothing and fills gradients."""
+
+    def __init__(self, data, bug):
+        self.bug, self.gradients = bug, {}
+        self.parameters = {"W": data.normal(4, 3), "b": data.normal(3), "V": data.normal(3, 1)}
+
+    def forward(self, x):
+        p = self.parameters
+        self.x, self.hidden = x, np.tanh(x @ p["W"] + p["b"])
+        self.y = self.hidden @ p["V"]
+        return SimpleNamespace(loss=0.5 * (self.y**2).mean())
+
+    def backward(self):
+        dy = self.y / (1 if self.bug == "not_averaged" else len(self.y))
+        da = dy @ self.parameters["V"].T * (1 - self.hidden ** (1 if self.bug == "not_squared" else 2))
+        self.gradients = {"W": self.x.T @ da, "b": da.sum(0), "V": self.hidden.T @ dy}
+        if self.bug == "bias_forgotten":
+            del self.gradients["b"]
+
+
+@family(not_averaged=r"V.*factor 6", not_squared=r"\bW\b", bias_forgotten=rf"b\b.*{NEVER}|{NEVER}.*b\b")
+def model_with_loss(data, bug):
+    return Model(data, bug), data.normal(6, 4)
+
+
+@family(
+    none=r"\bb\b",
+    second_left_out=r"\bb\b|1 gradients? for 2",
+    key_left_out=r"\bb\b",
+    empty_mapping=r"\bx\b|\bb\b",
+    key_none=r"\bb\b",
+    all_none=r"\bx\b|\bb\b|no gradient|nothing",
+    zeros=r"b\b.*zero",
+    first_none=rf"x\b.*{NEVER}|{NEVER}.*x\b",
+)
+def gradients_that_never_come(data, bug):
+    """x sigmoid(b x) with a gain b, as a pair; every way of not giving the gradient of one of them."""
+
+    def forward(x, b):
+        s = logistic(b * x)
+        return x * s, (x, b, s)
+
+    def backward(dy, cache):
+        x, b, s = cache
+        slope = dy * x * s * (1 - s)
+        dx, db = dy * s + slope * b, (slope * x).sum(0)
+        ways = {
+            "none": (dx, None),
+            "second_left_out": (dx,),
+            "key_left_out": {"x": dx},
+            "empty_mapping": {},
+            "key_none": {"x": dx, "b": None},
+            "all_none": None,
+            "zeros": (dx, np.zeros_like(db)),
+            "first_none": (None, db),
+        }
+        return ways.get(bug, (dx, db))
+
+    return (forward, backward), (data.normal(4, 3), data.normal(3))
+
+
+def logistic(x):
+    return 1 / (1 + np.exp(-x))
+
+
+@family(
+    leaf_wrong=r"layers\.1\.W.*factor 2|layers\.1\.W.*twice",
+    leaf_none=r"layers\.0\.b",
+    leaf_left_out=r"layers\.0\.b",
+    branch_left_out=r"layers|out",
+    branch_none=r"\bout\b",
+    leaves_exchanged=r"layers\.0\.W.*(exchanged|belong)|layers\.1\.W.*(exchanged|belong)",
+    leaf_transposed=r"layers\.0\.W.*transposed",
+    leaf_zero=r"out\.W.*zero",
+    empty=r"parameters|layers|out",
+)
+def nested_parameters(data, bug):
+    """A scalar function of a dict of lists of dicts, as JAX's users hold parameters."""
+    x = data.normal(5, 4)
+
+    def loss(parameters):
+        hidden = x
+        for layer in parameters["layers"]:
+            hidden = np.tanh(hidden @ layer["W"] + layer["b"])
+        return np.sum((hidden @ parameters["out"]["W"]) ** 2)
+
+    def gradient(parameters):
+        states = [x]
+        for layer in parameters["layers"]:
+            states.append(np.tanh(states[-1] @ layer["W"] + layer["b"]))
+        W = parameters["out"]["W"]
+        dy = 2 * states[-1] @ W
+        dout, dh, layers = states[-1].T @ dy, dy @ W.T, []
+        for k in (1, 0):
+            da = dh * (1 - states[k + 1] ** 2)
+            layers.insert(0, {"W": states[k].T @ da, "b": da.sum(0)})
+            dh = da @ parameters["layers"][k]["W"].T
+        return spoil({"layers": layers, "out": {"W": dout}}, bug)
+
+    layers = [{"W": data.normal(4, 4, scale=0.6), "b": data.normal(4)} for _ in range(2)]
+    return loss, ({"layers": layers, "out": {"W": data.normal(4, 1)}},), {"gradient": gradient}
+
+
+def spoil(gradients, bug):
+    first, second = gradients["layers"]
+    if bug == "leaf_wrong":
+        second["W"] *= 2
+    if bug == "leaf_none":
+        first["b"] = None
+    if bug == "leaf_left_out":
+        del first["b"]
+    if bug == "branch_left_out":
+        del gradients["layers"]
+    if bug == "branch_none":
+        gradients["out"] = None
+    if bug == "leaves_exchanged":
+        first["W"], second["W"] = second["W"], first["W"]
+    if bug == "leaf_transposed":
+        first["W"] = first["W"].T.copy()
+    if bug == "leaf_zero":
+        gradients["out"]["W"] = np.zeros_like(gradients["out"]["W"])
+    return {} if bug == "empty" else gradients
+
+
+@family(second_output_ignored=r"\bx\b", quantized=r"\bx\b", random_rounding="random|draw|call")
+def two_outputs(data, bug):
+    rng = np.random.default_rng(3)
+
+    def forward(x):
+        return (np.sin(x), x**2), x
+
+    def backward(dsine, dsquare, x):
+        dx = dsine * np.cos(x) + (0 if bug == "second_output_ignored" else 2 * x * dsquare)
+        if bug == "quantized":  # as bfloat16 keeps 8 bits
+            mantissa, exponent = np.frexp(dx)
+            dx = np.ldexp(np.round(mantissa * 256) / 256, exponent)
+        return dx * (1 + 0.01 * rng.standard_normal(dx.shape)) if bug == "random_rounding" else dx
+
+    return (forward, backward), data.normal(5, 4)
