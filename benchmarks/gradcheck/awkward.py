@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .layers import BatchNorm, Dropout
 from .networks import relu_network
+from .norms import BatchNorm, Dropout
 from .registry import FAMILIES, Case, Data, softmax
 
 TINY_TO_LARGE = (-12, -8, -4, 4, 8, 12)
@@ -219,7 +219,10 @@ def right_cases():
     """(name, a function that makes target, inputs and options)."""
     yield "zero_dimensions", lambda data: fn(lambda x: x**3, lambda x: 3 * x**2, np.array(2.0))
     yield "python_float", lambda data: fn(lambda x: x**3, lambda x: 3 * x**2, 2.0)
-    yield "list_of_numbers", lambda data: fn(lambda x: np.sum(x**2), lambda x: 2 * x, [1.0, 2.0, 3.0])
+    yield (
+        "list_of_numbers",
+        lambda data: fn(lambda x: np.sum(np.square(x)), lambda x: 2 * np.asarray(x), [1.0, 2.0, 3.0]),
+    )
     yield (
         "empty_beside_full",
         lambda data: fn(

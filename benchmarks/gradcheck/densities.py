@@ -1,13 +1,11 @@
 """Layers that sample with the noise given, divergences, flows, bounds; factors of matrices; complex numbers."""
 
-import math
-
 import numpy as np
 
 from .registry import family, one_hot, sigmoid, softmax
 
 
-@family(temperature_forgotten=r"factor 0\.7", straight_through=r"\blogits\b", noise_differentiated=r"\blogits\b")
+@family(logits="straight_through noise_differentiated", said={r"factor 0\.7": "temperature_forgotten"})
 def gumbel_softmax(data, bug):
     noise = np.asarray(data.rng.gumbel(size=(4, 5)), data.dtype)
 
@@ -25,11 +23,13 @@ def gumbel_softmax(data, bug):
 
 
 @family(
-    exp_forgotten=r"log_sigma.*(exp\(log_sigma\)|factor)",
-    noise_forgotten=r"log_sigma.*(noise|fixed|factor)",
-    fresh_noise=r"another draw|fresh|random",
-    sigma_zero=r"log_sigma.*(zero|no gradient)",
-    noise_of_other_row=r"\blog_sigma\b",
+    log_sigma="noise_of_other_row",
+    said={
+        r"log_sigma.*(exp\(log_sigma\)|factor)": "exp_forgotten",
+        r"log_sigma.*(noise|fixed|factor)": "noise_forgotten",
+        r"another draw|fresh|random": "fresh_noise",
+        r"log_sigma.*(zero|no gradient)": "sigma_zero",
+    },
 )
 def reparameterization(data, bug):
     noise, rng = data.normal(6, 3), np.random.default_rng(11)
@@ -53,13 +53,7 @@ def reparameterization(data, bug):
     return (forward, backward), (data.normal(6, 3), data.normal(6, 3, scale=0.4)), {"fixed": [noise]}
 
 
-@family(
-    outer_transposed=r"\bA\b",
-    log_determinant_forgotten=r"\bA\b",
-    log_determinant_twice=r"\bA\b",
-    exp_of_diagonal_missing=r"\bA\b",
-    upper_not_masked=r"\bA\b",
-)
+@family(A="outer_transposed log_determinant_forgotten log_determinant_twice exp_of_diagonal_missing upper_not_masked")
 def full_covariance(data, bug):
     """z = mu + L noise with L lower triangular, exp on its diagonal; and the KL from a standard normal."""
     noise = data.normal(3, 4)
@@ -89,7 +83,7 @@ def full_covariance(data, bug):
     return (forward, backward), (data.normal(3, 4), data.normal(3, 4, 4, scale=0.5)), {"fixed": [noise]}
 
 
-@family(diagonal_not_halved=r"\bB\b", upper_kept=r"\bB\b", not_symmetrized=r"\bB\b", inverse_once=r"\bB\b")
+@family(B="diagonal_not_halved upper_kept not_symmetrized inverse_once")
 def cholesky(data, bug):
     """The Cholesky factor of B B' + I (Murray 2016, arXiv:1602.07527)."""
 
@@ -109,7 +103,7 @@ def cholesky(data, bug):
     return (forward, backward), data.normal(4, 4)
 
 
-@family(transposes_missing=r"A.*|transposed", sign=r"A.*sign", one_inverse=r"\bA\b")
+@family(A="one_inverse", said={r"A.*|transposed": "transposes_missing", r"A.*sign": "sign"})
 def matrix_inverse(data, bug):
     def forward(A):
         inverse = np.linalg.inv(A)
@@ -126,7 +120,7 @@ def matrix_inverse(data, bug):
     return (forward, backward), data.normal(4, 4, scale=0.3) + 2 * np.eye(4, dtype=data.dtype)
 
 
-@family(not_transposed=r"A.*transposed", of_the_determinant=r"\bA\b")
+@family(A="of_the_determinant", said={r"A.*transposed": "not_transposed"})
 def log_determinant(data, bug):
     def value(A):
         return np.linalg.slogdet(A)[1]
@@ -140,26 +134,7 @@ def log_determinant(data, bug):
     return value, data.normal(4, 4, scale=0.3) + 2 * np.eye(4, dtype=data.dtype), {"gradient": gradient}
 
 
-@family(c_constant=r"\ba\b", normal_only=r"\ba\b")
-def gamma_sample(data, bug):
-    """Gamma(a > 1) from normals (Marsaglia and Tsang 2000): d (1 + c e)^3 with d = a - 1/3 and c = 1 / sqrt(9 d)."""
-
-    def forward(a, noise):
-        d = a - 1 / 3
-        c = 1 / np.sqrt(9 * d)
-        return d * (1 + c * noise) ** 3, (c, noise)
-
-    def backward(dz, cache):
-        c, noise = cache
-        u = 1 + c * noise
-        if bug == "c_constant":
-            return dz * u**3
-        return dz if bug == "normal_only" else dz * (u**3 - 1.5 * c * noise * u**2)
-
-    return (forward, backward), data.uniform(1, 5, 6), {"fixed": [np.clip(data.normal(6), -1, 2)]}
-
-
-@family(normalizer_constant=r"\ba\b", column_sums=r"\ba\b")
+@family(a="normalizer_constant column_sums")
 def dirichlet_sample(data, bug):
     def forward(a, noise):
         d = a - 1 / 3
@@ -178,7 +153,7 @@ def dirichlet_sample(data, bug):
     return (forward, backward), data.uniform(1, 5, 3, 4), {"fixed": [noise]}
 
 
-@family(("float64",), density_not_scaled=r"\bm\b", sign="m.*sign", weights_constant=r"\bm\b")
+@family(("float64",), m="density_not_scaled weights_constant", said={"m.*sign": "sign"})
 def mixture_sample(data, bug):
     """z from F(z) = u by bisection, F a mixture of two logistics at -m and m; dz/dm = -(dF/dm) / (dF/dz)."""
     width = 0.6
@@ -206,12 +181,7 @@ def mixture_sample(data, bug):
     return (forward, backward), data.uniform(0.5, 2, 6), {"fixed": [data.uniform(0.05, 0.95, 6)]}
 
 
-@family(
-    log_determinant_ignored=r"\bA\b",
-    log_determinant_averaged=r"\bA\b",
-    log_determinant_of_batch=r"\bA\b",
-    slope_of_tanh_missing=r"\bA\b",
-)
+@family(A="log_determinant_ignored log_determinant_averaged log_determinant_of_batch slope_of_tanh_missing")
 def affine_coupling(data, bug):
     """z2 = x2 exp(s) + x1 B with s = 2 tanh(x1 A / 2), beside x1; and log |det| = sum s."""
 
@@ -239,7 +209,7 @@ def affine_coupling(data, bug):
     return (forward, backward), (data.normal(4, 6), data.normal(3, 3), data.normal(3, 3))
 
 
-@family(sign_of_determinant=r"\bu\b|\bw\b", slope_constant=r"\bw\b|\bx\b", bias_of_mean=r"\bb\b.*1/8")
+@family(said={r"\bu\b|\bw\b": "sign_of_determinant", r"\bw\b|\bx\b": "slope_constant", r"\bb\b.*1/8": "bias_of_mean"})
 def planar_flow(data, bug):
     """x + u tanh(w'x + b) and log |1 + (1 - tanh^2) u'w|, with u and w such that both signs occur."""
 
@@ -265,11 +235,13 @@ def planar_flow(data, bug):
 
 
 @family(
-    kl_counted_k_times=r"\bmu\b",
-    summed_over_samples=r"\bdecoder\b.*(factor 3|= 3)",
-    noise_averaged=r"\blog_sigma\b",
-    entropy_forgotten=r"log_sigma.*(constant -?0\.25|missing|extra)",
-    decoder_of_first_sample=r"\bdecoder\b",
+    mu="kl_counted_k_times",
+    log_sigma="noise_averaged",
+    decoder="decoder_of_first_sample",
+    said={
+        r"\bdecoder\b.*(factor 3|= 3)": "summed_over_samples",
+        r"log_sigma.*(constant -?0\.25|missing|extra)": "entropy_forgotten",
+    },
 )
 def negative_elbo(data, bug):
     """0.5 |x - z decoder|^2 averaged over K samples z = mu + sigma noise, plus the KL, averaged over rows."""
@@ -301,7 +273,7 @@ def negative_elbo(data, bug):
     return (forward, backward), inputs, {"fixed": [x, noise]}
 
 
-@family(not_conjugated=r"\bW\b", real_part_only=r"\bx\b", scaled=r"W.*factor 2|W.*twice")
+@family(W="not_conjugated", x="real_part_only", said={r"W.*factor 2|W.*twice": "scaled"})
 def complex_dense(data, bug):
     """Gradients are dL/dRe + i dL/dIm, with L the real part of sum(conj(dy) y)."""
 
@@ -320,7 +292,7 @@ def complex_dense(data, bug):
     return (forward, backward), (data.complex(4, 3), data.complex(3, 2))
 
 
-@family(conjugated=r"\bz\b", halved=r"z.*(0\.5|half)", beside_real_wrong=r"z.*factor 5", dropped=r"\bz\b")
+@family(z="conjugated dropped", said={r"z.*(0\.5|half)": "halved", r"z.*factor 5": "beside_real_wrong"})
 def complex_power(data, bug):
     """sum x |z|^2 of a real x beside a complex z."""
 
@@ -338,7 +310,7 @@ def complex_power(data, bug):
     return value, (data.normal(5), data.complex(5)), {"gradient": gradient}
 
 
-@family(("float64",), not_scaled=r"x.*(factor|length|1/8)", imaginary_part=r"\bx\b", forward_transform=r"\bx\b")
+@family(("float64",), x="imaginary_part forward_transform", said={r"x.*(factor|length|1/8)": "not_scaled"})
 def fourier(data, bug):
     """Real in, complex out: the spectrum."""
 
@@ -353,40 +325,3 @@ def fourier(data, bug):
         return np.fft.fft(dy).real if bug == "forward_transform" else (dy.shape[-1] * np.fft.ifft(dy)).real
 
     return (forward, backward), data.normal(8)
-
-
-@family(phase_constant=r"\bz\b", bias_sign=r"bias.*sign")
-def complex_modulus_relu(data, bug):
-    """z / |z| relu(|z| + bias): a complex activation that keeps the phase."""
-
-    def forward(z, bias):
-        size = np.abs(z)
-        return np.maximum(size + bias, 0) / size * z, (z, bias, size)
-
-    def backward(dy, cache):
-        z, bias, size = cache
-        unit = z / size
-        along = (dy * unit.conj()).real
-        on = size + bias > 0
-        ratio = np.maximum(size + bias, 0) / size
-        dz = unit * along * on + ratio * (dy - unit * along)
-        if bug == "phase_constant":
-            dz = unit * along * on
-        dbias = (along * on).sum(0)
-        return dz, -dbias if bug == "bias_sign" else dbias
-
-    return (forward, backward), (data.complex(5, 3), data.uniform(-0.6, 0.2, 3))
-
-
-@family(centre_sign="mu.*(sign|x)", concentration_sign=r"kappa.*sign")
-def von_mises_energy(data, bug):
-    def energy(x, mu, kappa):
-        return -np.sum(kappa * np.cos(x - mu)) / math.pi
-
-    def gradient(x, mu, kappa):
-        dx = kappa * np.sin(x - mu) / math.pi
-        dkappa = np.cos(x - mu) / math.pi
-        dmu = -dx if bug != "centre_sign" else dx
-        return dx, dmu, dkappa if bug == "concentration_sign" else -dkappa
-
-    return energy, (data.normal(6), data.normal(6), data.uniform(0.5, 3, 6)), {"gradient": gradient}

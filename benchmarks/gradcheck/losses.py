@@ -12,15 +12,14 @@ NEARLY = r"nearly|small term|eps|constant inside"
 
 
 @family(
-    temperature=r"\blogits\b",
-    probability_cut=r"\blogits\b",
-    log_eps=NEARLY,
-    smoothing=NEARLY,
-    ignored_labels_kept=r"logits.*(index|row) 2|logits.*axis 0",
-    sum_not_mean=A_MEAN,
-    ignores_upstream=NO_UPSTREAM,
-    always_one_row=r"batch|rows",
-    probabilities_only=r"\blogits\b",
+    logits="temperature probability_cut probabilities_only",
+    said={
+        NEARLY: "log_eps smoothing",
+        r"logits.*(index|row) 2|logits.*axis 0": "ignored_labels_kept",
+        A_MEAN: "sum_not_mean",
+        NO_UPSTREAM: "ignores_upstream",
+        r"batch|rows": "always_one_row",
+    },
 )
 def softmax_cross_entropy(data, bug):
     labels = data.rng.integers(5, size=7)
@@ -56,11 +55,12 @@ def softmax_cross_entropy(data, bug):
 
 
 @family(
-    target_forgotten=r"\blogits\b",
-    of_probabilities=r"\blogits\b",
-    sign="sign",
-    mean_of_rows_only=r"factor 3|\blogits\b",
-    clipped_logits=r"region|scale|larger|other|elsewhere|times",
+    logits="target_forgotten of_probabilities",
+    said={
+        "sign": "sign",
+        r"factor 3|\blogits\b": "mean_of_rows_only",
+        r"region|scale|larger|other|elsewhere|times": "clipped_logits",
+    },
 )
 def binary_cross_entropy(data, bug):
     labels = data.rng.integers(2, size=(4, 3)).astype(data.dtype)
@@ -85,7 +85,7 @@ def binary_cross_entropy(data, bug):
     return loss, np.clip(data.normal(4, 3), -3, 3), {"gradient": gradient, "fixed": [labels]}
 
 
-@family(no_sign=r"\bx\b", inside_only=r"\bx\b", not_clipped=r"\bx\b")
+@family(x="no_sign inside_only not_clipped")
 def huber(data, bug):
     def loss(x):
         return np.sum(np.where(np.abs(x) < 1, 0.5 * x * x, np.abs(x) - 0.5))
@@ -100,7 +100,7 @@ def huber(data, bug):
     return loss, data.normal(40, scale=3.0), {"gradient": gradient}
 
 
-@family(norm_constant=r"\ba\b", only_first=r"\bb\b", exchanged="exchanged|belong", squared_norm=r"\bb\b")
+@family(a="norm_constant", b="only_first squared_norm", said={"exchanged|belong": "exchanged"})
 def cosine_similarity(data, bug):
     def forward(a, b):
         na, nb = (np.sqrt((v * v).sum(1, keepdims=True)) for v in (a, b))
@@ -119,31 +119,10 @@ def cosine_similarity(data, bug):
     return (forward, backward), (data.normal(5, 4), data.normal(5, 4))
 
 
-@family(counts_all=r"\bscores\b", own_row_forgotten=r"\bscores\b", margin_sign=r"\bscores\b")
-def multiclass_hinge(data, bug):
-    labels = data.rng.integers(5, size=6)
-
-    def forward(scores, labels):
-        own = scores[np.arange(len(labels)), labels][:, None]
-        margins = scores - own + 1
-        margins[np.arange(len(labels)), labels] = 0
-        return np.maximum(margins, 0).sum(), (margins, labels)
-
-    def backward(dloss, cache):
-        margins, labels = cache
-        over = (margins > 0).astype(margins.dtype)
-        if bug == "counts_all":
-            over[:] = 1
-        if bug == "margin_sign":
-            over = (margins < 0).astype(margins.dtype)
-        if bug != "own_row_forgotten":
-            over[np.arange(len(labels)), labels] = -over.sum(1)
-        return dloss * over
-
-    return (forward, backward), (data.normal(6, 5), labels)
-
-
-@family(mean_term=r"\blog_sigma2\b", sign_of_mu2=r"mu2.*sign|sign.*mu2", half_forgotten=r"mu1\b", variance=r"sigma1\b")
+@family(
+    log_sigma2="mean_term",
+    said={r"mu2.*sign|sign.*mu2": "sign_of_mu2", r"mu1\b": "half_forgotten", r"sigma1\b": "variance"},
+)
 def kl_of_gaussians(data, bug):
     def kl(mu1, log_sigma1, mu2, log_sigma2):
         weight = np.exp(-2 * log_sigma2)
@@ -162,19 +141,6 @@ def kl_of_gaussians(data, bug):
     return kl, tuple(data.normal(4, 3) for _ in range(4)), {"gradient": gradient}
 
 
-@family(one_minus_forgotten=r"\bp\b", sign=r"p.*sign")
-def bernoulli_entropy(data, bug):
-    def entropy(p):
-        return -np.sum(p * np.log(p) + (1 - p) * np.log(1 - p))
-
-    def gradient(p):
-        if bug == "one_minus_forgotten":
-            return -np.log(p) - 1
-        return np.log(p / (1 - p)) if bug == "sign" else np.log((1 - p) / p)
-
-    return entropy, data.uniform(0.05, 0.95, 4, 5), {"gradient": gradient}
-
-
 def digamma(x):
     shift = sum(1 / (x + k) for k in range(8))
     x = x + 8
@@ -182,7 +148,7 @@ def digamma(x):
     return np.log(x) - 0.5 / x - series - shift
 
 
-@family(("float64",), last_term=r"\bnu\b", digamma_not_halved=r"\bnu\b", x_of_normal=r"\bx\b")
+@family(("float64",), nu="last_term digamma_not_halved", x="x_of_normal")
 def student_t(data, bug):
     gammaln = np.vectorize(math.lgamma, otypes=[np.float64])
 
@@ -202,7 +168,7 @@ def student_t(data, bug):
     return log_density, (data.normal(8), data.uniform(1, 6, 8)), {"gradient": gradient}
 
 
-@family(half="half|factor 0.5", both_ways=r"\blogits\b", rows_for_columns=r"\blogits\b|transposed")
+@family(logits="both_ways", said={"half|factor 0.5": "half", r"\blogits\b|transposed": "rows_for_columns"})
 def contrastive(data, bug):
     """Cross-entropy of matching pairs, over the rows and over the columns of a square table of similarities."""
 

@@ -9,43 +9,11 @@ from .registry import family, sigmoid, softmax
 
 
 @family(
-    hidden_gradient_dropped=r"\bx\b|\bWx\b", every_step_gets_dy="x|Wx", tanh_of_input=r"\bx\b", first_step_only="h0"
-)
-def rnn(data, bug):
-    def forward(x, Wx, Wh, h0):
-        states = [h0]
-        for t in range(x.shape[1]):
-            states.append(np.tanh(x[:, t] @ Wx + states[-1] @ Wh))
-        return np.stack(states[1:], 1), (x, Wx, Wh, states)
-
-    def backward(dy, cache):
-        x, Wx, Wh, states = cache
-        dx, dWx, dWh = np.zeros_like(x), np.zeros_like(Wx), np.zeros_like(Wh)
-        dh = np.zeros_like(states[0])
-        for t in range(x.shape[1] - 1, -1, -1):
-            dh = dy[:, t] if bug == "hidden_gradient_dropped" else dh + dy[:, t]
-            if bug == "every_step_gets_dy":
-                dh = dh + dy[:, -1]
-            slope = 1 - (x[:, t] @ Wx if bug == "tanh_of_input" else states[t + 1]) ** 2
-            da = dh * slope
-            dx[:, t] = da @ Wx.T
-            dWx += x[:, t].T @ da
-            dWh += states[t].T @ da
-            dh = da @ Wh.T
-        return dx, dWx, dWh, dy[:, 0] @ Wh.T if bug == "first_step_only" else dh
-
-    return (forward, backward), (data.normal(2, 4, 3), data.normal(3, 3), data.normal(3, 3), data.normal(2, 3))
-
-
-@family(
-    last_cell_ignored=r"\bc0\b",
-    output_gate_of_cell=r"\bWx\b",
-    forget_gate_of_new_cell=r"\bWx\b",
-    gates_clipped="linear|clip|scale|larger dy",
-    truncated=r"\bh0\b",
-    hidden_of_one_step=r"\bx\b",
-    first_cell_zero=r"\bc0\b.*(zero|None|no gradient)",
-    cell_not_forgotten=r"\bc0\b",
+    c0="last_cell_ignored cell_not_forgotten",
+    Wx="output_gate_of_cell forget_gate_of_new_cell",
+    h0="truncated",
+    x="hidden_of_one_step",
+    said={"linear|clip|scale|larger dy": "gates_clipped", r"\bc0\b.*(zero|None|no gradient)": "first_cell_zero"},
 )
 def lstm(data, bug):
     def forward(x, Wx, Wh, b, h0, c0):
@@ -89,7 +57,7 @@ def lstm(data, bug):
     return (forward, backward), (data.normal(2, 4, 3), *weights, data.normal(2, 3), data.normal(2, 3))
 
 
-@family(reset_averaged=r"\bUc\b", reset_missing=r"\bh\b", path_through_reset_missing=r"\bh\b", update_swapped=r"\bWz\b")
+@family(Uc="reset_averaged", h="reset_missing path_through_reset_missing", Wz="update_swapped")
 def gru(data, bug):
     def forward(x, h, Wz, Wr, Wc, Uz, Ur, Uc):
         z, r = sigmoid(x @ Wz + h @ Uz), sigmoid(x @ Wr + h @ Ur)
@@ -114,13 +82,13 @@ def gru(data, bug):
 
 
 @family(
-    sum_over_queries=r"\bq\b",
-    softmax_diagonal=r"\bq\b",
-    first_query_shifted=r"\bq\b",
-    scale_missing_in_keys=r"\bk\b.*factor 1\.732",
-    queries_and_keys_exchanged="exchanged|belong",
-    heads_not_joined=r"\bv\b",
-    mask_ignored=r"\bq\b|\bk\b|\bv\b",
+    q="sum_over_queries softmax_diagonal first_query_shifted",
+    v="heads_not_joined",
+    said={
+        r"\bk\b.*factor 1\.732": "scale_missing_in_keys",
+        "exchanged|belong": "queries_and_keys_exchanged",
+        r"\bq\b|\bk\b|\bv\b": "mask_ignored",
+    },
 )
 def attention(data, bug):
     heads = 2
@@ -160,7 +128,7 @@ def attention(data, bug):
     return (forward, backward), tuple(data.normal(2, 4, 6) for _ in range(3))
 
 
-@family(carry_missing=r"\bx\b", gate_sign=r"\bWg\b.*sign", gate_without_slope=r"\bWg\b", bias_of_both=r"\bbg\b")
+@family(x="carry_missing", Wg="gate_without_slope", bg="bias_of_both", said={r"\bWg\b.*sign": "gate_sign"})
 def highway(data, bug):
     def forward(x, Wg, bg, Wh):
         gate, new = sigmoid(x @ Wg + bg), np.tanh(x @ Wh)
@@ -177,7 +145,7 @@ def highway(data, bug):
     return (forward, backward), (data.normal(5, 4), data.normal(4, 4), data.normal(4), data.normal(4, 4))
 
 
-@family(shortcut_missing=r"\bx\b", shortcut_twice=r"\bx\b", second_weight_of_input=r"\bV\b", relu_after=r"\bW\b")
+@family(x="shortcut_missing shortcut_twice", V="second_weight_of_input", W="relu_after")
 def residual(data, bug):
     def forward(x, W, V):
         hidden = x @ W
@@ -220,7 +188,7 @@ def relu_network(bug=None):
     return forward, backward
 
 
-@family(first_mask_missing="input1|W0", bias_averaged="factor 0.2|1/5", output_for_input="input3|W1")
+@family(said={"input1|W0": "first_mask_missing", "factor 0.2|1/5": "bias_averaged", "input3|W1": "output_for_input"})
 def relu_layers(data, bug):
     depth = 2 if bug == "output_for_input" else 1 + int(data.rng.integers(4))
     widths = [5] * (depth + 1)
@@ -255,18 +223,14 @@ class Tied:
 SHARED = "share|same (memory|array)|alias|tied|overlap|two names|both names|one array"
 
 
-@family(decoder_only=r"\bW\b", encoder_only=r"\bW\b", one_array_two_names=SHARED)
+@family(W="decoder_only encoder_only", said={SHARED: "one_array_two_names"})
 def tied_autoencoder(data, bug):
     return Tied(data.normal(6, 3, scale=0.5), bug), data.normal(5, 6)
 
 
 @family(
-    one_zero=r"\bx\b",
-    one_sign=r"\bx\b",
-    one_thousandth_more=r"\bx\b",
-    two_that_cancel=r"\bx\b",
-    last_block=r"\bx\b",
-    all_one_part_in_a_million=r"x.*factor (of )?1\.000001",
+    x="one_zero one_sign one_thousandth_more two_that_cancel last_block",
+    said={r"x.*factor (of )?1\.000001": "all_one_part_in_a_million"},
 )
 def many_entries(data, bug):
     size, at = 20_000, 12_345
@@ -292,7 +256,9 @@ def many_entries(data, bug):
     return value, x, {"gradient": gradient}
 
 
-@family(one_zero_float32=r"\bW\b", last_column_float32=r"\bW\b.*(last|axis 1)", one_part_in_500_float32=r"W.*factor")
+@family(
+    W="one_zero_float32", said={r"\bW\b.*(last|axis 1)": "last_column_float32", r"W.*factor": "one_part_in_500_float32"}
+)
 def large_dense(data, bug):
     def forward(x, W, b):
         y = np.tanh(x @ W + b)

@@ -64,8 +64,12 @@ def register(name, build, bugs, dtypes=FLOATS):
     FAMILIES[name] = Family(name, build, bugs, dtypes)
 
 
-def family(dtypes=FLOATS, **bugs):
-    """Registers a builder under its own name; `bugs` are names of bugs and what a report on each must say."""
+def family(dtypes=FLOATS, said=None, **arrays):
+    """Registers a builder under its own name. Of each bug a report must name the array, `x="one_bug another_bug"`, or
+    say something else, `said={"regular expression": "third_bug"}`.
+    """
+    patterns = {rf"\b{array}\b": names for array, names in arrays.items()} | (said or {})
+    bugs = {bug: pattern for pattern, names in patterns.items() for bug in names.split()}
 
     def registered(build):
         register(build.__name__, build, bugs, dtypes)
