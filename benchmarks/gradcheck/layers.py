@@ -5,7 +5,7 @@ import numpy as np
 from .registry import family
 
 LINEAR = r"linear|proportional|clip|scale|larger dy"
-ROWS = "batch|rows"
+ROWS = r"batch|rows?\b"
 
 
 @family(

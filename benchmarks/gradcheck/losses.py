@@ -18,7 +18,7 @@ NEARLY = r"nearly|small term|eps|constant inside"
         r"logits.*(index|row) 2|logits.*axis 0": "ignored_labels_kept",
         A_MEAN: "sum_not_mean",
         NO_UPSTREAM: "ignores_upstream",
-        r"batch|rows": "always_one_row",
+        r"batch|rows?\b": "always_one_row",
     },
 )
 def softmax_cross_entropy(data, bug):

@@ -244,8 +244,7 @@ def model_with_loss(data, bug):
     b="none key_left_out key_none",
     said={
         r"\bb\b|1 gradients? for 2": "second_left_out",
-        r"\bx\b|\bb\b": "empty_mapping",
-        r"\bx\b|\bb\b|no gradient|nothing": "all_none",
+        r"\bx\b|\bb\b|no gradient": "empty_mapping all_none",
         r"b\b.*zero": "zeros",
         rf"x\b.*{NEVER}|{NEVER}.*x\b": "first_none",
     },
