@@ -201,7 +201,7 @@ def max_pool(data, bug):
                 dx[at] += mine
         return dx
 
-    return (forward, backward), data.normal(2, 2, 7, 7)
+    return (forward, backward), data.normal(1, 2, 7, 5)
 
 
 @family(x="full_window_at_border", said={r"\bx\b.*factor|\bx\b": "not_divided"})

@@ -276,4 +276,4 @@ def large_dense(data, bug):
             dW = dW * np.float32(1.002)
         return da @ W.T, dW, da.sum(0)
 
-    return (forward, backward), (data.normal(8, 128), data.normal(128, 64, scale=0.05), data.normal(64, scale=0.1))
+    return (forward, backward), (data.normal(4, 48), data.normal(48, 40, scale=0.1), data.normal(40, scale=0.1))
