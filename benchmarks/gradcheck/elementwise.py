@@ -32,11 +32,6 @@ def swish_slope(x):
     return s + x * s * (1 - s)
 
 
-def mish_slope(x, share=1.0):
-    t = np.tanh(np.logaddexp(0, x))
-    return t + share * x * (1 - t * t) * sigmoid(x)
-
-
 # name: (value, derivative, {bug: (wrong derivative, what must be said)})
 ACTIVATIONS = {
     "relu": (
@@ -123,16 +118,6 @@ ACTIVATIONS = {
             "applied_twice": (lambda x: sigmoid(sigmoid(x)) * (1 - sigmoid(sigmoid(x))), r"\bx\b"),
             "sign": (lambda x: sigmoid(x) * (sigmoid(x) - 1), "sign"),
         },
-    ),
-    "softsign": (
-        lambda x: x / (1 + np.abs(x)),
-        lambda x: 1 / (1 + np.abs(x)) ** 2,
-        {"not_squared": (lambda x: 1 / (1 + np.abs(x)), r"\bx\b")},
-    ),
-    "mish": (
-        lambda x: x * np.tanh(np.logaddexp(0, x)),
-        mish_slope,
-        {"second_term_forgotten": (lambda x: mish_slope(x, 0.0), r"\bx\b")},
     ),
     "exponential": (
         np.exp,

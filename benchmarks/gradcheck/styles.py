@@ -114,27 +114,20 @@ class Mappings:
             dy[0, 0] += 1e-3
         if bug == "first_batch_kept":
             self.first = x = getattr(self, "first", x)
-        db = np.empty_like(self.params["b"]) if bug == "not_initialized" else dy.sum(0)
-        if bug == "not_initialized":
-            db[:-1] = dy.sum(0)[:-1]
-            db[-1] = np.nan
-        if bug == "adds_up":
-            db = db + self.grads.get("b", 0)
-        self.grads = {"W": x.T @ dy, "b": db}
+        db = dy.sum(0)
+        dW = x.T @ dy
+        self.grads = {
+            "adds_up": {"W": dW, "b": db + self.grads.get("b", 0)},
+            "not_initialized": {"W": dW, "b": np.append(db[:-1], np.nan)},
+            "rows_reversed": {"W": dW, "b": db[::-1].copy()},
+            "key_missing": {"W": dW},
+            "value_none": {"W": dW, "b": None},
+            "no_keys": {},
+            "transposed": {"W": dW.T, "b": db},
+            "half_precision": {"W": dW.astype(np.float16).astype(dW.dtype), "b": db},
+        }.get(bug, {"W": dW, "b": db})
         if bug == "steps_in_backward":
-            self.params["W"] -= 1e-6 * self.grads["W"]
-        if bug == "rows_reversed":
-            self.grads["b"] = self.grads["b"][::-1].copy()
-        if bug == "key_missing":
-            del self.grads["b"]
-        if bug == "value_none":
-            self.grads["b"] = None
-        if bug == "no_keys":
-            self.grads = {}
-        if bug == "transposed":
-            self.grads["W"] = self.grads["W"].T
-        if bug == "half_precision":
-            self.grads["W"] = self.grads["W"].astype(np.float16).astype(dy.dtype)
+            self.params["W"] -= 1e-6 * dW
         return None if bug == "no_input_gradient" else dy @ self.params["W"].T
 
 
@@ -319,24 +312,18 @@ def nested_parameters(data, bug):
 
 
 def spoil(gradients, bug):
-    first, second = gradients["layers"]
-    if bug == "leaf_wrong":
-        second["W"] *= 2
-    if bug == "leaf_none":
-        first["b"] = None
-    if bug == "leaf_left_out":
-        del first["b"]
-    if bug == "branch_left_out":
-        del gradients["layers"]
-    if bug == "branch_none":
-        gradients["out"] = None
-    if bug == "leaves_exchanged":
-        first["W"], second["W"] = second["W"], first["W"]
-    if bug == "leaf_transposed":
-        first["W"] = first["W"].T.copy()
-    if bug == "leaf_zero":
-        gradients["out"]["W"] = np.zeros_like(gradients["out"]["W"])
-    return {} if bug == "empty" else gradients
+    (first, second), out = gradients["layers"], gradients["out"]
+    return {
+        "leaf_wrong": {"layers": [first, second | {"W": 2 * second["W"]}], "out": out},
+        "leaf_none": {"layers": [first | {"b": None}, second], "out": out},
+        "leaf_left_out": {"layers": [{"W": first["W"]}, second], "out": out},
+        "branch_left_out": {"out": out},
+        "branch_none": gradients | {"out": None},
+        "leaves_exchanged": {"layers": [first | {"W": second["W"]}, second | {"W": first["W"]}], "out": out},
+        "leaf_transposed": {"layers": [first | {"W": first["W"].T}, second], "out": out},
+        "leaf_zero": gradients | {"out": {"W": 0 * out["W"]}},
+        "empty": {},
+    }.get(bug, gradients)
 
 
 @family(x="second_output_ignored quantized", said={"random|draw|call": "random_rounding"})

@@ -152,7 +152,7 @@ def faults(case, circumstance):
         for part, side in parts:
             places = range(part.size) if part.size < 500 else [*range(0, part.size, part.size // 60), part.size - 1]
             places = [*places, int(np.abs(claim).argmin())] if part.size > 500 else places
-            for place in [*places, 12_345] if part.size == 20_000 else places:
+            for place in [*places, 1_234] if part.size == 2_000 else places:
                 index = np.unravel_index(place, part.shape)
                 measured = difference(subject, part, index, cotangents)
                 largest = max(largest, abs(measured), abs(side[index]))
