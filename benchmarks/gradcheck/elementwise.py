@@ -124,7 +124,7 @@ ACTIVATIONS = {
         np.exp,
         {
             "clipped_at_5": (lambda x: np.exp(np.minimum(x, 5)), REGION),
-            "one_part_in_a_million": (lambda x: np.exp(x) * (1 + 1e-6), r"factor (of )?1\.000001|0\.0001 ?%"),
+            "one_part_in_a_million": (lambda x: np.exp(x) * (1 + 1e-6), r"factor.* (1\.000001|1 \+ 1e-0?6)"),
         },
     ),
     "sine": (

@@ -13,8 +13,8 @@ ROWS = r"batch|rows?\b"
     b="bias_of_one_row",
     x="input_gradient_transposed",
     said={
-        r"W.*(factor (of )?1\.0000001|1 \+ 1e-0?7|1e-0?7|relative)": "one_part_in_ten_million",
-        r"W.*factor (of )?1\.001": "one_part_in_a_thousand_float32",
+        r"W.*factor.* (1\.0000001|1 \+ 1e-0?7)": "one_part_in_ten_million",
+        r"W.*factor.* (1\.001|1 \+ (1e-0?3|0?\.001))": "one_part_in_a_thousand_float32",
         LINEAR: "clipped_by_norm clipped_at_1 clipped_at_5 small_ones_dropped normalized_dy absolute_dy square_of_dy",
         r"W.*0\.0001 \* W": "weight_decay",
         r"\bW\b.*1/6": "averaged",

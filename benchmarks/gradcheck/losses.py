@@ -8,7 +8,7 @@ from .registry import family, one_hot, sigmoid, softmax
 
 NO_UPSTREAM = "upstream|ignor|does not (use|depend)|whatever"
 A_MEAN = "factor 7"
-NEARLY = r"nearly|small term|eps|constant inside"
+NEARLY = "nearly|small (term|constant)|eps|one factor for each"
 
 
 @family(

@@ -230,7 +230,7 @@ def tied_autoencoder(data, bug):
 
 @family(
     x="one_zero one_sign one_thousandth_more two_that_cancel last_block",
-    said={r"x.*factor (of )?1\.000001": "all_one_part_in_a_million"},
+    said={r"x.*factor.* (1\.000001|1 \+ 1e-0?6)": "all_one_part_in_a_million"},
 )
 def many_entries(data, bug):
     size, at = 2_000, 1_234

@@ -119,7 +119,7 @@ class Dropout:
 
 @family(
     said={
-        "fresh|another draw|random": "drawn_again",
+        "fresh|another (draw|mask)|random": "drawn_again",
         r"factor 0\.6": "scale_forgotten",
         r"factor 1\.66667": "scaled_twice",
         "draw|mask|first call|noise|generator|earlier": "first_mask_kept",

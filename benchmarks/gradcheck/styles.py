@@ -62,7 +62,7 @@ class Lists:
 
     def __init__(self, data, bug):
         self.bug, self.params = bug, [data.normal(5, 4), data.normal(4)]
-        self.grads = [np.zeros_like(p) for p in self.params]
+        self.grads = self.own = [np.zeros_like(p) for p in self.params]
 
     def forward(self, x):
         self.x = x
@@ -70,11 +70,11 @@ class Lists:
 
     def backward(self, dy):
         dW, db = (3 if self.bug == "weight_times_3" else 1) * self.x.T @ dy, dy.sum(0)
-        self.grads[0][...] = dW
+        self.own[0][...] = dW
         if self.bug != "bias_not_written":
-            self.grads[1][...] = db
+            self.own[1][...] = db
         spoilt = {"one_short": [dW], "second_none": [dW, None], "exchanged": [db, dW], "empty": []}
-        self.grads = spoilt.get(self.bug, self.grads)
+        self.grads = spoilt.get(self.bug, self.own)
         return dy @ self.params[0].T
 
 
@@ -117,7 +117,7 @@ class Mappings:
         db = dy.sum(0)
         dW = x.T @ dy
         self.grads = {
-            "adds_up": {"W": dW, "b": db + self.grads.get("b", 0)},
+            "adds_up": {"W": dW, "b": db + (self.grads.get("b", 0) if bug == "adds_up" else 0)},
             "not_initialized": {"W": dW, "b": np.append(db[:-1], np.nan)},
             "rows_reversed": {"W": dW, "b": db[::-1].copy()},
             "key_missing": {"W": dW},
