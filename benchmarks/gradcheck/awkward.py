@@ -5,7 +5,7 @@ Each case is a name and what check_gradients takes: target, inputs and options.
 
 import numpy as np
 
-from .networks import relu_network
+from .networks import Tied, relu_network
 from .norms import BatchNorm, Dropout
 from .registry import FAMILIES, Case, Data, softmax
 
@@ -284,6 +284,12 @@ def said(data):
     return {
         "integers_alone": (*function(lambda x: np.sum(x * 1.0), np.ones_like, np.arange(4)), "float"),
         "sigmoid_all_saturated": (SIGMOID, np.linspace(38, 45, 8), {}, "RESOLVED"),
+        "one_array_two_names": (
+            Tied(data.normal(6, 3, scale=0.5), "two_names"),
+            data.normal(5, 6),
+            {},
+            "share|same (memory|array)|alias|tied|one array",
+        ),
         "parameters_in_a_closure": (closure, data.normal(5, 4), {}, "gradients? for|2 gradients"),
         "dy_changed_in_place": (Layer(relu, relu_backward), data.normal(3, 4), {}, r"(?s)dy.*x \(3, 4\)"),
         "float32_result": (sine, data.normal(5), {}, r"(?s)float32.*x \(5,\)"),

@@ -201,9 +201,7 @@ class Tied:
 
     def __init__(self, W, bug):
         self.W, self.bug, self.gradients = W, bug, {}
-        self.parameters = {"W": W}
-        if bug == "one_array_two_names":
-            self.parameters = {"encoder.W": W, "decoder.W": W}
+        self.parameters = {"encoder.W": W, "decoder.W": W} if bug == "two_names" else {"W": W}
 
     def forward(self, x):
         self.x, self.hidden = x, np.tanh(x @ self.W)
@@ -214,16 +212,11 @@ class Tied:
         dhidden = self.error @ self.W * (1 - self.hidden**2)
         encoder, decoder = dloss * (self.x.T @ dhidden), dloss * (self.error.T @ self.hidden)
         whole = {"decoder_only": decoder, "encoder_only": encoder}.get(self.bug, encoder + decoder)
-        self.gradients = {"W": whole}
-        if self.bug == "one_array_two_names":
-            self.gradients = {"encoder.W": encoder, "decoder.W": decoder}
+        self.gradients = {"encoder.W": encoder, "decoder.W": decoder} if self.bug == "two_names" else {"W": whole}
         return dloss * (dhidden @ self.W.T - self.error)
 
 
-SHARED = "share|same (memory|array)|alias|tied|overlap|two names|both names|one array"
-
-
-@family(W="decoder_only encoder_only", said={SHARED: "one_array_two_names"})
+@family(W="decoder_only encoder_only")
 def tied_autoencoder(data, bug):
     return Tied(data.normal(6, 3, scale=0.5), bug), data.normal(5, 6)
 

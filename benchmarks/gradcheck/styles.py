@@ -175,7 +175,7 @@ class Network:
 
 @family(
     said={
-        r"1\.W|W1|layers\[1\]": "second_weight_wrong",
+        r"1\.W|W1|layers(\[1\]|\.1\b)": "second_weight_wrong",
         r"1\.b|b1|layers\[1\]": "second_bias_forgotten",
         r"0\.W|W0|layers\[0\]|\bx\b": "tanh_forgotten",
     }
