@@ -41,7 +41,7 @@ ACTIVATIONS = {
             "bent_elsewhere": (lambda x: x > -0.5, r"\bx\b"),
             "backward_of_leaky": (lambda x: np.where(x > 0, 1, x.dtype.type(0.01)), r"\bx\b"),
             "no_mask": (np.ones_like, r"\bx\b"),
-            "clipped_at_6": (lambda x: (x > 0) & (x < 6), REGION),
+            "clipped_at_3": (lambda x: (x > 0) & (x < 3), REGION),
         },
     ),
     "leaky_relu": (
