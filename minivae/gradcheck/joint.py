@@ -3,7 +3,8 @@
 import numpy as np
 
 from .differences import SAFETY, Differences, differentiate, first_step, noise_amplification
-from .judge import ANALYTIC_ROUNDING, NUDGE, rms
+from .judge import ANALYTIC_ROUNDING, rms
+from .kinks import NUDGE
 from .probe import finite_outputs
 from .targets import flat
 

@@ -55,7 +55,7 @@ def group_line(subject, places):
         for array, index in places:
             array[index] += array.dtype.type(t)
         try:
-            return t, _values(subject)
+            return t, finite_outputs(subject)
         finally:
             for (array, index), value in zip(places, kept, strict=True):
                 array[index] = value
