@@ -5,9 +5,11 @@ target does not go along (forward raises, a gradient does not fit) nothing was p
 """
 
 import inspect
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -218,7 +220,8 @@ class _Places:
 
     def _switches(self):
         """(label, function, by a keyword?) for each way into the other mode: attributes, a keyword, methods."""
-        subject, found, switches = self.subject, [], []
+        subject, switches = self.subject, []
+        found: list[tuple[Any, Any, str, Any]] = []  # (how to set it, of what, its name, its value)
         owned = {id(vars(item)) for item in self.kept.objects}
         for name in MODES:
             found += [(setattr, item, name, getattr(item, name, None)) for item in self.kept.objects]
@@ -228,10 +231,9 @@ class _Places:
         if found:
             other = _other(found[0][3])
             switches.append((f"with {found[0][2]} = {other}", partial(_put, found, other), False))
-        try:
+        parameters: Mapping[str, inspect.Parameter] = {}
+        with suppress(TypeError, ValueError):
             parameters = inspect.signature(subject._forward).parameters
-        except (TypeError, ValueError):
-            parameters = {}
         for name in MODES:
             default = parameters[name].default if name in parameters else None
             other = _other(subject.fixed_by_name.get(name, default))
