@@ -72,7 +72,7 @@ class _Places:
                 self.seen.append(place)
                 if agrees(subject, claimed, self.rtol, self.atol):
                     return True
-                if may_be_deaf and all(np.array_equal(claimed[name], g) for name, g in self.claimed.items()):
+                if may_be_deaf and all(np.array_equal(claimed.get(name), g) for name, g in self.claimed.items()):
                     text = f"{place} backward gives what it gives without: it is wrong there, or not meant for it"
                     self.report.notes.append(text)
                 else:
@@ -102,7 +102,7 @@ class _Places:
 
     def _certain(self, name, coordinate):
         """Whether it is wrong by more than what is left of saturated values, whose rounding no small step shows."""
-        c, claimed = coordinate.beside or coordinate, self.claimed[name]
+        c, claimed = coordinate.beside or coordinate, self.claimed.get(name, np.zeros(0))
         eps = float(np.finfo(claimed.dtype).eps)
         if c.numeric == 0.0 and eps > 1e-10:
             return False  # in float32 1 - sigmoid(15) is the same over a whole step
@@ -149,7 +149,12 @@ class _Places:
     def rows(self):
         """One row more, and if that is taken, one alone."""
         subject = self.subject
-        name, first = next(iter(subject.values.items()))
+        if not subject.values:
+            return
+        name = min(
+            subject.values, key=lambda name: "." in name
+        )  # the first, but rather not of a nest: those are weights
+        first = subject.values[name]
         rows = len(first) if first.ndim else 0
         lengths = [len(v) for v in (*subject.values.values(), *subject.fixed.values()) if _has_rows(v)]
         if rows == 0 or (first.ndim == 1 and lengths.count(rows) == 1) or subject.given_cotangent is not None:
