@@ -5,9 +5,11 @@ target does not go along (forward raises, a gradient does not fit) nothing was p
 """
 
 import inspect
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +72,7 @@ class _Places:
                 self.seen.append(place)
                 if agrees(subject, claimed, self.rtol, self.atol):
                     return True
-                if may_be_deaf and all(np.array_equal(claimed[name], g) for name, g in self.claimed.items()):
+                if may_be_deaf and all(np.array_equal(claimed.get(name), g) for name, g in self.claimed.items()):
                     text = f"{place} backward gives what it gives without: it is wrong there, or not meant for it"
                     self.report.notes.append(text)
                 else:
@@ -100,7 +102,7 @@ class _Places:
 
     def _certain(self, name, coordinate):
         """Whether it is wrong by more than what is left of saturated values, whose rounding no small step shows."""
-        c, claimed = coordinate.beside or coordinate, self.claimed[name]
+        c, claimed = coordinate.beside or coordinate, self.claimed.get(name, np.zeros(0))
         eps = float(np.finfo(claimed.dtype).eps)
         if c.numeric == 0.0 and eps > 1e-10:
             return False  # in float32 1 - sigmoid(15) is the same over a whole step
@@ -147,7 +149,12 @@ class _Places:
     def rows(self):
         """One row more, and if that is taken, one alone."""
         subject = self.subject
-        name, first = next(iter(subject.values.items()))
+        if not subject.values:
+            return
+        name = min(
+            subject.values, key=lambda name: "." in name
+        )  # the first, but rather not of a nest: those are weights
+        first = subject.values[name]
         rows = len(first) if first.ndim else 0
         lengths = [len(v) for v in (*subject.values.values(), *subject.fixed.values()) if _has_rows(v)]
         if rows == 0 or (first.ndim == 1 and lengths.count(rows) == 1) or subject.given_cotangent is not None:
@@ -218,7 +225,8 @@ class _Places:
 
     def _switches(self):
         """(label, function, by a keyword?) for each way into the other mode: attributes, a keyword, methods."""
-        subject, found, switches = self.subject, [], []
+        subject, switches = self.subject, []
+        found: list[tuple[Any, Any, str, Any]] = []  # (how to set it, of what, its name, its value)
         owned = {id(vars(item)) for item in self.kept.objects}
         for name in MODES:
             found += [(setattr, item, name, getattr(item, name, None)) for item in self.kept.objects]
@@ -228,10 +236,9 @@ class _Places:
         if found:
             other = _other(found[0][3])
             switches.append((f"with {found[0][2]} = {other}", partial(_put, found, other), False))
-        try:
+        parameters: Mapping[str, inspect.Parameter] = {}
+        with suppress(TypeError, ValueError):
             parameters = inspect.signature(subject._forward).parameters
-        except (TypeError, ValueError):
-            parameters = {}
         for name in MODES:
             default = parameters[name].default if name in parameters else None
             other = _other(subject.fixed_by_name.get(name, default))

@@ -27,7 +27,8 @@ class Kept:
     def __init__(self, *roots):
         self.objects, self.dicts, self._lists, self._arrays, self._tensors, self._cells = ([] for _ in range(6))
         self._generators = [functools.partial(np.random.set_state, np.random.get_state())]  # noqa: NPY002
-        left, seen = list(roots), {}
+        left = list(roots)
+        seen: dict[int, object] = {}
         while left and len(seen) < MOST:
             item = left.pop()
             if id(item) not in seen:

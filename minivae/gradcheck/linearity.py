@@ -58,41 +58,44 @@ class _Calls:
         subject = self.subject
         subject.cotangents = [np.asarray(c, dtype=mine.dtype) for c, mine in zip(cotangents, self.dy, strict=True)]
         try:
-            return subject.backward(subject.outputs())
+            found = subject.backward(subject.outputs())
         finally:
             subject.cotangents = self.dy
+        return {
+            name: found.get(name, np.zeros_like(g)) for name, g in self.claimed.items()
+        }  # none: it has stopped here
 
     def scaled(self, factor):
         return self.of([factor * c for c in self.dy])
 
     def faults(self):
         """A phrase for each array whose gradient is not linear in dy."""
-        zero, up, power, found = self.scaled(0.0), self._up(), self._down(), {}
+        zero, (factor, up), power, found = self.scaled(0.0), self._up(), self._down(), {}
         down = self.scaled(2.0**power)
         pieces = [self.of(part) for part in self._parts()]
         for name, gradient in self.claimed.items():
             parts = [piece[name] for piece in pieces]
             if _largest(zero[name]) > ZERO * np.finfo(gradient.dtype).eps * _largest(gradient):
                 found[name] = self._constant(name, zero[name])
-            elif up is not None and _apart(up[1][name], up[0] * gradient, CLEAR):
-                found[name] = self._grows(gradient, *up, name)
+            elif up and _apart(up[name], factor * gradient, CLEAR):
+                found[name] = self._grows(gradient, factor, up, name)
             elif _apart(down[name], 2.0**power * gradient):
                 found[name] = self._shrinks(name, gradient, power)
-            elif up is not None and _apart(up[1][name], up[0] * gradient):
+            elif up and _apart(up[name], factor * gradient):
                 found[name] = "it is not quite in proportion: a large dy gives other digits"
             elif np.any(abs(sum(parts) - gradient) > self._rough(*parts)):
                 found[name] = "the gradients for parts of dy do not add up to that for all of it"
         return found
 
     def _up(self):
-        """(factor, gradients) for a large dy, of the other sign; None where float32 overflows."""
+        """(factor, gradients) for a large dy, of the other sign; no gradients where float32 overflows."""
         for power in (UP[self.bytes], LEAST):
             try:
                 return -(2.0**power), self.scaled(-(2.0**power))
             except Finding as finding:
                 if finding.kind != "non-finite" or (power == LEAST and self.bytes == 8):
                     raise
-        return None
+        return 0.0, {}
 
     def _down(self):
         """The power of two for a small dy: what is multiplied by it must stay above the smallest numbers."""
