@@ -4,6 +4,7 @@ Each is one random direction through all arrays (joint.py); what that calls wron
 target does not go along (forward raises, a gradient does not fit) nothing was promised and nothing is said.
 """
 
+import copy
 import inspect
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
@@ -13,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import freezer
+from .arguments import freezer, real_view
 from .joint import agrees
 from .judge import NEGLIGIBLE
 from .keeping import GENERATORS, Kept
 from .result import GradientReport
 from .targets import Finding, flat
+from .trees import leaves, rebuild
 
 FACTORS = (1 / 16, 4.0)  # of the inputs; beyond, losses that are kept from overflow by a limit are flat
 MODES = ("training", "is_training", "in_training", "train", "is_train", "train_mode", "train_flg", "train_flag", "mode")
@@ -121,9 +123,11 @@ class _Places:
 
     def _fixed(self, change):
         """What is passed along, changed, as attributes of the subject."""
-        place = [change(v) for v in self.subject.fixed_by_place]
-        name = {n: change(v) for n, v in self.subject.fixed_by_name.items()}
-        return {"fixed_by_place": place, "fixed_by_name": name}
+        inputs = copy.copy(self.subject.inputs)
+        inputs.place, inputs.named = (
+            rebuild(nest, iter([change(v) for v in leaves(nest).values()])) for nest in (inputs.place, inputs.named)
+        )
+        return {"inputs": inputs}
 
     def _outputs(self):
         """Forward as one vector, None where it raises or is not finite."""
@@ -176,13 +180,14 @@ class _Places:
             n: _resize(v, rows, wanted, blend=True) if n in names and _has_rows(v) and len(v) == rows else v
             for n, v in self.subject.values.items()
         }
-        arrays = {n: _real(values[n]) if n in values else a for n, a in self.subject.arrays.items()}
+        holders = {n: values.get(n, a) for n, a in self.subject.holders.items()}
+        arrays = {n: real_view(a) for n, a in holders.items()}
 
         def change(v):
             fits = _has_rows(v) and len(v) % rows == 0 and len(v) <= multiples * rows
             return _resize(v, rows, wanted) if fits else v
 
-        return self._instead(values=values, arrays=arrays, **self._fixed(change))
+        return self._instead(values=values, holders=holders, arrays=arrays, **self._fixed(change))
 
     def _counts(self, array):
         """Whether forward takes this input as it is now and makes something of its last row."""
@@ -211,8 +216,7 @@ class _Places:
         subject = self.subject
         freeze = subject._freeze
         for label, switch, by_keyword in self._switches():
-            named = dict(subject.fixed_by_name)
-            with self._instead(_freeze=lambda: (self.kept.freeze(), freeze()), fixed_by_name=named):
+            with self._instead(_freeze=lambda: (self.kept.freeze(), freeze()), **self._fixed(lambda v: v)):
                 try:
                     switch()
                 except Exception:  # no switch after all
@@ -241,7 +245,7 @@ class _Places:
             parameters = inspect.signature(subject._forward).parameters
         for name in MODES:
             default = parameters[name].default if name in parameters else None
-            other = _other(subject.fixed_by_name.get(name, default))
+            other = _other(subject.inputs.named.get(name, default))
             if other is not None:
                 switches.append((f"with {name} = {other}", partial(_pass_along, subject, name, other), True))
         methods = [getattr(subject.target, name, None) for name in ("eval", "train")]
@@ -263,7 +267,7 @@ def _put(settings, value):
 
 
 def _pass_along(subject, name, value):
-    subject.fixed_by_name[name] = value
+    subject.inputs.named[name] = value
 
 
 def _without_arguments(method):
@@ -294,11 +298,6 @@ def _resize(value, rows, wanted, blend=False):
     if blend and wanted > rows > 1 and value.dtype.kind in "fc" and not _whole(value):
         taken[-1] = 0.75 * value[-1] + 0.25 * value[-2]
     return taken
-
-
-def _real(array):
-    """The array that is moved: a complex one as its real and imaginary parts."""
-    return array.view(array.real.dtype).reshape(*array.shape, 2) if array.dtype.kind == "c" else array
 
 
 def _whole(array):
