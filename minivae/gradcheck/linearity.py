@@ -15,7 +15,7 @@ ZERO = 64  # roundings of the gradient that may be left of it at dy = 0
 
 def linearity(subject, claimed, report):
     """Run backward with dy = 0, tiny, large and in parts; a fault is a problem, and the diagnosis of what is wrong."""
-    if not (subject.kind == "pair" or (subject.kind == "layer" and subject._takes_cotangent())):
+    if not (subject.kind == "pair" or (subject.kind == "layer" and subject._takes_cotangent)):
         return
     try:
         found = _Calls(subject, claimed).faults()
