@@ -95,8 +95,13 @@ def assign(nest, returned, live, fixed):
     if direct is not None:
         return {**nothing, **direct}, {}, ""
     if isinstance(returned, Mapping):
-        known = {spelled for n in (*nest, *nothing) for spelled in (n, *spellings(n))}
-        return paired(nest, returned), {key: g for key, g in returned.items() if key not in known}, ""
+        found, names = paired(nest, returned), [*nest, *nothing]
+        for name, part in nest.items():  # of a mapping among several inputs the keys may come by themselves
+            if isinstance(part, Mapping) and entry(returned, name) is None:
+                found.update(paired(part, returned, name))
+                names += part
+        known = {spelled for n in names for spelled in (n, *spellings(n))}
+        return found, {key: g for key, g in returned.items() if key not in known}, ""
     given, more = (list(returned) if isinstance(returned, (list, tuple)) else [returned]), {}
     if (
         len(given) == len(live) + 1

@@ -66,6 +66,24 @@ def test_nested_parameters_and_fixed_values():
     assert [array.name for array in report.arrays] == ["x", "layers.0.W", "layers.1.W"]
 
 
+def test_a_mapping_of_parameters_beside_the_data_as_courses_have_it():
+    def forward(X, parameters):
+        hidden = np.tanh(X @ parameters["W1"])
+        return hidden @ parameters["W2"], (X, hidden, parameters)
+
+    def backward(dY, cache, wrong=1.0):
+        X, hidden, parameters = cache
+        dZ1 = (dY @ parameters["W2"].T) * (1 - hidden**2)
+        return {"dZ1": dZ1, "dW1": wrong * (X.T @ dZ1), "dW2": hidden.T @ dY}
+
+    inputs = {"X": X, "parameters": {"W1": data(4, 3), "W2": data(3, 2)}}
+    report = assert_gradients((forward, backward), inputs, constant="X")
+    assert [array.name for array in report.arrays] == ["parameters.W1", "parameters.W2"]
+    assert "backward returned a gradient for 'dZ1', which is no input and no parameter" in report.notes
+    assert "no gradient of 'X' came" in str(check_gradients((forward, backward), inputs))
+    assert not check_gradients((forward, lambda dY, c: backward(dY, c, 2.0)), inputs, constant="X")
+
+
 def test_a_list_of_numbers_is_a_point():
     def f(x):
         return x[0] * x[1] + x[-1] ** 2
