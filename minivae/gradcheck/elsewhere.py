@@ -202,14 +202,16 @@ class _Places:
     def scales(self):
         """Inputs of other sizes, as far as they may have them."""
         for factor in FACTORS:
-            moved = [v for v in self.subject.values.values() if _scalable(v, factor)]
+            moved = [v for n, v in self.subject.values.items() if n in self.claimed and _scalable(v, factor)]
             kept = [v.copy() for v in moved]
             for v in moved:
                 v *= v.dtype.type(factor)
-            if moved:
-                self.at(f"at {Fraction(factor)} times the inputs")
-            for v, old in zip(moved, kept, strict=True):
-                v[...] = old
+            try:
+                if moved:
+                    self.at(f"at {Fraction(factor)} times the inputs")
+            finally:
+                for v, old in zip(moved, kept, strict=True):
+                    v[...] = old
 
     def modes(self):
         """Training instead of evaluation, or the reverse."""

@@ -145,7 +145,8 @@ class GradientReport:
     arrays : list of ArrayResult
     problems : list of (kind, sentence)
         What stopped the check or makes its answer worthless: "raises", "random", "state", "mutates", "shape", "dtype",
-        "non-finite", "accumulates", "noise", "stale", "missing", "output", "nothing".
+        "non-finite", "accumulates", "noise", "stale", "missing", "output", "nothing", "linear",
+        "elsewhere".
     notes : list of sentences
     evaluations, seconds : cost; `method` : "differences" or "complex step"
     """

@@ -189,6 +189,23 @@ def test_a_keyword_of_forward_that_backward_is_not_told_of():
     assert any(note.startswith("with train_flg = False backward gives what it gives without") for note in report.notes)
 
 
+@pytest.mark.parametrize("bug", [False, True])
+def test_a_mode_by_name_in_what_is_passed_along(bug):
+    def forward(x, how):
+        how["mask"] = np.random.default_rng(how["seed"]).random(x.shape) < 0.5
+        return x * how["mask"] if how["mode"] == "train" else 0.5 * x, dict(how)
+
+    def backward(dy, how):
+        return dy * how["mask"] if how["mode"] == "train" else (1.0 if bug else 0.5) * dy
+
+    how = {"mode": "train", "seed": 3}
+    report = check_gradients((forward, backward), data(5, 4), fixed={"how": how})
+    assert bool(report) is not bug
+    assert ("with mode = test: gradient of 'x' is wrong: twice the right values" in str(report)) == bug
+    assert "with mode = test" in str(report)
+    assert how["mode"] == "train"
+
+
 def test_the_cost_is_stated_and_small():
     report = assert_gradients(softplus(np.inf), data(6, 50))
     without = assert_gradients(softplus(np.inf), data(6, 50), elsewhere=False)
