@@ -34,7 +34,7 @@ class Judge:
         """Judge coordinates and, of a large array, directions."""
         size = self.array.size
         # Multiples of a rounding of each element, so that what is moved is moved exactly.
-        spread = rms(self.array - self.array.mean()) or self.typical
+        spread = (rms(self.array - self.array.mean()) if size else 0.0) or self.typical
         sizes = 2.0 ** np.floor(np.log2(np.maximum(np.abs(self.array) / 8.0, np.maximum(spread, np.finfo(float).tiny))))
         line = direction_line(self.subject, self.array, rng.choice([-1.0, 1.0], self.array.shape) * sizes)
         self.amplification = noise_amplification(line, self.start, self.cotangent, self.eps)

@@ -92,7 +92,7 @@ def _ties(subject, kinks):
     """
     groups: dict[tuple[int, bool], list] = {}
     for judge, i in kinks:
-        sides = judge.result.coordinates[i].sides
+        sides = judge.result.coordinates[i].sides if judge.result.coordinates[i].between else {}
         for output, (left, right) in sides.items():
             if abs(right - left) > 0.5 * max(abs(right), abs(left)):
                 groups.setdefault((output, right > left), []).append((judge, i))
