@@ -11,6 +11,7 @@ from .result import ArrayResult, Coordinate
 ANALYTIC_ROUNDING = 64.0  # roundings of the largest derivative that a hand-written backward may carry
 BESIDE = 64  # coordinates on kinks that are judged again beside them
 FLOAT32_ROUNDING = 2e-9  # relative: rounding to float32 changes numbers by 2e-8 on average
+UNLIKE = 1e-6  # a derivative smaller than this part of another says nothing of that
 FEW = 4  # wrong coordinates that are looked at beside to tell hidden kinks from mistakes
 GIVE_UP = 12  # wrong coordinates confirmed with all steps; the rest of the array gets the first three
 FINER, FINEST = 2.0**-12, 1e6  # factor between scales that are tried; the last in roundings of the number moved
@@ -114,7 +115,7 @@ class Judge:
             failures += beside.wrong
             if i in positions:
                 coordinates[i] = replace(c, beside=beside)
-            elif not beside.wrong:
+            elif not beside.wrong and abs(beside.numeric) >= UNLIKE * abs(c.numeric):
                 sides = {"left": c.numeric, "right": c.numeric, "low": c.numeric, "high": c.numeric}
                 coordinates[i] = replace(c, kind="kink", **sides, beside=beside)
             elif failures == FEW and not positions:
