@@ -54,25 +54,25 @@ class Judge:
             failures += coordinate.wrong
             self.result.coordinates.append(coordinate)
         if self.probe is not None:
-            self._refine()
+            self._refine(self.probe)
         return self.result
 
-    def _refine(self):
+    def _refine(self, probe):
         """Take the complex step's values if they agree with the differences everywhere in this array: where abs(), a
         comparison or a variance has cut imaginary parts it may agree here and there, within the differences' error.
         """
         refined = {}
         for i, c in enumerate(self.result.coordinates):
-            found = self.probe.refined(self.name, c.index, self.cotangent, self.eps) if c.kind == "smooth" else None
+            found = probe.refined(self.name, c.index, self.cotangent, self.eps) if c.kind == "smooth" else None
             if found is None:
                 continue
             gap, size = abs(found.value - c.numeric), max(abs(found.value), abs(c.numeric))
             if not gap <= self.rtol * size + SAFETY * (c.error + found.error) + self.floor(self.largest):
-                self.misled = f"at {list(c.index)} it gives {found.value:.6g}, differences {c.numeric:.6g}"
+                self.misled = f"at {list(c.index or ())} it gives {found.value:.6g}, differences {c.numeric:.6g}"
                 return
             refined[i] = replace(self._judged(c.index, c.analytic, found, self.largest, c.reach), straight=c.straight)
         for i, c in refined.items():
-            self.probe.used = True
+            probe.used = True
             # It was confirmed within the differences' error only, so it does not refuse alone.
             if not c.wrong or self.result.coordinates[i].wrong:
                 self.result.coordinates[i] = c
