@@ -75,7 +75,8 @@ def check_gradients(
         What the target draws from, set back before every forward, so that every evaluation sees the same draw.
     cotangent : array(s) like the outputs, default seeded standard normals
     method : "auto", "differences" or "complex"
-        "auto" adds the complex step where a function or pair accepts complex inputs and both agree.
+        "auto" adds the complex step where a function or pair accepts complex inputs and both agree; "complex" makes it
+        a problem where they do not.
     rtol, atol : float
         Tolerance: rtol * size + atol + 10 * estimated error of the differences + 64 roundings of the array's largest
         derivative. Default rtol: sqrt(machine epsilon), 1.5e-8 in float64 and 3.5e-4 in float32.

@@ -14,6 +14,7 @@ SAFETY = 10.0  # tolerance in units of the estimated error
 COLUMNS = 4  # extrapolation beyond h^8 only fits noise
 DOWN, UP = 14, 4  # halvings below and doublings above the first three steps, when those do not settle it
 ENOUGH = 1e-8  # of the largest derivative: tolerance at which larger steps are no longer tried against rounding
+COARSE = 1e-4  # part of the derivative beyond which an error that rounding does not explain calls for smaller steps
 FAR, DROWNED = 48, 0.01  # doublings while rounding hides all but this part of the derivative
 
 
@@ -188,11 +189,20 @@ class Differences:
         _, error, step = self.central()
         return error <= 8.0 * self.noise / step
 
+    def forget_unseen(self, far):
+        """Forget steps beyond `far` if even they moved phi by no more than rounding: small is not shown to be zero."""
+        value, _, step = self.central()
+        if step > far / 2.0**COLUMNS and 2.0 * step * abs(value) <= 16.0 * self.noise:
+            for h in [h for h in self.rows if h > far]:
+                del self.rows[h]
+                self.changes.pop(h, None)
+            self._forget()
+
     def too_coarse(self, found, size):
         """Whether nothing was resolved though rounding would allow smaller steps than any that were tried."""
         if found.kind == "jump":
             return True
-        bar = DROWNED * max(abs(found.value), 0.1 * size)
+        bar = COARSE * max(abs(found.value), 0.1 * size)
         poor = found.kind in ("smooth", "near kink") and SAFETY * found.error > bar
         return poor and found.error > 100.0 * self.noise / min(self.rows)
 
@@ -263,6 +273,7 @@ def differentiate(differences, scale, expected, rtol, floor, size=0.0, thorough=
             if settled(ENOUGH * size) or (k >= UP + 3 and not drowned):
                 break
             differences.add(step * 2.0**k)
+        differences.forget_unseen(step * 2.0 ** (UP + 2))
         return _conclude(differences, step, rtol)
     for k in range(1, DOWN + 1):
         differences.add(step / 2.0**k)

@@ -11,6 +11,7 @@ from .result import ArrayResult, Coordinate
 ANALYTIC_ROUNDING = 64.0  # roundings of the largest derivative that a hand-written backward may carry
 BESIDE = 64  # coordinates on kinks that are judged again beside them
 FLOAT32_ROUNDING = 2e-9  # relative: rounding to float32 changes numbers by 2e-8 on average
+UNLIKE = 1e-6  # a derivative smaller than this part of another says nothing of that
 FEW = 4  # wrong coordinates that are looked at beside to tell hidden kinks from mistakes
 GIVE_UP = 12  # wrong coordinates confirmed with all steps; the rest of the array gets the first three
 FINER, FINEST = 2.0**-12, 1e6  # factor between scales that are tried; the last in roundings of the number moved
@@ -34,7 +35,7 @@ class Judge:
         """Judge coordinates and, of a large array, directions."""
         size = self.array.size
         # Multiples of a rounding of each element, so that what is moved is moved exactly.
-        spread = rms(self.array - self.array.mean()) or self.typical
+        spread = (rms(self.array - self.array.mean()) if size else 0.0) or self.typical
         sizes = 2.0 ** np.floor(np.log2(np.maximum(np.abs(self.array) / 8.0, np.maximum(spread, np.finfo(float).tiny))))
         line = direction_line(self.subject, self.array, rng.choice([-1.0, 1.0], self.array.shape) * sizes)
         self.amplification = noise_amplification(line, self.start, self.cotangent, self.eps)
@@ -53,25 +54,25 @@ class Judge:
             failures += coordinate.wrong
             self.result.coordinates.append(coordinate)
         if self.probe is not None:
-            self._refine()
+            self._refine(self.probe)
         return self.result
 
-    def _refine(self):
+    def _refine(self, probe):
         """Take the complex step's values if they agree with the differences everywhere in this array: where abs(), a
         comparison or a variance has cut imaginary parts it may agree here and there, within the differences' error.
         """
         refined = {}
         for i, c in enumerate(self.result.coordinates):
-            found = self.probe.refined(self.name, c.index, self.cotangent, self.eps) if c.kind == "smooth" else None
+            found = probe.refined(self.name, c.index, self.cotangent, self.eps) if c.kind == "smooth" else None
             if found is None:
                 continue
             gap, size = abs(found.value - c.numeric), max(abs(found.value), abs(c.numeric))
             if not gap <= self.rtol * size + SAFETY * (c.error + found.error) + self.floor(self.largest):
-                self.misled = f"at {list(c.index)} it gives {found.value:.6g}, differences {c.numeric:.6g}"
+                self.misled = f"at {list(c.index or ())} it gives {found.value:.6g}, differences {c.numeric:.6g}"
                 return
             refined[i] = replace(self._judged(c.index, c.analytic, found, self.largest, c.reach), straight=c.straight)
         for i, c in refined.items():
-            self.probe.used = True
+            probe.used = True
             # It was confirmed within the differences' error only, so it does not refuse alone.
             if not c.wrong or self.result.coordinates[i].wrong:
                 self.result.coordinates[i] = c
@@ -114,7 +115,7 @@ class Judge:
             failures += beside.wrong
             if i in positions:
                 coordinates[i] = replace(c, beside=beside)
-            elif not beside.wrong:
+            elif not beside.wrong and abs(beside.numeric) >= UNLIKE * abs(c.numeric):
                 sides = {"left": c.numeric, "right": c.numeric, "low": c.numeric, "high": c.numeric}
                 coordinates[i] = replace(c, kind="kink", **sides, beside=beside)
             elif failures == FEW and not positions:

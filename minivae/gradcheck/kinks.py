@@ -92,11 +92,12 @@ def _ties(subject, kinks):
     """
     groups: dict[tuple[int, bool], list] = {}
     for judge, i in kinks:
-        sides = judge.result.coordinates[i].sides
+        sides = judge.result.coordinates[i].sides if judge.result.coordinates[i].between else {}
         for output, (left, right) in sides.items():
             if abs(right - left) > 0.5 * max(abs(right), abs(left)):
                 groups.setdefault((output, right > left), []).append((judge, i))
-    seen, found = set(), []
+    seen: set[frozenset] = set()
+    found = []
     for (output, _), members in groups.items():
         key = frozenset((judge.name, i) for judge, i in members)
         if len(members) > 1 and key not in seen and len(seen) < TIES:

@@ -214,17 +214,23 @@ def test_unusual_arrays_are_taken_as_they_are():
 
 def test_what_rounding_hides_is_not_passed():
     def drowned(x):
-        return 1e9 + 1e-9 * np.sum(x)
+        return 1e9 + 1e-9 * np.sum(np.sin(x))
 
     def five_times(x):
-        return np.full_like(x, 5e-9)
+        return 5e-9 * np.cos(x)
 
     report = check_gradients(drowned, data(3), gradient=five_times, method="differences")
     assert not report
     assert "NOT RESOLVED" in str(report)
     assert check_gradients(drowned, data(3), gradient=five_times, method="differences", allow_unresolved=True)
     report = check_gradients(drowned, data(3), gradient=five_times)
-    assert "constant factor 5" in str(report), "the complex step subtracts nothing, so it sees what differences cannot"
+    assert "NOT RESOLVED" in str(report), "the complex step does not refuse alone: it may have dropped something"
+    assert check_gradients(drowned, data(3), gradient=lambda x: 1e-9 * np.cos(x)), "but what agrees with it is right"
+
+
+def test_larger_steps_find_what_rounding_hides_from_small_ones():
+    report = check_gradients(lambda x: 1e9 + 1e-9 * np.sum(x), data(3), gradient=lambda x: np.full_like(x, 5e-9))
+    assert "constant factor 5" in str(report)
 
 
 def test_stale_cache_is_seen():
