@@ -161,6 +161,7 @@ RIGHT = {
     "30 coordinates, kl of rows only": (_summed, {}),
     "12 coordinates, float32": (_gaussian((4, 3), "float32"), {}),
     "12 coordinates, float32, mean 3, std 1e-5": (_gaussian((4, 3), "float32", mean=3, std=1e-5), {}),
+    "100 coordinates, float32, mean 1000, std 1e-3": (_gaussian((10, 10), "float32", mean=1000, std=1e-3), {}),
     "12 coordinates, 100 draws": (_gaussian((4, 3)), {"draws": 100}),
     "200 coordinates, 100 draws": (_gaussian((10, 20)), {"draws": 100}),
     "cov, 3 rows of 4": (_covariance, {}),

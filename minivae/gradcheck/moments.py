@@ -8,9 +8,10 @@ from ..errors import expect
 from .significance import Test, chi_square, limit, place, skewed, student
 
 
-def test_mean(report, m, v, mean, shape, noise):
+def test_mean(report, m, v, mean, step, shape, noise):
+    """`step` is the distance of neighbouring numbers: a mean between them is not told from either."""
     draws = noise.draws
-    off = (m - mean) / np.sqrt(v)
+    off = np.sign(m - mean) * np.maximum(np.abs(m - mean) - 0.5 * step, 0.0) / np.sqrt(v)
     scores = student(off * math.sqrt(draws), draws - 1.0)
     size, worst = scores.size, int(np.argmax(np.abs(scores)))
     once, most = limit(report.level), limit(report.level, size)
@@ -118,7 +119,10 @@ def test_kl(report, m, v, kl, shape, noise):
     rows = kl.shape == shape[:-1] and kl.shape != shape
     if not rows:
         expect(kl.shape == shape, "kl", kl, f"the shape of the samples, {shape}, or that without its last axis")
+    eps = float(np.finfo(kl.dtype).eps) if kl.dtype.kind == "f" else 0.0
+    kl = kl.astype(np.float64)
     draws, df = noise.draws, noise.draws - 1.0
+    rounding = 4.0 * eps * (1.0 + m * m + v + np.abs(np.log(v)))
     sampled = 0.5 * (m * m + v - 1.0 - np.log(v)) - 0.5 * v / draws - 0.5 / df
     charged = kl.ravel()
     if rows:  # shared out as sampled
@@ -129,8 +133,10 @@ def test_kl(report, m, v, kl, shape, noise):
     second = 0.25 * (2.0 * s2**2 + 4.0 * m2 * s2) + (2.0 * d2**2 + 4.0 * a**2 * d2) / 16.0
     third = s2**3 + 3.0 * m2 * s2**2 + (8.0 * d2**3 + 24.0 * a**2 * d2**2) / 64.0 + a**3 / df**2
     if rows:
-        sampled, second, third = (a.reshape(shape).sum(-1).ravel() for a in (sampled, second, third))
+        sums = (a.reshape(shape).sum(-1).ravel() for a in (sampled, second, third, rounding))
+        sampled, second, third, rounding = sums
     gap = sampled - kl.ravel()
+    gap = np.sign(gap) * np.maximum(np.abs(gap) - rounding, 0.0)
     scores = np.abs(skewed(gap / np.sqrt(second), third / second**1.5))
     scores = scores / math.sqrt(noise.coordinates if rows else 1.0)
     worst = int(np.argmax(scores))

@@ -95,7 +95,7 @@ def check_sampler(
     if isinstance(seen, str):
         report.findings.append(seen)
         return report
-    m, v = seen.mean, seen.variance
+    m, v, step = seen.mean, seen.variance, seen.step
     if cdf is not None:
         mean = np.zeros(m.size)
     elif cov is not None and mean is not None:
@@ -108,15 +108,16 @@ def check_sampler(
     noise = test_dependence(report, z, unit(size_score(z)), shape, seen.index, hint, seen.repeats)
     heavy = test_shape(report, z, third, fourth, shape, seen.index, noise)
     if mean is not None:
-        test_mean(report, m, v, mean, shape, noise)
+        test_mean(report, m, v, mean, step, shape, noise)
     noise.draws /= heavy
+    v = np.maximum(v - step**2 / 6.0, 1e-3 * v)  # less what rounding and its undoing added (Sheppard's correction)
     if std is not None:
         meant = _like(std, shape, "std")
         test_std(report, v, meant, shape, noise, lambda sd: guess_std(sd, meant, draws))
     elif cov is not None or cdf is not None:
         test_std(report, v, np.ones(m.size), shape, noise, lambda sd: "")
     if kl is not None and cov is None:
-        test_kl(report, m, v, np.asarray(kl, dtype=np.float64), shape, noise)
+        test_kl(report, m, v, np.asarray(kl), shape, noise)
     if cov is not None and report.findings:
         report.findings[:0] = _guess_cov(seen, matrix, shape)
     return report
@@ -146,10 +147,13 @@ class _Meaning:
 
 @dataclass
 class _Seen:
-    """Moments of all coordinates, and all draws of those that are kept, (coordinates, draws)."""
+    """Moments of all coordinates, the distance of neighbouring numbers if it is more than float64's, and all draws of
+    the coordinates that are kept, (coordinates, draws).
+    """
 
     mean: np.ndarray
     variance: np.ndarray
+    step: np.ndarray
     kept: np.ndarray
     index: np.ndarray
     repeats: tuple[int, int]
@@ -207,7 +211,11 @@ def _draw(sample, rng, first, draws, seed, meaning):
     if again <= 0.02 * draws and values[few] < 0.1 * min(possible[few], draws):
         text = f"only {values[few]} different values in {draws} draws at {place(looked[few], shape)}: the samples are "
         return text + "discrete, or the noise is from a short list; these tests are for continuous distributions"
-    return _Seen(m, square / (draws - 1.0), kept, index, (again if first.nbytes > 8 or again > draws // 2 else 0, back))
+    again = again if first.nbytes > 8 or again > draws // 2 else 0  # one float32 has copies by chance
+    step = np.zeros(size)
+    if narrow and meaning.cdf is None and meaning.whitening is None:
+        step = np.spacing(np.abs(m).astype(first.dtype)).astype(np.float64)
+    return _Seen(m, square / (draws - 1.0), step, kept, index, (again, back))
 
 
 def _digest(z):
