@@ -56,7 +56,9 @@ def check_gradients(
         a layer: `forward(*inputs, **fixed) -> y` (or a tuple) and `backward(dy)` (one per output) returning the
         gradient of each input, checked with a seeded random dy;
         a model: `forward` returns an object with `loss`, `backward()` fills `gradients`;
-        a pair `(forward, backward)`: `forward(*inputs) -> (y, cache)`, `backward(dy, cache)`.
+        a pair `(forward, backward)`: `forward(*inputs) -> (y, cache)`, `backward(dy, cache)`;
+        of torch a Function, a Module, a function of tensors, of JAX a function of arrays (see "torch and JAX" in
+        docs/gradient-checking.md); with NumPy's arrays and `gradient="torch"` or "jax" too.
     inputs : array, sequence of arrays (handed over by position) or mapping (by keyword)
         Nested in dicts, lists and tuples if need be; gradients come in the same nest, or flat. Float and complex arrays
         are differentiated, others are passed as they are. They are copied; nothing is changed. The gradient of a

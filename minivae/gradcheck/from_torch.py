@@ -216,10 +216,10 @@ class TorchBridge(Bridge):
         self._count_strangers()
         wrt = {**self._wrt, **self._parameters}
         pairs = [(y, self.foreign(dy)) for y, dy in zip(self._outputs, dys, strict=True) if y.requires_grad]
-        grads = [None] * len(wrt)
-        if pairs:
-            outputs, weights = zip(*pairs, strict=True)
-            grads = torch.autograd.grad(outputs, list(wrt.values()), weights, retain_graph=True, allow_unused=True)
+        if not pairs:
+            raise RuntimeError("no output is joined to what is differentiated: detach(), .data or no_grad() cut it off")
+        outputs, weights = zip(*pairs, strict=True)
+        grads = torch.autograd.grad(outputs, list(wrt.values()), weights, retain_graph=True, allow_unused=True)
         found = {
             name: None if grad is None else self.numpy(grad, f"gradient of '{name}'")
             for name, grad in zip(wrt, grads, strict=True)
