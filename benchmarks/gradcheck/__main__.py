@@ -85,6 +85,8 @@ def main():
     arguments, rest = parser.parse_known_args()
     if arguments.part in others:
         return importlib.import_module(f".{arguments.part}", __package__).main(rest)
+    if rest or (arguments.write and arguments.part != "all"):
+        parser.error(f"unrecognized: {' '.join(rest)}" if rest else "--write goes with `all`")
     rows, faulty = [HEADER], False
     for part in PARTS if arguments.part == "all" else [arguments.part]:
         counts, faults = trial(part, arguments.seeds)

@@ -134,8 +134,10 @@ def log_determinant(data, bug):
     return value, data.normal(4, 4, scale=0.3) + 2 * np.eye(4, dtype=data.dtype), {"gradient": gradient}
 
 
-@family(a="normalizer_constant column_sums")
+@family(a="normalizer_constant column_sums c_constant")
 def dirichlet_sample(data, bug):
+    """From gammas d (1 + c noise)^3 with d = a - 1/3, c = 1 / sqrt(9 d), over their sum (Marsaglia and Tsang 2000)."""
+
     def forward(a, noise):
         d = a - 1 / 3
         u = 1 + noise / np.sqrt(9 * d)
@@ -147,7 +149,7 @@ def dirichlet_sample(data, bug):
         u, p, total = cache
         mean = (dy * p).sum(0 if bug == "column_sums" else 1, keepdims=True)
         dg = (dy if bug == "normalizer_constant" else dy - mean) / total
-        return dg * (u**3 - 1.5 * (u - 1) * u**2)
+        return dg * u**3 if bug == "c_constant" else dg * (u**3 - 1.5 * (u - 1) * u**2)
 
     noise = np.clip(data.normal(3, 4), -1, 2)
     return (forward, backward), data.uniform(1, 5, 3, 4), {"fixed": [noise]}
