@@ -102,17 +102,27 @@ def _ties(subject, kinks):
         key = frozenset((judge.name, i) for judge, i in members)
         if len(members) > 1 and key not in seen and len(seen) < TIES:
             seen.add(key)
-            fault = _together(subject, output, members)
+            places = [(j, j.result.coordinates[i].index) for j, i in members]
+            fault = _together(subject, output, places)
             if fault:
                 found.append((output, members, fault))
+    # Of a large array few of those tied were looked at; but they have the same value.
+    for judge, i in [(j, i) for j, i in kinks if len(j.result.coordinates) < j.result.size][:TIES]:
+        c = judge.result.coordinates[i]
+        equal = [tuple(index) for index in np.argwhere(judge.array == judge.array[c.index]).tolist()]
+        outputs = [k for k, (left, right) in c.sides.items() if abs(right - left) > 0.5 * max(abs(right), abs(left))]
+        fault = _together(subject, outputs[0], [(judge, index) for index in equal]) if outputs and c.between else ""
+        if fault and len(equal) > 1:
+            found.append((outputs[0], [(judge, i)], fault))
     return found
 
 
 def _together(subject, output, members):
+    """A sentence if these (judge, index), moved together, do not bend this output and are claimed something else."""
     judge, _ = members[0]
-    claims = [j.result.coordinates[i].analytic for j, i in members]
-    places = [(j.array, j.result.coordinates[i].index) for j, i in members]
-    scale = min(max(j.typical, abs(float(j.array[index]))) for (j, _), (_, index) in zip(members, places, strict=True))
+    claims = [float(j.claimed[index]) for j, index in members]
+    places = [(j.array, index) for j, index in members]
+    scale = min(max(j.typical, abs(float(j.array[index]))) for j, index in members)
     line = group_line(subject, places)
     noise = max(j.amplification for j, _ in members)
     differences = Differences(line, judge.start, judge.cotangent, judge.eps, noise, judge.usual)

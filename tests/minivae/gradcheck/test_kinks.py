@@ -156,6 +156,13 @@ def test_ties_that_all_get_the_whole_gradient_fail():
     assert "2 coordinates are tied (output [0]) and get " in report["x"].diagnosis
 
 
+def test_ties_of_which_few_were_looked_at():
+    x = np.round(np.maximum(data(600), 0))
+    report = check_gradients(pooling(lambda won: won), x)
+    assert "coordinates are tied" in report["x"].diagnosis
+    assert_gradients(pooling(lambda won: won / won.sum(axis=1, keepdims=True)), x)
+
+
 def test_ties_of_two_arrays():
     a, b = np.array([1.0, 2.0, -1.0]), np.array([1.0, 0.5, -1.0])
 
