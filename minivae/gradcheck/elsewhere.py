@@ -30,7 +30,7 @@ EFFORT = (32, 8, 2)  # coordinates in full, or else this many, and directions, w
 
 
 def elsewhere(subject, claimed, generator, report, compare, rtol, atol):
-    """Check in those places; what is wrong is added to the report's problems, and to its notes what was done.
+    """Check in those places; what is wrong is added to the report's problems, and `elsewhere` says what was done.
 
     `claimed` are the gradients where the caller looks. `compare(claimed, report, effort)` judges every array by itself.
     Everything is left as it was.
@@ -45,7 +45,7 @@ def elsewhere(subject, claimed, generator, report, compare, rtol, atol):
     places.modes()
     if places.seen:
         count = f"{subject.evaluations - before} of {subject.evaluations} evaluations"
-        report.notes.append(f"also checked {', '.join(places.seen)}: {count}")
+        report.elsewhere = f"also checked {', '.join(places.seen)}: {count}"
 
 
 class _Places:
@@ -53,7 +53,9 @@ class _Places:
         self.subject, self.claimed, self.report, self.compare = subject, claimed, report, compare
         self.rtol, self.atol = rtol, atol
         self.shapes = [c.shape for c in subject.cotangents]
-        self.kept = Kept(subject.target, subject._forward, subject._backward, list(subject.fixed.values()))
+        self.kept = Kept(
+            subject.target, subject._forward, subject._backward, subject.inputs.place, subject.inputs.named
+        )
         self.seen = []
 
     def at(self, place, strict=True, may_be_deaf=False):
@@ -64,7 +66,7 @@ class _Places:
         """
         subject = self.subject
         try:
-            with self._instead(cotangents=subject.cotangents):
+            with self._instead(cotangents=subject.cotangents, strict=True):
                 outputs = subject.outputs()
                 if not np.isfinite(flat(outputs)).all():
                     return False
@@ -218,7 +220,9 @@ class _Places:
         subject = self.subject
         freeze = subject._freeze
         for label, switch, by_keyword in self._switches():
-            with self._instead(_freeze=lambda: (self.kept.freeze(), freeze()), **self._fixed(lambda v: v)):
+            inputs = copy.copy(subject.inputs)
+            inputs.named = dict(inputs.named)
+            with self._instead(_freeze=lambda: (self.kept.freeze(), freeze()), inputs=inputs):
                 try:
                     switch()
                 except Exception:  # no switch after all

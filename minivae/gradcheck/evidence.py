@@ -63,12 +63,8 @@ class Table:
         if not np.isfinite(square) or square == 0.0 or target.size < 3:
             return None
         k = float(target @ guess) / square
-        return k if k and self.same(*_alike(k, guess, target)) else None
-
-
-def _alike(k, guess, target):
-    """k * guess and target, or guess and target / k: whichever is the smaller."""
-    return (guess, target / k) if abs(k) > 1.0 else (k * guess, target)
+        scale = min(1.0, self.size / float(np.max(np.abs(target)) or 1.0))  # what is large has large errors
+        return k if k and self.same(scale * k * guess, scale * target) else None
 
 
 def relation(table, subject=None):
@@ -81,7 +77,7 @@ def relation(table, subject=None):
     if subject and a.size < 2 and table.result.size > 1:
         return ""
     factor = float(a @ n / (n @ n))
-    if factor == 0.0 or not table.same(*_alike(factor, n, a)):
+    if factor == 0.0 or not table.same(n, a / factor):
         return ""
     if abs(factor + 1.0) < 1e-6:
         return "sign flipped"

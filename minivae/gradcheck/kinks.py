@@ -12,6 +12,7 @@ import numpy as np
 
 from .differences import SAFETY, Differences, differentiate
 from .probe import group_line
+from .targets import Finding
 
 NUDGE = 1e-3  # how far to step off a kink, relative to the array's values
 LIMITS = 24  # places beside a kink at which the slopes of its outputs are looked at
@@ -26,7 +27,10 @@ def beside_kinks(subject, judges, rng):
     if not any(judge.kinked() or judge.straight() for judge in judges.values()):
         return
     with _moved(judges, rng):
-        claimed, start = subject.claimed(), subject.vector()
+        try:
+            claimed, start = subject.claimed(), subject.vector()
+        except Finding:  # beside the edge of its domain
+            return
         for name, judge in judges.items():
             judge.again(claimed[name], start)
     kinks = [(j, i) for j in judges.values() for i, c in enumerate(j.result.coordinates) if _open(c)]
@@ -55,13 +59,15 @@ def beside_kinks(subject, judges, rng):
 def _moved(judges, rng, least=1.0):
     """Every array moved a little, by random amounts; `least` spreads the arrays' shares, so that each leads once."""
     arrays = [judge.array for judge in judges.values()]
-    kept = [array.copy() for array in arrays]
+    kept, subject = [array.copy() for array in arrays], next(iter(judges.values())).subject
+    before, subject.strict = subject.strict, True
     for judge in judges.values():
         far = max(NUDGE, 4.0 * judge.eps ** (1 / 3)) * least ** rng.random()  # differences must find room there
         judge.array += (far * judge.typical * rng.standard_normal(judge.array.shape)).astype(judge.array.dtype)
     try:
         yield
     finally:
+        subject.strict = before
         for array, values in zip(arrays, kept, strict=True):
             array[...] = values
 

@@ -57,10 +57,11 @@ class _Calls:
     def of(self, cotangents):
         subject = self.subject
         subject.cotangents = [np.asarray(c, dtype=mine.dtype) for c, mine in zip(cotangents, self.dy, strict=True)]
+        subject.strict = True
         try:
             found = subject.backward(subject.outputs())
         finally:
-            subject.cotangents = self.dy
+            subject.cotangents, subject.strict = self.dy, False
         return {
             name: found.get(name, np.zeros_like(g)) for name, g in self.claimed.items()
         }  # none: it has stopped here

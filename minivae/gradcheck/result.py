@@ -148,6 +148,7 @@ class GradientReport:
         "non-finite", "accumulates", "noise", "stale", "missing", "output", "nothing", "linear",
         "elsewhere".
     notes : list of sentences
+    elsewhere : where else it was checked, and what that cost, as a sentence
     evaluations, seconds : cost; `method` : "differences" or "complex step"
     """
 
@@ -156,6 +157,7 @@ class GradientReport:
     arrays: list[ArrayResult] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    elsewhere: str = ""
     method: str = "differences"
     evaluations: int = 0
     seconds: float = 0.0
@@ -197,6 +199,7 @@ class GradientReport:
         for array in order:
             lines += _array_lines(array, width)
         lines += [f"  note: {sentence}" for sentence in self.notes]
+        lines += [f"  {self.elsewhere}"] if self.elsewhere else []
         return "\n".join(lines)
 
 

@@ -69,6 +69,7 @@ class Target:
         self.copies = self.guarded = False  # whether forward gets copies; whether parameters are put back after it
         # The names of parameter gradients that backward adds to, and of which the increase is taken:
         self.adds: set[str] = set()
+        self.strict = False
         self._arrange()
         if not self.own.searched:
             self.require()
@@ -113,10 +114,15 @@ class Target:
         expect_something(self.arrays, self.inputs.nest)
 
     def problem(self, kind, about, sentence):
-        """Something wrong that does not end the check, told once."""
-        if (kind, about) not in self._told:
-            self._told.add((kind, about))
-            self.problems.append((kind, sentence))
+        """Something wrong that does not end the check, told once. Raises Finding away from the values that were given,
+        where `strict` is set: the caller knows what it means there.
+        """
+        if (kind, about) in self._told:
+            return
+        if self.strict:
+            raise Finding(kind, sentence)
+        self._told.add((kind, about))
+        self.problems.append((kind, sentence))
 
     def note(self, sentence):
         if sentence not in self.notes:
@@ -224,6 +230,7 @@ class Target:
         if self.accumulates:
             self.own.clear()
         elif self.adds:
+            self.own.clear()  # what is small would be lost in what has gathered there; copies stay as they are
             before = {n: np.array(g) for n, g in self.own.claims({}).items() if n in self.adds}
         returned = self._kept("backward", lambda: self._run_backward(handed))
         for i, (mine, theirs) in enumerate(zip(self.cotangents, handed, strict=True)):
