@@ -19,7 +19,7 @@ from jax.test_util import check_grads
 from scipy.optimize import check_grad
 
 from minivae.gradcheck import check_gradients
-from minivae.gradcheck.foreign import bridged
+from minivae.gradcheck.foreign.translate import bridged
 
 from . import jax_cases, torch_cases
 

@@ -5,7 +5,7 @@ A bug may show only with another dy, batch, scale, draw or mode, so each is trie
 
 import numpy as np
 
-from minivae.gradcheck.trees import leaves, rebuild
+from minivae.gradcheck.subject.trees import leaves, rebuild
 
 from .corpus import FAMILIES
 

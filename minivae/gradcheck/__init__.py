@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .check import assert_gradients, check_gradients
     from .jvp import check_jvp
-    from .kl import check_kl
     from .result import ArrayResult, GradientReport
-    from .same_draw import check_same_draw
-    from .sampling import check_sampler, dirichlet_sticks
+    from .samplers.kl import check_kl
+    from .samplers.same_draw import check_same_draw
+    from .samplers.sampling import check_sampler, dirichlet_sticks
+    from .samplers.significance import SamplingReport
     from .second import check_second
-    from .significance import SamplingReport
 
 __all__ = [
     "ArrayResult",
@@ -38,7 +38,13 @@ if not TYPE_CHECKING:
 
     def __getattr__(name):
         if name in __all__:
-            for part in ("check", "result", "second", "jvp", "sampling", "kl", "same_draw"):
+            for part in (
+                "check",
+                "result",
+                "second",
+                "jvp",
+                *(f"samplers.{n}" for n in ("sampling", "kl", "same_draw")),
+            ):
                 module = importlib.import_module(f"{__name__}.{part}")
                 if hasattr(module, name):
                     return globals().setdefault(name, getattr(module, name))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..errors import as_array, described, expect, expect_choice, expect_integer, expect_not_negative, expect_seed
-from .trees import leaves
+from .subject.trees import leaves
 
 FLOATS = tuple(np.dtype(name) for name in ("float32", "float64", "complex64", "complex128"))
 KNOWN = "float32 or float64 (or complex64, complex128)"

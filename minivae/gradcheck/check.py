@@ -10,15 +10,15 @@ import numpy as np
 from ..errors import expect
 from .arguments import check_options
 from .conduct import observe, only_float32, recheck
-from .diagnosis import diagnose, locate
+from .diagnosis.diagnose import diagnose, locate
 from .elsewhere import elsewhere as look_elsewhere
-from .foreign import translated
-from .judge import Judge, resolve
-from .kinks import beside_kinks
+from .foreign.translate import translated
 from .linearity import linearity
-from .probe import ComplexProbe
+from .numerics.judge import Judge, resolve
+from .numerics.kinks import beside_kinks
+from .numerics.probe import ComplexProbe
 from .result import GradientReport
-from .targets import Finding, Target, flat
+from .subject.targets import Finding, Target, flat
 
 LEAK = 2e-10  # noise relative to the outputs beyond this, in float64, is float32 inside
 

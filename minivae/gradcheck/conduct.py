@@ -6,8 +6,8 @@ import sys
 import numpy as np
 
 from .arguments import not_finite, real_view
-from .targets import Finding, flat
-from .unclaimed import look_for_unclaimed
+from .subject.targets import Finding, flat
+from .subject.unclaimed import look_for_unclaimed
 
 SAME = 1e3  # answers to the same question may differ by so many roundings (threads, alignment) and no more
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from .arguments import freezer, real_view
-from .joint import agrees
-from .judge import NEGLIGIBLE
-from .keeping import GENERATORS, Kept
+from .numerics.joint import agrees
+from .numerics.judge import NEGLIGIBLE
 from .result import GradientReport
-from .targets import Finding, flat
-from .trees import leaves, rebuild
+from .subject.keeping import GENERATORS, Kept
+from .subject.targets import Finding, flat
+from .subject.trees import leaves, rebuild
 
 FACTORS = (1 / 16, 4.0)  # of the inputs; beyond, losses that are kept from overflow by a limit are flat
 MODES = ("training", "is_training", "in_training", "train", "is_train", "train_mode", "train_flg", "train_flag", "mode")

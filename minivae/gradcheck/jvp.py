@@ -7,12 +7,12 @@ import numpy as np
 from ..errors import expect
 from .arguments import real_view
 from .check import check_gradients
-from .foreign import bridged, duality
-from .judge import rms
+from .foreign.translate import bridged, duality
+from .numerics.judge import rms
 from .result import GradientReport
 from .second import as_pair
-from .targets import Finding, Target
-from .trees import leaves
+from .subject.targets import Finding, Target
+from .subject.trees import leaves
 
 ALL = 4096  # outputs up to this many are judged one by one: they share their evaluations
 

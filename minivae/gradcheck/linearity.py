@@ -3,8 +3,8 @@
 import numpy as np
 
 from .conduct import SAME
-from .joint import agrees
-from .targets import Finding
+from .numerics.joint import agrees
+from .subject.targets import Finding
 
 UP, DOWN = {8: 40, 4: 20}, {8: -70, 4: -40}  # powers of two by which dy is scaled, by the bytes of its numbers
 ROUGH = 1e-6  # sums are only as exact as what cancels in backward; products with powers of two are exact

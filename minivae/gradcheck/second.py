@@ -6,11 +6,11 @@ import numpy as np
 
 from ..errors import expect
 from .check import check_gradients
-from .differences import SAFETY
-from .foreign import bridged
-from .judge import rms
+from .foreign.translate import bridged
+from .numerics.differences import SAFETY
+from .numerics.judge import rms
 from .result import GradientReport
-from .targets import Finding, Target
+from .subject.targets import Finding, Target
 
 HALVINGS = 5  # of the step with which a gradient is differentiated along a direction
 OF_TARGET = ("gradient", "parameters", "parameter_gradients", "fixed", "constant", "generator", "cotangent")

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..gradcheck.check import check_gradients
-from ..gradcheck.kl import check_kl
-from ..gradcheck.same_draw import check_same_draw
-from ..gradcheck.sampling import check_sampler
+from ..gradcheck.samplers.kl import check_kl
+from ..gradcheck.samplers.same_draw import check_same_draw
+from ..gradcheck.samplers.sampling import check_sampler
 from ..kernels.naive import ACTIVATIONS
 from .hosted import HostedBackend
 from .reference import reference_loss, reference_values

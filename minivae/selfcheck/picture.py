@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ..gradcheck.differences import Derivative, Differences, differentiate
-from ..gradcheck.judge import rms
-from ..gradcheck.probe import coordinate_line
-from ..gradcheck.targets import Target, flat
+from ..gradcheck.numerics.differences import Derivative, Differences, differentiate
+from ..gradcheck.numerics.judge import rms
+from ..gradcheck.numerics.probe import coordinate_line
+from ..gradcheck.subject.targets import Target, flat
 from ..plotting import style
 
 CURVES = {"forward": "#b9ac70", "central": style.TRAIN, "extrapolated": style.VALIDATION}

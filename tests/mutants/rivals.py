@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minivae.gradcheck.targets import Finding, Target, flat
+from minivae.gradcheck.subject.targets import Finding, Target, flat
 
 
 def _target(subject):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minivae.gradcheck import assert_gradients, check_gradients
-from minivae.gradcheck.trees import leaves
+from minivae.gradcheck.subject.trees import leaves
 
 from .foreign_layers import Linear, Tanh, data
 

@@ -5,7 +5,7 @@ from types import ModuleType
 
 import numpy as np
 
-from .arguments import check_parameter, given_parameters
+from ..arguments import check_parameter, given_parameters
 from .claims import Finding, entry, paired, spellings
 from .holding import (
     DATA,

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch.autograd import forward_ad
 
-from ..errors import expect
-from .foreign import Bridge
-from .trees import leaves
+from ...errors import expect
+from ..subject.trees import leaves
+from .translate import Bridge
 
 REALS = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 NOTHING = torch.autograd.Function.setup_context

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import described, expect
+from ...errors import described, expect
 from .significance import SamplingReport
 
 if TYPE_CHECKING:

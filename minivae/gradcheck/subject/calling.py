@@ -3,7 +3,7 @@
 import inspect
 from types import ModuleType
 
-from ..errors import expect
+from ...errors import expect
 
 METHODS = (("forward", "backward"), ("forward_pass", "backward_pass"), ("fprop", "bprop"), ("fwd", "bwd"))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import described, expect
+from ...errors import described, expect
 from .dependence import residuals, test_dependence, test_shape, unit
 from .kl import charge_of, expect_covariance, test_exact
 from .moments import guess_std, test_kl, test_mean, test_std

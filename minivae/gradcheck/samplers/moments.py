@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..errors import expect
+from ...errors import expect
 from .significance import Test, chi_square, limit, place, skewed, student
 
 

@@ -7,10 +7,10 @@ to what only describes them.
 
 import numpy as np
 
+from ..subject.targets import Finding
 from .evidence import Table, relation
 from .experiments import assigned, by_part, rough, rounded
 from .places import REPEATED, clipped, confined, masked, rearranged
-from .targets import Finding
 from .terms import factor, factor_by_index, instead, path, reduced, replaced, sums, sums_seen, term
 
 NEARLY = 0.1  # relative size, in the norm, of what is called a small error

@@ -4,8 +4,8 @@ import warnings
 
 import numpy as np
 
+from ..subject.targets import Finding
 from .differences import complex_step
-from .targets import Finding
 
 
 def finite_outputs(subject):

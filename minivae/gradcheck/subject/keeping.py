@@ -7,7 +7,7 @@ import types
 
 import numpy as np
 
-from .arguments import freezer
+from ..arguments import freezer
 
 GENERATORS = (np.random.Generator, np.random.RandomState)
 FOREIGN = sys.stdlib_module_names | {"numpy", "numba", "scipy", "torch", "jax", "jaxlib", "matplotlib"}

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from .differences import first_step
+from ..numerics.differences import first_step
+from ..numerics.probe import coordinate_line
+from ..subject.targets import flat
 from .places import TILE, span
-from .probe import coordinate_line
-from .targets import flat
 
 FORMATS = {8: "bfloat16", 11: "float16", 24: "float32"}  # by bits of mantissa
 LOOKED_AT = 12  # coordinates whose derivatives are taken output by output

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import expect
-from .foreign import Bridge, duality
+from ...errors import expect
+from .translate import Bridge, duality
 
 REALS = ("float32", "float64", "complex64", "complex128")
 enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64

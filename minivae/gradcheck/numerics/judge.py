@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..result import ArrayResult, Coordinate
 from .differences import SAFETY, Differences, differentiate, first_step, noise_amplification
 from .probe import coordinate_line, direction_line
-from .result import ArrayResult, Coordinate
 
 ANALYTIC_ROUNDING = 64.0  # roundings of the largest derivative that a hand-written backward may carry
 BESIDE = 64  # coordinates on kinks that are judged again beside them

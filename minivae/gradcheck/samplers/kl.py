@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import expect
+from ...errors import expect
 from .significance import SamplingReport, Test, limit, place, skewed
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..subject.targets import Finding
 from .differences import SAFETY, Differences, differentiate
 from .probe import group_line
-from .targets import Finding
 
 NUDGE = 1e-3  # how far to step off a kink, relative to the array's values
 LIMITS = 24  # places beside a kink at which the slopes of its outputs are looked at

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import expect
-from .arguments import fixed_values
-from .inputs import arranged
-from .trees import leaves, rebuild
+from ...errors import expect
+from ..arguments import fixed_values
+from ..subject.inputs import arranged
+from ..subject.trees import leaves, rebuild
 
 LIBRARIES = ("torch", "jax")
 

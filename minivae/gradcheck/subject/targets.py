@@ -7,8 +7,8 @@ with a `loss`, `backward()` fills `gradients`), or a pair of functions `(forward
 
 import numpy as np
 
-from ..errors import described, expect
-from .arguments import expect_something, freezer, real_view
+from ...errors import described, expect
+from ..arguments import expect_something, freezer, real_view
 from .calling import identify, owner, required, takes_arguments
 from .claims import Finding, assign, sound, spellings
 from .inputs import Inputs

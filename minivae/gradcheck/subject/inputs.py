@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..errors import expect
-from .arguments import checked_copy, fixed_values
+from ...errors import expect
+from ..arguments import checked_copy, fixed_values
 from .trees import leaves, rebuild
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..errors import described
-from .arguments import not_finite, real_view
+from ...errors import described
+from ..arguments import not_finite, real_view
 from .inputs import all_numbers
 from .trees import is_nest, leaves, parts
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from ..subject.targets import flat
 from .differences import SAFETY, Differences, differentiate, first_step, noise_amplification
 from .judge import ANALYTIC_ROUNDING, rms
 from .kinks import NUDGE
 from .probe import finite_outputs
-from .targets import flat
 
 
 def agrees(subject, claimed, rtol, atol):

@@ -1,0 +1,1 @@
+"""Derivatives from values, what is claimed held against them, and kinks."""
