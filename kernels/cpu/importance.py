@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from ..naive import LARGEST_LOG_RATIO, SCALES
 from .checks import all_match, blocks_match, matches, one_of, real_of, samples_of
 from .contract import contract
-from .jit import inline, kernel
+from .jit import inline_sums, kernel
 from .memory import memory_of, share
 from .scalar import mathfun_for, scale_functions
 from .target import FASTMATH_SUMS
@@ -64,7 +64,7 @@ def weight_kernels(real_name):
     exp, log = functions.exp, functions.log
     zero, two, largest = real(0), real(2), real(LARGEST_LOG_RATIO)
 
-    @inline
+    @inline_sums
     def log_sum_exp(values, first, last):
         top = values[first]
         for s in range(first + 1, last):
@@ -74,13 +74,13 @@ def weight_kernels(real_name):
             total += exp(values[s] - top)
         return top, log(total)
 
-    @kernel(real_name, "n samples outer pooled squared log_weight loss weight latent_weight ratio", FASTMATH_SUMS)
+    @kernel(real_name, "n samples outer pooled squared log_weight loss weight latent_weight ratio")
     def importance_weights(given, part, parts):
         n, samples, outer = given.n, given.samples, given.outer
         pooled, squared = given.pooled != 0, given.squared != 0
         loss, inner = vector(given.loss, n), samples // outer
         log_inner, log_samples = real(math.log(inner)), real(math.log(samples))
-        log_groups, log_examples = real(math.log(n * outer)), real(math.log(n))
+        log_groups, log_outer = real(math.log(n * outer)), real(math.log(outer))
         first, last = share(n, part, parts)
         for i in range(first, last):
             own, ratio = row(given.log_weight, i, samples), row(given.ratio, i, samples)
@@ -90,12 +90,12 @@ def weight_kernels(real_name):
             for m in range(outer):
                 top, log_total = log_sum_exp(own, m * inner, (m + 1) * inner)
                 means += top + (log_total - log_inner)
+                shift = (pool_top - top) + (pool_log - log_total) - log_outer if pooled else zero
                 for s in range(m * inner, (m + 1) * inner):
-                    log_u = own[s] - top - log_total
+                    log_u = (own[s] - top) - log_total
                     log_latent = (two * log_u if squared else log_u) - log_groups
-                    log_all = own[s] - pool_top - pool_log - log_examples if pooled else log_u - log_groups
-                    log_ratio = min(log_latent - log_all, largest)
-                    weight[s] = exp(log_latent - log_ratio)
+                    log_ratio = min((log_u if squared else zero) + shift, largest)
+                    weight[s] = exp(max(log_u - log_groups - shift, log_latent - largest))
                     latent_weight[s] = exp(log_latent)
                     ratio[s] = exp(log_ratio)
             loss[i] = -(pool_top + (pool_log - log_samples)) if pooled else -means / real(outer)

@@ -33,7 +33,7 @@ from numba.core.ccallback import CFunc
 from numba.core.serialize import dumps
 
 from .arguments import Arguments
-from .target import FASTMATH
+from .target import FASTMATH, FASTMATH_SUMS
 
 
 def njit(**options):
@@ -55,6 +55,7 @@ def _expect_compiler():
 # They are never called from Python or C, so nothing is compiled for that: it would be a fifth of all compiling.
 _called = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 inline = njit(fastmath=FASTMATH, forceinline=True, **_called)
+inline_sums = njit(fastmath=FASTMATH_SUMS, forceinline=True, **_called)
 inline_exact = njit(fastmath=False, forceinline=True, **_called)
 called = njit(fastmath=FASTMATH, **_called)  # long ones that stay functions of their own
 # Functions that are written into their caller before anything is compiled: those that would only pass on long code,

@@ -43,44 +43,43 @@ def importance_weights_kernel(dtype, pooled, squared):
     real, zero, two, most = f.real, f.zero, f.real(2), f.real(LARGEST_LOG_RATIO)
 
     @device
-    def log_mean_exp(values, first, count):
+    def log_sum_exp(values, first, count):
         top = values[first]
         for s in range(first + 1, first + count):
             top = max(top, values[s])
         if not math.isfinite(top):
-            return top
+            return top, zero
         total = zero
         for s in range(first, first + count):
             total += real(math.exp(values[s] - top))
-        return top + real(math.log(total / real(count)))
+        return top, real(math.log(total))
 
     @cuda.jit
     def importance_weights(log_weight, outer, loss, weight, latent_weight, ratio):
         n = loss.shape[0]
         samples = log_weight.shape[0] // n
         inner = samples // outer
-        log_inner = real(math.log(real(inner)))
-        log_groups, log_rows = real(math.log(real(n * outer))), real(math.log(real(n * samples)))
+        log_inner, log_outer = real(math.log(real(inner))), real(math.log(real(outer)))
+        log_groups = real(math.log(real(n * outer)))
         for i in range(cuda.grid(1), n, cuda.gridsize(1)):
-            pool = zero
+            pool_top, pool_log = zero, zero
             if pooled:
-                pool = log_mean_exp(log_weight, i * samples, samples)
-            total = zero
+                pool_top, pool_log = log_sum_exp(log_weight, i * samples, samples)
+            means, shift = zero, zero
             for group in range(outer):
                 first = i * samples + group * inner
-                mean = log_mean_exp(log_weight, first, inner)
-                total += mean
+                top, log_total = log_sum_exp(log_weight, first, inner)
+                means += top + (log_total - log_inner)
+                if pooled:
+                    shift = (pool_top - top) + (pool_log - log_total) - log_outer
                 for row in range(first, first + inner):
-                    log_u = log_weight[row] - mean - log_inner
+                    log_u = (log_weight[row] - top) - log_total
                     log_latent = (two * log_u if squared else log_u) - log_groups
-                    log_all = log_u - log_groups
-                    if pooled:
-                        log_all = log_weight[row] - pool - log_rows
-                    log_ratio = min(log_latent - log_all, most)
-                    weight[row] = real(math.exp(log_latent - log_ratio))
+                    log_ratio = min((log_u if squared else zero) + shift, most)
+                    weight[row] = real(math.exp(max(log_u - log_groups - shift, log_latent - most)))
                     latent_weight[row] = real(math.exp(log_latent))
                     ratio[row] = real(math.exp(log_ratio))
-            loss[i] = -pool if pooled else -total / real(outer)
+            loss[i] = -(pool_top + (pool_log - log_inner - log_outer)) if pooled else -means / real(outer)
 
     return importance_weights
 

@@ -28,9 +28,10 @@ def log_weights(nll, rho, sigma, noise, z, scale, log_weight):
         log_weight[row] = total
 
 
-def _log_mean_exp(values):
+def _log_sum_exp(values):
+    """(largest, log sum exp(value - largest)): apart, because their sum loses the digits that the weights hang on."""
     top = max(values)
-    return top + math.log(sum(math.exp(value - top) for value in values) / len(values)) if math.isfinite(top) else top
+    return top, math.log(sum(math.exp(value - top) for value in values)) if math.isfinite(top) else 0.0
 
 
 def importance_weights(log_weight, outer, pooled, squared, loss, weight, latent_weight, ratio):
@@ -43,23 +44,26 @@ def importance_weights(log_weight, outer, pooled, squared, loss, weight, latent_
     where u is that of the group even if `pooled`; ratio_r = latent_weight_r / weight_r.
 
     log_weight, weight, latent_weight, ratio (n * S,); loss (n,). weight is raised to latent_weight / e^46 where it is
-    less, far below rounding, so that ratio, made from logarithms, is finite where weight would underflow.
+    less, far below rounding, so that ratio, made from logarithms, is finite where weight would underflow. Logarithms
+    are taken from the largest of the group first and never added to it: near |log_weight| = 1e7 float32 counts in ones.
     """
     n = loss.shape[0]
     samples = log_weight.shape[0] // n
     inner = samples // outer
     for i in range(n):
         own = [float(value) for value in log_weight[i * samples : (i + 1) * samples]]
-        means = [_log_mean_exp(own[m * inner : (m + 1) * inner]) for m in range(outer)]
-        pool = _log_mean_exp(own)
-        loss[i] = -pool if pooled else -sum(means) / outer
+        groups = [_log_sum_exp(own[m * inner : (m + 1) * inner]) for m in range(outer)]
+        pool_top, pool_log = _log_sum_exp(own)
+        means = [top + (log_total - math.log(inner)) for top, log_total in groups]
+        loss[i] = -(pool_top + (pool_log - math.log(samples))) if pooled else -sum(means) / outer
         for s in range(samples):
-            log_u = own[s] - means[s // inner] - math.log(inner)
+            top, log_total = groups[s // inner]
+            shift = (pool_top - top) + (pool_log - log_total) - math.log(outer) if pooled else 0.0
+            log_u = (own[s] - top) - log_total
             log_latent = (2.0 * log_u if squared else log_u) - math.log(n * outer)
-            log_all = own[s] - pool - math.log(n * samples) if pooled else log_u - math.log(n * outer)
-            log_ratio = min(log_latent - log_all, LARGEST_LOG_RATIO)
+            log_ratio = min((log_u if squared else 0.0) + shift, LARGEST_LOG_RATIO)
             row = i * samples + s
-            weight[row] = exp(log_latent - log_ratio)
+            weight[row] = exp(max(log_u - math.log(n * outer) - shift, log_latent - LARGEST_LOG_RATIO))
             latent_weight[row] = exp(log_latent)
             ratio[row] = exp(log_ratio)
 
@@ -105,17 +109,23 @@ def log_weights_cases(dtype, rng):
 
 def importance_weights_cases(dtype, rng):
     for n, outer, inner in ((1, 1, 1), (3, 1, 5), (2, 4, 1), (4, 3, 2), (2, 5, 33)):
-        for pooled, squared, spread in ((False, False, 2.0), (False, True, 2.0), (True, False, 40.0)):
+        for pooled, squared, spread, height in (
+            (False, False, 2.0, -90.0),  # exp of -90 underflows in float32
+            (False, True, 2.0, 1e7),
+            (True, False, 40.0, -90.0),
+            (True, False, 2.0, -1e7),
+            (True, True, 40.0, 1e8),
+        ):
             rows = n * outer * inner
-            # exp of these underflows in float32
-            log_weight = matrix(rng, rows, dtype, spread) - np.dtype(dtype).type(90)
-            # exponents are differences of numbers of about this size, and their roundings are relative errors of exp
-            relative = eps(dtype) * (inner * outer + 4 * ELEMENTARY + 2 * np.abs(log_weight).max())
+            log_weight = (matrix(rng, rows, "float64", spread) + height).astype(dtype)
+            # exponents are differences of the size of their spread, and their roundings are relative errors of exp; how
+            # high the logarithms lie is no excuse
+            relative = eps(dtype) * (inner * outer + 4 * ELEMENTARY + 8 * np.ptp(log_weight))
             exact = [np.empty(size) for size in (n, rows, rows, rows)]
             importance_weights(log_weight.astype(np.float64), outer, pooled, squared, *exact)
             loss, weight, latent_weight, ratio = exact
             bounds = {
-                "loss": relative * (1 + np.abs(loss)),
+                "loss": eps(dtype) * (inner * outer + 4 * ELEMENTARY) * (1 + np.abs(loss)),
                 "weight": relative * weight,
                 "latent_weight": relative * latent_weight,
                 "ratio": relative * ratio,

@@ -25,41 +25,47 @@ def log_weights(nll, rho, sigma, noise, z, scale, log_weight):
 
 
 def _normalize(log_weight, name):
-    """(log u, log mean exp) over the last axis: u = the weights divided by their sum."""
+    """(log u, top, log sum exp(log_weight - top)) over the last axis: u = the weights divided by their sum."""
     shape, dtype = log_weight.shape, log_weight.dtype
     log_u, u = scratch(f"{name} log u", shape, dtype), scratch("u", shape, dtype)
-    top = np.max(log_weight, axis=-1, out=scratch("top", shape[:-1], dtype))
+    top = np.max(log_weight, axis=-1, out=scratch(f"{name} top", shape[:-1], dtype))
     total = scratch(f"{name} total", shape[:-1], dtype)
     np.subtract(log_weight, top[..., None], out=log_u)
     np.exp(log_u, out=u)
     np.log(np.sum(u, axis=-1, out=total), out=total)
     np.subtract(log_u, total[..., None], out=log_u)
-    np.add(total, top, out=total)
-    np.subtract(total, math.log(shape[-1]), out=total)
-    return log_u, total
+    return log_u, top, total
 
 
 @quiet
 def importance_weights(log_weight, outer, pooled, squared, loss, weight, latent_weight, ratio):
     n = len(loss)
     shape = (n, outer, len(log_weight) // (n * outer))
-    log_latent, means = _normalize(log_weight.reshape(shape), "group")
-    np.mean(means, axis=1, out=loss)
-    log_all = scratch("log all", shape, loss.dtype)
+    log_latent, top, total = _normalize(log_weight.reshape(shape), "group")
+    log_all, log_ratio = scratch("log all", shape, loss.dtype), ratio.reshape(shape)
+    np.copyto(log_ratio, log_latent if squared else 0)
+    np.subtract(log_latent, math.log(n * outer), out=log_all)
     if pooled:
-        log_pool, pool = _normalize(log_weight.reshape(n, -1), "pool")
-        np.copyto(loss, pool)
-        np.subtract(log_pool.reshape(shape), math.log(n), out=log_all)
+        _, pool_top, pool_total = _normalize(log_weight.reshape(n, -1), "pool")
+        np.subtract(pool_total, math.log(shape[1] * shape[2]), out=loss)
+        np.add(loss, pool_top, out=loss)
+        shift = scratch("shift", shape[:2], loss.dtype)
+        np.subtract(pool_total[:, None], total, out=shift)
+        np.subtract(shift, math.log(outer), out=shift)
+        np.add(shift, np.subtract(pool_top[:, None], top, out=top), out=shift)
+        np.add(log_ratio, shift[..., None], out=log_ratio)
+        np.subtract(log_all, shift[..., None], out=log_all)
     else:
-        np.subtract(log_latent, math.log(n * outer), out=log_all)
+        np.subtract(total, math.log(shape[2]), out=total)
+        np.mean(np.add(total, top, out=total), axis=1, out=loss)
     np.negative(loss, out=loss)
     if squared:
         np.multiply(log_latent, 2, out=log_latent)
     np.subtract(log_latent, math.log(n * outer), out=log_latent)
-    log_ratio = ratio.reshape(shape)
-    np.subtract(log_latent, log_all, out=log_ratio)
     np.minimum(log_ratio, LARGEST_LOG_RATIO, out=log_ratio)
-    np.subtract(log_latent, log_ratio, out=log_all)
+    # weight is raised to what the ratio's bound leaves of latent_weight
+    floor = np.subtract(log_latent, LARGEST_LOG_RATIO, out=scratch("u", shape, loss.dtype))
+    np.maximum(log_all, floor, out=log_all)
     np.exp(log_all, out=weight.reshape(shape))
     np.exp(log_latent, out=latent_weight.reshape(shape))
     np.exp(ratio, out=ratio)

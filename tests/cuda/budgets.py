@@ -43,7 +43,7 @@ MEASURED = {
     "gaussian_slopes float64": (44, 46, 0),
     "importance_gradient float32": (36, 40, 0),
     "importance_gradient float64": (44, 42, 0),
-    "importance_weights float32": (139, 124, 0),
+    "importance_weights float32": (147, 138, 0),
     "importance_weights float64": (128, 122, 0),
     "log_sigma_backward float32": (32, 34, 0),
     "log_sigma_backward float64": (42, 40, 0),
