@@ -111,6 +111,7 @@ class Differences:
 
     def _extrapolate(self, steps, quotients, power, rough=()):
         best = (quotients[-1] if quotients else np.nan, np.inf, steps[-1] if steps else np.nan)
+        entries: list[tuple[float, int, float]] = []
         previous: list[float] = []
         for k, quotient in enumerate(quotients):
             row = [quotient]
@@ -124,9 +125,17 @@ class Differences:
                 # A kink between -h and h moves the central quotient by up to half the gap, which neighbouring entries
                 # may share: their agreement is then no estimate.
                 error = max([error, *(0.5 * r for r in rough[max(0, k - max(j, 2)) : k + 2])])
-                if error < best[1]:
-                    best = (row[j], error, steps[k])
+                entries.append((error, k, row[j]))
             previous = row
+        for error, k, value in sorted(entries):
+            if error >= best[1]:
+                break
+            # Entries may agree by chance; quotients with smaller steps, nearer to the truth as h^power, tell.
+            bend = 2.0 * abs(quotients[k] - value) / steps[k] ** power
+            for h, quotient in zip(steps[k + 1 :], quotients[k + 1 :], strict=True):
+                error = max(error, abs(quotient - value) - bend * h**power - 4.0 * self.noise / h)
+            if error < best[1]:
+                best = (value, error, steps[k])
         return best
 
     def gaps(self):
