@@ -38,7 +38,8 @@ class Judge:
         spread = (rms(self.array - self.array.mean()) if size else 0.0) or self.typical
         sizes = 2.0 ** np.floor(np.log2(np.maximum(np.abs(self.array) / 8.0, np.maximum(spread, np.finfo(float).tiny))))
         line = direction_line(self.subject, self.array, rng.choice([-1.0, 1.0], self.array.shape) * sizes)
-        self.amplification = noise_amplification(line, self.start, self.cotangent, self.eps)
+        self.amplification, natural = noise_amplification(line, self.start, self.cotangent, self.eps)
+        self.usual = np.maximum(self.usual, self.amplification * natural)
         self.noise = self.amplification * self.eps
         if size <= full:
             chosen = np.arange(size)
