@@ -13,11 +13,13 @@ from .bounds import ESTIMATED
 from .errors import expect
 from .files import stored
 from .gradcheck import GradientReport, check_gradients
+from .gradcheck.subject.holding import walk
 from .kernels import Backend
 from .layers import Chain, Dense, as_reals, resolve_backend
 from .losses import LIKELIHOODS, Gaussian, GaussianKL
 from .parameters import Assembled, Trial
 from .parameters.memory import MOST_LAYERS
+from .parameters.survey import survey
 from .reparam import Reparameterize
 
 
@@ -196,10 +198,18 @@ class Built(Assembled):
         except Exception:
             model = self
         model.precision = self.dtype
+        if "parameters" not in options:
+            options["constant"] = (*options.get("constant", ()), *model._constants())
         try:
             return check_gradients(model, data, fixed={"noise": noise}, **options)
         finally:
             self.precision = precision
+
+    def _constants(self):
+        """Paths to the model's arrays that are no parameters, though its loss depends on them."""
+        fixed = [item for _, item in survey(self._sequence) if isinstance(item, Gaussian) and not item.learns]
+        arrays = [self.beta_array, self.free_bits_array, *(likelihood._values["log_sigma"] for likelihood in fixed)]
+        return [held.path for held in walk(self) if any(np.may_share_memory(held.array, array) for array in arrays)]
 
     def __repr__(self) -> str:
         shown = self._config_now()
