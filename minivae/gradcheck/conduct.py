@@ -2,10 +2,12 @@
 
 import copy
 import sys
+from functools import partial
 
 import numpy as np
 
 from .arguments import not_finite, real_view
+from .subject.inputs import reordered
 from .subject.targets import Finding, flat
 from .subject.unclaimed import look_for_unclaimed
 
@@ -31,22 +33,28 @@ def observe(subject, report):
 
 
 def _rehearse(subject):
-    """One forward and backward, elsewhere if they run there, so that what a layer keeps from its first call is not what
-    it needs; parameters that were made on the way are found then.
+    """One forward and backward, elsewhere if they run there and on arrays of their own, so that what a layer keeps from
+    its first call is not what it needs; parameters that were made on the way are found then.
     """
-    kept = {name: array.copy() for name, array in subject.values.items()}
+    kept, inputs = {name: array.copy() for name, array in subject.values.items()}, subject.inputs
     rng = np.random.default_rng((subject.seed, 3))
     for array in (array for name, array in subject.arrays.items() if name in subject.values):
         array += (0.01 * rng.standard_normal(array.shape) * (np.abs(array) + 0.01)).astype(array.dtype)
     try:
+        subject.inputs, subject.copies = inputs.with_fixed(partial(reordered, kinds="fiub")), True
         found = _run_once(subject)
+        subject.inputs, subject.copies = inputs, False
         if found:
             subject.settle()
+            seen = {n: np.array(g) for n, g in subject.own.claims({}).items() if g is not None}
+            subject.rehearsed = seen | subject.rehearsed
     finally:
+        subject.inputs, subject.copies = inputs, False
         for name, array in subject.values.items():
             array[...] = kept[name]
     if not found:
         _run_once(subject)
+        subject.rehearsed = {}
         subject.settle()
 
 
@@ -55,7 +63,7 @@ def _run_once(subject):
     try:
         outputs = subject.outputs()
         subject.draw_cotangents(outputs)
-        subject.backward(outputs)
+        subject.rehearsed = subject.backward(outputs)
     except Finding:
         return False
     finally:

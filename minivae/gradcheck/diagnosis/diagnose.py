@@ -88,6 +88,9 @@ def _exchanged(table, results):
 
 def _unrelated(table, subject):
     a, n = table.a, table.n
+    first = subject.rehearsed.get(table.result.name)
+    if first is not None and np.array_equal(first, table.claimed):
+        return "the same as at the first call, which was made with slightly other inputs: kept from there?"
     norms = float(np.linalg.norm(a) * np.linalg.norm(n))
     if norms == 0.0 or a.size < 3:
         return "no simple pattern"

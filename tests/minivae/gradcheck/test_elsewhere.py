@@ -1,11 +1,14 @@
 """Errors that show only with another draw, another batch size, other inputs or in the other mode; and no others."""
 
+import random
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minivae.gradcheck import assert_gradients, check_gradients
+from minivae.gradcheck import assert_gradients, check_gradients, check_second
 
 from .foreign_layers import Linear, data
 
@@ -98,14 +101,14 @@ def softplus(limit):
 
 
 class NoiseKept:
-    """Noise that comes as an argument, and of which backward keeps the first."""
+    """Noise that comes as an argument, and for which backward takes what the layer has."""
 
     def forward(self, mu, rho, noise):
-        self.sigma, self.first = np.exp(rho), getattr(self, "first", noise.copy())
+        self.sigma = np.exp(rho)
         return mu + self.sigma * noise
 
     def backward(self, dz):
-        return dz, dz * self.sigma * self.first
+        return dz, dz * self.sigma * data(4, 3, seed=3)
 
 
 class OneRow(Linear):
@@ -158,25 +161,84 @@ def state(thing):
         return str(thing.bit_generator.state)
     if isinstance(thing, (dict, list)):
         return [state(part) for part in (thing.values() if isinstance(thing, dict) else thing)]
-    return state(vars(thing)) if hasattr(thing, "__dict__") else thing
+    return state(vars(thing)) if hasattr(thing, "__dict__") else repr(thing)
+
+
+class Counts(Both):
+    """It counts its calls, remembers them, keeps no dict, draws from global generators, and may be interrupted."""
+
+    __slots__ = ("calls",)
+    seen, mean = [], 0.0
+
+    def __init__(self, last=np.inf):
+        super().__init__()
+        self.calls, self.last = 0, last
+
+    def forward(self, x):
+        self.calls += 1
+        self.seen.append(x)
+        Counts.mean = 0.9 * Counts.mean + 0.1 * x.mean()
+        np.random.random(), random.random()  # noqa: NPY002
+        if self.calls > self.last:
+            raise KeyboardInterrupt
+        return super().forward(x)
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_target_is_left_as_the_check_without_it_leaves_it(training):
-    """Running averages, modes, generators, caches, NumPy's own generator: all as they were."""
-    targets = Both(), Both()
-    for target, elsewhere in zip(targets, (False, True), strict=True):
-        target.layers[0].training = target.layers[1].training = training
-        np.random.seed(3)  # noqa: NPY002
-        x, options = data(5, 3), with_generator(target.layers[1])
-        kept = state(target.layers[1].rng), x.tobytes(), state(target.layers[0].parameters)
-        report = assert_gradients(target, x, elsewhere=elsewhere, **options)
-        assert kept == (state(target.layers[1].rng), x.tobytes(), state(target.layers[0].parameters))
-        assert (f"with training = {not training}" in str(report)) == elsewhere
-    assert np.random.random() == np.random.RandomState(3).random()  # noqa: NPY002
-    if not training:  # in training the running averages move with every forward, of which one more is made
-        assert state(targets[0]) == state(targets[1])
-    assert targets[1].layers[0].training is targets[1].layers[1].training is training
+@pytest.mark.parametrize("check", [check_gradients, check_second])
+@pytest.mark.parametrize("last", [np.inf, 30])
+def test_the_target_is_left_as_it_was(training, check, last):
+    """Running averages, counters, modes, generators, caches: all of it, also if the check is interrupted."""
+    target, x = Counts(last), data(5, 3)
+    target.layers[0].training = target.layers[1].training = training
+    before = state(target), state(x), np.random.get_state()[2], random.getstate(), target.seen[:]  # noqa: NPY002
+    with pytest.raises(KeyboardInterrupt) if last < np.inf else nullcontext():
+        report = check(target, x, generator=target.layers[1].rng)
+        assert report, report
+        assert f"with training = {not training}" in str(report) or check is check_second
+    assert target.calls == 0
+    assert Counts.mean == 0.0
+    after = state(target), state(x), np.random.get_state()[2], random.getstate(), target.seen[:]  # noqa: NPY002
+    assert after == before
+
+
+def test_what_functions_enclose_may_count_calls():
+    calls, layer = [], Dropout()
+
+    def forward(x):
+        calls.append(1)
+        return layer.forward(x), None
+
+    before = state(layer)
+    assert_gradients((forward, lambda dy, _: layer.backward(dy)), data(4, 3), generator=layer.rng)
+    assert len(calls) > 50
+    assert state(layer) == before
+
+
+def test_what_is_kept_from_the_first_call_shows_though_arrays_are_moved_in_place():
+    """A reference to the first input, of a layer and of a pair, and to the first labels."""
+
+    class Keeps(Linear):
+        def backward(self, dy):
+            self.x = self.first = getattr(self, "first", self.x)
+            return super().backward(dy)
+
+    first: dict = {}
+
+    def loss(x, labels):
+        return -x[np.arange(6), labels].sum() / 6, (x.shape, first.setdefault("labels", labels))
+
+    def backward(dl, cache):
+        dx = np.zeros(cache[0])
+        dx[np.arange(6), cache[1]] = -dl / 6
+        return dx
+
+    report = check_gradients(Keeps(), data(6, 4))
+    assert [(array.name, array.verdict) for array in report.arrays] == [("x", "right"), ("W", "wrong")]
+    assert report["W"].diagnosis.startswith("the same as at the first call")
+    fixed = {"labels": np.array([0, 3, 1, 1, 2, 0])}
+    assert not check_gradients((loss, backward), data(6, 4), fixed=fixed)
+    assert_gradients((lambda x, labels: (loss(x, labels)[0], (x.shape, labels)), backward), data(6, 4), fixed=fixed)
 
 
 def test_a_keyword_of_forward_that_backward_is_not_told_of():
