@@ -97,7 +97,7 @@ def check_gradients(
         inputs, and in the other mode (training or evaluation). Where the target does not go along nothing is said.
 
     At the end, however it comes, the target is as it was, bit for bit: parameters, running averages, modes, generators,
-    caches and gradients (arrays from 256 MiB on, and what functions enclose in plain variables, lists and dicts, apart).
+    caches and gradients (but for arrays from 256 MiB on, and what functions enclose in variables, lists and dicts).
 
     Returns
     -------

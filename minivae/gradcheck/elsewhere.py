@@ -183,7 +183,9 @@ class _Places:
             fits = has_rows(v) and len(v) % rows == 0 and len(v) <= multiples * rows
             return _resize(v, rows, wanted) if fits else v
 
-        return self._instead(values=values, holders=holders, arrays=arrays, inputs=self.subject.inputs.with_fixed(change))
+        return self._instead(
+            values=values, holders=holders, arrays=arrays, inputs=self.subject.inputs.with_fixed(change)
+        )
 
     def _counts(self, array):
         """Whether forward takes this input as it is now and makes something of its last row."""
@@ -231,7 +233,7 @@ class _Places:
         """(label, function, by a keyword?) for each way into the other mode: attributes, a keyword, methods."""
         subject, switches = self.subject, []
         found: list[tuple[Any, Any, str, Any]] = []  # (how to set it, of what, its name, its value)
-        owned = {id(vars(item)) for item in self.kept.objects}
+        owned = {id(getattr(item, "__dict__", None)) for item in self.kept.objects}
         for name in MODES:
             found += [(setattr, item, name, getattr(item, name, None)) for item in self.kept.objects]
             loose = [item for item in self.kept.dicts if id(item) not in owned]

@@ -29,7 +29,7 @@ def left_as_it_was(check):
 class Kept:
     """The state of everything that can be reached from some objects: attributes, containers, arrays, generators.
 
-    objects_only : leave out variables, lists and dicts that functions enclose (callers count there), and the checks' own
+    objects_only : leave out what functions enclose in variables, lists and dicts, where callers count, and the checks' own
 
     Attributes
     ----------
@@ -109,14 +109,15 @@ class Kept:
         return kept.values()
 
     def _enclosed(self, function):
-        held = [*(function.__defaults__ or ()), vars(function)]
+        held = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values(), vars(function)]
         cells = [(cell, cell.cell_contents) for cell in function.__closure__ or () if _is_filled(cell)]
+        held += [value for _, value in cells]
         if not self._objects_only:
             self._cells += cells
-            return held + [value for _, value in cells]
+            return held
         used = [function.__globals__.get(name) for name in function.__code__.co_names]
-        held += [value for value in used if isinstance(value, (np.random.Generator, np.random.RandomState))]
-        return held + [value for _, value in cells if not isinstance(value, (dict, list, set, collections.deque))]
+        used = [value for value in used if isinstance(value, (np.random.Generator, np.random.RandomState))]
+        return used + [value for value in held if not isinstance(value, (dict, list, set, collections.deque))]
 
     def freeze(self):
         for back in self._generators:
