@@ -42,33 +42,31 @@ def _rehearse(subject):
         array += (0.01 * rng.standard_normal(array.shape) * (np.abs(array) + 0.01)).astype(array.dtype)
     try:
         subject.inputs, subject.copies = inputs.with_fixed(partial(reordered, kinds="fiub")), True
-        found = _run_once(subject)
+        claims = _run_once(subject)
         subject.inputs, subject.copies = inputs, False
-        if found:
+        if claims is not None:
             subject.settle()
-            seen = {n: np.array(g) for n, g in subject.own.claims({}).items() if g is not None}
-            subject.rehearsed = seen | subject.rehearsed
+            claims |= {n: np.array(g) for n, g in subject.own.claims({}).items() if g is not None and n not in claims}
+            subject.rehearsed = {n: array.copy() for n, array in subject.values.items()}, claims
     finally:
         subject.inputs, subject.copies = inputs, False
         for name, array in subject.values.items():
             array[...] = kept[name]
-    if not found:
+    if claims is None:
         _run_once(subject)
-        subject.rehearsed = {}
         subject.settle()
 
 
 def _run_once(subject):
-    """Whether forward and backward run; whatever is wrong shows again later, on the values that were given."""
+    """What backward claims, None if one does not run; what is wrong shows again later, on the values that were given."""
     try:
         outputs = subject.outputs()
         subject.draw_cotangents(outputs)
-        subject.rehearsed = subject.backward(outputs)
+        return subject.backward(outputs)
     except Finding:
-        return False
+        return None
     finally:
         subject.forget()
-    return True
 
 
 def recheck(subject, claimed, report):

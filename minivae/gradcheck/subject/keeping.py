@@ -29,7 +29,7 @@ def left_as_it_was(check):
 class Kept:
     """The state of everything that can be reached from some objects: attributes, containers, arrays, generators.
 
-    objects_only : leave out what functions enclose in variables, lists and dicts, where callers count, and the checks' own
+    objects_only : not what functions enclose in variables, lists and dicts, where callers count, nor the checks' own
 
     Attributes
     ----------
