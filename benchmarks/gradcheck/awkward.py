@@ -162,8 +162,8 @@ def shapes(data):
             data.normal(3, 5),
             {"accumulates": True},
         ),
-        "batch_norm_evaluation": (BatchNorm(data, None, training=False), data.normal(7, 4)),
-        "dropout_evaluation": (with_attributes(Dropout(3, None), training=False), data.normal(5, 6)),
+        "batch_norm_evaluation": (BatchNorm(data, training=False), data.normal(7, 4)),
+        "dropout_evaluation": (with_attributes(Dropout(), training=False), data.normal(5, 6)),
         "integers_beside_floats": function(
             lambda x, k: np.sum(x**k), lambda x, k: k * x ** (k - 1.0), data.uniform(1, 2, 3), np.array([1, 3, 2])
         ),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .registry import family, one_hot, sigmoid, softmax
+from .registry import family, one_hot, softmax
 
 
 @family(logits="straight_through noise_differentiated", said={r"factor 0\.7": "temperature_forgotten"})
@@ -134,55 +134,6 @@ def log_determinant(data, bug):
     return value, data.normal(4, 4, scale=0.3) + 2 * np.eye(4, dtype=data.dtype), {"gradient": gradient}
 
 
-@family(a="normalizer_constant column_sums c_constant")
-def dirichlet_sample(data, bug):
-    """From gammas d (1 + c noise)^3 with d = a - 1/3, c = 1 / sqrt(9 d), over their sum (Marsaglia and Tsang 2000)."""
-
-    def forward(a, noise):
-        d = a - 1 / 3
-        u = 1 + noise / np.sqrt(9 * d)
-        g = d * u**3
-        total = g.sum(1, keepdims=True)
-        return g / total, (u, g / total, total)
-
-    def backward(dy, cache):
-        u, p, total = cache
-        mean = (dy * p).sum(0 if bug == "column_sums" else 1, keepdims=True)
-        dg = (dy if bug == "normalizer_constant" else dy - mean) / total
-        return dg * u**3 if bug == "c_constant" else dg * (u**3 - 1.5 * (u - 1) * u**2)
-
-    noise = np.clip(data.normal(3, 4), -1, 2)
-    return (forward, backward), data.uniform(1, 5, 3, 4), {"fixed": [noise]}
-
-
-@family(("float64",), m="density_not_scaled weights_constant", said={"m.*sign": "sign"})
-def mixture_sample(data, bug):
-    """z from F(z) = u by bisection, F a mixture of two logistics at -m and m; dz/dm = -(dF/dm) / (dF/dz)."""
-    width = 0.6
-
-    def parts(z, m):
-        return sigmoid((z - m) / width), sigmoid((z + m) / width)
-
-    def forward(m, u):
-        low, high = np.full_like(m, -40), np.full_like(m, 40)
-        for _ in range(70):
-            middle = 0.5 * (low + high)
-            above = 0.5 * sum(parts(middle, m)) > u
-            low, high = np.where(above, low, middle), np.where(above, middle, high)
-        return middle, (middle, m)
-
-    def backward(dz, cache):
-        right, left = (s * (1 - s) for s in parts(*cache))
-        density = right + left
-        if bug == "density_not_scaled":
-            density = density / width
-        if bug == "weights_constant":
-            return dz * (right - 0.5 * left) / density
-        return dz * ((left - right) if bug == "sign" else (right - left)) / density
-
-    return (forward, backward), data.uniform(0.5, 2, 6), {"fixed": [data.uniform(0.05, 0.95, 6)]}
-
-
 @family(A="log_determinant_ignored log_determinant_averaged log_determinant_of_batch slope_of_tanh_missing")
 def affine_coupling(data, bug):
     """z2 = x2 exp(s) + x1 B with s = 2 tanh(x1 A / 2), beside x1; and log |det| = sum s."""
@@ -209,31 +160,6 @@ def affine_coupling(data, bug):
         return np.concatenate([d1 + da @ A.T + d2 @ B.T, d2 * e], axis=1), x1.T @ da, x1.T @ d2
 
     return (forward, backward), (data.normal(4, 6), data.normal(3, 3), data.normal(3, 3))
-
-
-@family(said={r"\bu\b|\bw\b": "sign_of_determinant", r"\bw\b|\bx\b": "slope_constant", r"\bb\b.*1/8": "bias_of_mean"})
-def planar_flow(data, bug):
-    """x + u tanh(w'x + b) and log |1 + (1 - tanh^2) u'w|, with u and w such that both signs occur."""
-
-    def forward(x, u, w, b):
-        t = np.tanh(x @ w + b)
-        q = 1 + (1 - t * t) * (u @ w)
-        return (x + t[:, None] * u, np.log(np.abs(q))), (x, u, w, t, q)
-
-    def backward(dz, dlog, cache):
-        x, u, w, t, q = cache
-        k, slope = u @ w, 1 - t * t
-        dq = dlog / (np.abs(q) if bug == "sign_of_determinant" else q)
-        da = (dz @ u) * slope
-        if bug != "slope_constant":
-            da = da - 2 * dq * k * t * slope
-        dk = (dq * slope).sum()
-        db = da.mean() if bug == "bias_of_mean" else da.sum()
-        return dz + da[:, None] * w, (dz * t[:, None]).sum(0) + dk * w, x.T @ da + dk * u, db
-
-    w = data.normal(3)
-    u = (data.normal(3, scale=0.3) - 2 * w / (w @ w)).astype(data.dtype)
-    return (forward, backward), (data.normal(8, 3), u, w, data.uniform(0.3, 0.4))
 
 
 @family(

@@ -123,25 +123,6 @@ def conv2d(data, bug):
     return convolution(3, 2, 1, bug), inputs
 
 
-@family(x="not_flipped", k="kernel_shifted", said={r"k.*revers": "reversed_kernel"})
-def conv1d(data, bug):
-    """A kernel slid over a signal, without padding."""
-
-    def forward(x, k):
-        return np.stack([np.correlate(row, k, "valid") for row in x]), (x, k)
-
-    def backward(dy, cache):
-        x, k = cache
-        kernel = k[::-1] if bug == "not_flipped" else k
-        dx = np.stack([np.convolve(row, kernel, "full") for row in dy])
-        dk = sum(np.correlate(a, b, "valid") for a, b in zip(x, dy, strict=True))
-        if bug == "kernel_shifted":
-            dk = np.roll(dk, 1)
-        return dx, dk[::-1].copy() if bug == "reversed_kernel" else dk
-
-    return (forward, backward), (data.normal(3, 9), data.normal(4))
-
-
 @family(x="stride_forgotten", K="first_tap_twice", said={r"K.*transposed": "kernel_transposed"})
 def transposed_convolution(data, bug):
     """1-D, stride 2: every input adds a scaled kernel to the output."""
@@ -229,24 +210,6 @@ def embedding(data, bug):
         return dtable
 
     return (forward, backward), (data.normal(9, 3), np.array([[1, 4, 1], [4, 4, 7]]))
-
-
-@family(values="gathered_from_x", x="kept_under_scatter")
-def scatter(data, bug):
-    """x with some of its rows replaced by values."""
-
-    def forward(x, values, rows):
-        y = x.copy()
-        y[rows] = values
-        return y, rows
-
-    def backward(dy, rows):
-        dx, dvalues = dy.copy(), dy[rows]
-        if bug != "kept_under_scatter":
-            dx[rows] = 0
-        return dx, dy[: len(rows)].copy() if bug == "gathered_from_x" else dvalues
-
-    return (forward, backward), (data.normal(6, 3), data.normal(2, 3), np.array([4, 1]))
 
 
 @family(x="not_reversed wrong_axis", said={r"x.*shift|\bx\b": "shifted"})

@@ -1,7 +1,5 @@
 """Losses: scalar functions with their gradients, and pairs that take the gradient of the loss."""
 
-import math
-
 import numpy as np
 
 from .registry import family, one_hot, sigmoid, softmax
@@ -139,50 +137,3 @@ def kl_of_gaussians(data, bug):
         return dmu1, variance * weight - 1, dmu if bug == "sign_of_mu2" else -dmu, 1 - squares * weight
 
     return kl, tuple(data.normal(4, 3) for _ in range(4)), {"gradient": gradient}
-
-
-def digamma(x):
-    shift = sum(1 / (x + k) for k in range(8))
-    x = x + 8
-    series = 1 / (12 * x**2) - 1 / (120 * x**4) + 1 / (252 * x**6) - 1 / (240 * x**8) + 5 / (660 * x**10)
-    return np.log(x) - 0.5 / x - series - shift
-
-
-@family(("float64",), nu="last_term digamma_not_halved", x="x_of_normal")
-def student_t(data, bug):
-    gammaln = np.vectorize(math.lgamma, otypes=[np.float64])
-
-    def log_density(x, nu):
-        normaliser = gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * np.log(nu * math.pi)
-        return np.sum(normaliser - (nu + 1) / 2 * np.log1p(x * x / nu))
-
-    def gradient(x, nu):
-        q = x * x / nu
-        half = 1.0 if bug == "digamma_not_halved" else 0.5
-        dnu = half * (digamma((nu + 1) / 2) - digamma(nu / 2)) - 0.5 / nu - 0.5 * np.log1p(q)
-        if bug != "last_term":
-            dnu = dnu + (nu + 1) / 2 * q / nu / (1 + q)
-        dx = -x if bug == "x_of_normal" else -(nu + 1) * x / nu / (1 + q)
-        return dx, dnu
-
-    return log_density, (data.normal(8), data.uniform(1, 6, 8)), {"gradient": gradient}
-
-
-@family(logits="both_ways", said={"half|factor 0.5": "half", r"\blogits\b|transposed": "rows_for_columns"})
-def contrastive(data, bug):
-    """Cross-entropy of matching pairs, over the rows and over the columns of a square table of similarities."""
-
-    def forward(logits):
-        rows, columns = softmax(logits), softmax(logits.T).T
-        picked = np.log(np.diagonal(rows)) + np.log(np.diagonal(columns))
-        return -0.5 * picked.mean(), (rows, columns)
-
-    def backward(dloss, cache):
-        rows, columns = cache
-        both = rows.T + columns.T if bug == "rows_for_columns" else rows + columns
-        both = both - 2 * np.eye(len(rows), dtype=rows.dtype)
-        if bug == "both_ways":
-            both = 2 * (rows - np.eye(len(rows), dtype=rows.dtype))
-        return dloss * (0.25 if bug == "half" else 0.5) * both / len(rows)
-
-    return (forward, backward), data.normal(5, 5)

@@ -57,30 +57,6 @@ def lstm(data, bug):
     return (forward, backward), (data.normal(2, 3, 3), *weights, data.normal(2, 2), data.normal(2, 2))
 
 
-@family(Uc="reset_averaged", h="reset_missing path_through_reset_missing", Wz="update_swapped")
-def gru(data, bug):
-    def forward(x, h, Wz, Wr, Wc, Uz, Ur, Uc):
-        z, r = sigmoid(x @ Wz + h @ Uz), sigmoid(x @ Wr + h @ Ur)
-        c = np.tanh(x @ Wc + (r * h) @ Uc)
-        return (1 - z) * h + z * c, (x, h, Wz, Wr, Wc, Uz, Ur, Uc, z, r, c)
-
-    def backward(dy, cache):
-        x, h, Wz, Wr, Wc, Uz, Ur, Uc, z, r, c = cache
-        dc = dy * z * (1 - c * c)
-        dz = dy * ((c + h) if bug == "update_swapped" else (c - h)) * z * (1 - z)
-        dreset = dc @ Uc.T
-        dr = dreset * h * r * (1 - r)
-        dh = dy * (1 - z) + dreset * (1 if bug == "reset_missing" else r) + dz @ Uz.T
-        if bug != "path_through_reset_missing":
-            dh = dh + dr @ Ur.T
-        dUc = h.T @ dc * r.mean(0)[:, None] if bug == "reset_averaged" else (r * h).T @ dc
-        dx = dc @ Wc.T + dz @ Wz.T + dr @ Wr.T
-        return dx, dh, x.T @ dz, x.T @ dr, x.T @ dc, h.T @ dz, h.T @ dr, dUc
-
-    states, weights = [data.normal(3, 4) for _ in range(2)], [data.normal(4, 4) for _ in range(6)]
-    return (forward, backward), (*states, *weights)
-
-
 @family(
     q="sum_over_queries softmax_diagonal first_query_shifted",
     v="heads_not_joined",
@@ -126,23 +102,6 @@ def attention(data, bug):
         return join(dq), join(dk), dv.reshape(len(dv), dv.shape[2], -1) if bug == "heads_not_joined" else join(dv)
 
     return (forward, backward), tuple(data.normal(2, 4, 6) for _ in range(3))
-
-
-@family(x="carry_missing", Wg="gate_without_slope", bg="bias_of_both", said={r"\bWg\b.*sign": "gate_sign"})
-def highway(data, bug):
-    def forward(x, Wg, bg, Wh):
-        gate, new = sigmoid(x @ Wg + bg), np.tanh(x @ Wh)
-        return gate * new + (1 - gate) * x, (x, Wg, Wh, gate, new)
-
-    def backward(dy, cache):
-        x, Wg, Wh, gate, new = cache
-        dg = dy * (new - x) * (1 if bug == "gate_without_slope" else gate * (1 - gate))
-        dn = dy * gate * (1 - new**2)
-        dx = dg @ Wg.T + dn @ Wh.T + (0 if bug == "carry_missing" else dy * (1 - gate))
-        dWg = -x.T @ dg if bug == "gate_sign" else x.T @ dg
-        return dx, dWg, (dg + dn if bug == "bias_of_both" else dg).sum(0), x.T @ dn
-
-    return (forward, backward), (data.normal(5, 4), data.normal(4, 4), data.normal(4), data.normal(4, 4))
 
 
 @family(x="shortcut_missing shortcut_twice", V="second_weight_of_input", W="relu_after")

@@ -51,7 +51,7 @@ def rms_norm(data, bug):
 
 
 class BatchNorm:
-    def __init__(self, data, bug, training=True):
+    def __init__(self, data, bug=None, training=True):
         self.bug, self.training = bug, training
         self.parameters = {"gamma": 1 + data.normal(4, scale=0.2), "beta": data.normal(4)}
         self.gradients = {name: np.zeros_like(value) for name, value in self.parameters.items()}
@@ -61,7 +61,9 @@ class BatchNorm:
         mean, variance = self.mean, self.variance
         if self.training:
             mean, variance = x.mean(0), x.var(0)
-            self.mean, self.variance = 0.9 * self.mean + 0.1 * mean, 0.9 * self.variance + 0.1 * variance
+            self.mean = 0.9 * self.mean + 0.1 * mean
+            self.variance *= 0.9  # in place
+            self.variance += 0.1 * variance
         self.scale = 1 / np.sqrt(variance + 1e-5)
         self.normal = (x - mean) * self.scale
         return self.parameters["gamma"] * self.normal + self.parameters["beta"]
@@ -73,6 +75,8 @@ class BatchNorm:
         dnormal = dy * self.parameters["gamma"]
         if self.bug == "statistics_constant" or (not self.training and self.bug != "evaluation_as_training"):
             return dnormal * scale
+        if self.bug == "first_rows_kept":
+            rows = self.rows = getattr(self, "rows", rows)
         if self.bug == "running_variance":
             scale = 1 / np.sqrt(self.variance + 1e-5)
         if self.bug == "variance_constant":
@@ -83,7 +87,11 @@ class BatchNorm:
 
 @family(
     x="statistics_constant variance_constant unbiased",
-    said={r"\bx\b|state|statistic": "running_variance", MODE: "evaluation_as_training"},
+    said={
+        r"\bx\b|state|statistic": "running_variance",
+        MODE: "evaluation_as_training",
+        r"with \d+ rows?": "first_rows_kept",
+    },
 )
 def batch_norm(data, bug):
     return BatchNorm(data, bug), 1 + data.normal(7, 4, scale=2.0)
@@ -95,7 +103,7 @@ def batch_norm_in_evaluation(data, bug):
 
 
 class Dropout:
-    def __init__(self, seed, bug):
+    def __init__(self, seed=7, bug=None):
         self.rng, self.bug, self.training, self.first = np.random.default_rng(seed), bug, True, None
 
     def forward(self, x):
@@ -127,5 +135,5 @@ class Dropout:
     }
 )
 def dropout(data, bug):
-    layer = Dropout(7, bug)
+    layer = Dropout(bug=bug)
     return layer, data.normal(5, 6), {"generator": layer.rng}

@@ -47,16 +47,6 @@ def attributes_w_and_dw(data, bug):
     return Attributes(data, ("W", "b", "dW", "db"), bug), data.normal(6, 5)
 
 
-@family(weights="weight_times_3", biases="bias_forgotten bias_averaged")
-def attributes_weights_and_dweights(data, bug):
-    return Attributes(data, ("weights", "biases", "dweights", "dbiases"), bug), data.normal(6, 5)
-
-
-@family(W="weight_times_3 weight_none", b="bias_forgotten")
-def attributes_w_and_grad_w(data, bug):
-    return Attributes(data, ("W", "b", "grad_W", "grad_b"), bug), data.normal(6, 5)
-
-
 class Lists:
     """params and grads, parallel lists, the gradients written in place."""
 
@@ -151,60 +141,6 @@ class Mappings:
 def mappings(data, bug):
     layer = Mappings(data, bug)
     return layer, data.normal(6, 5), {"parameters": layer.params, "parameter_gradients": lambda: layer.grads}
-
-
-class Network:
-    """A list of layers that each keep W, b, dW and db, with tanh between them."""
-
-    def __init__(self, data, bug):
-        kinds = [None, {"second_weight_wrong": "weight_times_3", "second_bias_forgotten": "bias_forgotten"}.get(bug)]
-        self.bug, self.layers = bug, []
-        for kind in kinds:
-            layer = Attributes(data, ("W", "b", "dW", "db"), kind)
-            layer.W = data.normal(4, 4)
-            self.layers.append(layer)
-
-    def forward(self, x):
-        self.between = np.tanh(self.layers[0].forward(x))
-        return self.layers[1].forward(self.between)
-
-    def backward(self, dy):
-        slope = 1 if self.bug == "tanh_forgotten" else 1 - self.between**2
-        return self.layers[0].backward(self.layers[1].backward(dy) * slope)
-
-
-@family(
-    said={
-        r"1\.W|W1|layers(\[1\]|\.1\b)": "second_weight_wrong",
-        r"1\.b|b1|layers\[1\]": "second_bias_forgotten",
-        r"0\.W|W0|layers\[0\]|\bx\b": "tanh_forgotten",
-    }
-)
-def network_of_layers(data, bug):
-    return Network(data, bug), data.normal(5, 4)
-
-
-class Lazy:
-    """Parameters that exist only once the first batch has told their sizes."""
-
-    def __init__(self, seed, bug):
-        self.seed, self.bug, self.parameters, self.gradients = seed, bug, {}, {}
-
-    def forward(self, x):
-        if not self.parameters:
-            W = np.random.default_rng(self.seed).standard_normal((x.shape[1], 3)).astype(x.dtype)
-            self.parameters["W"] = W
-        self.x = x
-        return x @ self.parameters["W"]
-
-    def backward(self, dy):
-        self.gradients["W"] = (2 if self.bug == "twice" else 1) * self.x.T @ dy
-        return dy @ self.parameters["W"].T
-
-
-@family(said={r"W.*(twice|factor 2)": "twice"})
-def lazy_parameters(data, bug):
-    return Lazy(5, bug), data.normal(4, 3)
 
 
 class Model:

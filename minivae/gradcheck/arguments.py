@@ -1,6 +1,7 @@
 """What a caller hands to the checks, looked at before anything runs: a wrong call raises ValueError in one line."""
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -116,3 +117,14 @@ def freezer(generator):
         return lambda: generator.set_state(state)
     expect(callable(generator), "generator", generator, "a numpy Generator, a RandomState or a callable")
     return generator
+
+
+def draw_on(generator):
+    """Move a generator on by some draws; whether it is known how."""
+    if hasattr(generator, "standard_normal"):
+        generator.standard_normal(97)
+    elif isinstance(generator, getattr(sys.modules.get("torch"), "Generator", ())):
+        sys.modules["torch"].randn(97, generator=generator, device=generator.device)
+    else:
+        return False
+    return True

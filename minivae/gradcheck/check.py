@@ -18,11 +18,13 @@ from .numerics.judge import Judge, resolve
 from .numerics.kinks import beside_kinks
 from .numerics.probe import ComplexProbe
 from .result import GradientReport
+from .subject.keeping import left_as_it_was
 from .subject.targets import Finding, Target, flat
 
 LEAK = 2e-10  # noise relative to the outputs beyond this, in float64, is float32 inside
 
 
+@left_as_it_was
 @translated
 def check_gradients(
     target: Any,
@@ -94,6 +96,9 @@ def check_gradients(
         rows of the float arrays in `fixed` in another order), with one row more and one alone, at 1/16 and 4 times the
         inputs, and in the other mode (training or evaluation). Where the target does not go along nothing is said.
 
+    At the end, however it comes, the target is as it was, bit for bit: parameters, running averages, modes, generators,
+    caches and gradients (but for arrays from 256 MiB on, and what functions enclose in variables, lists and dicts).
+
     Returns
     -------
     GradientReport, true when the gradient is right. What the target does wrong is in the report; only a wrong call of
@@ -121,10 +126,6 @@ def check_gradients(
     except Finding as finding:
         report.problems.append((finding.kind, str(finding)))
         report.cause = finding.__cause__
-    finally:
-        subject.own.push()
-        if generator is not None and not callable(generator):
-            subject._freeze()
     report.evaluations = subject.evaluations
     report.seconds = time.perf_counter() - started
     return report

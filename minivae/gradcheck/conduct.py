@@ -2,10 +2,12 @@
 
 import copy
 import sys
+from functools import partial
 
 import numpy as np
 
 from .arguments import not_finite, real_view
+from .subject.inputs import reordered
 from .subject.targets import Finding, flat
 from .subject.unclaimed import look_for_unclaimed
 
@@ -31,36 +33,40 @@ def observe(subject, report):
 
 
 def _rehearse(subject):
-    """One forward and backward, elsewhere if they run there, so that what a layer keeps from its first call is not what
-    it needs; parameters that were made on the way are found then.
+    """One forward and backward, elsewhere if they run there and on arrays of their own, so that what a layer keeps from
+    its first call is not what it needs; parameters that were made on the way are found then.
     """
-    kept = {name: array.copy() for name, array in subject.values.items()}
+    kept, inputs = {name: array.copy() for name, array in subject.values.items()}, subject.inputs
     rng = np.random.default_rng((subject.seed, 3))
     for array in (array for name, array in subject.arrays.items() if name in subject.values):
         array += (0.01 * rng.standard_normal(array.shape) * (np.abs(array) + 0.01)).astype(array.dtype)
     try:
-        found = _run_once(subject)
-        if found:
+        subject.inputs, subject.copies = inputs.with_fixed(partial(reordered, kinds="fiub")), True
+        claims = _run_once(subject)
+        subject.inputs, subject.copies = inputs, False
+        if claims is not None:
             subject.settle()
+            claims |= {n: np.array(g) for n, g in subject.own.claims({}).items() if g is not None and n not in claims}
+            subject.rehearsed = {n: array.copy() for n, array in subject.values.items()}, claims
     finally:
+        subject.inputs, subject.copies = inputs, False
         for name, array in subject.values.items():
             array[...] = kept[name]
-    if not found:
+    if claims is None:
         _run_once(subject)
         subject.settle()
 
 
 def _run_once(subject):
-    """Whether forward and backward run; whatever is wrong shows again later, on the values that were given."""
+    """What backward claims, None if one does not run; what is wrong shows again later, on the values that were given."""
     try:
         outputs = subject.outputs()
         subject.draw_cotangents(outputs)
-        subject.backward(outputs)
+        return subject.backward(outputs)
     except Finding:
-        return False
+        return None
     finally:
         subject.forget()
-    return True
 
 
 def recheck(subject, claimed, report):

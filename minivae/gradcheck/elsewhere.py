@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import freezer, real_view
+from .arguments import draw_on, freezer, real_view
 from .numerics.joint import agrees
 from .numerics.judge import NEGLIGIBLE
 from .result import GradientReport
-from .subject.keeping import GENERATORS, Kept
+from .subject.inputs import has_rows, reordered
+from .subject.keeping import Kept
 from .subject.targets import Finding, flat
-from .subject.trees import leaves, rebuild
 
 FACTORS = (1 / 16, 4.0)  # of the inputs; beyond, losses that are kept from overflow by a limit are flat
 MODES = ("training", "is_training", "in_training", "train", "is_train", "train_mode", "train_flg", "train_flag", "mode")
@@ -123,14 +123,6 @@ class _Places:
         finally:
             vars(self.subject).update(kept)
 
-    def _fixed(self, change):
-        """What is passed along, changed, as attributes of the subject."""
-        inputs = copy.copy(self.subject.inputs)
-        inputs.place, inputs.named = (
-            rebuild(nest, iter([change(v) for v in leaves(nest).values()])) for nest in (inputs.place, inputs.named)
-        )
-        return {"inputs": inputs}
-
     def _outputs(self):
         """Forward as one vector, None where it raises or is not finite."""
         try:
@@ -140,16 +132,18 @@ class _Places:
         return y if np.isfinite(y).all() else None
 
     def draws(self, generator):
-        """Another state of the generator, or the rows of the noise in another order."""
+        """Another state of the generator, if forward draws from it; or the rows of the noise in another order."""
         subject = self.subject
-        if isinstance(generator, GENERATORS):
+        if generator is not None and not inspect.isroutine(generator):
+            before = self._outputs()
             subject._freeze()
-            generator.standard_normal(97)
-            with self._instead(_freeze=freezer(generator)):
-                self.at("with another draw")
-            subject._freeze()
-        elif any(map(_noise, subject.fixed.values())):
-            with self._instead(**self._fixed(lambda v: np.roll(v, 1, axis=0) if _noise(v) else v)):
+            if draw_on(generator):
+                with self._instead(_freeze=freezer(generator)):
+                    if not np.array_equal(before, self._outputs()):
+                        self.at("with another draw")
+                subject._freeze()
+        elif any(reordered(v) is not v for v in subject.fixed.values()):
+            with self._instead(inputs=subject.inputs.with_fixed(reordered)):
                 self.at("with the rows of what is fixed in another order")
 
     def rows(self):
@@ -162,7 +156,7 @@ class _Places:
         )  # the first, but rather not of a nest: those are weights
         first = subject.values[name]
         rows = len(first) if first.ndim else 0
-        lengths = [len(v) for v in (*subject.values.values(), *subject.fixed.values()) if _has_rows(v)]
+        lengths = [len(v) for v in (*subject.values.values(), *subject.fixed.values()) if has_rows(v)]
         if rows == 0 or (first.ndim == 1 and lengths.count(rows) == 1) or subject.given_cotangent is not None:
             return  # a vector alone is one example; weights that were given for the outputs fit no others
         if rows == 1 and subject.kind in ("function", "pair"):
@@ -179,17 +173,19 @@ class _Places:
     def _resized(self, names, multiples, rows, wanted):
         """The inputs of these names, and what is fixed, of so many rows (or up to `multiples` as many) with others."""
         values = {
-            n: _resize(v, rows, wanted, blend=True) if n in names and _has_rows(v) and len(v) == rows else v
+            n: _resize(v, rows, wanted, blend=True) if n in names and has_rows(v) and len(v) == rows else v
             for n, v in self.subject.values.items()
         }
         holders = {n: values.get(n, a) for n, a in self.subject.holders.items()}
         arrays = {n: real_view(a) for n, a in holders.items()}
 
         def change(v):
-            fits = _has_rows(v) and len(v) % rows == 0 and len(v) <= multiples * rows
+            fits = has_rows(v) and len(v) % rows == 0 and len(v) <= multiples * rows
             return _resize(v, rows, wanted) if fits else v
 
-        return self._instead(values=values, holders=holders, arrays=arrays, **self._fixed(change))
+        return self._instead(
+            values=values, holders=holders, arrays=arrays, inputs=self.subject.inputs.with_fixed(change)
+        )
 
     def _counts(self, array):
         """Whether forward takes this input as it is now and makes something of its last row."""
@@ -237,7 +233,7 @@ class _Places:
         """(label, function, by a keyword?) for each way into the other mode: attributes, a keyword, methods."""
         subject, switches = self.subject, []
         found: list[tuple[Any, Any, str, Any]] = []  # (how to set it, of what, its name, its value)
-        owned = {id(vars(item)) for item in self.kept.objects}
+        owned = {id(getattr(item, "__dict__", None)) for item in self.kept.objects}
         for name in MODES:
             found += [(setattr, item, name, getattr(item, name, None)) for item in self.kept.objects]
             loose = [item for item in self.kept.dicts if id(item) not in owned]
@@ -282,20 +278,6 @@ def _without_arguments(method):
     except (TypeError, ValueError):
         return False
     return True
-
-
-def _has_rows(value):
-    return isinstance(value, np.ndarray) and value.ndim > 0 and len(value) > 0
-
-
-def _noise(value):
-    """Whether an array may be noise: its rows have no order and it is no square matrix."""
-    if not _has_rows(value) or value.dtype.kind != "f" or len(value) < 2:
-        return False
-    if value.ndim == 1:
-        steps = np.diff(value)
-        return not ((steps >= 0).all() or (steps <= 0).all())
-    return value.shape[0] != value.shape[1]
 
 
 def _resize(value, rows, wanted, blend=False):

@@ -11,12 +11,14 @@ from .foreign.translate import bridged, duality
 from .numerics.judge import rms
 from .result import GradientReport
 from .second import as_pair
+from .subject.keeping import left_as_it_was
 from .subject.targets import Finding, Target
 from .subject.trees import leaves
 
 ALL = 4096  # outputs up to this many are judged one by one: they share their evaluations
 
 
+@left_as_it_was
 def check_jvp(
     target: Any,
     inputs: Any,

@@ -13,7 +13,7 @@ from unittest import TestCase
 import pytest
 
 EFFORTS: dict[str, dict[str, int]] = {
-    "quick": {"full": 24, "coordinates": 12, "directions": 2},
+    "quick": {"full": 24, "coordinates": 12, "directions": 2, "elsewhere": False},
     "default": {},
     "full": {"full": 20_000, "coordinates": 500, "directions": 10},
 }

@@ -10,6 +10,7 @@ from .foreign.translate import bridged
 from .numerics.differences import SAFETY
 from .numerics.judge import rms
 from .result import GradientReport
+from .subject.keeping import left_as_it_was
 from .subject.targets import Finding, Target
 
 HALVINGS = 5  # of the step with which a gradient is differentiated along a direction
@@ -17,6 +18,7 @@ OF_TARGET = ("gradient", "parameters", "parameter_gradients", "fixed", "constant
 SYMMETRY = "no second derivative was claimed: that they are symmetric was checked, which holds for every gradient"
 
 
+@left_as_it_was
 def check_second(
     target: Any, inputs: Any, *, second: Any = None, hessian: Any = None, hessian_vector: Any = None, **options: Any
 ) -> GradientReport:

@@ -1,5 +1,6 @@
 """check_gradients on JAX: its own functions, pytrees, custom_vjp and custom_jvp; where JAX is installed."""
 
+import time
 from collections import namedtuple
 
 import numpy as np
@@ -115,3 +116,16 @@ def test_grad_of_grad_and_forward_mode(dtype):
 def _cut(dy, x, w):
     slope = 1 - jnp.tanh(jax.lax.stop_gradient(x)) ** 2
     return (dy @ w.T) * slope, jnp.tanh(x).T @ dy
+
+
+def test_what_is_slow_as_it_is_is_compiled():
+    calls = []
+
+    def slow(x):
+        calls.append(time.sleep(0.06))
+        return jnp.sin(x)
+
+    report = check_gradients(slow, normals(2), gradient="jax", elsewhere=False)
+    assert report, report
+    assert "called under jax.jit" in str(report)
+    assert len(calls) < 12 < report.evaluations

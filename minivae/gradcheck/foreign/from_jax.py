@@ -1,6 +1,7 @@
 """JAX: a function of arrays in pytrees, plain, jitted, or with custom_vjp or custom_jvp; a hand-written pair."""
 
 import contextlib
+import time
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from .translate import Bridge, duality
 REALS = ("float32", "float64", "complex64", "complex128")
 enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
 AGREE = 1e3  # roundings by which two ways to one number may differ
+PLAIN, SLOW = 3, 0.05  # calls that are made as they are; seconds of one from which on it is compiled
 
 
 def owns(target, handed):
@@ -35,6 +37,7 @@ class JaxBridge(Bridge):
         dtypes = [str(getattr(leaf, "dtype", "")) for leaf in jax.tree_util.tree_leaves(inputs)]
         self._wide = "float64" in dtypes or "complex128" in dtypes
         self._problems = []
+        self._calls, self._compiled = 0, None
         with self._bits():
             super().__init__(target, inputs, options)
 
@@ -92,12 +95,32 @@ class JaxBridge(Bridge):
     def values_and_graph(self, values, placed, named):
         self._at = {n: self.foreign(value) for n, value in values.items()}
         self._handed = (placed, named)
-        self._outputs = self.outputs(self._at, placed, named)
+        compiled = self._compiled if not (placed or named) else None
+        started = time.perf_counter()
+        self._outputs = compiled(self._at) if compiled else self.outputs(self._at, placed, named)
+        self._calls += 1
+        if self._calls == PLAIN and time.perf_counter() - started > SLOW and not (placed or named):
+            self._compile()
         return self._outputs
+
+    def _compile(self):
+        """Call it jitted from now on if that works and the values stay: a loop with a function of its own inside, such
+        as lax.scan over a lambda, is else compiled at every call.
+        """
+        compiled = jax.jit(self.outputs)
+        with contextlib.suppress(Exception):  # it is not made for jit: it looks at values
+            answers = compiled(self._at)
+            sizes = [float(jnp.finfo(y.dtype).eps) * float(jnp.max(abs(y), initial=0)) for y in self._outputs]
+            gaps = [float(jnp.max(abs(y - z), initial=0)) for y, z in zip(self._outputs, answers, strict=True)]
+            if all(gap <= AGREE * size for gap, size in zip(gaps, sizes, strict=True)):
+                self._compiled, self._outputs = compiled, answers
+                self._notes.append("it is slow as it is (compiled at every call?): called under jax.jit from call 3 on")
 
     def _function(self):
         """(a function from a dict of the float leaves to the outputs, where it was last evaluated)."""
         floats = {n: a for n, a in self._at.items() if jnp.issubdtype(a.dtype, jnp.inexact)}
+        if self._compiled and not any(self._handed):
+            return lambda arrays: self._compiled({**self._at, **arrays}), floats
         return lambda arrays: self.outputs({**self._at, **arrays}, *self._handed), floats
 
     def differentiate(self, dys):

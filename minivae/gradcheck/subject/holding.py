@@ -15,19 +15,8 @@ GRADIENTS = ("gradients", "grads", "gradient", "grad", "get_gradients", "get_gra
 DATA = ("data", "value", "values", "array", "tensor", "W")  # of an object that is one parameter, beside its gradient
 SAME = ({"w", "weight", "weights", "kernel"}, {"b", "bias", "biases"})
 LONG = 4096  # longer lists are data
-FOREIGN = {
-    *sys.stdlib_module_names,
-    "numpy",
-    "scipy",
-    "numba",
-    "torch",
-    "jax",
-    "jaxlib",
-    "matplotlib",
-    "pytest",
-    "_pytest",
-    "hypothesis",
-}
+LIBRARIES = {"numpy", "scipy", "numba", "torch", "jax", "jaxlib", "matplotlib", "pytest", "_pytest", "hypothesis"}
+FOREIGN = LIBRARIES | sys.stdlib_module_names
 
 
 class Held:
@@ -41,7 +30,7 @@ class Held:
 
 def members(owner):
     """dict of the names and values that an object, or a class used as one, holds: no methods, no properties."""
-    kinds = [k for k in (owner if isinstance(owner, type) else type(owner)).__mro__ if _root(k) not in FOREIGN]
+    kinds = [k for k in (owner if isinstance(owner, type) else type(owner)).__mro__ if root(k) not in FOREIGN]
     found = {}
     for kind in reversed(kinds):
         plain = {n: v for n, v in vars(kind).items() if not callable(v) and not hasattr(type(v), "__get__")}
@@ -55,7 +44,8 @@ def members(owner):
     return found
 
 
-def _root(kind):
+def root(kind):
+    """The package from which a class comes."""
     return (kind.__module__ or "").partition(".")[0]
 
 
@@ -64,7 +54,7 @@ def is_own(value):
     if isinstance(value, SimpleNamespace):
         return True
     plain = isinstance(value, (type, ModuleType, np.ndarray, np.generic)) or is_nest(value)
-    return not plain and _root(type(value)) not in FOREIGN and not hasattr(type(value), "__get__")
+    return not plain and root(type(value)) not in FOREIGN and not hasattr(type(value), "__get__")
 
 
 def is_float(value):

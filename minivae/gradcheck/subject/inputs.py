@@ -1,5 +1,6 @@
 """What forward is called with: inputs in any nest, by place or by keyword, and what is passed along beside them."""
 
+import copy
 import inspect
 import numbers
 from collections.abc import Mapping
@@ -38,6 +39,14 @@ class Inputs:
         if self.by_keyword:
             return function(*place, **nest, **named)
         return function(*nest.values(), *place, **named)
+
+    def with_fixed(self, change):
+        """The same inputs with `change` done to each value that is passed along."""
+        changed = copy.copy(self)
+        changed.place, changed.named = (
+            rebuild(nest, iter([change(v) for v in leaves(nest).values()])) for nest in (self.place, self.named)
+        )
+        return changed
 
     def arguments(self, values):
         """dict of argument name to value, around the arrays in `values`."""
@@ -96,3 +105,18 @@ def _writable(part):
     """The same nest with copies of its arrays."""
     copies = [leaf.copy() if isinstance(leaf, np.ndarray) else leaf for leaf in leaves(part).values()]
     return rebuild(part, iter(copies))
+
+
+def has_rows(value):
+    return isinstance(value, np.ndarray) and value.ndim > 0 and len(value) > 0
+
+
+def reordered(value, kinds="f"):
+    """An array with its rows in another order, where that may mean as much (noise, labels): not if they have an order,
+    or if it is a square matrix.
+    """
+    if not has_rows(value) or value.dtype.kind not in kinds or len(value) < 2:
+        return value
+    steps = np.diff(value) if value.ndim == 1 and value.dtype.kind != "b" else np.array([-1, 1])
+    ordered = (steps >= 0).all() or (steps <= 0).all()
+    return value if ordered or (value.ndim > 1 and value.shape[0] == value.shape[1]) else np.roll(value, 1, axis=0)

@@ -73,6 +73,7 @@ class Target:
         self._arrange()
         if not self.own.searched:
             self.require()
+        self.rehearsed: tuple[dict, dict] = {}, {}  # inputs of a first call, and the gradients that were claimed there
         self.more: dict = {}  # what backward returned beside the gradients of the inputs
         self.accumulates = accumulates
         self.evaluations, self.seed, self.given_cotangent = 0, seed, cotangent

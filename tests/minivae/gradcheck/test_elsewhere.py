@@ -1,56 +1,18 @@
 """Errors that show only with another draw, another batch size, other inputs or in the other mode; and no others."""
 
+import random
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minivae.gradcheck import assert_gradients, check_gradients
+from benchmarks.gradcheck.norms import BatchNorm, Dropout
+from benchmarks.gradcheck.registry import Data
+from minivae.gradcheck import assert_gradients, check_gradients, check_second
 
 from .foreign_layers import Linear, data
-
-
-class Dropout:
-    def __init__(self, bug=None, seed=0):
-        self.rng, self.bug, self.training = np.random.default_rng(seed), bug, True
-
-    def forward(self, x):
-        if self.training:
-            self.mask = (self.rng.random(x.shape) < 0.6) / 0.6
-        return x * self.mask if self.training else x * 1.0
-
-    def backward(self, dy):
-        if self.bug == "keeps":
-            self.kept = getattr(self, "kept", self.mask)
-            return dy * self.kept
-        return dy * self.mask if self.training or self.bug == "always" else dy * 1.0
-
-
-class BatchNorm:
-    def __init__(self, features, bug=None, training=True):
-        self.bug, self.training = bug, training
-        self.parameters = {"gain": 1 + 0.1 * data(features, seed=5), "shift": data(features, seed=6)}
-        self.gradients = {}
-        self.mean, self.var = data(features, seed=7), 0.5 + data(features, seed=8) ** 2
-
-    def forward(self, x):
-        mean, var = self.mean, self.var
-        if self.training:
-            mean, var = x.mean(axis=0), x.var(axis=0)
-            self.mean = 0.9 * self.mean + 0.1 * mean
-            self.var *= 0.9  # in place
-            self.var += 0.1 * var
-        self.scale = 1 / np.sqrt(var + 1e-5)
-        self.normal = (x - mean) * self.scale
-        return self.normal * self.parameters["gain"] + self.parameters["shift"]
-
-    def backward(self, dy):
-        self.gradients.update(gain=(dy * self.normal).sum(axis=0), shift=dy.sum(axis=0))
-        d = dy * self.parameters["gain"]
-        if not (self.training or self.bug == "always") or self.bug == "constants":
-            return d * self.scale
-        rows = self.rows = getattr(self, "rows", len(d)) if self.bug == "first rows" else len(d)
-        return self.scale * (d - (d.sum(axis=0) + self.normal * (d * self.normal).sum(axis=0)) / rows)
 
 
 class ByKeyword(Dropout):
@@ -83,7 +45,7 @@ class Both:
     """Two layers in one."""
 
     def __init__(self, bug=None):
-        self.layers = [BatchNorm(3, bug), Dropout()]
+        self.layers = [BatchNorm(Data(5), bug), Dropout()]
         self.parameters, self.gradients = self.layers[0].parameters, self.layers[0].gradients
 
     def forward(self, x):
@@ -98,14 +60,14 @@ def softplus(limit):
 
 
 class NoiseKept:
-    """Noise that comes as an argument, and of which backward keeps the first."""
+    """Noise that comes as an argument, and for which backward takes what the layer has."""
 
     def forward(self, mu, rho, noise):
-        self.sigma, self.first = np.exp(rho), getattr(self, "first", noise.copy())
+        self.sigma = np.exp(rho)
         return mu + self.sigma * noise
 
     def backward(self, dz):
-        return dz, dz * self.sigma * self.first
+        return dz, dz * self.sigma * data(4, 3, seed=3)
 
 
 class OneRow(Linear):
@@ -119,7 +81,8 @@ def with_generator(layer):
     return {"generator": layer.rng}
 
 
-one_row, both, drops = OneRow(), Both("always"), Dropout("keeps")
+evaluated = BatchNorm(Data(5), "statistics_constant", training=False)
+one_row, both, drops = OneRow(), Both("evaluation_as_training"), Dropout(bug="first_mask_kept")
 of_one = {"parameters": {"W": one_row.W}, "parameter_gradients": lambda: {"W": one_row.dW}}
 noise = {"fixed": {"noise": data(4, 3, seed=3)}}
 FAULTS = {
@@ -129,13 +92,17 @@ FAULTS = {
         (data(4, 3), data(4, 3)),
         noise,
     ),
-    "with 6 rows: gradient of 'x' is wrong": (BatchNorm(3, "first rows"), data(5, 3), {}),
+    "with 6 rows: gradient of 'x' is wrong": (BatchNorm(Data(5), "first_rows_kept"), data(5, 4), {}),
     "with 1 row: gradient of 'W' is wrong: constant factor 0.5": (one_row, data(5, 4), of_one),
     "at 4 times the inputs: gradient of 'x' is wrong": (softplus(3), np.clip(data(30), -2.9, 2.9), {}),
     "at 1/16 times the inputs: gradient of 'x' is wrong": (softplus(-0.1), -1 - data(30) ** 2, {}),
-    "with training = False: gradient of 'x' is wrong": (BatchNorm(3, "always"), data(5, 3), {}),
-    "with training = True: gradient of 'x' is wrong": (BatchNorm(3, "constants", training=False), data(5, 3), {}),
-    "with training = False: gradient of 'x' is wrong: ": (both, data(5, 3), with_generator(both.layers[1])),
+    "with training = False: gradient of 'x' is wrong": (BatchNorm(Data(5), "evaluation_as_training"), data(5, 4), {}),
+    "with training = True: gradient of 'x' is wrong": (
+        BatchNorm(Data(5), "statistics_constant", training=False),
+        data(5, 4),
+        {},
+    ),
+    "with training = False: gradient of 'x' is wrong: ": (both, data(5, 4), with_generator(both.layers[1])),
     "after eval(): gradient of 'x' is wrong: twice the right values": (Gate(), data(5), {}),
 }
 
@@ -158,25 +125,84 @@ def state(thing):
         return str(thing.bit_generator.state)
     if isinstance(thing, (dict, list)):
         return [state(part) for part in (thing.values() if isinstance(thing, dict) else thing)]
-    return state(vars(thing)) if hasattr(thing, "__dict__") else thing
+    return state(vars(thing)) if hasattr(thing, "__dict__") else repr(thing)
+
+
+class Counts(Both):
+    """It counts its calls, remembers them, keeps no dict, draws from global generators, and may be interrupted."""
+
+    __slots__ = ("calls",)
+    seen, mean = [], 0.0
+
+    def __init__(self, last=np.inf):
+        super().__init__()
+        self.calls, self.last = 0, last
+
+    def forward(self, x):
+        self.calls += 1
+        self.seen.append(x)
+        Counts.mean = 0.9 * Counts.mean + 0.1 * x.mean()
+        np.random.random(), random.random()  # noqa: NPY002
+        if self.calls > self.last:
+            raise KeyboardInterrupt
+        return super().forward(x)
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_target_is_left_as_the_check_without_it_leaves_it(training):
-    """Running averages, modes, generators, caches, NumPy's own generator: all as they were."""
-    targets = Both(), Both()
-    for target, elsewhere in zip(targets, (False, True), strict=True):
-        target.layers[0].training = target.layers[1].training = training
-        np.random.seed(3)  # noqa: NPY002
-        x, options = data(5, 3), with_generator(target.layers[1])
-        kept = state(target.layers[1].rng), x.tobytes(), state(target.layers[0].parameters)
-        report = assert_gradients(target, x, elsewhere=elsewhere, **options)
-        assert kept == (state(target.layers[1].rng), x.tobytes(), state(target.layers[0].parameters))
-        assert (f"with training = {not training}" in str(report)) == elsewhere
-    assert np.random.random() == np.random.RandomState(3).random()  # noqa: NPY002
-    if not training:  # in training the running averages move with every forward, of which one more is made
-        assert state(targets[0]) == state(targets[1])
-    assert targets[1].layers[0].training is targets[1].layers[1].training is training
+@pytest.mark.parametrize("check", [check_gradients, check_second])
+@pytest.mark.parametrize("last", [np.inf, 30])
+def test_the_target_is_left_as_it_was(training, check, last):
+    """Running averages, counters, modes, generators, caches: all of it, also if the check is interrupted."""
+    target, x = Counts(last), data(5, 4)
+    target.layers[0].training = target.layers[1].training = training
+    before = state(target), state(x), np.random.get_state()[2], random.getstate(), target.seen[:]  # noqa: NPY002
+    with pytest.raises(KeyboardInterrupt) if last < np.inf else nullcontext():
+        report = check(target, x, generator=target.layers[1].rng)
+        assert report, report
+        assert f"with training = {not training}" in str(report) or check is check_second
+    assert target.calls == 0
+    assert Counts.mean == 0.0
+    after = state(target), state(x), np.random.get_state()[2], random.getstate(), target.seen[:]  # noqa: NPY002
+    assert after == before
+
+
+def test_what_functions_enclose_may_count_calls():
+    calls, layer = [], Dropout()
+
+    def forward(x):
+        calls.append(1)
+        return layer.forward(x), None
+
+    before = state(layer)
+    assert_gradients((forward, lambda dy, _: layer.backward(dy)), data(4, 3), generator=layer.rng)
+    assert len(calls) > 50
+    assert state(layer) == before
+
+
+def test_what_is_kept_from_the_first_call_shows_though_arrays_are_moved_in_place():
+    """A reference to the first input, of a layer and of a pair, and to the first labels."""
+
+    class Keeps(Linear):
+        def backward(self, dy):
+            self.x = self.first = getattr(self, "first", self.x)
+            return super().backward(dy)
+
+    first: dict = {}
+
+    def loss(x, labels):
+        return -x[np.arange(6), labels].sum() / 6, (x.shape, first.setdefault("labels", labels))
+
+    def backward(dl, cache):
+        dx = np.zeros(cache[0])
+        dx[np.arange(6), cache[1]] = -dl / 6
+        return dx
+
+    report = check_gradients(Keeps(), data(6, 4))
+    assert [(array.name, array.verdict) for array in report.arrays] == [("x", "right"), ("W", "wrong")]
+    assert report["W"].diagnosis.startswith("right for the inputs of the first call")
+    fixed = {"labels": np.array([0, 3, 1, 1, 2, 0])}
+    assert not check_gradients((loss, backward), data(6, 4), fixed=fixed)
+    assert_gradients((lambda x, labels: (loss(x, labels)[0], (x.shape, labels)), backward), data(6, 4), fixed=fixed)
 
 
 def test_a_keyword_of_forward_that_backward_is_not_told_of():
@@ -184,7 +210,7 @@ def test_a_keyword_of_forward_that_backward_is_not_told_of():
     layer = ByKeyword()
     report = assert_gradients(layer, data(5, 6), generator=layer.rng)
     assert "with train_flg = False" in str(report)
-    layer = ByKeyword("deaf")
+    layer = ByKeyword(bug="deaf")
     report = assert_gradients(layer, data(5, 6), generator=layer.rng)
     assert any(note.startswith("with train_flg = False backward gives what it gives without") for note in report.notes)
 
@@ -272,30 +298,6 @@ def distances(rng, n, i, o):
     return forward, backward, (n, i)
 
 
-def relu_net(rng, n, i, o):
-    def forward(x, w, v):
-        h = np.maximum(x @ w, 0)
-        return h @ v, (x, w, v, h)
-
-    def backward(dy, c):
-        x, w, v, h = c
-        da = (dy @ v.T) * (h > 0)
-        return da @ w.T, x.T @ da, h.T @ dy
-
-    return forward, backward, (n, i), (i, 3), (3, o)
-
-
-def gathered(rng, n, i, o):
-    index = rng.integers(0, n, 5)
-
-    def backward(dy, x):
-        dx = np.zeros_like(x)
-        np.add.at(dx, index, dy)
-        return dx
-
-    return lambda x: (x[index], x), backward, (n, i)
-
-
 def softmax_over_rows(rng, n, i, o):
     def forward(x):
         e = np.exp(x - x.max(axis=0))
@@ -316,7 +318,7 @@ def cross_entropy(rng, n, i, o):
     return forward, lambda dl, p: dl[:, None] * (p - label.astype(p.dtype)), (n, i)
 
 
-FAMILIES = (cross_entropy, affine, closed_over, recurrent, distances, relu_net, gathered, softmax_over_rows)
+FAMILIES = (cross_entropy, affine, closed_over, recurrent, distances, softmax_over_rows)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
