@@ -163,14 +163,15 @@ def _compare(subject, claimed, report, effort: tuple[int, int, int], method, rto
     probe = ComplexProbe.offered(subject, start) if _wants_complex(method, subject) else None
     takes = "a target that takes complex inputs and keeps the imaginary part"
     expect(method != "complex" or probe is not None, "method", method, takes)
+    beyond = max(float(np.max(np.abs(claimed[name]), initial=0.0)) for name in arrays)
     judges = {
-        name: Judge(subject, name, array, claimed[name], start, cotangent, eps, rtols[name], atol, probe)
+        name: Judge(subject, name, array, claimed[name], start, cotangent, eps, rtols[name], atol, probe, beyond)
         for name, array in arrays.items()
     }
     for judge in judges.values():
         report.arrays.append(judge.run(*effort, rng))
     beside_kinks(subject, judges, rng)
-    resolve([judge.result for judge in judges.values()])
+    resolve([judge.result for judge in judges.values()], eps)
     for name, judge in judges.items():
         result = judge.result
         if judge.noise > LEAK and eps < 1e-10:

@@ -13,9 +13,6 @@ from benchmarks.gradcheck import torch_cases  # noqa: E402
 
 DTYPES = [torch.float64, torch.float32]
 RIGHT = torch_cases.OWN | torch_cases.RIGHT
-# The derivative is zero, and what is claimed the rounding of terms that cancel: refused, as if it were meant.
-CANCELS = pytest.mark.xfail(reason="rounding in place of a zero is judged by its own size", strict=False)
-RIGHT_NAMES = [pytest.param(name, marks=CANCELS if name in ("BatchNorm1d", "complex") else ()) for name in RIGHT]
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +28,7 @@ def normals(*shape, dtype=torch.float64, seed=0):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("name", RIGHT_NAMES)
+@pytest.mark.parametrize("name", RIGHT)
 def test_right_functions_pass(name, dtype):
     case = RIGHT[name]
     report = check_gradients(torch_cases.build(case, dtype), torch_cases.arrays(case, dtype))

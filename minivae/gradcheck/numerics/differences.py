@@ -15,6 +15,7 @@ COLUMNS = 4  # extrapolation beyond h^8 only fits noise
 DOWN, UP = 14, 4  # halvings below and doublings above the first three steps, when those do not settle it
 ENOUGH = 1e-8  # of the largest derivative: tolerance at which larger steps are no longer tried against rounding
 COARSE = 1e-4  # part of the derivative beyond which an error that rounding does not explain calls for smaller steps
+LOUD = 64.0  # roundings that outputs may carry before they are looked at for cancelling
 FAR, DROWNED = 48, 0.01  # doublings while rounding hides all but this part of the derivative
 
 
@@ -78,12 +79,19 @@ class Differences:
                 continue
             change = y - self.start
             changes.append(change)
-            self.size = np.where(change != 0.0, np.maximum(self.size, np.maximum(abs(y), abs(self.start))), self.size)
+            self._grow(change)
             sides += [float(self.cotangent @ change), abs(moved)]
             self.slopes.append(float(np.abs(self.cotangent) @ np.abs(change)) / abs(moved))
         self.rows[step] = tuple(sides)
         if len(changes) == 2:
             self.changes[step] = tuple(changes)
+        self._measure()
+
+    def _grow(self, change):
+        sizes = np.maximum(abs(self.start + change), abs(self.start))
+        self.size = np.where(change != 0.0, np.maximum(self.size, sizes), self.size)
+
+    def _measure(self):
         # Nothing changed at all: the changes, if any, lie below the rounding of every output.
         size = self.size if self.size.any() else np.abs(self.start)
         carried = np.maximum(self.amplification * size, np.where(size > 0.0, self.usual, 0.0))
@@ -111,6 +119,7 @@ class Differences:
 
     def _extrapolate(self, steps, quotients, power, rough=()):
         best = (quotients[-1] if quotients else np.nan, np.inf, steps[-1] if steps else np.nan)
+        entries: list[tuple[float, int, float]] = []
         previous: list[float] = []
         for k, quotient in enumerate(quotients):
             row = [quotient]
@@ -124,9 +133,17 @@ class Differences:
                 # A kink between -h and h moves the central quotient by up to half the gap, which neighbouring entries
                 # may share: their agreement is then no estimate.
                 error = max([error, *(0.5 * r for r in rough[max(0, k - max(j, 2)) : k + 2])])
-                if error < best[1]:
-                    best = (row[j], error, steps[k])
+                entries.append((error, k, row[j]))
             previous = row
+        for error, k, value in sorted(entries):
+            if error >= best[1]:
+                break
+            # Entries may agree by chance; quotients with smaller steps, nearer to the truth as h^power, tell.
+            bend = 2.0 * abs(quotients[k] - value) / steps[k] ** power
+            for h, quotient in zip(steps[k + 1 :], quotients[k + 1 :], strict=True):
+                error = max(error, abs(quotient - value) - bend * h**power - 4.0 * self.noise / h)
+            if error < best[1]:
+                best = (value, error, steps[k])
         return best
 
     def gaps(self):
@@ -193,10 +210,17 @@ class Differences:
         """Forget steps beyond `far` if even they moved phi by no more than rounding: small is not shown to be zero."""
         value, _, step = self.central()
         if step > far / 2.0**COLUMNS and 2.0 * step * abs(value) <= 16.0 * self.noise:
-            for h in [h for h in self.rows if h > far]:
-                del self.rows[h]
-                self.changes.pop(h, None)
-            self._forget()
+            self.drop([h for h in self.rows if h > far])
+
+    def drop(self, steps):
+        """Forget these steps, and what they made of the rounding."""
+        for h in steps:
+            del self.rows[h]
+            self.changes.pop(h, None)
+        self.size = np.zeros_like(self.start)
+        for change in (change for sides in self.changes.values() for change in sides):
+            self._grow(change)
+        self._measure()
 
     def too_coarse(self, found, size):
         """Whether nothing was resolved though rounding would allow smaller steps than any that were tried."""
@@ -266,13 +290,22 @@ def differentiate(differences, scale, expected, rtol, floor, size=0.0, thorough=
     if not thorough or settled():
         return Derivative(*differences.central())
     if differences.limited_by_rounding():
+        value, error, _ = differences.central()
+        if abs(value - expected) > rtol * max(abs(value), abs(expected)) + floor + SAFETY * error:
+            for factor in (2.0, 4.0):  # three quotients across one kink may agree by chance
+                differences.add(step / factor)
+    if differences.limited_by_rounding():
         for k in range(3, FAR + 3):  # larger steps round less, and a wrong claim is confirmed
             value, error, _ = differences.central()
             bar = max(DROWNED * max(abs(value), abs(expected)), 0.1 * DROWNED * size)
             drowned = SAFETY * error > bar > 0.0 and differences.limited_by_rounding()
             if settled(ENOUGH * size) or (k >= UP + 3 and not drowned):
                 break
+            noise = differences.noise
             differences.add(step * 2.0**k)
+            if differences.noise > 2.0 * noise:  # as exp() does it grows faster than the step
+                differences.drop([step * 2.0**k])
+                break
         differences.forget_unseen(step * 2.0 ** (UP + 2))
         return _conclude(differences, step, rtol)
     for k in range(1, DOWN + 1):
@@ -306,26 +339,35 @@ def _conclude(differences, first, rtol):
 
 
 def noise_amplification(line, start, cotangent, eps, usual=0.0):
-    """How many units of rounding phi carries, measured (the difference table of More and Wild, SISC 33, 2011).
+    """How many units of rounding phi carries, measured (the difference table of More and Wild, SISC 33, 2011), and the
+    size of the numbers its outputs are computed from.
 
     Nine values a few roundings apart, `line` being moved by multiples of a rounding of every element; third and fourth
-    differences remove every trend and leave the noise.
+    differences remove every trend and leave the noise. Where that is large the outputs may be small by cancelling: the
+    size is then what they change by, relative to what is moved.
     """
     values, touched = [], np.zeros(start.shape, dtype=bool)
     for k in range(9):
         _, y = line(8.0 * k * eps)
         if y is None:
-            return 1.0
+            return 1.0, usual
         touched |= y != start
         values.append(float(cotangent @ (y - start)))
-    unit = eps * float(np.linalg.norm((cotangent * np.maximum(np.abs(start), usual))[touched]))
-    if unit == 0.0:
-        return 1.0
     level = 0.0
     for order, weight in ((3, 1 / 20), (4, 1 / 70)):  # (k!)^2 / (2k)!
         table = np.diff(values, n=order)
         level = max(level, np.sqrt(weight * np.mean(table**2)))
-    return max(1.0, level / unit)
+
+    def units():
+        unit = eps * float(np.linalg.norm((cotangent * np.maximum(np.abs(start), usual))[touched]))
+        return max(1.0, level / unit) if unit > 0.0 else 1.0 if level == 0.0 else np.inf
+
+    if units() > LOUD:
+        step = first_step(1.0, eps)
+        _, y = line(step)
+        if y is not None:
+            usual = np.maximum(usual, np.abs(y - start) / step)
+    return (units(), usual) if np.isfinite(units()) else (1.0, usual)
 
 
 def complex_step(line, cotangent, eps):

@@ -68,4 +68,5 @@ def _along(subject, arrays, claims, rtol, atol, rng):
             return False
         # A few roundings apart, and at a sixteenth of the step: 1 - sigmoid(x) keeps its value for that long.
         apart = (1.0, first_step(1.0, eps) / (128.0 * eps))
-        amplification = max(1.0 + eps, *(noise_amplification(line, start, cotangent, eps, scale) for scale in apart))
+        measured = [noise_amplification(line, start, cotangent, eps, scale)[0] for scale in apart]
+        amplification = max(1.0 + eps, *measured)

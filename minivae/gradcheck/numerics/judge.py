@@ -21,13 +21,17 @@ NEGLIGIBLE = 1e-6  # of the largest derivative of all arrays
 class Judge:
     """Everything judged of one array."""
 
-    def __init__(self, subject, name, array, claimed, start, cotangent, eps, rtol, atol, probe):
+    def __init__(self, subject, name, array, claimed, start, cotangent, eps, rtol, atol, probe, beyond=0.0):
         self.subject, self.name, self.array, self.claimed = subject, name, array, claimed
         self.start, self.cotangent, self.eps, self.rtol, self.atol = start, cotangent, eps, rtol, atol
         self.probe = probe if probe is not None and name in subject.values else None
         self.typical = rms(array) or 1.0
         self.largest = float(np.max(np.abs(claimed), initial=0.0))
         self.usual = self._usual()
+        # A claim of this size may be the rounding of terms that cancel to zero: of the largest derivative of all arrays
+        # (`beyond`), or of the outputs themselves.
+        weighed = float(np.linalg.norm(cotangent * start))
+        self.residue = eps * max(ANALYTIC_ROUNDING * beyond, weighed / max(self.typical, 1.0))
         self.misled = "" if self.probe is not None else "it cannot be taken on parameters"
         self.result = ArrayResult(name, array.shape, str(array.dtype), scale=self.largest, rms=rms(claimed))
 
@@ -38,7 +42,8 @@ class Judge:
         spread = (rms(self.array - self.array.mean()) if size else 0.0) or self.typical
         sizes = 2.0 ** np.floor(np.log2(np.maximum(np.abs(self.array) / 8.0, np.maximum(spread, np.finfo(float).tiny))))
         line = direction_line(self.subject, self.array, rng.choice([-1.0, 1.0], self.array.shape) * sizes)
-        self.amplification = noise_amplification(line, self.start, self.cotangent, self.eps)
+        self.amplification, natural = noise_amplification(line, self.start, self.cotangent, self.eps)
+        self.usual = np.maximum(self.usual, self.amplification * natural)
         self.noise = self.amplification * self.eps
         if size <= full:
             chosen = np.arange(size)
@@ -188,6 +193,8 @@ class Judge:
     def _judged(self, index, expected, found, size, reach=0.0):
         largest = max(abs(expected), abs(found.value)) if np.isfinite(found.value) else abs(expected)
         tolerance = self.rtol * largest + self.floor(size) + self.allowed(found.error)
+        if abs(expected) <= self.residue and abs(found.value) <= max(SAFETY * found.error, self.eps * self.residue):
+            tolerance = max(tolerance, self.residue)
         bend = self.subject.output_place(found.bend) if found.bend >= 0 else ""
         slopes = {name: getattr(found, name) for name in ("left", "right", "low", "high", "sides")}
         slopes |= {"bend": bend, "reach": reach}
@@ -209,11 +216,11 @@ class Judge:
         return np.array(sorted(found))
 
 
-def resolve(results):
+def resolve(results, eps=0.0):
     """Say where rounding forbids a judgement: a tolerance beyond a tenth of the array's largest derivative.
 
-    An array of which nothing could be told is `blind`, unless what could hide there is NEGLIGIBLE beside the largest
-    derivative of all arrays.
+    An array of which nothing could be told is `blind`, unless what could hide there is NEGLIGIBLE, or a thousand
+    roundings, beside the largest derivative of all arrays.
     """
     for result in results:
         seen = [abs(v) for c in result.coordinates for v in (c.analytic, c.numeric) if np.isfinite(v)]
@@ -226,7 +233,7 @@ def resolve(results):
         result.unresolved = len(blurred)
         sharp = any(c.tolerance <= 0.1 * result.rms for c in result.directions)
         hidden = max((c.tolerance for c in blurred), default=0.0)
-        alone = len(results) == 1 or hidden > NEGLIGIBLE * largest
+        alone = len(results) == 1 or hidden > max(NEGLIGIBLE, 1e3 * eps) * largest
         result.blind = bool(blurred) and len(blurred) == len(telling) and not sharp and alone
 
 
