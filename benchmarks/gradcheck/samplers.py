@@ -98,10 +98,11 @@ STATEFUL = {
 }
 
 
-def seen(seeds, draws):
-    """fault -> in how many seeds it is seen."""
-    counts = dict.fromkeys([*FAULTS, *STATEFUL, "sigma of the next row"], 0)
-    for seed in range(seeds):
+def seen(seeds, draws, first=0, words=("",)):
+    """fault with one of these words in its name -> in how many seeds it is seen."""
+    every = [*FAULTS, *STATEFUL, "sigma of the next row"]
+    counts = {fault: 0 for fault in every if any(word in fault for word in words)}
+    for seed in range(first, first + seeds):
         rng = np.random.default_rng([seed, 1])
         mean, std = rng.standard_normal(SHAPE), np.exp(rng.standard_normal(SHAPE))
         kl = 0.5 * (mean**2 + std**2 - 1) - np.log(std)
@@ -113,7 +114,7 @@ def seen(seeds, draws):
                 **{"mean": mean, "std": std, "kl": kl, "seed": seed, "draws": draws},
             )
             counts[fault] += not report
-        print(seed + 1, counts, flush=True)
+        print(seed, counts, flush=True)
     return counts
 
 
@@ -190,12 +191,14 @@ def refused(trials, large, draws, level):
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gradcheck.samplers", description=__doc__)
     parser.add_argument("--seeds", type=int, default=100, help="for each fault (default: %(default)s)")
+    parser.add_argument("--faults", nargs="+", default=[""], help="words in the names of those to try (default: all)")
+    parser.add_argument("--first", type=int, default=0, help="of these seeds, to share the work (default: %(default)s)")
     parser.add_argument("--right", type=int, default=1000, help="right samplers of each kind (default: %(default)s)")
     parser.add_argument("--large", type=int, default=100, help="of 1,000 coordinates (default: %(default)s)")
     parser.add_argument("--draws", type=int, default=4096)
     parser.add_argument("--level", type=float, default=1e-4)
     arguments = parser.parse_args()
-    result = {"seen": seen(arguments.seeds, arguments.draws), "of": arguments.seeds}
+    result = {"seen": seen(arguments.seeds, arguments.draws, arguments.first, arguments.faults), "of": arguments.seeds}
     result["refused"] = refused(arguments.right, arguments.large, arguments.draws, arguments.level)
     print(json.dumps(result, indent=1))
 

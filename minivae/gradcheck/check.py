@@ -51,6 +51,8 @@ def check_gradients(
 ) -> GradientReport:
     """Check the gradient of a function, a layer, a model or a pair of functions against differences.
 
+    Examples for each kind of target: docs/gradient-checking-your-code.md; how it works: docs/gradient-checking.md.
+
     Parameters
     ----------
     target : one of
@@ -59,24 +61,28 @@ def check_gradients(
         gradient of each input, checked with a seeded random dy;
         a model: `forward` returns an object with `loss`, `backward()` fills `gradients`;
         a pair `(forward, backward)`: `forward(*inputs) -> (y, cache)`, `backward(dy, cache)`;
-        of torch a Function, a Module, a function of tensors, of JAX a function of arrays (see "torch and JAX" in
-        docs/gradient-checking.md); with NumPy's arrays and `gradient="torch"` or "jax" too.
+        of torch a Function (the class), a Module, a function of tensors; of JAX a function of arrays. Their own
+        differentiation is the claim.
     inputs : array, sequence of arrays (handed over by position) or mapping (by keyword)
-        Nested in dicts, lists and tuples if need be; gradients come in the same nest, or flat. Float and complex arrays
-        are differentiated, others are passed as they are. They are copied; nothing is changed. The gradient of a
-        complex array is dL/dRe + i dL/dIm, and L = Re sum(conj(dy) * y) for complex outputs.
+        Of float32 or float64, or complex; nested in dicts, lists and tuples if need be (of JAX in any pytree).
+        Gradients come in the same nest, or flat; leaves are named as in "params.layers.0.weight". Floats are
+        differentiated, integers and other objects passed as they are. All are copied; nothing is changed. The gradient
+        of a complex array is dL/dRe + i dL/dIm, as in torch, and L = Re sum(conj(dy) * y) for complex outputs.
+    gradient : callable or array(s), for a scalar function; "torch" or "jax": for a plain function of NumPy's arrays,
+        the library that differentiates it
     parameters : mapping of name to float or complex array, or nest of them; default: those that are found
         Perturbed in place and put back. A layer's are found by the usual spellings (`parameters` and `gradients`,
         `params` and `grads`, W and dW, ..., also in the layers it holds); if an array of it that moves the outputs has
         no gradient, the check fails. Given, even as {}, they are these and no others.
     parameter_gradients : mapping like `parameters`, or a callable returning one; default: found
         Read after backward.
-    fixed : mapping or sequence
+    fixed : mapping (by keyword) or sequence (after the inputs)
         Passed along and not differentiated: frozen noise, labels.
-    constant : names of inputs and parameters that are not differentiated
+    constant : names of inputs and parameters, or what they begin with up to a dot, that are not differentiated
         Without it a gradient that does not come fails the check, if the outputs depend on the array.
     generator : numpy Generator, RandomState, or callable
-        What the target draws from, set back before every forward, so that every evaluation sees the same draw.
+        What the target draws from, set back (called) before every forward, so that every evaluation sees the same draw.
+        torch's global generator is frozen without it.
     cotangent : array(s) like the outputs, default seeded standard normals
     method : "auto", "differences" or "complex"
         "auto" adds the complex step where a function or pair accepts complex inputs and both agree; "complex" makes it
@@ -95,14 +101,17 @@ def check_gradients(
         What is right is also checked, along one random direction each, with another draw (`generator` moved on, or the
         rows of the float arrays in `fixed` in another order), with one row more and one alone, at 1/16 and 4 times the
         inputs, and in the other mode (training or evaluation). Where the target does not go along nothing is said.
+    seed : int, of dy, coordinates and directions
+    name : str, of the target in the report
 
     At the end, however it comes, the target is as it was, bit for bit: parameters, running averages, modes, generators,
     caches and gradients (but for arrays from 256 MiB on, and what functions enclose in variables, lists and dicts).
 
     Returns
     -------
-    GradientReport, true when the gradient is right. What the target does wrong is in the report; only a wrong call of
-    this function raises ValueError.
+    GradientReport, true when the gradient is right. What the target does wrong beside numbers (it draws at random,
+    changes an input, returns another dtype, ...) is in `report.problems`, and the numbers are compared all the same
+    where there are any. Only a wrong call of this function raises ValueError.
     """
     started = time.perf_counter()
     rtol, atol, full, coordinates, directions, seed = check_options(

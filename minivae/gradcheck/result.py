@@ -144,9 +144,8 @@ class GradientReport:
     ----------
     arrays : list of ArrayResult
     problems : list of (kind, sentence)
-        What stopped the check or makes its answer worthless: "raises", "random", "state", "mutates", "shape", "dtype",
-        "non-finite", "accumulates", "noise", "stale", "missing", "output", "nothing", "linear",
-        "elsewhere".
+        What is wrong beside numbers, whether it stopped the check or not. The kinds, and what to do about each, are
+        listed in docs/gradient-checking-your-code.md.
     notes : list of sentences
     elsewhere : where else it was checked, and what that cost, as a sentence
     evaluations, seconds : cost; `method` : "differences" or "complex step"

@@ -15,6 +15,7 @@ GRADIENTS = ("gradients", "grads", "gradient", "grad", "get_gradients", "get_gra
 DATA = ("data", "value", "values", "array", "tensor", "W")  # of an object that is one parameter, beside its gradient
 SAME = ({"w", "weight", "weights", "kernel"}, {"b", "bias", "biases"})
 LONG = 4096  # longer lists are data
+HEAP = 1 << 9  # the flag of classes that are not Python's own
 LIBRARIES = {"numpy", "scipy", "numba", "torch", "jax", "jaxlib", "matplotlib", "pytest", "_pytest", "hypothesis"}
 FOREIGN = LIBRARIES | sys.stdlib_module_names
 
@@ -45,8 +46,9 @@ def members(owner):
 
 
 def root(kind):
-    """The package from which a class comes."""
-    return (kind.__module__ or "").partition(".")[0]
+    """The package of a class; none where a class statement stood in code without a name, as `exec` may run it."""
+    nameless = kind.__module__ == "builtins" and kind.__flags__ & HEAP
+    return "" if nameless else (kind.__module__ or "").partition(".")[0]
 
 
 def is_own(value):

@@ -263,6 +263,14 @@ class NetworkOfDicts(Network):
         self.layers = {"first": self.layers[0], 0: self.layers[0]}
 
 
+class NetworkOfNameless(Network):
+    """The head is of a class that `exec` made in code without a name."""
+
+    def __init__(self, wrong=1.0):
+        super().__init__(wrong)
+        self.head.__class__ = type("Nameless", (Dense,), {"__module__": "builtins"})
+
+
 STYLES = [Dense]
 for style in STYLES:
     STYLES += style.__subclasses__()

@@ -67,10 +67,10 @@ class TestThem:
 
 
 def test_the_example_of_the_page(run):
-    page = (ROOT / "docs" / "gradient-checking.md").read_text()
+    page = (ROOT / "docs" / "gradient-checking-your-code.md").read_text()
     code, line = re.search(r"```py\n(.*?)```\n\n```text\n(gradcheck: .*?)\n```", page, re.DOTALL).groups()
     result = run(code)
-    result.assert_outcomes(passed=2, failed=1)
+    result.assert_outcomes(passed=3, failed=1)
     result.stdout.fnmatch_lines([line])
 
 
