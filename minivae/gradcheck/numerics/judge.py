@@ -60,6 +60,7 @@ class Judge:
             self.result.coordinates.append(coordinate)
         if self.probe is not None:
             self._refine(self.probe)
+            self.probe.kept.restore()
         return self.result
 
     def _refine(self, probe):

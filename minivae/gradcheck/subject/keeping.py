@@ -35,6 +35,12 @@ class Kept:
                 seen[id(item)] = item
                 left += self._take(item)
 
+    @classmethod
+    def of(cls, subject):
+        """What a target and what is passed along hold."""
+        inputs = subject.inputs
+        return cls(subject.target, subject._forward, subject._backward, inputs.place, inputs.named)
+
     def _take(self, item):
         """Remember one thing; returns what it holds."""
         if type(item) is np.ndarray:
@@ -66,6 +72,8 @@ class Kept:
 
     def _closure(self, function):
         held = [*(function.__defaults__ or ()), vars(function)]
+        around = [function.__globals__.get(name) for name in function.__code__.co_names]
+        held += [value for value in around if isinstance(value, dict) or _own(value)]
         for cell in function.__closure__ or ():
             try:
                 held.append(cell.cell_contents)
