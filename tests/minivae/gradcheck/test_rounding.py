@@ -54,10 +54,10 @@ def test_what_a_large_offset_hides_is_not_called_wrong(function, gradient, offse
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_the_rounding_of_terms_that_cancel_to_zero_is_no_claim(dtype):
-    """|exp(a + ib)| does not depend on b; a bias before a normalisation has no effect."""
+    """As those of |exp(a + ib)| by b do, where b is not seen in the values at all."""
 
     def forward(a, b):
-        y = np.abs(np.exp(a) * (np.cos(b) + 1j * np.sin(b)).astype(np.result_type(dtype, "complex64")))
+        y = np.exp(a) + 0 * b
         return y, (y, b)
 
     def backward(dy, cache, term=0.0):
