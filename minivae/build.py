@@ -51,6 +51,8 @@ class Built(Assembled):
     kl: Any
     bound: Any
     as_data: Callable[..., np.ndarray]
+    beta_array: Any
+    free_bits_array: Any
 
     def build(self, hidden, decoder_hidden, activation, parts, likelihood):
         """Makes the layers and the likelihood: those given, and dense ones in the place of those that are None."""

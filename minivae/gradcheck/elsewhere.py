@@ -53,9 +53,7 @@ class _Places:
         self.subject, self.claimed, self.report, self.compare = subject, claimed, report, compare
         self.rtol, self.atol = rtol, atol
         self.shapes = [c.shape for c in subject.cotangents]
-        self.kept = Kept(
-            subject.target, subject._forward, subject._backward, subject.inputs.place, subject.inputs.named
-        )
+        self.kept = Kept.of(subject)
         self.seen = []
 
     def at(self, place, strict=True, may_be_deaf=False):

@@ -15,7 +15,6 @@ COLUMNS = 4  # extrapolation beyond h^8 only fits noise
 DOWN, UP = 14, 4  # halvings below and doublings above the first three steps, when those do not settle it
 ENOUGH = 1e-8  # of the largest derivative: tolerance at which larger steps are no longer tried against rounding
 COARSE = 1e-4  # part of the derivative beyond which an error that rounding does not explain calls for smaller steps
-LOUD = 64.0  # roundings that outputs may carry before they are looked at for cancelling
 FAR, DROWNED = 48, 0.01  # doublings while rounding hides all but this part of the derivative
 
 
@@ -336,43 +335,3 @@ def _conclude(differences, first, rtol):
     if SAFETY * error > rtol * abs(value):
         error = max(error, differences.contradiction(value, step))
     return Derivative(value, error, step, kind, left, right, differences.most_bent())
-
-
-def noise_amplification(line, start, cotangent, eps, usual=0.0):
-    """How many units of rounding phi carries, measured (the difference table of More and Wild, SISC 33, 2011), and the
-    size of the numbers its outputs are computed from.
-
-    Nine values a few roundings apart, `line` being moved by multiples of a rounding of every element; third and fourth
-    differences remove every trend and leave the noise. Where that is large the outputs may be small by cancelling: the
-    size is then what they change by, relative to what is moved.
-    """
-    values, touched = [], np.zeros(start.shape, dtype=bool)
-    for k in range(9):
-        _, y = line(8.0 * k * eps)
-        if y is None:
-            return 1.0, usual
-        touched |= y != start
-        values.append(float(cotangent @ (y - start)))
-    level = 0.0
-    for order, weight in ((3, 1 / 20), (4, 1 / 70)):  # (k!)^2 / (2k)!
-        table = np.diff(values, n=order)
-        level = max(level, np.sqrt(weight * np.mean(table**2)))
-
-    def units():
-        unit = eps * float(np.linalg.norm((cotangent * np.maximum(np.abs(start), usual))[touched]))
-        return max(1.0, level / unit) if unit > 0.0 else 1.0 if level == 0.0 else np.inf
-
-    if units() > LOUD:
-        step = first_step(1.0, eps)
-        _, y = line(step)
-        if y is not None:
-            usual = np.maximum(usual, np.abs(y - start) / step)
-    return (units(), usual) if np.isfinite(units()) else (1.0, usual)
-
-
-def complex_step(line, cotangent, eps):
-    """Im phi(ih) / h: no subtraction, so no rounding to balance (Squire and Trapp, SIAM Review 40, 1998)."""
-    step = 1e-30
-    slope = line(1j * step).imag / step
-    error = 4.0 * eps * float(np.linalg.norm(cotangent * slope))
-    return Derivative(float(cotangent @ slope), error, step)

@@ -3,9 +3,10 @@
 import numpy as np
 
 from ..subject.targets import flat
-from .differences import SAFETY, Differences, differentiate, first_step, noise_amplification
+from .differences import SAFETY, Differences, differentiate, first_step
 from .judge import ANALYTIC_ROUNDING, rms
 from .kinks import NUDGE
+from .noise import noise_amplification
 from .probe import finite_outputs
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from ..result import ArrayResult, Coordinate
-from .differences import SAFETY, Differences, differentiate, first_step, noise_amplification
+from .differences import SAFETY, Differences, differentiate, first_step
+from .noise import noise_amplification
 from .probe import coordinate_line, direction_line
 
 ANALYTIC_ROUNDING = 64.0  # roundings of the largest derivative that a hand-written backward may carry
@@ -51,16 +52,23 @@ class Judge:
             chosen = np.sort(rng.choice(size, min(coordinates, size), replace=False))
             for _ in range(directions):
                 self.result.directions.append(self._along(rng.standard_normal(self.array.shape)))
-            if any(c.wrong for c in self.result.directions):
-                chosen = np.union1d(chosen, self._hunt(rng))
-        failures = 0
-        for flat_index in chosen:
+        self._look_at(chosen)
+        if any(c.wrong for c in self.result.directions):
+            wrong = [i for i, c in zip(chosen, self.result.coordinates, strict=True) if c.wrong]
+            around = self._around(wrong[0] if len(wrong) >= FEW else self._hunt(rng))
+            self._look_at(np.setdiff1d(around, chosen))
+            self.result.coordinates.sort(key=lambda c: c.index or ())
+        if self.probe is not None:
+            self._refine(self.probe)
+            self.probe.kept.restore()
+        return self.result
+
+    def _look_at(self, places):
+        failures = sum(c.wrong for c in self.result.coordinates)
+        for flat_index in places:
             coordinate = self._at(np.unravel_index(flat_index, self.array.shape), failures < GIVE_UP)
             failures += coordinate.wrong
             self.result.coordinates.append(coordinate)
-        if self.probe is not None:
-            self._refine(self.probe)
-        return self.result
 
     def _refine(self, probe):
         """Take the complex step's values if they agree with the differences everywhere in this array: where abs(), a
@@ -201,15 +209,19 @@ class Judge:
         return Coordinate(index, expected, found.value, found.error, tolerance, found.kind, **slopes)
 
     def _hunt(self, rng):
-        """Halve the array until one wrong coordinate is left; its row and column come along for the diagnosis."""
+        """Halve the array until one wrong coordinate is left."""
         low, high = 0, self.array.size
         while high - low > 1:
             middle = (low + high) // 2
             direction = np.zeros(self.array.size)
             direction[low:middle] = rng.standard_normal(middle - low)
             low, high = (low, middle) if self._along(direction.reshape(self.array.shape)).wrong else (middle, high)
-        index = np.unravel_index(low, self.array.shape)
-        found = {low}
+        return low
+
+    def _around(self, place):
+        """A coordinate with both ends of its row and its column, for the diagnosis."""
+        index = np.unravel_index(place, self.array.shape)
+        found = {int(place)}
         for axis, length in enumerate(self.array.shape):
             for i in {*range(min(8, length)), *range(max(0, length - 8), length)}:
                 found.add(int(np.ravel_multi_index((*index[:axis], i, *index[axis + 1 :]), self.array.shape)))

@@ -4,8 +4,11 @@ import warnings
 
 import numpy as np
 
+from ..subject.keeping import Kept
 from ..subject.targets import Finding
-from .differences import complex_step
+from .differences import Derivative
+
+TINY = 1e-30  # a step whose square is nothing beside one
 
 
 def finite_outputs(subject):
@@ -65,16 +68,20 @@ def group_line(subject, places):
 
 class ComplexProbe:
     """The complex step on a target's inputs. Where it contradicts the differences it is not used: abs(), a comparison
-    or a cast to real has cut the imaginary part."""
+    or a cast to real has cut the imaginary part.
+
+    A forward with a state, as running averages, leaves complex numbers there: `kept.restore()` puts it back.
+    """
 
     def __init__(self, subject):
-        self.subject, self.used = subject, False
+        self.subject, self.used, self.kept = subject, False, Kept.of(subject)
 
     @classmethod
     def offered(cls, subject, start):
         """A probe if forward takes complex inputs and answers with the same real part, else None."""
         probe = cls(subject)
         y = probe.outputs(None, None, 0.0)
+        probe.kept.restore()
         if y is None or np.max(np.abs(y.real - start), initial=0.0) > 1e-6 * np.max(np.abs(start), initial=0.0):
             return None
         return probe
@@ -97,5 +104,9 @@ class ComplexProbe:
 
     def refined(self, name, index, cotangent, eps):
         """The complex step's derivative, None where forward does not do complex numbers."""
-        y = self.outputs(name, index, 1e-30j)
-        return None if y is None else complex_step(lambda _: y, cotangent, eps)
+        y = self.outputs(name, index, 1j * TINY)
+        if y is None:
+            return None
+        # Im phi(ih) / h: no subtraction, so no rounding to balance (Squire and Trapp, SIAM Review 40, 1998).
+        slope = y.imag / TINY
+        return Derivative(float(cotangent @ slope), 4.0 * eps * float(np.linalg.norm(cotangent * slope)), TINY)

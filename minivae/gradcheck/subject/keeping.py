@@ -52,6 +52,12 @@ class Kept:
                 seen[id(item)] = item
                 left += self._take(item)
 
+    @classmethod
+    def of(cls, subject):
+        """What a target and what is passed along hold."""
+        inputs = subject.inputs
+        return cls(subject.target, subject._forward, subject._backward, inputs.place, inputs.named)
+
     def __enter__(self):
         return self
 
@@ -112,10 +118,10 @@ class Kept:
         held = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values(), vars(function)]
         cells = [(cell, cell.cell_contents) for cell in function.__closure__ or () if _is_filled(cell)]
         held += [value for _, value in cells]
+        used = [function.__globals__.get(name) for name in function.__code__.co_names]
         if not self._objects_only:
             self._cells += cells
-            return held
-        used = [function.__globals__.get(name) for name in function.__code__.co_names]
+            return held + [value for value in used if isinstance(value, dict) or is_own(value)]
         used = [value for value in used if isinstance(value, (np.random.Generator, np.random.RandomState))]
         return used + [value for value in held if not isinstance(value, (dict, list, set, collections.deque))]
 
