@@ -58,7 +58,7 @@ def _rehearse(subject):
 
 
 def _run_once(subject):
-    """What backward claims, None if one does not run; what is wrong shows again later, on the values that were given."""
+    """What backward claims, or None if one does not run: what is wrong shows again on the values that were given."""
     try:
         outputs = subject.outputs()
         subject.draw_cotangents(outputs)
