@@ -85,7 +85,7 @@ class Kept:
             return item.func, item.args, item.keywords
         elif isinstance(item, types.FunctionType):
             return self._enclosed(item)
-        elif all(hasattr(item, name) for name in ("detach", "clone", "copy_")):
+        elif all(hasattr(type(item), name) for name in ("detach", "clone", "copy_")):
             with contextlib.suppress(Exception):  # of torch: the same memory, and a copy; not before it has a shape
                 self._tensors.append((item.detach(), item.detach().clone()))
         elif root(type(item)) == "torch" and hasattr(item, "get_state"):
@@ -138,7 +138,7 @@ class Kept:
                 with contextlib.suppress(AttributeError):  # read-only
                     delattr(owner, name) if kept is UNSET else setattr(owner, name, kept)
         for array, kept in self._arrays:
-            if array.shape == kept.shape:
+            if array.shape == kept.shape and array.flags.writeable:
                 array[...] = kept
         for tensor, kept in self._tensors:
             tensor.copy_(kept)
