@@ -120,20 +120,6 @@ def matrix_inverse(data, bug):
     return (forward, backward), data.normal(4, 4, scale=0.3) + 2 * np.eye(4, dtype=data.dtype)
 
 
-@family(A="of_the_determinant", said={r"A.*transposed": "not_transposed"})
-def log_determinant(data, bug):
-    def value(A):
-        return np.linalg.slogdet(A)[1]
-
-    def gradient(A):
-        dA = np.linalg.inv(A).T
-        if bug == "of_the_determinant":
-            dA = dA * np.linalg.det(A)
-        return dA.T.copy() if bug == "not_transposed" else dA
-
-    return value, data.normal(4, 4, scale=0.3) + 2 * np.eye(4, dtype=data.dtype), {"gradient": gradient}
-
-
 @family(A="log_determinant_ignored log_determinant_averaged log_determinant_of_batch slope_of_tanh_missing")
 def affine_coupling(data, bug):
     """z2 = x2 exp(s) + x1 B with s = 2 tanh(x1 A / 2), beside x1; and log |det| = sum s."""

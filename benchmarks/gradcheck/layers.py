@@ -123,33 +123,6 @@ def conv2d(data, bug):
     return convolution(3, 2, 1, bug), inputs
 
 
-@family(x="stride_forgotten", K="first_tap_twice", said={r"K.*transposed": "kernel_transposed"})
-def transposed_convolution(data, bug):
-    """1-D, stride 2: every input adds a scaled kernel to the output."""
-
-    def forward(x, K):
-        length = x.shape[2]
-        y = np.zeros((len(x), K.shape[1], 2 * length + 1), x.dtype)
-        for k in range(3):
-            y[:, :, k : k + 2 * length : 2] += np.einsum("nct,co->not", x, K[:, :, k])
-        return y, (x, K)
-
-    def backward(dy, cache):
-        x, K = cache
-        length, stride = x.shape[2], 1 if bug == "stride_forgotten" else 2
-        dx, dK = np.zeros_like(x), np.zeros_like(K)
-        for k in range(3):
-            dx += np.einsum("not,co->nct", dy[:, :, k : k + stride * length : stride], K[:, :, k])
-            dK[:, :, k] = np.einsum("nct,not->co", x, dy[:, :, k : k + 2 * length : 2])
-        if bug == "kernel_transposed":
-            dK = dK.transpose(1, 0, 2).copy()
-        if bug == "first_tap_twice":
-            dK[:, :, 0] *= 2
-        return dx, dK
-
-    return (forward, backward), (data.normal(2, 3, 4), data.normal(3, 3, 3))
-
-
 @family(x="overlap_assigned spread_evenly first_entry")
 def max_pool(data, bug):
     def patches(x):
@@ -171,24 +144,6 @@ def max_pool(data, bug):
         return dx
 
     return (forward, backward), data.normal(1, 2, 7, 5)
-
-
-@family(x="full_window_at_border", said={r"\bx\b.*factor|\bx\b": "not_divided"})
-def average_pool(data, bug):
-    """Along the last axis with `same` padding; a border is divided by the number of entries it covers."""
-    ones = np.ones(3, data.dtype)
-
-    def counts(length):
-        return np.convolve(np.ones(length, data.dtype), ones, "same")
-
-    def forward(x):
-        return np.stack([np.convolve(row, ones, "same") for row in x]) / counts(x.shape[1]), None
-
-    def backward(dy, _):
-        by = {"full_window_at_border": 3, "not_divided": 1}.get(bug, counts(dy.shape[1]))
-        return np.stack([np.convolve(row, ones, "same") for row in dy / by])
-
-    return (forward, backward), data.normal(3, 9)
 
 
 @family(table="assigned added_once", said={r"table.*(index|row).*7": "padding_row_zero"})

@@ -159,8 +159,7 @@ class Tied:
     """An autoencoder that uses one matrix twice: 0.5 |x - tanh(x W) W'|^2."""
 
     def __init__(self, W, bug):
-        self.W, self.bug, self.gradients = W, bug, {}
-        self.parameters = {"encoder.W": W, "decoder.W": W} if bug == "two_names" else {"W": W}
+        self.W, self.bug, self.parameters, self.gradients = W, bug, {"W": W}, {}
 
     def forward(self, x):
         self.x, self.hidden = x, np.tanh(x @ self.W)
@@ -171,7 +170,7 @@ class Tied:
         dhidden = self.error @ self.W * (1 - self.hidden**2)
         encoder, decoder = dloss * (self.x.T @ dhidden), dloss * (self.error.T @ self.hidden)
         whole = {"decoder_only": decoder, "encoder_only": encoder}.get(self.bug, encoder + decoder)
-        self.gradients = {"encoder.W": encoder, "decoder.W": decoder} if self.bug == "two_names" else {"W": whole}
+        self.gradients = {"W": whole}
         return dloss * (dhidden @ self.W.T - self.error)
 
 

@@ -12,7 +12,8 @@ from .corpus import FAMILIES
 STEP = 3e-5
 CLOSE = 2e-8  # of an array's largest derivative
 FACTORS = {"dy x 1000": 1e3, "dy x 0.001": 1e-3, "dy = 0": 0.0}
-ELSEWHERE = ("inputs x 5", "one row", "another draw", "evaluation", "after others", "backward twice")
+ROWS = {"one row": 1, "two rows": 2}
+ELSEWHERE = ("inputs x 5", *ROWS, "another draw", "evaluation", "after others", "backward twice")
 CIRCUMSTANCES = ("as it is", *FACTORS, *ELSEWHERE)
 
 
@@ -39,7 +40,7 @@ class Subject:
         self.fixed, self.generator = self.options.get("fixed", ()), self.options.get("generator")
         self.scalar = "gradient" in self.options or type(self.target).__name__ == "Model"
         self.pair, self.circumstance, self.state = isinstance(self.target, tuple), circumstance, None
-        if circumstance in ("another draw", "evaluation"):
+        if circumstance in ("another draw", "evaluation", *ROWS):
             self.claims(self.cotangents())
         if circumstance == "another draw":
             self.generator.random()
@@ -110,8 +111,8 @@ class Subject:
 
 def changed(leaf, circumstance, rows):
     array = np.array(leaf)
-    if circumstance == "one row" and array.shape[:1] == rows:
-        array = array[:1].copy()
+    if circumstance in ROWS and array.shape[:1] == rows:
+        array = array[: ROWS[circumstance]].copy()
     return 5 * array if circumstance == "inputs x 5" and array.dtype.kind in "fc" else array
 
 

@@ -123,7 +123,7 @@ def draw_on(generator):
     """Move a generator on by some draws; whether it is known how."""
     if hasattr(generator, "standard_normal"):
         generator.standard_normal(97)
-    elif isinstance(generator, getattr(sys.modules.get("torch"), "Generator", ())):
+    elif "torch" in sys.modules and isinstance(generator, sys.modules["torch"].Generator):
         sys.modules["torch"].randn(97, generator=generator, device=generator.device)
     else:
         return False

@@ -8,10 +8,9 @@ import numpy as np
 
 from .arguments import not_finite, real_view
 from .subject.inputs import reordered
+from .subject.moving import SAME, put_back
 from .subject.targets import Finding, flat
 from .subject.unclaimed import look_for_unclaimed
-
-SAME = 1e3  # answers to the same question may differ by so many roundings (threads, alignment) and no more
 
 
 def observe(subject, report):
@@ -36,11 +35,10 @@ def _rehearse(subject):
     """One forward and backward, elsewhere if they run there and on arrays of their own, so that what a layer keeps from
     its first call is not what it needs; parameters that were made on the way are found then.
     """
-    kept, inputs = {name: array.copy() for name, array in subject.values.items()}, subject.inputs
-    rng = np.random.default_rng((subject.seed, 3))
-    for array in (array for name, array in subject.arrays.items() if name in subject.values):
-        array += (0.01 * rng.standard_normal(array.shape) * (np.abs(array) + 0.01)).astype(array.dtype)
-    try:
+    inputs, rng = subject.inputs, np.random.default_rng((subject.seed, 3))
+    with put_back(subject.values.values()):
+        for array in (array for name, array in subject.arrays.items() if name in subject.values):
+            array += (0.01 * rng.standard_normal(array.shape) * (np.abs(array) + 0.01)).astype(array.dtype)
         subject.inputs, subject.copies = inputs.with_fixed(partial(reordered, kinds="fiub")), True
         claims = _run_once(subject)
         subject.inputs, subject.copies = inputs, False
@@ -48,17 +46,13 @@ def _rehearse(subject):
             subject.settle()
             claims |= {n: np.array(g) for n, g in subject.own.claims({}).items() if g is not None and n not in claims}
             subject.rehearsed = {n: array.copy() for n, array in subject.values.items()}, claims
-    finally:
-        subject.inputs, subject.copies = inputs, False
-        for name, array in subject.values.items():
-            array[...] = kept[name]
     if claims is None:
         _run_once(subject)
         subject.settle()
 
 
 def _run_once(subject):
-    """What backward claims, None if one does not run; what is wrong shows again later, on the values that were given."""
+    """What backward claims, or None if one does not run: what is wrong shows again on the values that were given."""
     try:
         outputs = subject.outputs()
         subject.draw_cotangents(outputs)
@@ -127,19 +121,14 @@ def _stays_float32(subject, i):
     """Whether output i consists of float32 numbers after every array has been moved off them too, and has moved itself:
     else the data may have been born in float32.
     """
-    kept = {name: array.copy() for name, array in subject.arrays.items()}
     before = real_view(subject.outputs()[i].copy())
     rng = np.random.default_rng((subject.seed, 4))
-    for array in subject.arrays.values():
-        array += (1e-3 * rng.standard_normal(array.shape) * (np.abs(array) + 1e-3)).astype(array.dtype)
-    try:
+    with put_back(subject.arrays.values()):
+        for array in subject.arrays.values():
+            array += (1e-3 * rng.standard_normal(array.shape) * (np.abs(array) + 1e-3)).astype(array.dtype)
         moved = real_view(subject.outputs()[i])
-        return (
-            moved.shape == before.shape and not np.array_equal(moved, before) and only_float32(moved[moved != before])
-        )
-    finally:
-        for name, array in subject.arrays.items():
-            array[...] = kept[name]
+    same = moved.shape != before.shape or np.array_equal(moved, before)
+    return not same and only_float32(moved[moved != before])
 
 
 def only_float32(values):

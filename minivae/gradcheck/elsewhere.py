@@ -20,6 +20,7 @@ from .numerics.judge import NEGLIGIBLE
 from .result import GradientReport
 from .subject.inputs import has_rows, reordered
 from .subject.keeping import Kept
+from .subject.moving import put_back
 from .subject.targets import Finding, flat
 
 FACTORS = (1 / 16, 4.0)  # of the inputs; beyond, losses that are kept from overflow by a limit are flat
@@ -187,27 +188,23 @@ class _Places:
 
     def _counts(self, array):
         """Whether forward takes this input as it is now and makes something of its last row."""
-        before, kept = self._outputs(), array.copy()
+        before = self._outputs()
         if before is None or array.dtype.kind not in "fc":
             return before is not None
-        array[-1] += (0.0625 * np.where(array[-1] == 0.0, 1.0, -array[-1])).astype(array.dtype)
-        after = self._outputs()
-        array[...] = kept
+        with put_back([array]):
+            array[-1] += (0.0625 * np.where(array[-1] == 0.0, 1.0, -array[-1])).astype(array.dtype)
+            after = self._outputs()
         return after is not None and not np.array_equal(before, after)
 
     def scales(self):
         """Inputs of other sizes, as far as they may have them."""
         for factor in FACTORS:
             moved = [v for n, v in self.subject.values.items() if n in self.claimed and _scalable(v, factor)]
-            kept = [v.copy() for v in moved]
-            for v in moved:
-                v *= v.dtype.type(factor)
-            try:
+            with put_back(moved):
+                for v in moved:
+                    v *= v.dtype.type(factor)
                 if moved:
                     self.at(f"at {Fraction(factor)} times the inputs")
-            finally:
-                for v, old in zip(moved, kept, strict=True):
-                    v[...] = old
 
     def modes(self):
         """Training instead of evaluation, or the reverse."""

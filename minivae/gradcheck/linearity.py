@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .conduct import SAME
 from .numerics.joint import agrees
+from .subject.moving import SAME
 from .subject.targets import Finding
 
 UP, DOWN = {8: 40, 4: 20}, {8: -70, 4: -40}  # powers of two by which dy is scaled, by the bytes of its numbers

@@ -11,6 +11,7 @@ from .numerics.differences import SAFETY
 from .numerics.judge import rms
 from .result import GradientReport
 from .subject.keeping import left_as_it_was
+from .subject.moving import put_back
 from .subject.targets import Finding, Target
 
 HALVINGS = 5  # of the step with which a gradient is differentiated along a direction
@@ -75,18 +76,14 @@ def named_cotangents(subject):
 
 
 def _check(subject, claims, options):
-    kept = {name: array.copy() for name, array in subject.arrays.items()}
-    arrays = {**subject.values, **named_cotangents(subject)} if "second" in claims else kept
+    arrays = {**subject.values, **named_cotangents(subject)} if "second" in claims else subject.arrays
     backward = _Backward(subject, arrays, claims)
-    try:
+    with put_back(subject.arrays.values()):
         if not claims:
             options["atol"] = options.get("atol", 0.0) + SAFETY * backward.error()
         report = check_gradients(as_pair(backward.gradients, backward.claimed), arrays, **options)
         report.notes += [] if claims else [SYMMETRY]
         return report
-    finally:
-        for name, array in kept.items():
-            subject.arrays[name][...] = array
 
 
 def as_pair(forward, backward):

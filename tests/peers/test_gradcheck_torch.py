@@ -224,3 +224,25 @@ def test_double_backward_and_forward_mode(dtype):
     module = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Dropout(0.3), nn.Linear(4, 1)).to(dtype)
     assert check_second(module, at[0])
     assert check_jvp(module, at[0])
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_mask_kept_from_the_first_draw_shows_with_another(own):
+    """Drawn from torch's global generator, which nobody has to name, or from one that is handed over."""
+    generator = torch.Generator().manual_seed(3) if own else None
+    options = {"generator": generator} if own else {}
+    for keeps in (False, True):
+        first: dict = {}
+
+        def forward(x, first=first, keeps=keeps):
+            mask = (torch.rand(x.shape, generator=generator) < 0.6).to(x.dtype)
+            return x * mask, first.setdefault(x.shape, mask) if keeps else mask
+
+        before = torch.get_rng_state() if generator is None else generator.get_state()
+        report = check_gradients((forward, lambda dy, mask: dy * mask), torch.ones(5, 4).double(), **options)
+        assert bool(report) is not keeps, report
+        assert ("with another draw: gradient of 'x' is wrong" in str(report)) is keeps
+        assert torch.equal(before, torch.get_rng_state() if generator is None else generator.get_state())
+    report = check_gradients(torch.tanh, torch.ones(5, 4).double())
+    assert report
+    assert "with another draw" not in str(report), "where nothing is drawn"

@@ -8,6 +8,7 @@ to what only describes them.
 import numpy as np
 
 from ..numerics.joint import agrees
+from ..subject.moving import put_back
 from ..subject.targets import Finding
 from .evidence import Table, relation
 from .experiments import assigned, by_part, rough, rounded
@@ -113,14 +114,10 @@ def _of_first_call(table, subject):
     (values, claims), name = subject.rehearsed, table.result.name
     if name not in claims or not np.array_equal(claims[name], table.claimed):
         return False
-    kept = {n: array.copy() for n, array in subject.values.items()}
-    try:
+    with put_back(subject.values.values()):
         for n, array in values.items():
             subject.values[n][...] = array
         return agrees(subject, {name: claims[name]}, None, 0.0)
-    finally:
-        for n, array in kept.items():
-            subject.values[n][...] = array
 
 
 def _signs_differ(table):

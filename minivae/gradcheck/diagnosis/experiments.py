@@ -4,6 +4,7 @@ import numpy as np
 
 from ..numerics.differences import first_step
 from ..numerics.probe import coordinate_line
+from ..subject.moving import put_back
 from ..subject.targets import flat
 from .places import TILE, span
 
@@ -55,17 +56,13 @@ def _noise(subject, table):
     """By how much claimed gradients jump between points a few float32 roundings apart: third differences."""
     rng = np.random.default_rng(0)
     moved = [*subject.arrays.values(), *(c for c in subject.cotangents if c.dtype.kind == "f")]
-    kept = [array.copy() for array in moved]
-    moves = [1e-6 * (np.abs(v) + np.mean(np.abs(v)) if v.size else v) * rng.uniform(-1.0, 1.0, v.shape) for v in kept]
+    moves = [1e-6 * (np.abs(v) + np.mean(np.abs(v)) if v.size else v) * rng.uniform(-1.0, 1.0, v.shape) for v in moved]
     values = []
-    try:
-        for k in range(8):
-            for array, start, move in zip(moved, kept, moves, strict=True):
-                array[...] = start + k * move
+    with put_back(moved):
+        for _ in range(8):
             values.append(table.at(subject.claimed()[table.result.name]))
-    finally:
-        for array, start in zip(moved, kept, strict=True):
-            array[...] = start
+            for array, move in zip(moved, moves, strict=True):
+                array += move.astype(array.dtype)
     return float(np.sqrt(np.mean(np.diff(values, n=3, axis=0) ** 2) / 20.0))  # (3!)^2 / 6! = 1 / 20
 
 

@@ -12,6 +12,7 @@ from ..arguments import freezer
 from .holding import FOREIGN, is_own, root
 
 MOST = 20_000  # objects looked at
+UNSET = object()
 LARGE = 2**28  # bytes of an array from which on it is not copied, and so not put back
 
 
@@ -90,7 +91,7 @@ class Kept:
             return item.func, item.args, item.keywords
         elif isinstance(item, types.FunctionType):
             return self._enclosed(item)
-        elif all(hasattr(item, name) for name in ("detach", "clone", "copy_")):
+        elif all(hasattr(type(item), name) for name in ("detach", "clone", "copy_")):
             with contextlib.suppress(Exception):  # of torch: the same memory, and a copy; not before it has a shape
                 self._tensors.append((item.detach(), item.detach().clone()))
         elif root(type(item)) == "torch" and hasattr(item, "get_state"):
@@ -108,11 +109,9 @@ class Kept:
         return [getattr(item, "__dict__", {}), *kinds, *self._named(item, slots)]
 
     def _named(self, owner, names):
-        """Remember attributes that lie in no dict of their own."""
-        held = vars(owner) if isinstance(owner, type) else {n: getattr(owner, n) for n in names if hasattr(owner, n)}
-        kept = {n: held[n] for n in names if n in held}
-        self._attributes.append((owner, names, kept))
-        return kept.values()
+        """Remember attributes that lie in no dict that could be written to."""
+        self._attributes += [(owner, name, _attribute(owner, name)) for name in names]
+        return [_attribute(owner, name) for name in names]
 
     def _enclosed(self, function):
         held = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values(), vars(function)]
@@ -140,18 +139,20 @@ class Kept:
         for cell, kept in self._cells:
             if cell.cell_contents is not kept:
                 cell.cell_contents = kept
-        for owner, names, kept in self._attributes:
-            now = vars(owner) if isinstance(owner, type) else {n: getattr(owner, n) for n in names if hasattr(owner, n)}
-            for name, value in kept.items():
-                if now.get(name) is not value:
-                    with contextlib.suppress(AttributeError):  # read-only
-                        setattr(owner, name, value)
+        for owner, name, kept in self._attributes:
+            if _attribute(owner, name) is not kept:
+                with contextlib.suppress(AttributeError):  # read-only
+                    delattr(owner, name) if kept is UNSET else setattr(owner, name, kept)
         for array, kept in self._arrays:
-            if array.shape == kept.shape:
+            if array.shape == kept.shape and array.flags.writeable:
                 array[...] = kept
         for tensor, kept in self._tensors:
             tensor.copy_(kept)
         self.freeze()
+
+
+def _attribute(owner, name):
+    return vars(owner).get(name, UNSET) if isinstance(owner, type) else getattr(owner, name, UNSET)
 
 
 def _own_class(kind):

@@ -1,10 +1,23 @@
 """What moving an array shows of it: whether the outputs depend on it, and whether forward writes it anew."""
 
+from contextlib import contextmanager, suppress
+
 import numpy as np
 
 from .claims import Finding
 
-SAME = 1e3  # roundings of the largest output that are no movement
+SAME = 1e3  # roundings of the largest value by which answers to one question may differ (threads, alignment)
+
+
+@contextmanager
+def put_back(arrays):
+    """The values of arrays are at the end what they were at the beginning."""
+    kept = [(array, array.copy()) for array in arrays]
+    try:
+        yield
+    finally:
+        for array, values in kept:
+            array[...] = values
 
 
 def nudge(rng, array, share):
@@ -16,22 +29,16 @@ def nudge(rng, array, share):
 
 def moves(subject, arrays, start):
     """Whether moving these arrays moves any output beyond rounding, or out of where forward is defined."""
-    kept = [array.copy() for array in arrays]
     rng = np.random.default_rng((subject.seed, 5))
     answered = False
     for share in (1e-3, 0.1, 1.0):
-        try:
+        with suppress(Finding), put_back(arrays):
             for array in arrays:
                 array += nudge(rng, array, share)
             outputs = subject.outputs()
             answered = True
             if any(_moved(a, b) for a, b in zip(outputs, start, strict=False)) or len(outputs) != len(start):
                 return True
-        except Finding:
-            continue
-        finally:
-            for array, k in zip(arrays, kept, strict=True):
-                array[...] = k
     return not answered
 
 

@@ -37,15 +37,20 @@ class Suffix(Dense):
         self.W_grad, self.grad_b = dw, db
 
 
-class Underscore(Dense):
-    names = ("x", "_W", "_b")
+class ShortGradients(Dense):
+    names = ("x", "weight", "bias")
 
     def __init__(self, wrong=1.0):
         super().__init__(wrong)
-        self._W, self._b = self.__dict__.pop("W"), self.__dict__.pop("b")
+        for old, new in zip("Wb", self.names[1:], strict=True):
+            setattr(self, new, self.__dict__.pop(old))
 
     def weights(self):
-        return self._W, self._b
+        return [getattr(self, name) for name in self.names[1:]]
+
+
+class Underscore(ShortGradients):
+    names = ("x", "_W", "_b")
 
     def keep(self, dw, db):
         self._dW, self._db = dw, db
@@ -67,17 +72,6 @@ class LongNames(Dense):
         self.dweights = self.wrong * (self.inputs.T @ dvalues)
         self.dbiases = dvalues.sum(axis=0, keepdims=True)
         self.dinputs = dvalues @ self.weights.T
-
-
-class ShortGradients(Dense):
-    names = ("x", "weight", "bias")
-
-    def __init__(self, wrong=1.0):
-        super().__init__(wrong)
-        self.weight, self.bias = self.__dict__.pop("W"), self.__dict__.pop("b")
-
-    def weights(self):
-        return self.weight, self.bias
 
 
 class Lists(Dense):

@@ -233,15 +233,6 @@ def test_larger_steps_find_what_rounding_hides_from_small_ones():
     assert "constant factor 5" in str(report)
 
 
-def test_stale_cache_is_seen():
-    class KeepsFirst(Tanh):
-        def backward(self, dy):
-            self.first = getattr(self, "first", self.y)
-            return dy * (1 - self.first**2)
-
-    assert not check_gradients(KeepsFirst(), data(3, 4))
-
-
 def test_stale_state_that_shows_only_later():
     class Ages(Tanh):
         calls = 0

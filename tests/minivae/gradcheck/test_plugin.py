@@ -158,6 +158,16 @@ def test_effort(run, arguments, coordinates, directions):
     )
 
 
+def test_quick_effort_stays_at_the_inputs_of_the_test(run):
+    wrong_beyond_2 = """
+@pytest.mark.gradcheck
+def test_here():
+    return ((lambda x: (np.tanh(x), x)), lambda dy, x: dy * (1 - np.tanh(x) ** 2) * (abs(x) < 2)), X
+"""
+    run(wrong_beyond_2).assert_outcomes(failed=1)
+    run(wrong_beyond_2, "--gradcheck-effort=quick").assert_outcomes(passed=1)
+
+
 @pytest.mark.parametrize("arguments", [["--gradcheck-effort=much"], ["-o", "gradcheck_effort=much"]])
 def test_an_unknown_effort_is_a_wrong_call(run, arguments):
     result = run(LARGE, *arguments)
