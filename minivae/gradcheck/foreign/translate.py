@@ -43,7 +43,7 @@ def bridged(target, inputs, options):
     library = _named(claimed) if isinstance(claimed, str) else None
     if library is None:
         handed = [inputs, *(options.get(key) for key in ("fixed", "parameters", "gradient", "cotangent"))]
-        library = next((name for name in LIBRARIES if name in sys.modules and _home(name).owns(target, handed)), None)
+        library = next((name for name in LIBRARIES if sys.modules.get(name) and _home(name).owns(target, handed)), None)
     return None if library is None else _home(library).bridge(target, inputs, options)
 
 

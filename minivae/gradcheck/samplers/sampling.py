@@ -77,7 +77,7 @@ def check_sampler(
     expect(std is None or cov is None, "std, cov", "both", "one of them")
     moments = any(a is not None for a in (mean, std, cov, kl))
     expect(cdf is None or not moments, "cdf", "mean, std, cov or kl beside it", "none of them")
-    method = cdf if cdf is None or callable(cdf) else getattr(cdf, "cdf", None)
+    method = getattr(cdf, "cdf", cdf)  # SciPy's distributions can be called as well, which freezes them
     expect(cdf is None or callable(method), "cdf", cdf, "a function of the samples, or an object with a method cdf")
     expect(isinstance(draws, (int, np.integer)) and draws >= FEWEST, "draws", draws, f"an integer of at least {FEWEST}")
     expect(0.0 < level < 1.0, "level", level, "a probability")

@@ -166,8 +166,9 @@ def sound(subject, name, gradient):
     typed = isinstance(gradient, (np.ndarray, np.generic))
     if typed and values.dtype != array.dtype.newbyteorder("="):
         text = f"gradient of '{name}' is {values.dtype}, the array {array.dtype}"
-        narrow = values.dtype.kind == "f" and values.dtype == array.real.dtype
-        if values.dtype.kind in "biu" or narrow:
+        alike = values.dtype.kind == array.dtype.kind and np.can_cast(array.dtype, values.dtype, "safe")
+        wide = alike or values.dtype == array.real.dtype
+        if values.dtype.kind in "biu" or wide:
             subject.note(text + ": compared as it is")
         else:
             subject.problem("dtype", name, text)

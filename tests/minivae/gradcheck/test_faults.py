@@ -242,3 +242,10 @@ def test_stale_state_that_shows_only_later():
             return dy * (1 - self.y**2) * (1.0 if self.calls < 4 else 1.1)
 
     assert check_gradients(Ages(), data(3, 4)).problems[0][0] == "stale"
+
+
+def test_a_gradient_of_more_precision_than_its_array_is_a_note():
+    """As constants and weights in float64 make of a batch in float32."""
+    wide = broken(backward=lambda self, dy: (1 - self.y**2) * dy.astype("float64"))
+    report = assert_gradients(wide, data(3, 4, dtype="float32"))
+    assert "gradient of 'x' is float64, the array float32: compared as it is" in report.notes
