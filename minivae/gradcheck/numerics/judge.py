@@ -6,7 +6,7 @@ import numpy as np
 
 from ..result import ArrayResult, Coordinate
 from .differences import SAFETY, Differences, differentiate, first_step
-from .noise import carried, noise_amplification
+from .noise import NEARBY, carried, noise_amplification
 from .probe import coordinate_line, direction_line
 
 ANALYTIC_ROUNDING = 64.0  # roundings of the largest derivative that a hand-written backward may carry
@@ -41,7 +41,9 @@ class Judge:
         size = self.array.size
         # Multiples of a rounding of each element, so that what is moved is moved exactly.
         spread = (rms(self.array - self.array.mean()) if size else 0.0) or self.typical
-        sizes = 2.0 ** np.floor(np.log2(np.maximum(np.abs(self.array) / 8.0, np.maximum(spread, np.finfo(float).tiny))))
+        own = np.abs(self.array)
+        own = np.maximum(own / 8.0, np.where(own > 0.0, np.minimum(own, spread), spread))
+        sizes = 2.0 ** np.floor(np.log2(np.maximum(own, np.finfo(float).tiny)))
         line = direction_line(self.subject, self.array, rng.choice([-1.0, 1.0], self.array.shape) * sizes)
         self.amplification, natural = noise_amplification(line, self.start, self.cotangent, self.eps)
         self.usual = np.maximum(self.usual, natural)
@@ -167,14 +169,13 @@ class Judge:
             if found.kind == "jump" or finer.error < found.error:
                 differences, found = closer, finer
         judged = self._judge(index, differences, found)
-        if thorough and (judged.wrong or found.kind == "kink"):
+        if thorough and (judged.wrong or (found.kind == "kink" and not judged.between)):
             if 0.0 < own < scale:  # numbers of very different size in one array: what smaller steps give is nearer
                 closer, finer = self._from(index, own, thorough)
                 if abs(finer.value - found.value) > SAFETY * (finer.error + found.error):
                     scale, differences, found = own, closer, finer
-            usual = np.maximum(
-                self.usual, carried(coordinate_line(self.subject, self.array, index), self.start, self.eps, scale)
-            )
+            line, apart = coordinate_line(self.subject, self.array, index), NEARBY * first_step(scale, self.eps)
+            usual = np.maximum(self.usual, carried(line, self.start, self.eps, apart))
             if np.any(usual > 2.0 * self.usual):
                 differences, found = self._from(index, scale, thorough, usual)
             judged = self._judge(index, differences, found)

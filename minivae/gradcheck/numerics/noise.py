@@ -36,10 +36,14 @@ def noise_amplification(line, start, cotangent, eps):
     return (units(), np.maximum(units() * usual, stairs)) if np.isfinite(units()) else (1.0, np.maximum(usual, stairs))
 
 
-def carried(line, start, eps, scale):
-    """The numbers that each output is computed from, by how it scatters within a small part of the first step."""
-    near = _nearby(line, start, NEARBY * first_step(scale, eps))
-    return 0.0 if near is None else _scatter(near) / eps
+def carried(line, start, eps, spacing):
+    """The numbers that each output is computed from, by how it scatters at places this far apart; 0 if unknown."""
+    sizes = 0.0
+    for part in (1.0, 0.75):  # rounding to equal steps may keep time with equal spacings
+        near = _nearby(line, start, part * spacing)
+        if near is not None:
+            sizes = np.maximum(sizes, _scatter(near) / eps)
+    return sizes
 
 
 def _stairs(line, start, eps, still):
@@ -50,18 +54,13 @@ def _stairs(line, start, eps, still):
     distance = 64.0 * eps
     while still.any() and distance < far:
         distance *= LONGER
-        _, up = line(distance)
-        if up is None:
+        (_, up), (_, down) = line(distance), line(-distance)
+        if up is None or down is None:
             break
-        moved = still & (up != start)
-        if not moved.any():
-            continue
-        near, (_, down) = _nearby(line, start, 0.25 * distance), line(-2.0 * distance)
-        if near is None or down is None:
-            break
-        # What moves on one side only is no stair, but starts there, as beside the kink of a rectifier.
-        sizes = np.where(moved & (down != start), _scatter(near) / eps, sizes)
-        still &= ~moved
+        # What moves on one side only is no stair, but starts here, as beside the kink of a rectifier.
+        moved = still & (up != start) & (down != start)
+        if moved.any():
+            sizes, still = np.where(moved, carried(line, start, eps, 0.25 * distance), sizes), still & ~moved
     return sizes
 
 
