@@ -3,10 +3,10 @@
 import numpy as np
 
 from ..subject.targets import flat
-from .differences import SAFETY, Differences, differentiate, first_step
+from .differences import SAFETY, Differences, differentiate
 from .judge import ANALYTIC_ROUNDING, rms
 from .kinks import NUDGE
-from .noise import NEARBY, carried, noise_amplification
+from .noise import carried, noise_amplification
 from .probe import finite_outputs
 
 
@@ -68,4 +68,4 @@ def _along(subject, arrays, claims, rtol, atol, rng):
         if amplification is not None:
             return False
         amplification, usual = noise_amplification(line, start, cotangent, eps)
-        usual = np.maximum(usual, carried(line, start, eps, NEARBY * first_step(1.0, eps)))
+        usual = np.maximum(usual, carried(line, start, eps, 1.0))

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..result import ArrayResult, Coordinate
 from .differences import SAFETY, Differences, differentiate, first_step
-from .noise import NEARBY, carried, noise_amplification
+from .noise import carried, noise_amplification
 from .probe import coordinate_line, direction_line
 
 ANALYTIC_ROUNDING = 64.0  # roundings of the largest derivative that a hand-written backward may carry
@@ -174,8 +174,8 @@ class Judge:
                 closer, finer = self._from(index, own, thorough)
                 if abs(finer.value - found.value) > SAFETY * (finer.error + found.error):
                     scale, differences, found = own, closer, finer
-            line, apart = coordinate_line(self.subject, self.array, index), NEARBY * first_step(scale, self.eps)
-            usual = np.maximum(self.usual, carried(line, self.start, self.eps, apart))
+            line = coordinate_line(self.subject, self.array, index)
+            usual = np.maximum(self.usual, carried(line, self.start, self.eps, scale))
             if np.any(usual > 2.0 * self.usual):
                 differences, found = self._from(index, scale, thorough, usual)
             judged = self._judge(index, differences, found)

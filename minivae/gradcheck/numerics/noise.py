@@ -6,6 +6,7 @@ from .differences import first_step
 
 LOUD = 64.0  # roundings that outputs may carry before they are looked at for cancelling
 NEARBY = 1.0 / 128.0  # part of the first step within which smooth functions are straight but for rounding
+UNEVEN = 1.0, 0.75  # two spacings: rounding to equal steps may keep time with one
 LONGER = 16.0  # factor between distances at which outputs that stood still are looked at again
 
 
@@ -36,13 +37,17 @@ def noise_amplification(line, start, cotangent, eps):
     return (units(), np.maximum(units() * usual, stairs)) if np.isfinite(units()) else (1.0, np.maximum(usual, stairs))
 
 
-def carried(line, start, eps, spacing):
-    """The numbers that each output is computed from, by how it scatters at places this far apart; 0 if unknown."""
-    sizes = 0.0
-    for part in (1.0, 0.75):  # rounding to equal steps may keep time with equal spacings
-        near = _nearby(line, start, part * spacing)
-        if near is not None:
-            sizes = np.maximum(sizes, _scatter(near) / eps)
+def carried(line, start, eps, scale):
+    """The numbers that each output is computed from, by how it scatters within a small part of the first step, or a
+    larger one where that moves none of them; 0 if unknown."""
+    spacing, sizes = NEARBY * first_step(scale, eps), np.zeros(start.shape)
+    for wider in (1.0, 8.0, 64.0):
+        for part in UNEVEN:
+            near = _nearby(line, start, part * wider * spacing)
+            if near is not None:
+                sizes = np.maximum(sizes, _scatter(near) / eps)
+        if near is None or sizes.any():
+            break
     return sizes
 
 
@@ -60,7 +65,11 @@ def _stairs(line, start, eps, still):
         # What moves on one side only is no stair, but starts here, as beside the kink of a rectifier.
         moved = still & (up != start) & (down != start)
         if moved.any():
-            sizes, still = np.where(moved, carried(line, start, eps, 0.25 * distance), sizes), still & ~moved
+            for part in UNEVEN:
+                near = _nearby(line, start, 0.25 * part * distance)
+                if near is not None:
+                    sizes = np.where(moved, np.maximum(sizes, _scatter(near) / eps), sizes)
+            still &= ~moved
     return sizes
 
 
