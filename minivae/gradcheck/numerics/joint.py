@@ -3,10 +3,10 @@
 import numpy as np
 
 from ..subject.targets import flat
-from .differences import SAFETY, Differences, differentiate, first_step
+from .differences import SAFETY, Differences, differentiate
 from .judge import ANALYTIC_ROUNDING, rms
 from .kinks import NUDGE
-from .noise import noise_amplification
+from .noise import carried, noise_amplification
 from .probe import finite_outputs
 
 
@@ -56,18 +56,16 @@ def _along(subject, arrays, claims, rtol, atol, rng):
     size = float(np.sqrt(sum(np.square(part).sum() for part in parts)))
     floor = atol + ANALYTIC_ROUNDING * eps * size
     cotangent = flat(subject.cotangents)
-    amplification = 1.0
+    amplification, usual = None, 0.0
     while True:
-        differences = Differences(line, start, cotangent, eps, amplification)
+        differences = Differences(line, start, cotangent, eps, amplification or 1.0, usual)
         found = differentiate(differences, 1.0, expected, rtol, floor)
         if found.kind not in ("smooth", "near kink"):
             return None
         tolerance = rtol * max(abs(expected), abs(found.value)) + floor + SAFETY * found.error
         if abs(expected - found.value) <= tolerance or not np.isfinite(found.error):
             return True
-        if amplification != 1.0:
+        if amplification is not None:
             return False
-        # A few roundings apart, and at a sixteenth of the step: 1 - sigmoid(x) keeps its value for that long.
-        apart = (1.0, first_step(1.0, eps) / (128.0 * eps))
-        measured = [noise_amplification(line, start, cotangent, eps, scale)[0] for scale in apart]
-        amplification = max(1.0 + eps, *measured)
+        amplification, usual = noise_amplification(line, start, cotangent, eps)
+        usual = np.maximum(usual, carried(line, start, eps, 1.0))

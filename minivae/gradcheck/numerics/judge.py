@@ -6,7 +6,7 @@ import numpy as np
 
 from ..result import ArrayResult, Coordinate
 from .differences import SAFETY, Differences, differentiate, first_step
-from .noise import noise_amplification
+from .noise import carried, noise_amplification
 from .probe import coordinate_line, direction_line
 
 ANALYTIC_ROUNDING = 64.0  # roundings of the largest derivative that a hand-written backward may carry
@@ -41,10 +41,12 @@ class Judge:
         size = self.array.size
         # Multiples of a rounding of each element, so that what is moved is moved exactly.
         spread = (rms(self.array - self.array.mean()) if size else 0.0) or self.typical
-        sizes = 2.0 ** np.floor(np.log2(np.maximum(np.abs(self.array) / 8.0, np.maximum(spread, np.finfo(float).tiny))))
+        own = np.abs(self.array)
+        own = np.maximum(own / 8.0, np.where(own > 0.0, np.minimum(own, spread), spread))
+        sizes = 2.0 ** np.floor(np.log2(np.maximum(own, np.finfo(float).tiny)))
         line = direction_line(self.subject, self.array, rng.choice([-1.0, 1.0], self.array.shape) * sizes)
         self.amplification, natural = noise_amplification(line, self.start, self.cotangent, self.eps)
-        self.usual = np.maximum(self.usual, self.amplification * natural)
+        self.usual = np.maximum(self.usual, natural)
         self.noise = self.amplification * self.eps
         if size <= full:
             chosen = np.arange(size)
@@ -166,16 +168,26 @@ class Judge:
             closer, finer = self._from(index, scale, thorough)
             if found.kind == "jump" or finer.error < found.error:
                 differences, found = closer, finer
-        reach = differences.reach()
-        judged = self._judged(index, float(self.claimed[index]), found, self.largest, reach)
-        return (
-            replace(judged, straight=True)
-            if judged.wrong and differences.straight(first_step(scale, self.eps))
-            else judged
-        )
+        judged = self._judge(index, differences, found)
+        if thorough and (judged.wrong or (found.kind == "kink" and not judged.between)):
+            if 0.0 < own < scale:  # numbers of very different size in one array: what smaller steps give is nearer
+                closer, finer = self._from(index, own, thorough)
+                if abs(finer.value - found.value) > SAFETY * (finer.error + found.error):
+                    scale, differences, found = own, closer, finer
+            line = coordinate_line(self.subject, self.array, index)
+            usual = np.maximum(self.usual, carried(line, self.start, self.eps, scale))
+            if np.any(usual > 2.0 * self.usual):
+                differences, found = self._from(index, scale, thorough, usual)
+            judged = self._judge(index, differences, found)
+        if judged.wrong and differences.straight(first_step(scale, self.eps)):
+            return replace(judged, straight=True)
+        return judged
 
-    def _from(self, index, scale, thorough):
-        differences = self._differences(coordinate_line(self.subject, self.array, index))
+    def _judge(self, index, differences, found):
+        return self._judged(index, float(self.claimed[index]), found, self.largest, differences.reach())
+
+    def _from(self, index, scale, thorough, usual=None):
+        differences = self._differences(coordinate_line(self.subject, self.array, index), usual)
         claimed = float(self.claimed[index])
         return differences, self._differentiate(differences, scale, claimed, self.largest, thorough)
 
@@ -185,8 +197,9 @@ class Judge:
         size = float(np.linalg.norm(self.claimed))
         return self._judged(None, expected, self._differentiate(differences, self.typical, expected, size), size)
 
-    def _differences(self, line):
-        return Differences(line, self.start, self.cotangent, self.eps, self.amplification, self.usual)
+    def _differences(self, line, usual=None):
+        usual = self.usual if usual is None else usual
+        return Differences(line, self.start, self.cotangent, self.eps, self.amplification, usual)
 
     def _differentiate(self, differences, scale, expected, size, thorough=True):
         return differentiate(differences, scale, expected, self.rtol, self.floor(size), size, thorough)
