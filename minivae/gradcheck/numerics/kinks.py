@@ -16,6 +16,7 @@ from .probe import group_line
 
 NUDGE = 1e-3  # how far to step off a kink, relative to the array's values
 LIMITS = 64  # places beside a kink at which the slopes of its outputs are looked at, until another shows
+STRAIGHT = 0.02  # part of the gap at a kink that rounding and curvature leave in the slopes measured there
 TIES = 16  # sets of tied coordinates that are moved together
 
 
@@ -81,12 +82,22 @@ def _outside(c):
     """A sentence if a chain rule gives nothing like what is claimed where a single unit bends, else nothing."""
     if c.left == c.right and c.straight:
         return ""
-    # Two units that share a place, as in max(x, 0) - 0.1 max(-x, 0), may both be at rest, or both not.
-    ends = (c.low, c.high, c.left, c.right, 0.0, c.left + c.right)
-    slack = c.tolerance + NUDGE * max(map(abs, ends))
-    if min(ends) - slack <= c.analytic <= max(ends) + slack:
+    left, right = np.array(list(c.sides.values()) or [(c.left, c.right)]).T
+    low, high = (
+        float(side.sum()) for side in _ends(left, right, np.abs(right - left) > STRAIGHT * abs(c.right - c.left))
+    )
+    slack = c.tolerance + NUDGE * max(abs(low), abs(high)) + STRAIGHT * (high - low)
+    if low - slack <= c.analytic <= high + slack:
         return ""
     return f"{c.analytic:.6g} is claimed on a kink with slopes {c.left:.6g} and {c.right:.6g}: outside of both"
+
+
+def _ends(left, right, bends):
+    """(the least, the largest) slope that a chain rule may give to each output. Two units that share a place, as in
+    max(x, 0) - 0.1 max(-x, 0), may both be at rest, or both not.
+    """
+    ends = np.where(bends, [left, right, left + right, np.zeros_like(left)], 0.5 * (left + right))
+    return ends.min(axis=0), ends.max(axis=0)
 
 
 def _ties(subject, kinks):
@@ -141,8 +152,7 @@ def _together(subject, output, members):
     if bends[output]:
         return ""  # several units of one output, not a tie
     if found.kind != "smooth":
-        ends = np.where(bends, [left, right, left + right, np.zeros_like(left)], 0.5 * (left + right))
-        low, high = float(ends.min(axis=0).sum()), float(ends.max(axis=0).sum())
+        low, high = (float(side.sum()) for side in _ends(left, right, bends))
         tolerance = 0.1 * size
     if low - tolerance <= total <= high + tolerance:
         return ""
