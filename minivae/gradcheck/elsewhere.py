@@ -62,7 +62,7 @@ class _Places:
         self.kept = Kept(
             subject.target, subject._forward, subject._backward, subject.inputs.place, subject.inputs.named
         )
-        self.seen = []
+        self.seen, self.refused = [], ""
 
     def at(self, place, strict=True, may_refuse=False, may_be_deaf=False):
         """Compare here; returns whether the target went along.
@@ -191,6 +191,7 @@ class _Places:
             return  # what it has closed over, of one row, would go along with any number
         refused = ""
         for names, multiples in ((subject.values, 1), (subject.values, rows * 4096), ([name], 1), (subject.values, 0)):
+            self.refused = ""
             with self._resized(names, multiples, rows, rows + 1):
                 taken = self._counts(subject.values[name]) and self.at(f"with {rows + 1} rows", may_refuse=True)
             refused = refused or self.refused
