@@ -181,7 +181,7 @@ class Parameters:
                     return got
             return gradient_of(holder.owner, holder.key) if holder is not None else None
 
-        return Parameter(name, array, gradient)
+        return Parameter(name, array, gradient, *((holder.now, holder.put) if holder else ()))
 
     def _take(self, found):
         """Set the parameters, with arrays of several names under the first of them."""
