@@ -100,7 +100,11 @@ def check_gradients(
     elsewhere : bool
         What is right is also checked, along one random direction each, with another draw (`generator` moved on, or the
         rows of the float arrays in `fixed` in another order), with one row more and one alone, at 1/16 and 4 times the
-        inputs, and in the other mode (training or evaluation). Where the target does not go along nothing is said.
+        inputs, with other parameters (each moved at random by up to a third of its size, a zero by that of its array or
+        of 1; of pairs and functions also the inputs beyond the first that are no whole numbers, no probabilities and
+        not normalized, or all the same), and in the other mode (training or evaluation). Where forward does not go
+        along nothing is said; where it does and backward raises, or gives what does not fit, an object fails and
+        functions get a note.
     seed : int, of dy, coordinates and directions
     name : str, of the target in the report
 

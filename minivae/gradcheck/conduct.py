@@ -7,8 +7,9 @@ from functools import partial
 import numpy as np
 
 from .arguments import not_finite, real_view
+from .subject.holding import is_float, walk
 from .subject.inputs import reordered
-from .subject.moving import SAME, put_back
+from .subject.moving import SAME, moves, put_back
 from .subject.targets import Finding, flat
 from .subject.unclaimed import look_for_unclaimed
 
@@ -24,8 +25,13 @@ def observe(subject, report):
     second = [y.copy() for y in subject.outputs()]
     _same_answer(first, second, subject, twin, report)
     subject.draw_cotangents(second)
+    held = _held(subject)
+    handed = subject.outputs()
     claimed = subject.backward(second)
+    if any(not np.array_equal(y, now) for y, now in zip(second, handed, strict=True)):
+        report.notes.append("backward writes to what forward had returned, which is then lost to whoever keeps it")
     _unchanged(before, subject, "backward" if subject.kind != "function" else "gradient")
+    _steps_back(held, second, subject)
     claimed = _same_gradient(claimed, subject)
     look_for_unclaimed(subject, second)
     return claimed
@@ -93,6 +99,35 @@ def _unchanged(before, subject, who):
         else:
             subject.copies = True
             subject.problem("mutates", name, f"{who} changed {name} in place: work on a copy")
+
+
+def _held(subject):
+    """The arrays that a layer holds beside its parameters, with copies."""
+    known = [*subject.parameters.values(), *subject.values.values()]
+    found = walk(subject.own.owner) if subject.own.searched else ()
+    found = (h for h in found if h.array.flags.writeable)
+    return [(h, h.array.copy()) for h in found if not any(np.may_share_memory(h.array, a) for a in known)]
+
+
+def _steps_back(held, start, subject):
+    """Tell of those that backward has changed or replaced and that move the outputs, weights without a gradient; from
+    then on they are put back.
+    """
+    changed = [(h, kept, h.now()) for h, kept in held]
+    changed = [(h, kept, now) for h, kept, now in changed if is_float(now) and not np.array_equal(now, kept, True)]
+    for h, kept, _ in changed:
+        h.put(h.array)
+        h.array[...] = kept
+    for h, kept, now in changed:
+        if moves(subject, [h.array], start):
+            how = "in place" if now is h.array else "for another array"
+            text = (
+                f"backward changed '{h.path}' {how}, and moving it moves the output: only the optimizer may, after all"
+            )
+            subject.problem("state", f"held '{h.path}'", f"{text} gradients are taken")
+            subject.steps.append((h, kept))
+        else:
+            h.put(now)
 
 
 def _sound(outputs, subject):

@@ -1,7 +1,8 @@
-"""Errors that a check at one place cannot show: with another draw, other batch sizes, larger inputs, in the other mode.
+"""Errors that a check at one place cannot show: with another draw, other batch sizes, larger inputs, other parameters,
+in the other mode.
 
-Each is one random direction through all arrays (joint.py); what that calls wrong is judged array by array. Where the
-target does not go along (forward raises, a gradient does not fit) nothing was promised and nothing is said.
+Each is one random direction through all arrays (joint.py); what that calls wrong is judged array by array. Where
+forward does not go along nothing was promised and nothing is said; where backward alone does not, it is told.
 """
 
 import copy
@@ -16,7 +17,7 @@ import numpy as np
 
 from .arguments import draw_on, freezer, real_view
 from .numerics.joint import agrees
-from .numerics.judge import NEGLIGIBLE
+from .numerics.judge import NEGLIGIBLE, rms
 from .result import GradientReport
 from .subject.inputs import has_rows, reordered
 from .subject.keeping import Kept
@@ -25,7 +26,11 @@ from .subject.targets import Finding, flat
 
 FACTORS = (1 / 16, 4.0)  # of the inputs; beyond, losses that are kept from overflow by a limit are flat
 MODES = ("training", "is_training", "in_training", "train", "is_train", "train_mode", "train_flg", "train_flag", "mode")
+MODES += ("_training", "_is_training", "_train", "_mode", "phase")
+QUIET = ("test", "is_test", "testing", "inference", "is_inference", "eval_mode", "evaluating", "deterministic")
 WORDS = {"train": "test", "training": "evaluation", "test": "train", "eval": "train", "evaluation": "training"}
+WORDS |= {"inference": "training", "infer": "train", "val": "train"}
+SHARE = 1 / 3  # of their size, by which other parameters differ
 MOST = 3  # arrays named for each place
 EFFORT = (32, 8, 2)  # coordinates in full, or else this many, and directions, where something is wrong
 
@@ -43,6 +48,7 @@ def elsewhere(subject, claimed, generator, report, compare, rtol, atol):
     places.draws(generator)
     places.rows()
     places.scales()
+    places.parameters()
     places.modes()
     if places.seen:
         count = f"{subject.evaluations - before} of {subject.evaluations} evaluations"
@@ -55,19 +61,20 @@ class _Places:
         self.rtol, self.atol = rtol, atol
         self.shapes = [c.shape for c in subject.cotangents]
         self.kept = Kept.of(subject)
-        self.seen = []
+        self.seen, self.refused = [], ""
 
-    def at(self, place, strict=True, may_be_deaf=False):
+    def at(self, place, strict=True, may_refuse=False, may_be_deaf=False):
         """Compare here; returns whether the target went along.
 
         strict : a gradient that is not finite is an error
+        may_refuse : backward may raise, or give what does not fit
         may_be_deaf : the gradient of the first place is no error
         """
-        subject = self.subject
+        subject, self.refused = self.subject, ""
         try:
             with self._instead(cotangents=subject.cotangents, strict=True):
-                outputs = subject.outputs()
-                if not np.isfinite(flat(outputs)).all():
+                outputs = self._finite_outputs()
+                if outputs is None:
                     return False
                 if [y.shape for y in outputs] != self.shapes:
                     subject.draw_cotangents(outputs)
@@ -82,6 +89,9 @@ class _Places:
                     self._name(place, claimed)
         except Finding as finding:
             if finding.kind != "non-finite":
+                self.refused = f"{place}, which forward takes: {finding}"
+                if not may_refuse:
+                    self._tell_refusal()
                 return False
             if strict:
                 self.report.problems.append(("elsewhere", f"{place}: {finding}"))
@@ -89,11 +99,29 @@ class _Places:
             self.kept.restore()
         return True
 
+    def _tell_refusal(self):
+        """That backward does not go along where forward does: of an object its fault; functions may have closed over
+        what fits one place alone.
+        """
+        if self.refused and self.subject.kind in ("layer", "model"):
+            self.report.problems.append(("elsewhere", self.refused))
+        elif self.refused:
+            self.report.notes.append(self.refused)
+
+    def _finite_outputs(self):
+        """Forward's answer, None where it raises or is not finite."""
+        try:
+            outputs = self.subject.outputs()
+        except Finding:
+            return None
+        return outputs if np.isfinite(flat(outputs)).all() else None
+
     def _name(self, place, claimed):
         """Judge array by array; report what is wrong without a doubt."""
         alone = GradientReport("")
         self.compare(claimed, alone, EFFORT)
-        wrong = [a for a in alone.arrays if any(self._certain(a.name, c) for c in a.judged)]
+        weighed = float(np.max(np.abs(flat(self.subject.cotangents) * self.subject.vector()), initial=0.0))
+        wrong = [a for a in alone.arrays if any(self._certain(a.name, c, weighed) for c in a.judged)]
         for array in wrong[:MOST]:
             worst = array.worst.beside if array.worst.beside is not None else array.worst
             where = "along a random direction" if worst.index is None else f"at {list(worst.index)}"
@@ -103,13 +131,16 @@ class _Places:
         if len(wrong) > MOST:
             self.report.problems.append(("elsewhere", f"{place}: {len(wrong) - MOST} more arrays are wrong"))
 
-    def _certain(self, name, coordinate):
-        """Whether it is wrong by more than what is left of saturated values, whose rounding no small step shows."""
+    def _certain(self, name, coordinate, weighed):
+        """Whether it is wrong by more than what is left of saturated values, whose rounding no small step shows.
+
+        weighed : the largest output, times its weight
+        """
         c, claimed = coordinate.beside or coordinate, self.claimed.get(name, np.zeros(0))
         eps = float(np.finfo(claimed.dtype).eps)
-        if c.numeric == 0.0 and eps > 1e-10:
-            return False  # in float32 1 - sigmoid(15) is the same over a whole step
         least = max(NEGLIGIBLE, 1e4 * eps) * np.max(np.abs(claimed), initial=0.0)
+        if c.numeric == 0.0 and eps > 1e-10:  # in float32 1 - sigmoid(15) is the same over a whole step
+            least = max(least, 1e4 * eps * weighed / (rms(self.subject.arrays[name]) or 1.0))
         return c.wrong and c.kind not in ("jump", "undefined") and abs(c.analytic - c.numeric) > least
 
     @contextmanager
@@ -124,11 +155,8 @@ class _Places:
 
     def _outputs(self):
         """Forward as one vector, None where it raises or is not finite."""
-        try:
-            y = self.subject.vector()
-        except Finding:
-            return None
-        return y if np.isfinite(y).all() else None
+        outputs = self._finite_outputs()
+        return None if outputs is None else flat(outputs)
 
     def draws(self, generator):
         """Another state of the generator, if forward draws from it; or the rows of the noise in another order."""
@@ -160,14 +188,19 @@ class _Places:
             return  # a vector alone is one example; weights that were given for the outputs fit no others
         if rows == 1 and subject.kind in ("function", "pair"):
             return  # what it has closed over, of one row, would go along with any number
+        refused = ""
         for names, multiples in ((subject.values, 1), (subject.values, rows * 4096), ([name], 1), (subject.values, 0)):
+            self.refused = ""
             with self._resized(names, multiples, rows, rows + 1):
-                taken = self._counts(subject.values[name]) and self.at(f"with {rows + 1} rows")
+                taken = self._counts(subject.values[name]) and self.at(f"with {rows + 1} rows", may_refuse=True)
+            refused = refused or self.refused
             if taken and rows > 1:
                 with self._resized(names, multiples, rows, 1):
                     self.at("with 1 row", strict=False)
             if taken:
                 return
+        self.refused = refused if rows > 1 else ""  # what belongs to one row goes along with any number in forward
+        self._tell_refusal()
 
     def _resized(self, names, multiples, rows, wanted):
         """The inputs of these names, and what is fixed, of so many rows (or up to `multiples` as many) with others."""
@@ -206,6 +239,27 @@ class _Places:
                 if moved:
                     self.at(f"at {Fraction(factor)} times the inputs")
 
+    def parameters(self):
+        """Other parameters: what is wrong may be hidden behind ones and zeros, as they are at first. Of pairs and
+        functions those may be among the inputs, but for the first.
+        """
+        subject, rng = self.subject, np.random.default_rng((self.subject.seed, 6))
+        moved = [v for n, v in subject.parameters.items() if n in self.claimed]
+        if subject.kind in ("function", "pair"):
+            first, *others = subject.values or [""]
+            others = [n for n in others if n.partition(".")[0] != first.partition(".")[0] or "." in first]
+            moved += [subject.values[n] for n in others if n in self.claimed and _may_differ(subject.values[n])]
+
+        def other(v):
+            size = np.where(v == 0.0, rms(np.abs(v)) or 1.0, np.abs(v))
+            return v + (SHARE * size * rng.uniform(-1.0, 1.0, v.shape)).astype(v.dtype)
+
+        with put_back(moved):
+            for v in moved:
+                v[...] = other(v)
+            if moved:
+                self.at("with other parameters")
+
     def modes(self):
         """Training instead of evaluation, or the reverse."""
         subject = self.subject
@@ -221,7 +275,7 @@ class _Places:
                 else:
                     first = self._outputs()
                 if first is not None and np.array_equal(first, self._outputs()):
-                    self.at(label, may_be_deaf=by_keyword)  # backward was not told
+                    self.at(label, may_refuse=True, may_be_deaf=by_keyword)  # backward was not told
                 self.kept.restore()
 
     def _switches(self):
@@ -229,7 +283,7 @@ class _Places:
         subject, switches = self.subject, []
         found: list[tuple[Any, Any, str, Any]] = []  # (how to set it, of what, its name, its value)
         owned = {id(getattr(item, "__dict__", None)) for item in self.kept.objects}
-        for name in MODES:
+        for name in MODES + QUIET:
             found += [(setattr, item, name, getattr(item, name, None)) for item in self.kept.objects]
             loose = [item for item in self.kept.dicts if id(item) not in owned]
             found += [(dict.__setitem__, item, name, item.get(name)) for item in loose]
@@ -240,7 +294,7 @@ class _Places:
         parameters: Mapping[str, inspect.Parameter] = {}
         with suppress(TypeError, ValueError):
             parameters = inspect.signature(subject._forward).parameters
-        for name in MODES:
+        for name in MODES + QUIET:
             default = parameters[name].default if name in parameters else None
             other = _other(subject.inputs.named.get(name, default))
             if other is not None:
@@ -257,10 +311,11 @@ def _other(now):
 
 
 def _put(settings, value):
-    """Set all of the same kind to it."""
+    """Set all of the same kind to it, or, where the first says training and another evaluation, to the reverse."""
     for put, item, name, now in settings:
         if type(now) is type(value):
-            put(item, name, value)
+            reverse = isinstance(value, bool) and (name in QUIET) != (settings[0][2] in QUIET)
+            put(item, name, not value if reverse else value)
 
 
 def _pass_along(subject, name, value):
@@ -297,3 +352,9 @@ def _scalable(value, factor):
         return True
     sums = np.sum(value, axis=-1), np.sum(np.abs(value) ** 2, axis=-1)
     return not any(np.allclose(s, 1.0, rtol=0.0, atol=1e-5) for s in sums)
+
+
+def _may_differ(value):
+    """Whether other values may be as good as these: where none would fit other sizes, all ones or zeros still may."""
+    whole = value.size and value.dtype.kind in "fc" and _whole(value)
+    return bool(np.ptp(value.real) == 0.0 and np.size(value) != 1) if whole else _scalable(value, 4.0)

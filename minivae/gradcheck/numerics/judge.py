@@ -138,20 +138,20 @@ class Judge:
         self.claimed, self.start = kept
 
     def other_slopes(self, coordinate, start):
-        """The outputs that have here, beside a kink, a slope that is neither of those they have on it."""
+        """Whether any output has here, beside a kink, a slope that is neither of those it has on it."""
         step = 2.0 ** np.round(np.log2(self.typical * self.eps**0.5))
-        moved, y = coordinate_line(self.subject, self.array, coordinate.index)(step)
-        if y is None:
-            return set()
-        others = set()
-        slopes = self.cotangent * (y - start) / moved
-        noises = 16.0 * self.noise * np.abs(self.cotangent) * np.maximum(np.abs(y), self.usual) / step
-        for output in np.flatnonzero(y != start).tolist():
-            left, right = coordinate.sides.get(output, (0.0, 0.0))
-            near = 0.02 * max(abs(left), abs(right)) + noises[output]
-            if min(abs(slopes[output] - left), abs(slopes[output] - right)) > near:
-                others.add(output)
-        return others
+        line = coordinate_line(self.subject, self.array, coordinate.index)
+        (up, y), (down, z) = line(step), line(-step)
+        if y is None or z is None:
+            return False
+        sides = np.zeros((2, start.size))
+        for output, slopes in coordinate.sides.items():
+            sides[:, output] = slopes
+        right, left = self.cotangent * (y - start) / up, self.cotangent * (z - start) / down
+        near = 0.02 * np.abs(sides).max(axis=0)
+        near += 16.0 * self.noise * np.abs(self.cotangent) * np.maximum(np.abs(y), self.usual) / step
+        straight = np.abs(right - left) <= near  # else a kink lies within the step
+        return bool(np.any(straight & (np.abs(right - sides).min(axis=0) > near)))
 
     def _at(self, index, thorough=True):
         index = tuple(int(i) for i in index)

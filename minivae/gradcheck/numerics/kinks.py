@@ -15,7 +15,8 @@ from .differences import SAFETY, Differences, differentiate
 from .probe import group_line
 
 NUDGE = 1e-3  # how far to step off a kink, relative to the array's values
-LIMITS = 24  # places beside a kink at which the slopes of its outputs are looked at
+LIMITS = 64  # places beside a kink at which the slopes of its outputs are looked at, until another shows
+STRAIGHT = 0.02  # part of the gap at a kink that rounding and curvature leave in the slopes measured there
 TIES = 16  # sets of tied coordinates that are moved together
 
 
@@ -36,23 +37,24 @@ def beside_kinks(subject, judges, rng):
     kinks = [(j, i) for j in judges.values() for i, c in enumerate(j.result.coordinates) if _open(c)]
     if not kinks:
         return
-    alone = len(judges) == 1
-    faults = {(judge.name, i): _outside(judge.result.coordinates[i], alone) for judge, i in kinks}
+    faults = {(judge.name, i): _outside(judge.result.coordinates[i]) for judge, i in kinks}
     ties = _ties(subject, kinks)
-    doubtful = [(j, i) for j, i in kinks if faults[j.name, i] or any((j, i) in tie[1] for tie in ties)]
-    several: dict[tuple[str, int], set] = {(j.name, i): set() for j, i in doubtful}
-    for _ in range(LIMITS if doubtful else 0):
+    doubtful = [(j, i) for j, i in kinks if faults[j.name, i] or any((j, i) in tie[0] for tie in ties)]
+    several: set[tuple[str, int]] = set()
+    for _ in range(LIMITS):
+        left = [(judge, i) for judge, i in doubtful if (judge.name, i) not in several]
+        if not left:
+            break
         with _moved(judges, rng, 0.01):
             start = subject.vector()
-            for judge, i in doubtful:
-                several[judge.name, i] |= judge.other_slopes(judge.result.coordinates[i], start)
-    for output, members, text in ties:
-        if not any(output in several[judge.name, i] for judge, i in members):
+            several |= {(j.name, i) for j, i in left if j.other_slopes(j.result.coordinates[i], start)}
+    faults = {key: "" if key in several else fault for key, fault in faults.items()}
+    for members, text in ties:
+        if not any((judge.name, i) in several for judge, i in members):
             faults.update({(judge.name, i): faults[judge.name, i] or text for judge, i in members})
-    for judge, i in doubtful:
-        fault = faults[judge.name, i]
-        if fault and not (several[judge.name, i] and fault == _outside(judge.result.coordinates[i], alone)):
-            judge.result.coordinates[i] = replace(judge.result.coordinates[i], fault=fault)
+    for judge, i in kinks:
+        if faults[judge.name, i]:
+            judge.result.coordinates[i] = replace(judge.result.coordinates[i], fault=faults[judge.name, i])
 
 
 @contextmanager
@@ -76,24 +78,30 @@ def _open(coordinate):
     return coordinate.kind == "kink" and not coordinate.wrong
 
 
-def _outside(c, alone):
-    """A sentence if a chain rule gives nothing like what is claimed where single units bend, else nothing.
-
-    alone : nothing else is differentiated. Else there may be units behind units, which the slopes beside do not always
-        show, so that only what is far outside is called so.
-    """
+def _outside(c):
+    """A sentence if a chain rule gives nothing like what is claimed where a single unit bends, else nothing."""
     if c.left == c.right and c.straight:
         return ""
-    # Two units that share a place, as in max(x, 0) - 0.1 max(-x, 0), may both be at rest, or both not.
-    ends = (c.low, c.high, c.left, c.right, 0.0, c.left + c.right)
-    slack = c.tolerance + NUDGE * max(map(abs, ends)) + (0.0 if alone else 3.0 * (max(ends) - min(ends)))
-    if min(ends) - slack <= c.analytic <= max(ends) + slack:
+    left, right = np.array(list(c.sides.values()) or [(c.left, c.right)]).T
+    low, high = (
+        float(side.sum()) for side in _ends(left, right, np.abs(right - left) > STRAIGHT * abs(c.right - c.left))
+    )
+    slack = c.tolerance + NUDGE * max(abs(low), abs(high)) + STRAIGHT * (high - low)
+    if low - slack <= c.analytic <= high + slack:
         return ""
     return f"{c.analytic:.6g} is claimed on a kink with slopes {c.left:.6g} and {c.right:.6g}: outside of both"
 
 
+def _ends(left, right, bends):
+    """(the least, the largest) slope that a chain rule may give to each output. Two units that share a place, as in
+    max(x, 0) - 0.1 max(-x, 0), may both be at rest, or both not.
+    """
+    ends = np.where(bends, [left, right, left + right, np.zeros_like(left)], 0.5 * (left + right))
+    return ends.min(axis=0), ends.max(axis=0)
+
+
 def _ties(subject, kinks):
-    """(output, members, sentence) for coordinates whose kinks lie in one output and vanish there when they are moved
+    """(members, sentence) for coordinates whose kinks lie in one output and vanish there when they are moved
     together, as those of the largest in a pooling window do: together they must get what moving them together gives.
     """
     groups: dict[tuple[int, bool], list] = {}
@@ -111,7 +119,7 @@ def _ties(subject, kinks):
             places = [(j, j.result.coordinates[i].index) for j, i in members]
             fault = _together(subject, output, places)
             if fault:
-                found.append((output, members, fault))
+                found.append((members, fault))
     # Of a large array few of those tied were looked at; but they have the same value.
     for judge, i in [(j, i) for j, i in kinks if len(j.result.coordinates) < j.result.size][:TIES]:
         c = judge.result.coordinates[i]
@@ -119,7 +127,7 @@ def _ties(subject, kinks):
         outputs = [k for k, (left, right) in c.sides.items() if abs(right - left) > 0.5 * max(abs(right), abs(left))]
         fault = _together(subject, outputs[0], [(judge, index) for index in equal]) if outputs and c.between else ""
         if fault and len(equal) > 1:
-            found.append((outputs[0], [(judge, i)], fault))
+            found.append(([(judge, i)], fault))
     return found
 
 
@@ -144,8 +152,7 @@ def _together(subject, output, members):
     if bends[output]:
         return ""  # several units of one output, not a tie
     if found.kind != "smooth":
-        ends = np.where(bends, [left, right, left + right, np.zeros_like(left)], 0.5 * (left + right))
-        low, high = float(ends.min(axis=0).sum()), float(ends.max(axis=0).sum())
+        low, high = (float(side.sum()) for side in _ends(left, right, bends))
         tolerance = 0.1 * size
     if low - tolerance <= total <= high + tolerance:
         return ""

@@ -28,6 +28,11 @@ class Held:
     def __init__(self, path, array, now, owner, key, declared):
         self.path, self.array, self.now, self.owner, self.key, self.declared = path, array, now, owner, key, declared
 
+    def put(self, array):
+        """Hold this array instead."""
+        if self.now() is not array:
+            self.owner.__setitem__(self.key, array) if is_nest(self.owner) else setattr(self.owner, self.key, array)
+
 
 def members(owner):
     """dict of the names and values that an object, or a class used as one, holds: no methods, no properties."""

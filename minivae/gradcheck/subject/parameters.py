@@ -21,6 +21,7 @@ from .holding import (
     read,
     walk,
 )
+from .inputs import all_numbers
 from .moving import overwritten
 from .trees import is_nest, leaves, parts
 
@@ -29,7 +30,7 @@ class Parameter:
     """One parameter: its array, and functions that give its gradient and the array itself as they are now.
 
     current is None for what an object declares: it is taken at its word. put(array) sets the attribute in which it is
-    held; `number` says that this is a plain number, and not the array.
+    held; `number` says that this is a plain number, or a list of them, and not the array.
     """
 
     def __init__(self, name, array, gradient, current=None, put=None, number=False):
@@ -100,8 +101,8 @@ def _is_couple(part):
 
 
 def _beside_its_gradient(owner, key, value, path):
-    """An attribute that is an array, a nest of arrays, or a plain float, if its gradient can be found."""
-    number = type(value) in (float, np.float32, np.float64)
+    """An attribute that is an array, a nest of arrays, a plain float or a list of those, if its gradient is found."""
+    number = type(value) in (float, np.float32, np.float64) or _is_list_of_floats(value)
     arrays = (
         {str(key): np.array(value)} if number else {n: a for n, a in leaves(value, str(key)).items() if is_float(a)}
     )
@@ -109,6 +110,8 @@ def _beside_its_gradient(owner, key, value, path):
         return []
 
     def gradient(n):
+        if number:
+            return gradient_of(owner, key)
         try:
             return paired(value, gradient_of(owner, key), str(key)).get(n)
         except Finding:
@@ -116,13 +119,13 @@ def _beside_its_gradient(owner, key, value, path):
 
     def current(n, array):
         now = leaves(getattr(owner, key, None), str(key)).get(n)
-        return array if number and now == array else now
+        return array if number and np.array_equal(getattr(owner, key, None), array) else now
 
     def name(n):
         return path[:-1] if path and key in DATA and gradient_of(owner, key) is own_gradient(owner) else path + n
 
     def put(array):
-        setattr(owner, key, type(value)(array) if number else array)
+        setattr(owner, key, array.tolist() if isinstance(value, list) else type(value)(array) if number else array)
 
     return [
         Parameter(
@@ -131,6 +134,14 @@ def _beside_its_gradient(owner, key, value, path):
         )
         for n, array in arrays.items()
     ]
+
+
+def _is_list_of_floats(value):
+    """Whether it is a list of plain floats, or of equally long lists of them."""
+    try:
+        return type(value) is list and all_numbers(value) and np.array(value).dtype == np.float64
+    except ValueError:
+        return False
 
 
 class Parameters:
@@ -170,7 +181,7 @@ class Parameters:
                     return got
             return gradient_of(holder.owner, holder.key) if holder is not None else None
 
-        return Parameter(name, array, gradient)
+        return Parameter(name, array, gradient, *((holder.now, holder.put) if holder else ()))
 
     def _take(self, found):
         """Set the parameters, with arrays of several names under the first of them."""
@@ -208,7 +219,7 @@ class Parameters:
 
     def _stays(self, p):
         before, now = self.before.get(p.name), p.gradient()
-        like = isinstance(now, np.ndarray) and now.shape == p.array.shape and not p.number
+        like = isinstance(now, (np.ndarray, list)) and np.shape(now) == p.array.shape != ()
         return before is not None and not like and np.array_equal(before, now)
 
     def names(self):

@@ -67,6 +67,7 @@ class Target:
         # The unit rounding of what is coarser than the arrays: gradients by name, and "outputs".
         self.coarse: dict[str, float] = {}
         self.copies = self.guarded = False  # whether forward gets copies; whether parameters are put back after it
+        self.steps: list[tuple] = []  # (held, copy) of arrays to be put back after backward has changed them
         # The names of parameter gradients that backward adds to, and of which the increase is taken:
         self.adds: set[str] = set()
         self.strict = False
@@ -154,6 +155,9 @@ class Target:
         finally:
             for name, array in kept.items():
                 self.parameters[name][...] = array
+            for held, array in self.steps:
+                held.put(held.array)
+                held.array[...] = array
             for name in self.own.put_back():
                 text = (
                     f"{who} replaced parameter '{name}' by another array: only the optimizer may, after all gradients"

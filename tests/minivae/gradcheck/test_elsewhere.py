@@ -77,6 +77,60 @@ class OneRow(Linear):
         return dx
 
 
+class AtFirst:
+    """(x g + b) W, with parameters as they are at first: ones, zeros, one. As a layer and as a pair."""
+
+    def __init__(self, forgets="", dtype="float64"):
+        self.forgets = forgets
+        self.g, self.b, self.W = np.ones(3, dtype), np.zeros(3, dtype), np.eye(3, dtype=dtype)
+
+    def forward(self, x):
+        y, self.kept = self.pair(x, self.g, self.b, self.W)
+        return y
+
+    def backward(self, dy):
+        dx, self.dg, self.db, self.dW = self.back(dy, self.kept)
+        return dx
+
+    def pair(self, x, g, b, W):
+        return np.tanh(x * g + b) @ W, (x, g, b, W)
+
+    def back(self, dy, kept):
+        x, g, b, W = kept
+        h = np.tanh(x * g + (0 if self.forgets == "b" else b))
+        dz = dy @ (W if self.forgets == "T" else W.T) * (1 - h**2)
+        return dz * (1 if self.forgets == "g" else g), (dz * x).sum(0), dz.sum(0), np.tanh(x * g + b).T @ dy
+
+
+class Modes:
+    """Twice the input in training; the gradient is that of training always, or as it should be."""
+
+    def __init__(self, name, training, right=False):
+        setattr(self, name, training)
+        self.name, self.training_is, self.right = name, training, right
+
+    def forward(self, x):
+        self.factor = 2.0 if getattr(self, self.name) == self.training_is else 1.0
+        return self.factor * x
+
+    def backward(self, dy):
+        return (self.factor if self.right else 2.0) * dy
+
+
+class Keeps:
+    """The square, with the shape of the first input kept."""
+
+    def __init__(self):
+        self.first = None
+
+    def forward(self, x):
+        self.x, self.first = x, self.first or x.shape
+        return x**2
+
+    def backward(self, dy):
+        return 2 * self.x.reshape(self.first) * dy
+
+
 def with_generator(layer):
     return {"generator": layer.rng}
 
@@ -104,6 +158,20 @@ FAULTS = {
     ),
     "with training = False: gradient of 'x' is wrong: ": (both, data(5, 4), with_generator(both.layers[1])),
     "after eval(): gradient of 'x' is wrong: twice the right values": (Gate(), data(5), {}),
+    "with other parameters: gradient of 'x' is wrong": (AtFirst("g"), data(5, 3), {}),
+    "with other parameters: gradient of 'b' is wrong": (AtFirst("b"), data(5, 3), {}),
+    "with other parameters: gradient of 'g' is wrong": (AtFirst("T"), data(5, 3), {}),
+    "with other parameters: gradient of 'x' is wrong: ": (
+        (AtFirst().pair, AtFirst("g").back),
+        (data(5, 3), np.ones(3), np.zeros(3), data(3, 2)),
+        {},
+    ),
+    "with 6 rows, which forward takes: backward raised ValueError": (Keeps(), data(5, 4), {}),
+    "at 4 times the inputs: gradient of 'x' is wrong: ": (
+        (lambda x: (np.clip(x, -3, 3), None), lambda dy, _: dy),
+        np.linspace(-2.4, 2.4, 20, dtype="float32"),
+        {},
+    ),
 }
 
 
@@ -115,6 +183,57 @@ def test_an_error_that_shows_only_elsewhere_is_seen_and_its_place_named(text):
     assert any(text in sentence for _, sentence in report.problems), report
     assert all(array.verdict == "right" for array in report.arrays)
     assert check_gradients(target, inputs, elsewhere=False, **options)
+
+
+NAMES = {
+    "test": False,
+    "inference": False,
+    "eval_mode": False,
+    "deterministic": False,
+    "_training": True,
+    "phase": "train",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_modes(name):
+    report = check_gradients(Modes(name, NAMES[name]), data(5))
+    assert f"with {name} = {'test' if name == 'phase' else not NAMES[name]}: gradient of 'x'" in str(report)
+    assert_gradients(Modes(name, NAMES[name], right=True), data(5))
+
+
+def test_modes_that_say_training_and_evaluation():
+    class Two:
+        def __init__(self):
+            self.layers = [Modes("training", True, right=True), Modes("test", False)]
+
+        def forward(self, x):
+            return self.layers[1].forward(self.layers[0].forward(x))
+
+        def backward(self, dy):
+            return self.layers[0].backward(self.layers[1].backward(dy))
+
+    assert "with training = False: gradient of 'x' is wrong: twice" in str(check_gradients(Two(), data(5)))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_parameters_are_moved_and_put_back(dtype):
+    layer, x = AtFirst(dtype=dtype), data(5, 3).astype(dtype)
+    for target, inputs in ((layer, x), ((layer.pair, layer.back), (x, layer.g, layer.b, layer.W))):
+        assert "with other parameters" in str(assert_gradients(target, inputs))
+    assert state([layer.g, layer.b, layer.W]) == state([AtFirst(dtype=dtype).g, layer.b * 0, np.eye(3, dtype=dtype)])
+
+
+def test_functions_that_fit_one_batch_size_only_are_told_of():
+    forward, backward = Keeps().forward, Keeps.backward
+    first = Keeps()
+
+    def back(dy, x):
+        first.x, first.first = x, first.first or x.shape
+        return backward(first, dy)
+
+    report = assert_gradients((lambda x: (forward(x), x), back), data(5, 4))
+    assert any(note.startswith("with 6 rows, which forward takes: backward raised") for note in report.notes)
 
 
 def state(thing):

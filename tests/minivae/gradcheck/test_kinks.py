@@ -107,10 +107,19 @@ CONVENTIONS = {
 }
 
 
+def times(value, slope, dtype):
+    """(a pair, its inputs) for value(x) * w, differentiated by both."""
+    inputs = AT_ZERO.astype(dtype), np.array([1.0, 2, 3, -1, 0.5], dtype)
+    pair = lambda x, w: (value(x) * w, (x, w)), lambda dy, c: (dy * c[1] * slope(c[0]).astype(dtype), dy * value(c[0]))
+    return pair, inputs
+
+
 @pytest.mark.parametrize("name", CONVENTIONS)
 def test_conventions_of_a_chain_rule_pass(name):
     value, slope = CONVENTIONS[name]
     assert_gradients((lambda x: (value(x), x), lambda dy, x: dy * slope(x)), AT_ZERO)
+    assert_gradients(*times(value, slope, "float64"))
+    assert_gradients(*times(value, slope, "float32"))
 
 
 OUTSIDE = {
@@ -126,6 +135,25 @@ def test_claims_outside_of_both_slopes_fail(name):
     value, slope = OUTSIDE[name]
     report = check_gradients((lambda x: (value(x), x), lambda dy, x: dy * slope(x)), AT_ZERO)
     assert {c.index for c in report["x"].wrong} == {(0,), (3,)}, report
+    for dtype in ("float64", "float32"):
+        report = check_gradients(*times(value, slope, dtype))
+        assert {c.index for c in report["x"].wrong} == {(0,), (3,)}, report
+
+
+def test_a_unit_on_its_kink_in_a_layer_with_weights():
+    class Relu(Linear):
+        def forward(self, x):
+            self.z = super().forward(x)
+            return np.maximum(self.z, 0)
+
+        def backward(self, dy):
+            return super().backward(dy * np.where(self.z == 0, self.at, self.z > 0))
+
+    layer, x = Relu(), data(2, 4)
+    layer.W[:, 0] = 1.0
+    x[0] = 0.5, -1.25, 0.25, 0.5
+    for layer.at, right in ((0.0, True), (0.5, True), (1.0, True), (3.0, False), (-1.0, False)):
+        assert bool(check_gradients(layer, x)) == right, layer.at
 
 
 def test_a_claim_outside_is_named():
@@ -150,8 +178,9 @@ def test_ties_may_be_shared_or_given_to_one():
     assert_gradients(pooling(lambda won: won * (np.cumsum(won, axis=1) == 1)), WINDOWS)
 
 
-def test_ties_that_all_get_the_whole_gradient_fail():
-    report = check_gradients(pooling(lambda won: won), WINDOWS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_ties_that_all_get_the_whole_gradient_fail(dtype):
+    report = check_gradients(pooling(lambda won: won.astype(dtype)), WINDOWS.astype(dtype))
     assert {c.index for c in report["x"].wrong} == {(i,) for i in (0, 1, 4, 5, 6, 7, 8)}, report
     assert "2 coordinates are tied (output [0]) and get " in report["x"].diagnosis
 
@@ -177,7 +206,7 @@ def test_ties_of_two_arrays():
 
 
 @pytest.mark.parametrize("at", ["gt", "ge"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(6))
 def test_units_on_their_kinks_behind_units_on_theirs(seed, at):
     """Rows of zeros and zero biases: what the chain rule gives may lie outside of every slope."""
     rng = np.random.default_rng(seed)
@@ -197,6 +226,7 @@ def test_units_on_their_kinks_behind_units_on_theirs(seed, at):
 
     inputs = (x, rng.standard_normal((3, 4)), np.zeros(4), rng.standard_normal((4, 3)), np.zeros(3))
     assert_gradients((forward, backward), inputs, seed=seed)
+    assert_gradients((forward, backward), [np.round(array) for array in inputs], seed=seed)  # W and b tied, W = -1
 
 
 SCALES = {

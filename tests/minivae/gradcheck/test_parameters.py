@@ -5,7 +5,7 @@ import pytest
 
 from minivae.gradcheck import assert_gradients, check_gradients
 
-from .foreign_layers import data
+from .foreign_layers import Linear, data
 from .layer_styles import STYLES, Dense
 
 
@@ -158,3 +158,60 @@ def test_a_parameter_that_forward_or_backward_exchanges_is_told_of_and_put_back(
             return super().forward(x)
 
     assert "forward replaced parameter 'W'" in str(check_gradients(Clips(), data(5, 4)))
+
+
+class Plain:
+    """Weights in plain lists; `step` says how backward changes them, as only an optimizer may."""
+
+    def __init__(self, factor=1.0, step=""):
+        self.w, self.b, self.factor, self.step = [[0.5, -1.0], [2.0, 0.1], [0.3, 0.2]], [0.1, 0.3], factor, step
+        self.scale = np.full(2, 2.0)
+
+    def forward(self, x):
+        self.x = x
+        return (x @ np.array(self.w) + np.array(self.b)) * self.scale
+
+    def backward(self, dy):
+        dy = dy * self.scale
+        self.dw, self.db = (self.factor * self.x.T @ dy).tolist(), dy.sum(axis=0).tolist()
+        if self.step == "in place":
+            self.scale -= 0.1
+        elif self.step:
+            self.scale = self.scale - 0.1
+        return dy @ np.array(self.w).T
+
+
+def test_weights_in_plain_lists():
+    layer = Plain()
+    kept, values = layer.w, str(layer.w)
+    report = assert_gradients(layer, data(5, 3), constant="scale")
+    assert [array.name for array in report.arrays] == ["x", "w", "b"]
+    assert layer.w is kept
+    assert str(layer.w) == values
+    assert check_gradients(Plain(2.0), data(5, 3), constant="scale")["w"].diagnosis.startswith("twice")
+
+
+@pytest.mark.parametrize("step", ["in place", "for another array"])
+def test_backward_that_changes_weights_without_a_gradient(step):
+    layer = Plain(step=step)
+    kept = layer.scale
+    report = check_gradients(layer, data(5, 3), constant="scale")
+    assert [kind for kind, _ in report.problems] == ["state"]
+    assert f"backward changed 'scale' {step}, and moving it moves the output" in str(report)
+    assert all(array.verdict == "right" for array in report.arrays)
+    assert layer.scale is kept
+    assert layer.scale.tolist() == [2, 2]
+
+
+def test_backward_that_overwrites_what_forward_returned():
+    class Overwrites(Linear):
+        def forward(self, x):
+            self.y = super().forward(x)
+            return self.y
+
+        def backward(self, dy):
+            self.y *= 0
+            return super().backward(dy)
+
+    report = assert_gradients(Overwrites(), data(5, 4))
+    assert any("backward writes to what forward had returned" in note for note in report.notes)
