@@ -1,6 +1,8 @@
 """What a caller hands to the checks, looked at before anything runs: a wrong call raises ValueError in one line."""
 
 import dataclasses
+import difflib
+import inspect
 import sys
 from collections.abc import Mapping
 
@@ -13,17 +15,33 @@ FLOATS = tuple(np.dtype(name) for name in ("float32", "float64", "complex64", "c
 KNOWN = "float32 or float64 (or complex64, complex128)"
 
 
-def check_options(method, rtol, atol, full, coordinates, directions, seed):
+def check_options(method, rtol, atol, full, coordinates, directions, seed, name, **switches):
     """The numbers among the options, as Python's; ValueError where a check would show nothing, or could not run."""
     expect_choice("method", method, ("auto", "differences", "complex"))
+    expect(name is None or isinstance(name, str), "name", name, "a string")
+    for switch, value in switches.items():
+        expect(isinstance(value, (bool, np.bool_)), switch, value, "True or False")
+    if rtol is not None:
+        rtol = expect_not_negative("rtol", rtol)
+        expect(rtol < 1.0, "rtol", rtol, "less than 1, since with that a gradient of zeros would pass")
     return (
-        None if rtol is None else expect_not_negative("rtol", rtol),
+        rtol,
         expect_not_negative("atol", atol),
         expect_integer("full", full, 0),
         expect_integer("coordinates", coordinates, 1),
         expect_integer("directions", directions, 0),
         expect_seed(seed),
     )
+
+
+def expect_known(caller, options, check):
+    """Raises TypeError, as Python does, for an option that `check` does not have."""
+    known = inspect.signature(check).parameters
+    for option in options:
+        if option not in known or option in ("target", "inputs"):
+            close = difflib.get_close_matches(option, known, 1)
+            hint = f". Did you mean '{close[0]}'?" if close else ""
+            raise TypeError(f"{caller}() got an unexpected keyword argument '{option}'{hint}")
 
 
 def fixed_values(fixed):

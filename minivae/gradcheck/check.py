@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import expect
-from .arguments import check_options
+from .arguments import check_options, expect_known
 from .conduct import observe, only_float32, recheck
 from .diagnosis.diagnose import diagnose, locate
 from .elsewhere import elsewhere as look_elsewhere
@@ -115,7 +115,8 @@ def check_gradients(
     """
     started = time.perf_counter()
     rtol, atol, full, coordinates, directions, seed = check_options(
-        method, rtol, atol, full, coordinates, directions, seed
+        *(method, rtol, atol, full, coordinates, directions, seed, name),
+        **{"accumulates": accumulates, "allow_unresolved": allow_unresolved, "elsewhere": elsewhere},
     )
     given = {"gradient": gradient, "parameters": parameters, "parameter_gradients": parameter_gradients}
     held = {"fixed": fixed, "constant": constant, "generator": generator, "cotangent": cotangent, "seed": seed}
@@ -144,6 +145,7 @@ def assert_gradients(
     target: Any, inputs: np.ndarray | Sequence[Any] | Mapping[str, Any], **options: Any
 ) -> GradientReport:
     """check_gradients for tests: AssertionError with the report's text if the check fails, else the report."""
+    expect_known("assert_gradients", options, check_gradients)
     report = check_gradients(target, inputs, **options)
     if not report.passed:
         raise AssertionError(str(report)) from report.cause

@@ -8,7 +8,7 @@ with a `loss`, `backward()` fills `gradients`), or a pair of functions `(forward
 import numpy as np
 
 from ...errors import described, expect
-from ..arguments import expect_something, freezer, real_view
+from ..arguments import expect_finite, expect_something, freezer, real_view
 from .calling import identify, owner, required, takes_arguments
 from .claims import Finding, assign, sound, spellings
 from .inputs import Inputs
@@ -55,7 +55,12 @@ class Target:
         seed=0,
     ):
         self.kind, self.target, self.name, self.method, self._forward, self._backward = identify(target, gradient)
-        self.inputs = Inputs(self._forward, inputs, fixed)
+        try:
+            self.inputs = Inputs(self._forward, inputs, fixed)
+        except ValueError as error:
+            if not isinstance(target, type) or "missing a required argument" not in str(error):
+                raise
+            raise ValueError(f"target: got the class {self.name}, expected an instance of it; {error}") from None
         self.values, self.fixed = self.inputs.values, self.inputs.fixed
         self.constant = (constant,) if isinstance(constant, str) else tuple(constant)
         self._freeze, self.frozen = freezer(generator), generator is not None
@@ -164,6 +169,8 @@ class Target:
         """Forward at the current values: a list of arrays (not copied). Raises Finding."""
         try:
             result = self.call()
+        except Finding:  # of a check's own functions
+            raise
         except Exception as error:
             raise Finding("raises", f"forward raised {type(error).__name__}: {error}") from error
         return self.unpack(result)
@@ -217,6 +224,10 @@ class Target:
             real = all(np.iscomplexobj(y) or not np.iscomplexobj(c) for c, y in zip(given, outputs, strict=True))
             expect(real, "cotangent", "complex numbers", "real ones for real outputs")
             self.cotangents = [np.array(c, dtype=y.dtype) for c, y in zip(given, outputs, strict=True)]
+            for c in self.cotangents:
+                expect_finite("cotangent", c)
+            shows = any(c.any() for c in self.cotangents) or not any(c.size for c in self.cotangents)
+            expect(shows, "cotangent", "nothing but zeros", "others: every gradient is right for these")
         elif self.kind in ("model", "function") or not self._takes_cotangent:
             self.cotangents = [np.ones(y.shape, y.dtype) for y in outputs]
         else:
@@ -271,6 +282,8 @@ class Target:
             if self.kind == "model" or not self._takes_cotangent:
                 return self._backward()
             return self._backward(*self._handed(handed))
+        except Finding:
+            raise
         except Exception as error:
             word = "gradient" if self.kind == "function" else "backward"
             raise Finding("raises", f"{word} raised {type(error).__name__}: {error}") from error
