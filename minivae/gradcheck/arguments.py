@@ -34,11 +34,11 @@ def check_options(method, rtol, atol, full, coordinates, directions, seed, name,
     )
 
 
-def expect_known(caller, options, check):
+def expect_known(caller, options, check, without=()):
     """Raises TypeError, as Python does, for an option that `check` does not have."""
-    known = inspect.signature(check).parameters
+    known = [name for name in inspect.signature(check).parameters if name not in ("target", "inputs", *without)]
     for option in options:
-        if option not in known or option in ("target", "inputs"):
+        if option not in known:
             close = difflib.get_close_matches(option, known, 1)
             hint = f". Did you mean '{close[0]}'?" if close else ""
             raise TypeError(f"{caller}() got an unexpected keyword argument '{option}'{hint}")

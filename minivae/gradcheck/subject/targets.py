@@ -39,6 +39,8 @@ class Target:
         What was found on the way, as the report takes it: (kind, sentence), and sentences.
     """
 
+    varied: tuple = ()  # names of inputs that are moved elsewhere beside those by which a gradient is claimed
+
     def __init__(
         self,
         target,
@@ -165,10 +167,10 @@ class Target:
                 )
                 self.problem("state", f"parameter '{name}'", f"{text} are taken")
 
-    def outputs(self):
-        """Forward at the current values: a list of arrays (not copied). Raises Finding."""
+    def outputs(self, values=None):
+        """Forward at the current values, or at these: a list of arrays (not copied). Raises Finding."""
         try:
-            result = self.call()
+            result = self.call(values)
         except Finding:  # of a check's own functions
             raise
         except Exception as error:
