@@ -65,6 +65,21 @@ def _of_arrays(part):
     return isinstance(part, (list, tuple)) and any(isinstance(leaf, np.ndarray) for leaf in leaves(part).values())
 
 
+def given_cotangents(given, outputs):
+    """Copies of the weights given for the outputs, in their dtypes."""
+    given = list(given) if isinstance(given, (tuple, list)) else [given]
+    got, expected = [np.shape(c) for c in given], [y.shape for y in outputs]
+    expect(got == expected, "cotangent", got, f"the shapes of what forward returns, {expected}")
+    real = all(np.iscomplexobj(y) or not np.iscomplexobj(c) for c, y in zip(given, outputs, strict=True))
+    expect(real, "cotangent", "complex numbers", "real ones for real outputs")
+    cotangents = [np.array(c, dtype=y.dtype) for c, y in zip(given, outputs, strict=True)]
+    for c in cotangents:
+        expect_finite("cotangent", c)
+    shows = any(c.any() for c in cotangents) or not any(c.size for c in cotangents)
+    expect(shows, "cotangent", "nothing but zeros", "others: with these every gradient of zeros is right")
+    return cotangents
+
+
 def check_parameter(key, value):
     name = f"parameter '{key}'"
     sound = isinstance(value, np.ndarray) and value.dtype.newbyteorder("=") in FLOATS

@@ -59,7 +59,7 @@ def _rehearse(subject):
 
 
 def _run_once(subject):
-    """What backward claims, None if one does not run; what is wrong shows again later, on the values that were given."""
+    """What backward claims, None if one does not run; what is wrong shows again later, on the given values."""
     try:
         outputs = subject.outputs()
         subject.draw_cotangents(outputs)
@@ -193,7 +193,7 @@ def _same_gradient(first, subject):
 
 
 def _expect_added(first, subject):
-    """The same gradients; tells of those that a second backward, with nothing set to zero, does not make twice these."""
+    """The same gradients; tells of those that a second backward, after which nothing is zeroed, does not double."""
     kept = [n for n, g in subject.own.claims({}).items() if g is not None and n in first and first[n].any()]
     subject.accumulates = False
     try:

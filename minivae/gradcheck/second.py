@@ -15,7 +15,8 @@ from .subject.keeping import left_as_it_was
 from .subject.targets import Finding, Target
 
 HALVINGS = 5  # of the step with which a gradient is differentiated along a direction
-OF_TARGET = ("gradient", "parameters", "parameter_gradients", "fixed", "constant", "generator", "cotangent", "accumulates")
+OF_TARGET = ("gradient", "parameters", "parameter_gradients", "fixed", "constant", "generator")
+OF_TARGET = (*OF_TARGET, "cotangent", "accumulates")
 SYMMETRY = "no second derivative was claimed: that they are symmetric was checked, which holds for every gradient"
 
 
@@ -127,10 +128,7 @@ class _Backward:
 
     def claimed(self, v):
         names = self.names + self.dys if "second" in self.claims else self.names
-        if not self.claims:
-            found = self.along(v)[0]
-        else:
-            found = self._asked(v)
+        found = self._asked(v) if self.claims else self.along(v)[0]
         found = found if isinstance(found, (tuple, list)) else [found]
         if len(found) != len(names):
             got = f"{next(iter(self.claims))} returned {len(found)} arrays"
@@ -145,7 +143,7 @@ class _Backward:
         if name == "hessian":
             handed = values
         elif name == "second":
-            handed = {**vs, **values, **{n: c for n, c in zip(self.dys, self.subject.cotangents, strict=True)}}
+            handed = {**vs, **values, **dict(zip(self.dys, self.subject.cotangents, strict=True))}
         else:
             handed = {**values, **vs}
         copies = [array.copy() for array in handed.values()]

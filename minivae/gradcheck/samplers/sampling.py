@@ -224,7 +224,9 @@ def _expect_rising(samples, scores):
     """Raises ValueError where a cdf falls; on a circle it may do so in a place."""
     steps = np.diff(np.take_along_axis(scores, np.argsort(samples, axis=1), axis=1), axis=1)
     falling = np.count_nonzero(steps < 0.0, axis=1) > 0.9 * np.count_nonzero(steps, axis=1)
-    expect(not falling.any(), "cdf", "a function that falls", "one that rises from 0 to 1: 1 - cdf is a survival function")
+    expect(
+        not falling.any(), "cdf", "a function that falls", "one that rises from 0 to 1: 1 - cdf is a survival function"
+    )
 
 
 def _digest(z):

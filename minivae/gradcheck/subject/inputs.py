@@ -53,7 +53,7 @@ class Inputs:
             function(first, *_writable(self.place), **_writable(self.named))
         except Exception:
             return
-        names = list(self.bundle) if isinstance(self.bundle, Mapping) else len(self.bundle)
+        names = list(self.bundle) if isinstance(self.bundle, Mapping) else f"{len(self.bundle)} arrays"
         expected = f"one array, '{name}': it fails with all in one {type(self.bundle).__name__}, and runs with one"
         raise ValueError(f"inputs: got {names}, expected {expected}")
 

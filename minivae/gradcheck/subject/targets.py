@@ -8,7 +8,7 @@ with a `loss`, `backward()` fills `gradients`), or a pair of functions `(forward
 import numpy as np
 
 from ...errors import described, expect
-from ..arguments import expect_finite, expect_something, freezer, real_view
+from ..arguments import expect_something, freezer, given_cotangents, real_view
 from .calling import identify, owner, required, takes_arguments
 from .claims import Finding, assign, sound, spellings
 from .inputs import Inputs
@@ -219,23 +219,20 @@ class Target:
     def draw_cotangents(self, outputs):
         """Random weights that make the outputs a scalar; never all ones, which hide errors that cancel in a sum."""
         if self.given_cotangent is not None:
-            given = self.given_cotangent
-            given = list(given) if isinstance(given, (tuple, list)) else [given]
-            got, expected = [np.shape(c) for c in given], [y.shape for y in outputs]
-            expect(got == expected, "cotangent", got, f"the shapes of what forward returns, {expected}")
-            real = all(np.iscomplexobj(y) or not np.iscomplexobj(c) for c, y in zip(given, outputs, strict=True))
-            expect(real, "cotangent", "complex numbers", "real ones for real outputs")
-            self.cotangents = [np.array(c, dtype=y.dtype) for c, y in zip(given, outputs, strict=True)]
-            for c in self.cotangents:
-                expect_finite("cotangent", c)
-            shows = any(c.any() for c in self.cotangents) or not any(c.size for c in self.cotangents)
-            expect(shows, "cotangent", "nothing but zeros", "others: every gradient is right for these")
-        elif self.kind in ("model", "function") or not self._takes_cotangent:
+            self.cotangents = given_cotangents(self.given_cotangent, outputs)
+            if not self._handed_a_cotangent():
+                ones = all(np.all(c == 1.0) for c in self.cotangents)
+                text = f"None, or ones: backward of a {self.kind} is not handed any"
+                expect(ones, "cotangent", self.given_cotangent, text)
+        elif not self._handed_a_cotangent():
             self.cotangents = [np.ones(y.shape, y.dtype) for y in outputs]
         else:
             rng = np.random.default_rng((self.seed, 1))
             self.cotangents = [_normals(rng, y) for y in outputs]
         return flat(self.cotangents)
+
+    def _handed_a_cotangent(self):
+        return self._takes_cotangent and self.kind not in ("model", "function")
 
     def backward(self, outputs):
         """The gradients claimed after a forward that returned `outputs`. Raises Finding."""
