@@ -83,18 +83,19 @@ def check_gradients(
     generator : numpy Generator, RandomState, or callable
         What the target draws from, set back (called) before every forward, so that every evaluation sees the same draw.
         torch's global generator is frozen without it.
-    cotangent : array(s) like the outputs, default seeded standard normals
+    cotangent : array(s) like the outputs, not all zeros, default seeded standard normals; ones where backward takes none
     method : "auto", "differences" or "complex"
         "auto" adds the complex step where a function or pair accepts complex inputs and both agree; "complex" makes it
         a problem where they do not.
     rtol, atol : float
         Tolerance: rtol * size + atol + 10 * estimated error of the differences + 64 roundings of the array's largest
-        derivative. Default rtol: sqrt(machine epsilon), 1.5e-8 in float64 and 3.5e-4 in float32.
+        derivative. rtol < 1. Default rtol: sqrt(machine epsilon), 1.5e-8 in float64 and 3.5e-4 in float32.
     full, coordinates, directions : int
         Arrays up to `full` entries are checked at every coordinate, larger ones at `coordinates` random ones and along
         `directions` random directions; the report states the probability of missing a wrong coordinate.
     accumulates : bool
-        The target adds to its parameter gradients; they are zeroed before each backward. False: adding is reported.
+        The target adds to its parameter gradients; they are zeroed before each backward. False: adding is reported;
+        True: assigning.
     allow_unresolved : bool
         Pass arrays whose derivatives drown in rounding. Default: report them, since nothing was shown.
     elsewhere : bool

@@ -106,6 +106,7 @@ class _Line(Target):
         vars(self).update(vars(subject))
         self.given, self.jvp, self.bridge = given, jvp, bridge
         self.varied = tuple(n for n in self.values if n in self.holders)
+        expect(self.varied, "inputs", list(self.values), "a float array among them")
         lowest = max((self.values[n].real.dtype for n in self.varied), key=lambda dtype: np.finfo(dtype).eps)
         self.t = np.zeros((), lowest)
         self.directions, self.seen, self.problems = {}, {}, []

@@ -89,7 +89,8 @@ def _check(subject, claims, options):
         if not claims:
             options["atol"] = options.get("atol", 0.0) + SAFETY * backward.error()
         report = check_gradients(as_pair(backward.gradients, backward.claimed), arrays, **options)
-        report.reword({"forward": "backward", "backward": next(iter(claims)), "dy": "v"} if claims else {})
+        words = {"forward": "backward", "backward": next(iter(claims), "backward"), "dy": "v"}
+        report.reword(words if claims else {"backward gives": "H v gives", "differences give": "v' H gives"})
         report.problems += [("mutates", text) for text in backward.changed]
         report.notes += [] if claims else [SYMMETRY]
         return report
