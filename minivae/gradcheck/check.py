@@ -83,7 +83,8 @@ def check_gradients(
     generator : numpy Generator, RandomState, or callable
         What the target draws from, set back (called) before every forward, so that every evaluation sees the same draw.
         torch's global generator is frozen without it.
-    cotangent : array(s) like the outputs, not all zeros, default seeded standard normals; ones where backward takes none
+    cotangent : array(s) like the outputs, not all zeros
+        Default: seeded standard normals; ones where backward takes none, and then no others are taken.
     method : "auto", "differences" or "complex"
         "auto" adds the complex step where a function or pair accepts complex inputs and both agree; "complex" makes it
         a problem where they do not.

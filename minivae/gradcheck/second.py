@@ -15,8 +15,7 @@ from .subject.keeping import left_as_it_was
 from .subject.targets import Finding, Target
 
 HALVINGS = 5  # of the step with which a gradient is differentiated along a direction
-OF_TARGET = ("gradient", "parameters", "parameter_gradients", "fixed", "constant", "generator")
-OF_TARGET = (*OF_TARGET, "cotangent", "accumulates")
+OF_TARGET = "gradient parameters parameter_gradients fixed constant generator cotangent accumulates".split()
 SYMMETRY = "no second derivative was claimed: that they are symmetric was checked, which holds for every gradient"
 
 
