@@ -1,6 +1,8 @@
 """What a caller hands to the checks, looked at before anything runs: a wrong call raises ValueError in one line."""
 
 import dataclasses
+import difflib
+import inspect
 import sys
 from collections.abc import Mapping
 
@@ -13,17 +15,33 @@ FLOATS = tuple(np.dtype(name) for name in ("float32", "float64", "complex64", "c
 KNOWN = "float32 or float64 (or complex64, complex128)"
 
 
-def check_options(method, rtol, atol, full, coordinates, directions, seed):
+def check_options(method, rtol, atol, full, coordinates, directions, seed, name, **switches):
     """The numbers among the options, as Python's; ValueError where a check would show nothing, or could not run."""
     expect_choice("method", method, ("auto", "differences", "complex"))
+    expect(name is None or isinstance(name, str), "name", name, "a string")
+    for switch, value in switches.items():
+        expect(isinstance(value, (bool, np.bool_)), switch, value, "True or False")
+    if rtol is not None:
+        rtol = expect_not_negative("rtol", rtol)
+        expect(rtol < 1.0, "rtol", rtol, "less than 1, since with that a gradient of zeros would pass")
     return (
-        None if rtol is None else expect_not_negative("rtol", rtol),
+        rtol,
         expect_not_negative("atol", atol),
         expect_integer("full", full, 0),
         expect_integer("coordinates", coordinates, 1),
         expect_integer("directions", directions, 0),
         expect_seed(seed),
     )
+
+
+def expect_known(caller, options, check, without=()):
+    """Raises TypeError, as Python does, for an option that `check` does not have."""
+    known = [name for name in inspect.signature(check).parameters if name not in ("target", "inputs", *without)]
+    for option in options:
+        if option not in known:
+            close = difflib.get_close_matches(option, known, 1)
+            hint = f". Did you mean '{close[0]}'?" if close else ""
+            raise TypeError(f"{caller}() got an unexpected keyword argument '{option}'{hint}")
 
 
 def fixed_values(fixed):
@@ -45,6 +63,21 @@ def given_parameters(parameters):
 
 def _of_arrays(part):
     return isinstance(part, (list, tuple)) and any(isinstance(leaf, np.ndarray) for leaf in leaves(part).values())
+
+
+def given_cotangents(given, outputs):
+    """Copies of the weights given for the outputs, in their dtypes."""
+    given = list(given) if isinstance(given, (tuple, list)) else [given]
+    got, expected = [np.shape(c) for c in given], [y.shape for y in outputs]
+    expect(got == expected, "cotangent", got, f"the shapes of what forward returns, {expected}")
+    real = all(np.iscomplexobj(y) or not np.iscomplexobj(c) for c, y in zip(given, outputs, strict=True))
+    expect(real, "cotangent", "complex numbers", "real ones for real outputs")
+    cotangents = [np.array(c, dtype=y.dtype) for c, y in zip(given, outputs, strict=True)]
+    for c in cotangents:
+        expect_finite("cotangent", c)
+    shows = any(c.any() for c in cotangents) or not any(c.size for c in cotangents)
+    expect(shows, "cotangent", "nothing but zeros", "others: with these every gradient of zeros is right")
+    return cotangents
 
 
 def check_parameter(key, value):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import expect
-from .arguments import check_options
+from .arguments import check_options, expect_known
 from .conduct import observe, only_float32, recheck
 from .diagnosis.diagnose import diagnose, locate
 from .elsewhere import elsewhere as look_elsewhere
@@ -83,18 +83,20 @@ def check_gradients(
     generator : numpy Generator, RandomState, or callable
         What the target draws from, set back (called) before every forward, so that every evaluation sees the same draw.
         torch's global generator is frozen without it.
-    cotangent : array(s) like the outputs, default seeded standard normals
+    cotangent : array(s) like the outputs, not all zeros
+        Default: seeded standard normals; ones where backward takes none, and then no others are taken.
     method : "auto", "differences" or "complex"
         "auto" adds the complex step where a function or pair accepts complex inputs and both agree; "complex" makes it
         a problem where they do not.
     rtol, atol : float
         Tolerance: rtol * size + atol + 10 * estimated error of the differences + 64 roundings of the array's largest
-        derivative. Default rtol: sqrt(machine epsilon), 1.5e-8 in float64 and 3.5e-4 in float32.
+        derivative. rtol < 1. Default rtol: sqrt(machine epsilon), 1.5e-8 in float64 and 3.5e-4 in float32.
     full, coordinates, directions : int
         Arrays up to `full` entries are checked at every coordinate, larger ones at `coordinates` random ones and along
         `directions` random directions; the report states the probability of missing a wrong coordinate.
     accumulates : bool
-        The target adds to its parameter gradients; they are zeroed before each backward. False: adding is reported.
+        The target adds to its parameter gradients; they are zeroed before each backward. False: adding is reported;
+        True: assigning.
     allow_unresolved : bool
         Pass arrays whose derivatives drown in rounding. Default: report them, since nothing was shown.
     elsewhere : bool
@@ -119,7 +121,8 @@ def check_gradients(
     """
     started = time.perf_counter()
     rtol, atol, full, coordinates, directions, seed = check_options(
-        method, rtol, atol, full, coordinates, directions, seed
+        *(method, rtol, atol, full, coordinates, directions, seed, name),
+        **{"accumulates": accumulates, "allow_unresolved": allow_unresolved, "elsewhere": elsewhere},
     )
     given = {"gradient": gradient, "parameters": parameters, "parameter_gradients": parameter_gradients}
     held = {"fixed": fixed, "constant": constant, "generator": generator, "cotangent": cotangent, "seed": seed}
@@ -148,6 +151,7 @@ def assert_gradients(
     target: Any, inputs: np.ndarray | Sequence[Any] | Mapping[str, Any], **options: Any
 ) -> GradientReport:
     """check_gradients for tests: AssertionError with the report's text if the check fails, else the report."""
+    expect_known("assert_gradients", options, check_gradients)
     report = check_gradients(target, inputs, **options)
     if not report.passed:
         raise AssertionError(str(report)) from report.cause

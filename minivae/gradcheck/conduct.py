@@ -53,7 +53,8 @@ def _rehearse(subject):
             claims |= {n: np.array(g) for n, g in subject.own.claims({}).items() if g is not None and n not in claims}
             subject.rehearsed = {n: array.copy() for n, array in subject.values.items()}, claims
     if claims is None:
-        _run_once(subject)
+        if _run_once(subject) is None:
+            subject.inputs.expect_no_bundle(subject._forward)
         subject.settle()
 
 
@@ -200,7 +201,7 @@ def _same_gradient(first, subject):
     second = subject.claimed()
     changed = [n for n in first if n not in second or _apart(first[n], second[n]) > SAME]
     if not changed:
-        return first
+        return _expect_added(first, subject) if subject.accumulates else first
     name, third = changed[0], subject.claimed()
     there = all(n in second and n in third for n in changed)
     if there and all(_apart(third[n] - second[n], second[n] - first[n]) < 1e3 * SAME for n in changed):
@@ -213,6 +214,23 @@ def _same_gradient(first, subject):
     text = f"gradient of '{name}' differs from call to call ({how}) while forward "
     text += "does not: backward draws fresh noise, or keeps state; it must use what forward used"
     raise Finding("random backward", text)
+
+
+def _expect_added(first, subject):
+    """The same gradients; tells of those that a second backward, after which nothing is zeroed, does not double."""
+    kept = [n for n, g in subject.own.claims({}).items() if g is not None and n in first and first[n].any()]
+    subject.accumulates = False
+    try:
+        again = subject.claimed()
+    finally:
+        subject.accumulates = True
+    for name in kept:
+        if name in again and _apart(again[name], 2.0 * first[name]) > SAME:
+            assigned = _apart(again[name], first[name]) <= SAME
+            how = "backward assigns it, and what was there is lost" if assigned else "a second backward adds another"
+            text = f"gradient of '{name}' is not added to what is there, as accumulates=True says: {how}"
+            subject.problem("accumulates", name, text)
+    return first
 
 
 def _apart(a, b):

@@ -1,5 +1,6 @@
 """What a check found, and how it reads."""
 
+import re
 from dataclasses import dataclass, field
 from math import erf, prod, sqrt
 
@@ -162,6 +163,7 @@ class GradientReport:
     seconds: float = 0.0
     allow_unresolved: bool = False
     cause: BaseException | None = None  # what the target raised
+    words: dict[str, str] = field(default_factory=dict)  # for those of a gradient, where the claim is another
 
     @property
     def passed(self) -> bool:
@@ -186,6 +188,21 @@ class GradientReport:
     def near_kinks(self) -> int:
         return sum(len(a.near_kinks) for a in self.arrays)
 
+    def reword(self, words: dict[str, str]) -> None:
+        """Speak of something else than backward and dy: in what was found so far, and in the numbers."""
+        self.words = words
+        self.problems = [(kind, self._said(sentence)) for kind, sentence in self.problems]
+        self.notes = [self._said(sentence) for sentence in self.notes]
+        for array in self.arrays:
+            array.diagnosis = self._said(array.diagnosis)
+
+    def _said(self, sentence):
+        """With other words; names in quotes stay, and those of arrays before their shape."""
+        if not self.words:
+            return sentence
+        known = "|".join(map(re.escape, sorted(self.words, key=len, reverse=True)))
+        return re.sub(rf"(?<!['\w])({known})\b(?!'| +\()", lambda found: self.words[found[1]], sentence)
+
     def __repr__(self) -> str:
         return f"GradientReport({str(self).partition(chr(10))[0]}; {len(self.arrays)} arrays)"
 
@@ -196,7 +213,7 @@ class GradientReport:
         order = sorted(self.arrays, key=lambda a: a.verdict not in ("wrong", "unresolved"))
         width = max((len(_title(a)) for a in order), default=0)
         for array in order:
-            lines += _array_lines(array, width)
+            lines += map(self._said, _array_lines(array, width))
         lines += [f"  note: {sentence}" for sentence in self.notes]
         lines += [f"  {self.elsewhere}"] if self.elsewhere else []
         return "\n".join(lines)

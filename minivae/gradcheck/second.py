@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import expect
+from ..errors import as_array, expect
+from .arguments import expect_known
 from .check import check_gradients
 from .foreign.translate import bridged
 from .numerics.differences import SAFETY
@@ -15,7 +16,16 @@ from .subject.moving import put_back
 from .subject.targets import Finding, Target
 
 HALVINGS = 5  # of the step with which a gradient is differentiated along a direction
-OF_TARGET = ("gradient", "parameters", "parameter_gradients", "fixed", "constant", "generator", "cotangent")
+OF_TARGET = [
+    "gradient",
+    "parameters",
+    "parameter_gradients",
+    "fixed",
+    "constant",
+    "generator",
+    "cotangent",
+    "accumulates",
+]
 SYMMETRY = "no second derivative was claimed: that they are symmetric was checked, which holds for every gradient"
 
 
@@ -42,6 +52,7 @@ def check_second(
     -------
     GradientReport: `report[name]` has the derivatives of <v, backward(dy)> by the array of that name, for a random v.
     """
+    expect_known("check_second", options, check_gradients)
     held = {key: options.pop(key) for key in OF_TARGET if key in options}
     claims = {"second": second, "hessian": hessian, "hessian_vector": hessian_vector}
     claims = {name: claim for name, claim in claims.items() if claim is not None}
@@ -61,7 +72,9 @@ def check_second(
             report = check_gradients(function, {**subject.values, **named_cotangents(subject)}, **again, **options)
             bridge.finish(report)
             return report
-        for name in claims:
+        for name, claim in claims.items():
+            kind = "a callable or an array" if name == "hessian" else "a callable"
+            expect(callable(claim) or name == "hessian", name, claim, kind)
             fits = (subject.kind == "function") == (name != "second")
             expect(fits, name, "a claim", f"None for a {subject.kind}: second= goes with layers, hessian= with scalars")
         return _check(subject, claims, options)
@@ -78,10 +91,15 @@ def named_cotangents(subject):
 def _check(subject, claims, options):
     arrays = {**subject.values, **named_cotangents(subject)} if "second" in claims else subject.arrays
     backward = _Backward(subject, arrays, claims)
+    if "hessian" in claims and not callable(claims["hessian"]):
+        backward.claimed([np.zeros_like(array) for array in subject.values.values()])  # of the right shape?
     with put_back(subject.arrays.values()):
         if not claims:
             options["atol"] = options.get("atol", 0.0) + SAFETY * backward.error()
         report = check_gradients(as_pair(backward.gradients, backward.claimed), arrays, **options)
+        words = {"forward": "backward", "backward": next(iter(claims), "backward"), "dy": "v"}
+        report.reword(words if claims else {"backward gives": "H v gives", "differences give": "v' H gives"})
+        report.problems += [("mutates", text) for text in backward.changed]
         report.notes += [] if claims else [SYMMETRY]
         return report
 
@@ -99,6 +117,7 @@ class _Backward:
         moved = subject.values if "second" in claims else subject.arrays
         self.names = [n for n in subject.differentiated if n in moved]
         self.here = {n: array.copy() for n, array in arrays.items()}
+        self.changed = []
 
     def gradients(self, arrays):
         self.here = {n: array.copy() for n, array in arrays.items()}
@@ -114,25 +133,39 @@ class _Backward:
         return tuple(found[name] for name in self.names)
 
     def claimed(self, v):
-        values, names = list(self.subject.values.values()), self.names
-        if "second" in self.claims:
-            names = self.names + self.dys
-            found = self.claims["second"](*v, *values, *self.subject.cotangents)
-        elif "hessian_vector" in self.claims:
-            found = self.claims["hessian_vector"](*values, *v)
-        elif "hessian" in self.claims:
-            hessian = self.claims["hessian"]
-            hessian = np.asarray(hessian(*values) if callable(hessian) else hessian)
-            shape = values[0].shape * 2
-            if len(values) > 1 or hessian.shape != shape:
-                raise ValueError(f"a hessian of shape {hessian.shape}: expected {shape}, for one input")
-            found = np.tensordot(v[0], hessian, v[0].ndim).astype(v[0].dtype)
-        else:
-            found = self.along(v)[0]
+        names = self.names + self.dys if "second" in self.claims else self.names
+        found = self._asked(v) if self.claims else self.along(v)[0]
         found = found if isinstance(found, (tuple, list)) else [found]
         if len(found) != len(names):
-            raise ValueError(f"{len(found)} arrays, expected one for each of {names}")
+            got = f"{next(iter(self.claims))} returned {len(found)} arrays"
+            raise Finding("shape", f"{got}, expected one for each of {names}")
         return {n: np.zeros_like(self.here[n]) if g is None else g for n, g in zip(names, found, strict=True)}
+
+    def _asked(self, v):
+        """What the claim answers, with copies of all that it is handed, in case that it changes them."""
+        ((name, claim),) = self.claims.items()
+        values = {f"input '{n}'": a for n, a in self.subject.values.items()}
+        vs = {f"v {i}" if len(v) > 1 else "v": a for i, a in enumerate(v)}
+        if name == "hessian":
+            handed = values
+        elif name == "second":
+            handed = {**vs, **values, **dict(zip(self.dys, self.subject.cotangents, strict=True))}
+        else:
+            handed = {**values, **vs}
+        copies = [array.copy() for array in handed.values()]
+        found = claim(*copies) if callable(claim) else claim
+        for (what, array), copy in zip(handed.items(), copies, strict=True):
+            text = f"{name} changed {what} in place: work on a copy"
+            if not np.array_equal(array, copy) and text not in self.changed:
+                self.changed.append(text)
+        if name != "hessian":
+            return found
+        hessian, shape = as_array("hessian", found), next(iter(values.values())).shape * 2
+        if len(values) > 1 or hessian.shape != shape:
+            text = f"shape {hessian.shape}, expected {shape}, for one input"
+            expect(callable(claim), "hessian", f"shape {hessian.shape}", f"{shape}, for one input")
+            raise Finding("shape", f"hessian returned {text}")
+        return np.tensordot(v[0], hessian, v[0].ndim).astype(v[0].dtype)
 
     def along(self, v):
         """(H v, its largest error) from differences of the gradients along v, extrapolated as in differences.py."""

@@ -246,3 +246,40 @@ def test_a_mask_kept_from_the_first_draw_shows_with_another(own):
     report = check_gradients(torch.tanh, torch.ones(5, 4).double())
     assert report
     assert "with another draw" not in str(report), "where nothing is drawn"
+
+
+class Doubles(torch.autograd.Function):
+    """Changes its input in place."""
+
+    @staticmethod
+    def forward(ctx, x):
+        x.mul_(2)
+        return x.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, dy):
+        return 2 * dy
+
+
+class Marked(Doubles):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.mark_dirty(x)
+        return x.mul_(2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_inputs_changed_in_place(dtype):
+    x = normals(4, 3, dtype=dtype)
+    before = x.clone()
+    report = check_gradients(Doubles, x)
+    assert [kind for kind, _ in report.problems] == ["mutates"]
+    assert report["x"].verdict == "right"
+    for right in (Marked, lambda x: x.mul_(2).sin(), nn.ReLU(inplace=True)):
+        assert check_gradients(right, x), right
+    assert torch.equal(x, before)
+
+
+def test_once_differentiable_is_named():
+    assert "marked with @once_differentiable" in str(check_second(Marked, normals(4, 3)))

@@ -36,7 +36,6 @@ class JaxBridge(Bridge):
     def __init__(self, target, inputs, options):
         dtypes = [str(getattr(leaf, "dtype", "")) for leaf in jax.tree_util.tree_leaves(inputs)]
         self._wide = "float64" in dtypes or "complex128" in dtypes
-        self._problems = []
         self._calls, self._compiled = 0, None
         with self._bits():
             super().__init__(target, inputs, options)
@@ -160,7 +159,6 @@ class JaxBridge(Bridge):
         """Forward mode, where the target has it, against reverse mode: <dy, J v> and <J' dy, v> are one number."""
         if report.arrays and self._mode == "autodiff" and not report.problems:
             self._both_modes()
-        report.problems += dict.fromkeys(self._problems)
         super().finish(report)
 
     def _both_modes(self):

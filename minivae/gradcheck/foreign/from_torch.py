@@ -84,7 +84,7 @@ class TorchBridge(Bridge):
         """One forward, after which lazy parameters exist; what it moved is put back."""
         self._keep(module)
         with torch.no_grad(), contextlib.suppress(Exception):  # which is raised again where it can be reported
-            self.run({n: self.foreign(value, n) for n, value in self.values.items()}, *self._fixed())
+            self.run({n: self.foreign(value, n).clone() for n, value in self.values.items()}, *self._fixed())
         self._restore()
         self._keep(module)
 
@@ -192,7 +192,12 @@ class TorchBridge(Bridge):
             if value.dtype.kind in "fc":
                 self._wrt[name] = tensor.requires_grad_()
                 handed[name] = tensor.clone()  # no leaf, so that the target may work on it in place
+        nodes = {name: handed[name].grad_fn for name in self._wrt}
         self._outputs = self.tensors(handed, placed, named)
+        for name, tensor in self._wrt.items():
+            if handed[name].grad_fn is nodes[name] and not torch.equal(handed[name].detach(), tensor.detach()):
+                text = f"forward changed input '{name}' in place, and autograd was not told of it: work on a copy, or "
+                self._problems.append(("mutates", f"{text}name it in ctx.mark_dirty and return it"))
         return self._outputs
 
     def _count_strangers(self):
@@ -202,6 +207,8 @@ class TorchBridge(Bridge):
         seen, strangers = set(nodes), set()
         while nodes:
             node = nodes.pop()
+            if node.name() == "torch::autograd::Error":
+                raise RuntimeError("a backward marked with @once_differentiable cannot be differentiated once more")
             variable = getattr(node, "variable", None)
             if variable is not None and id(variable) not in known:
                 strangers.add(tuple(variable.shape))

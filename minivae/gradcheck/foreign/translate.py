@@ -75,7 +75,7 @@ class Bridge:
 
     def __init__(self, target, inputs, options):
         gradient = options.get("gradient")
-        self._target, self._cache, self._notes = target, None, []
+        self._target, self._cache, self._notes, self._problems = target, None, [], []
         self._gradient = gradient if callable(gradient) else (lambda *_, **__: gradient)
         self._mode = "autodiff"
         if isinstance(target, tuple) and len(target) == 2 and all(callable(f) for f in target):
@@ -212,6 +212,7 @@ class Bridge:
 
     def finish(self, report):
         """Add what the target showed on the way to the report."""
+        report.problems += dict.fromkeys(self._problems)
         report.notes += dict.fromkeys(self._notes)
 
     def close(self):

@@ -202,6 +202,8 @@ def _draw(sample, rng, first, draws, seed, meaning):
     if still.any():
         where = f"{int(still.sum())} of {size} coordinates, first {place(int(np.argmax(still)), shape)}"
         return f"the sample never changes at {where}: no noise, or the same each time"
+    if meaning.cdf is not None:
+        _expect_rising(raw, kept[np.searchsorted(index, looked)])
     if outside > 1e-3 * size * draws:
         return f"{outside:,} of {size * draws:,} samples lie outside the distribution: its cdf is 0 or 1 there"
     values = np.array([len(np.unique(row)) for row in raw])
@@ -216,6 +218,15 @@ def _draw(sample, rng, first, draws, seed, meaning):
     if narrow and meaning.cdf is None and meaning.whitening is None:
         step = np.spacing(np.abs(m).astype(first.dtype)).astype(np.float64)
     return _Seen(m, square / (draws - 1.0), step, kept, index, (again, back))
+
+
+def _expect_rising(samples, scores):
+    """Raises ValueError where a cdf falls; on a circle it may do so in a place."""
+    steps = np.diff(np.take_along_axis(scores, np.argsort(samples, axis=1), axis=1), axis=1)
+    falling = np.count_nonzero(steps < 0.0, axis=1) > 0.9 * np.count_nonzero(steps, axis=1)
+    expect(
+        not falling.any(), "cdf", "a function that falls", "one that rises from 0 to 1: 1 - cdf is a survival function"
+    )
 
 
 def _digest(z):

@@ -21,8 +21,8 @@ def identify(target, gradient):
         found = ("layer", holder, name, name, *target) if layer else ("pair", target, name, name, *target)
     elif methods:
         forward, backward = (getattr(target, n) for n in methods[0])
-        unbound = isinstance(target, type) and (required(forward) or [""])[0] == "self"
-        expect(not unbound, "target", target, f"an object of the class {name}, or static methods")
+        if isinstance(target, type) and _needs_instance(target, methods[0][0], forward):
+            raise ValueError(f"target: got the class {name}, expected an instance of it, or static methods")
         found = ("layer", target, name, methods[0][0], forward, backward)
     else:
         expected = "a function, an object with forward and backward, or a pair of two such functions"
@@ -32,6 +32,14 @@ def identify(target, gradient):
         return "function", target, name, name, target, gradient
     expect(gradient is None, "gradient", gradient, f"None for a {found[0]}: only a scalar function has one")
     return found
+
+
+def _needs_instance(kind, method, function):
+    """Whether a method of a class is meant for its instances, and not a plain function kept there."""
+    if isinstance(inspect.getattr_static(kind, method), (staticmethod, classmethod)):
+        return False
+    own = kind.__init__ is not object.__init__ or (required(function) or [""])[0] in ("self", "s", "this")
+    return own or method == "__call__"
 
 
 def owner(forward, backward):

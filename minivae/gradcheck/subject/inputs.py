@@ -26,6 +26,8 @@ class Inputs:
     def __init__(self, function, inputs, fixed):
         self.place, self.named = fixed_values(fixed)
         self.nest, self.by_keyword = arranged(function, inputs, self.place, self.named)
+        # Several arrays that were taken for one argument, which may not have been meant:
+        self.bundle = inputs if not self.by_keyword and _is_bundle(inputs, self.nest) else None
         self.nest = {name: _copied(name, part) for name, part in self.nest.items()}
         self.leaves = leaves(self.nest)
         self.values = {name: leaf for name, leaf in self.leaves.items() if isinstance(leaf, np.ndarray)}
@@ -39,6 +41,21 @@ class Inputs:
         if self.by_keyword:
             return function(*place, **nest, **named)
         return function(*nest.values(), *place, **named)
+
+    def expect_no_bundle(self, function):
+        """Raises ValueError if the function runs with the first of several arrays that were handed over as one nest: to
+        be asked where it does not with all of them.
+        """
+        if self.bundle is None:
+            return
+        (name,), first = self.nest, next(iter(self.values.values())).copy()
+        try:
+            function(first, *_writable(self.place), **_writable(self.named))
+        except Exception:
+            return
+        names = list(self.bundle) if isinstance(self.bundle, Mapping) else f"{len(self.bundle)} arrays"
+        expected = f"one array, '{name}': it fails with all in one {type(self.bundle).__name__}, and runs with one"
+        raise ValueError(f"inputs: got {names}, expected {expected}")
 
     def with_fixed(self, change):
         """The same inputs with `change` done to each value that is passed along."""
@@ -76,16 +93,34 @@ def arranged(function, inputs, place, named):
         text = all(isinstance(key, str) for key in inputs)
         if not one or (text and not set(inputs) & set(named) and takes(**{**inputs, **named})):
             expect(text, "inputs", inputs, "names, or one argument that is this mapping")
+            clash = [key for key in inputs if key in named]
+            expect(not clash, "fixed", clash, "names that no input has")
+            _expect_taken(function, list(inputs), place, {**inputs, **named})
             return dict(inputs), True
     elif isinstance(inputs, (tuple, list)):
         # [x] with an array x is that array by its place; [0.5] is the point at which a function of one vector is taken.
         point = isinstance(inputs, list) and len(inputs) == 1 and all_numbers(inputs)
         if not one or (takes(*inputs, **named) and not point):
             values = list(inputs)
+    _expect_taken(function, len(values), [*values, *place], named)
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     names = [p.name for p in signature.parameters.values() if p.kind in kinds]
     names += [f"input{i}" for i in range(len(names), len(values))]
     return dict(zip(names, values, strict=False)), False
+
+
+def _expect_taken(function, came, place, named):
+    """Raises ValueError unless the function's own signature, not one that it was given, fits."""
+    try:
+        signature = inspect.signature(function, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*place, **named)
+    except TypeError as error:
+        name = getattr(function, "__name__", "the target")
+        text = f"inputs: got {came}, expected what {name}{signature} takes, beside what is fixed: {error}"
+        raise ValueError(text) from None
 
 
 def all_numbers(part):
@@ -93,6 +128,13 @@ def all_numbers(part):
     if not isinstance(part, (list, tuple)):
         return isinstance(part, (numbers.Number, np.generic))
     return len(part) > 0 and all(all_numbers(item) for item in part)
+
+
+def _is_bundle(inputs, nest):
+    """Whether a mapping or sequence of arrays became one argument."""
+    parts = list(inputs.values()) if isinstance(inputs, Mapping) else inputs
+    whole = isinstance(parts, (list, tuple)) and len(nest) == 1 and next(iter(nest.values())) is inputs
+    return whole and len(parts) > 0 and all(hasattr(part, "shape") for part in parts)
 
 
 def _copied(name, part):

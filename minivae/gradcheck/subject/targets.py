@@ -8,7 +8,7 @@ with a `loss`, `backward()` fills `gradients`), or a pair of functions `(forward
 import numpy as np
 
 from ...errors import described, expect
-from ..arguments import expect_something, freezer, real_view
+from ..arguments import expect_something, freezer, given_cotangents, real_view
 from .calling import identify, owner, required, takes_arguments
 from .claims import Finding, assign, sound, spellings
 from .inputs import Inputs
@@ -39,6 +39,8 @@ class Target:
         What was found on the way, as the report takes it: (kind, sentence), and sentences.
     """
 
+    varied: tuple = ()  # names of inputs that are moved elsewhere beside those by which a gradient is claimed
+
     def __init__(
         self,
         target,
@@ -55,7 +57,12 @@ class Target:
         seed=0,
     ):
         self.kind, self.target, self.name, self.method, self._forward, self._backward = identify(target, gradient)
-        self.inputs = Inputs(self._forward, inputs, fixed)
+        try:
+            self.inputs = Inputs(self._forward, inputs, fixed)
+        except ValueError as error:
+            if not isinstance(target, type) or "missing a required argument" not in str(error):
+                raise
+            raise ValueError(f"target: got the class {self.name}, expected an instance of it; {error}") from None
         self.values, self.fixed = self.inputs.values, self.inputs.fixed
         self.constant = (constant,) if isinstance(constant, str) else tuple(constant)
         self._freeze, self.frozen = freezer(generator), generator is not None
@@ -164,10 +171,12 @@ class Target:
                 )
                 self.problem("state", f"parameter '{name}'", f"{text} are taken")
 
-    def outputs(self):
-        """Forward at the current values: a list of arrays (not copied). Raises Finding."""
+    def outputs(self, values=None):
+        """Forward at the current values, or at these: a list of arrays (not copied). Raises Finding."""
         try:
-            result = self.call()
+            result = self.call(values)
+        except Finding:  # of a check's own functions
+            raise
         except Exception as error:
             raise Finding("raises", f"forward raised {type(error).__name__}: {error}") from error
         return self.unpack(result)
@@ -214,19 +223,20 @@ class Target:
     def draw_cotangents(self, outputs):
         """Random weights that make the outputs a scalar; never all ones, which hide errors that cancel in a sum."""
         if self.given_cotangent is not None:
-            given = self.given_cotangent
-            given = list(given) if isinstance(given, (tuple, list)) else [given]
-            got, expected = [np.shape(c) for c in given], [y.shape for y in outputs]
-            expect(got == expected, "cotangent", got, f"the shapes of what forward returns, {expected}")
-            real = all(np.iscomplexobj(y) or not np.iscomplexobj(c) for c, y in zip(given, outputs, strict=True))
-            expect(real, "cotangent", "complex numbers", "real ones for real outputs")
-            self.cotangents = [np.array(c, dtype=y.dtype) for c, y in zip(given, outputs, strict=True)]
-        elif self.kind in ("model", "function") or not self._takes_cotangent:
+            self.cotangents = given_cotangents(self.given_cotangent, outputs)
+            if not self._handed_a_cotangent():
+                ones = all(np.all(c == 1.0) for c in self.cotangents)
+                text = f"None, or ones: backward of a {self.kind} is not handed any"
+                expect(ones, "cotangent", self.given_cotangent, text)
+        elif not self._handed_a_cotangent():
             self.cotangents = [np.ones(y.shape, y.dtype) for y in outputs]
         else:
             rng = np.random.default_rng((self.seed, 1))
             self.cotangents = [_normals(rng, y) for y in outputs]
         return flat(self.cotangents)
+
+    def _handed_a_cotangent(self):
+        return self._takes_cotangent and self.kind not in ("model", "function")
 
     def backward(self, outputs):
         """The gradients claimed after a forward that returned `outputs`. Raises Finding."""
@@ -275,6 +285,8 @@ class Target:
             if self.kind == "model" or not self._takes_cotangent:
                 return self._backward()
             return self._backward(*self._handed(handed))
+        except Finding:
+            raise
         except Exception as error:
             word = "gradient" if self.kind == "function" else "backward"
             raise Finding("raises", f"{word} raised {type(error).__name__}: {error}") from error

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from minivae.gradcheck import assert_gradients, check_gradients, check_kl, check_same_draw, check_sampler
+from minivae.gradcheck import (
+    assert_gradients,
+    check_gradients,
+    check_jvp,
+    check_kl,
+    check_same_draw,
+    check_sampler,
+    check_second,
+)
 
 from .foreign_layers import Linear, Tanh, data
 
@@ -156,6 +164,14 @@ def test_the_complex_step_needs_a_target_that_takes_it():
     [
         ({"rtol": -1}, "rtol: got -1, expected a finite number, 0 or more"),
         ({"rtol": "tight"}, "rtol: got 'tight'"),
+        ({"rtol": 1.0}, "rtol: got 1.0, expected less than 1"),
+        ({"elsewhere": "no"}, "elsewhere: got 'no', expected True or False"),
+        ({"accumulates": "no"}, "accumulates: got 'no', expected True or False"),
+        ({"allow_unresolved": 2}, "allow_unresolved: got 2, expected True or False"),
+        ({"name": 3}, "name: got 3, expected a string"),
+        ({"cotangent": np.full(3, np.nan)}, r"cotangent: got 'nan at \[0\]', expected finite numbers"),
+        ({"cotangent": np.zeros(3)}, "cotangent: got 'nothing but zeros'"),
+        ({"fixed": {"t": 3}}, r"inputs: got 1, expected what forward\(x\) takes, beside what is fixed: .*'t'"),
         ({"atol": np.nan}, "atol: got nan"),
         ({"full": -1}, "full: got -1, expected a whole number of at least 0"),
         ({"coordinates": 0}, "coordinates: got 0, expected a whole number of at least 1"),
@@ -176,6 +192,79 @@ def test_options_with_which_nothing_would_be_shown_are_refused(options, message)
         check_gradients(Tanh(), data(3), **options)
 
 
+class Unnamed:
+    """A layer whose methods call it otherwise than self, without an __init__."""
+
+    def forward(layer, x):
+        return x
+
+    def backward(layer, dy):
+        return dy
+
+
+def product(x, w):
+    return np.sum(x * w)
+
+
+@pytest.mark.parametrize(
+    ("target", "inputs", "message"),
+    [
+        (Linear, data(5, 4), "target: got the class Linear, expected an instance of it"),
+        (Unnamed, data(5, 4), "target: got the class Unnamed, expected an instance of it"),
+        (Linear(), (data(5, 4), data(5, 4)), "inputs: got 2 arrays, expected one array, 'x'"),
+        (Tanh(), [data(5, 4), data(5, 4)], "inputs: got 2 arrays, expected one array, 'x'"),
+        (Linear(), {"y": data(5, 4)}, r"inputs: got \['y'\], expected one array, 'x'"),
+        (product, (data(3),), r"inputs: got 1, expected what product\(x, w\) takes, .*: missing .* 'w'"),
+        (product, (data(3),) * 3, r"inputs: got 3, expected what product\(x, w\) takes, .*: too many"),
+        (product, {"x": data(3), "v": data(3)}, r"inputs: got \['x', 'v'\], expected what product\(x, w\) takes"),
+    ],
+)
+def test_inputs_that_forward_does_not_take(target, inputs, message):
+    options = {"gradient": lambda x, w: (w, x)} if target is product else {}
+    with pytest.raises(ValueError, match=message):
+        check_gradients(target, inputs, **options)
+
+
+def test_what_may_look_like_a_wrong_call():
+    class Plain:
+        def forward(x):
+            return np.tanh(x), x
+
+        def backward(dy, cache):
+            return dy * (1 - np.tanh(cache) ** 2)
+
+    assert_gradients(Plain, data(5, 4))
+    assert_gradients(lambda xs: np.sum(xs[0] * xs[1]), [data(3), data(3)], gradient=lambda xs: [xs[1], xs[0]])
+    assert_gradients(lambda p: np.sum(p["a"] ** 2), {"a": data(3)}, gradient=lambda p: {"a": 2 * p["a"]})
+    with pytest.raises(ValueError, match=r"cotangent: got 2\.0, expected None, or ones: backward of a function is"):
+        check_gradients(lambda x: np.sum(x**2), data(3), gradient=lambda x: 2 * x, cotangent=2.0)
+
+
+@pytest.mark.parametrize("check", [check_gradients, assert_gradients, check_second, check_jvp])
+def test_misspelt_options_name_the_check_that_was_called(check):
+    options = {"jvp": lambda x, v: v} if check is check_jvp else {}
+    with pytest.raises(TypeError, match=rf"{check.__name__}\(\) got an unexpected keyword argument 'rtoll'"):
+        check(Tanh(), data(3), rtoll=1.0, **options)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("how", ["adds", "assigns", "adds twice"])
+def test_accumulates_is_held_to_what_it_says(how, dtype):
+    class Layer(Linear):
+        def backward(self, dy):
+            old = getattr(self, "dW", np.zeros_like(self.W))
+            dx = super().backward(dy)
+            self.dW = {"adds": old + self.dW, "assigns": self.dW, "adds twice": 2 * old + self.dW}[how]
+            return dx
+
+    layer = Layer()
+    layer.W = layer.W.astype(dtype)
+    report = check_gradients(layer, data(5, 4).astype(dtype), accumulates=True)
+    assert [kind for kind, _ in report.problems] == ([] if how == "adds" else ["accumulates"]), report
+    assert ("assigns" in str(report)) == (how == "assigns")
+    assert report["W"].verdict == "right"
+
+
 @pytest.mark.parametrize("values", [np.zeros((0, 3)), data(3) > 0, None])
 def test_inputs_without_a_number_to_differentiate_by(values):
     with pytest.raises(ValueError, match=r"inputs: got .*'x' .*, expected a float32 or float64 array"):
@@ -191,6 +280,10 @@ def test_inputs_without_a_number_to_differentiate_by(values):
             r"std: got float64 of shape \(3,\), expected positive numbers",
         ),
         (lambda: check_kl(np.ones(3), np.zeros(3), np.ones(3), sample=3), "sample: got 3, expected a function"),
+        (
+            lambda: check_sampler(lambda rng: rng.random(3), cdf=lambda z: 1.0 - z),
+            "cdf: got 'a function that falls', expected one that rises",
+        ),
         (lambda: check_same_draw(3, np.zeros(3)), "draw: got 3, expected a function"),
         (lambda: check_same_draw(lambda rng: 3, np.zeros(3)), r"draw: got '3 from it', expected \(z, dz, dparameter\)"),
     ],
@@ -198,6 +291,17 @@ def test_inputs_without_a_number_to_differentiate_by(values):
 def test_wrong_calls_of_the_sampling_checks(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("zero", [1, 2])
+def test_a_draw_of_which_nothing_comes_shows_nothing(zero):
+    def draw(rng):
+        z = rng.standard_normal(5)
+        return [part * (i != zero) for i, part in enumerate((z, np.ones(5), z))]
+
+    report = check_same_draw(draw, np.zeros(5))
+    assert not report
+    assert "nothing was shown" in str(report)
 
 
 def test_unusual_arrays_are_taken_as_they_are():

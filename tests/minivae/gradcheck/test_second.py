@@ -116,6 +116,107 @@ def test_jacobian_vector_products(dtype):
         check_jvp(function, inputs)
 
 
+def cubed(x):
+    return x**3
+
+
+def tanh(x, w):
+    return np.tanh(x * w)
+
+
+def writes_to_v(x, v):
+    v *= 3 * x**2
+    return v
+
+
+def writes_to_x(x, v):
+    product = 3 * x**2 * v
+    x *= 0
+    return product
+
+
+PRODUCTS = {
+    "jvp is not linear in v, in the tangent of 'output': its values are clipped at 50": (
+        cubed,
+        lambda x, v: np.clip(3 * x**2 * v, -50, 50),
+    ),
+    "WRONG at 6 of 6 coordinates looked at: v is ignored": (cubed, lambda x, v: 3 * x**2),
+    "v 1 is ignored: nothing comes of input 1": (tanh, lambda p, v: (1 - np.tanh(p[0] * p[1]) ** 2) * v[0] * p[1]),
+    "up to 1 is added whatever v is": (cubed, lambda x, v: 3 * x**2 * v + 1),
+    "with another v tangent of 'output' is nan": (cubed, lambda x, v: 3 * x**2 * v / np.linalg.norm(v)),
+    "at 4 times the inputs: tangent of 'output' is wrong": (
+        cubed,
+        lambda x, v: 3 * np.where(abs(x) > 3, 1.1, 1) * x**2 * v,
+    ),
+    "jvp changed tangent 'x' in place: work on a copy": (cubed, writes_to_v),
+    "jvp changed input 'x' in place: work on a copy": (cubed, writes_to_x),
+    "  jvp returned tangents of shapes [(6, 1)] for outputs of [(6,)]": (cubed, lambda x, v: (3 * x**2 * v)[:, None]),
+    "  jvp raised ZeroDivisionError": (cubed, lambda x, v: 1 / 0),
+    "jvp gives": (cubed, lambda x, v: 2.9 * x**2 * v),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("said", PRODUCTS)
+def test_products_are_linear_and_right_elsewhere(said, dtype):
+    function, jvp = PRODUCTS[said]
+    x = normals(6, dtype=dtype, seed=2)
+    report = check_jvp(function, (x, x[::-1].copy()) if function is tanh else x, jvp=jvp)
+    assert not report
+    assert said in str(report), report
+    assert "backward" not in str(report)
+    assert "dy" not in str(report)
+
+
+def test_products_of_fixed_noise_and_in_evaluation_mode():
+    noise = normals(5, 3, seed=5)
+    assert check_jvp(lambda x, n: x * n, normals(5, 3), fixed={"n": noise}, jvp=lambda x, v: v * noise)
+
+    class Centred:
+        training = True
+
+        def forward(self, x):
+            return x**2 - (x**2).mean(0) if self.training else x**2
+
+        def right(self, x, v):
+            return 2 * x * v - (2 * x * v).mean(0) if self.training else 2 * x * v
+
+        def always(self, x, v):
+            return 2 * x * v - (2 * x * v).mean(0)
+
+    layer = Centred()
+    report = check_jvp(layer.forward, normals(5, 3), jvp=layer.right)
+    assert report, report
+    assert "with 6 rows" in report.elsewhere
+    assert "with training = False" in report.elsewhere
+    assert "with training = False: tangent" in str(check_jvp(layer.forward, normals(5, 3), jvp=layer.always))
+
+
+def halves(x, v):
+    x *= 2
+    return -np.sin(x / 2) * v
+
+
+HESSIANS = {
+    "  hessian returned shape (2, 2), expected (6, 6)": {"hessian": lambda x: np.eye(2)},
+    "  hessian raised ZeroDivisionError": {"hessian": lambda x: 1 / 0},
+    "hessian gives": {"hessian": lambda x: -np.diag(np.sin(x)) / 2},
+    "hessian_vector changed input 'x' in place": {"hessian_vector": halves},
+    "WRONG at 6 of 6 coordinates looked at: v is ignored": {"hessian_vector": lambda x, v: -np.sin(x)},
+}
+
+
+@pytest.mark.parametrize("said", HESSIANS)
+def test_second_derivatives_by_their_names(said):
+    x = normals(6)
+    report = check_second(lambda x: np.sum(np.sin(x)), x, gradient=np.cos, **HESSIANS[said])
+    assert not report
+    assert said in str(report), report
+    assert "backward" not in str(report)
+    with pytest.raises(ValueError, match=r"hessian: got 'shape \(2, 2\)', expected \(6, 6\)"):
+        check_second(lambda x: np.sum(np.sin(x)), x, gradient=np.cos, hessian=np.eye(2))
+
+
 def test_kinks_and_a_backward_that_raises():
     x = np.array([1.0, 0.0, -2.0, 0.5])
     assert check_jvp(lambda x: np.maximum(x, 0), x, jvp=lambda x, v: v * (x > 0))

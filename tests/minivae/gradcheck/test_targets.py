@@ -145,7 +145,7 @@ def test_layers_are_taken_as_they_are_called(target):
 
 
 def test_a_class_is_no_layer():
-    with pytest.raises(ValueError, match=r"target: got .*Tanh.*, expected an object of the class Tanh"):
+    with pytest.raises(ValueError, match="target: got the class Tanh, expected an instance"):
         check_gradients(Tanh, X)
 
 
