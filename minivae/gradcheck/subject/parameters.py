@@ -258,7 +258,8 @@ class Parameters:
                     if same
                     else "gradients of their own: their sum is checked"
                 )
-                self.tied[name] = f"{names} are one array (tied weights) with {how}"
+                if not same or name not in self.tied:  # of no dy at all both are zero
+                    self.tied[name] = f"{names} are one array (tied weights) with {how}"
         return found
 
     def _given_gradients(self):

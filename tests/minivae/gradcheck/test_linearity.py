@@ -52,7 +52,7 @@ FAULTS = {
     "adds x": (Sine(lambda g, layer: g + 1e-3 * layer.x), "0.001 * x is added whatever dy is: weight decay?"),
     "adds": (Sine(lambda g, _: g + 1e-3 * np.arange(g.size).reshape(g.shape)), "is added whatever dy is"),
     "zeros": (Sine(lambda g, _: g * (1.0 + 0.1 * np.any(g == 0)), after=False), "do not add up"),
-    "not a number": (Sine(lambda g, _: g / np.linalg.norm(g) * np.linalg.norm(g)), "another dy gradient of 'x' is nan"),
+    "not a number": (Sine(lambda g, _: g / np.linalg.norm(g) * np.linalg.norm(g)), "with dy = 0 gradient of 'x' is nan"),
 }
 
 
