@@ -76,7 +76,7 @@ def _odd(coordinate, subject):
 
 
 def locate(report, subject):
-    """Where along the way the error enters, for models and layers of layers: the last arrays right, those before wrong.
+    """Where the error enters, for models and layers of layers: the last arrays right, those before them wrong."""
     wrong = {a.name: a.verdict == "wrong" for a in report.arrays}
     end = "the loss"
     if subject.kind != "model":
