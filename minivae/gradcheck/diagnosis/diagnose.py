@@ -67,7 +67,7 @@ def _odd(coordinate, subject):
         try:
             subject.outputs()
         except Finding as finding:
-            return f"not judged: {finding}, at the values that were given as well"
+            return f"from some call on {finding}, at the values that were given too: not judged to the end"
         return "the function is not finite around here"
     size = float(np.max(np.abs(subject.vector()), initial=0.0))
     if coordinate.error < 1e-5 * size:
@@ -136,7 +136,7 @@ def _unrelated(table, subject):
     if np.all(each <= NEARLY * np.abs(n)):
         eps = " (an eps inside a logarithm or root?)" if share < 1e-3 else ""
         return f"nearly right (errors are {share:.0e} of the values): a small term is missing or extra{eps}"
-    if alike > 0.999:
+    if alike > 0.999 and np.all(np.abs(a - ratio * n) <= NEARLY * np.abs(n)):
         return f"nearly {ratio:.3g} times the right values (cosine {alike:.6f})"
     return f"no simple pattern (cosine {alike:.3f}, size {ratio:.3g}){sums_seen(table)}"
 

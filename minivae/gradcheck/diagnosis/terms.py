@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from itertools import chain, combinations, permutations
+from itertools import chain, combinations, permutations, product
 
 import numpy as np
 
@@ -29,11 +29,35 @@ SHAPES: dict[str, Callable] = {
     "sign({})": np.sign,
 }
 
+# Of another array: what a deviation or a variance may be made of.
+WIDTHS = {n: SHAPES[n] for n in ("{}", "{}^2", "exp({})", "exp({}/2)")} | {"sqrt({})": np.sqrt, "{}^3": lambda v: v**3}
+PREDICTED = {n: SHAPES[n] for n in ("{}", "exp({})", "sigmoid({})")}
+SEVERAL = 5  # arrays of which all differences are tried
+
 
 def named_arrays(subject):
     """Arrays that a term may be made of, by name."""
     named = {**subject.arrays, **subject.fixed, **subject_dy(subject)}
     return {n: v for n, v in named.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f" and v.ndim}
+
+
+def residuals(table, subject):
+    """(name, values here) of differences of two arrays, as losses have them, over a standard deviation or variance."""
+    base = {n: v for n, v in {**subject.arrays, **subject.fixed}.items() if isinstance(v, np.ndarray)}
+    base = {n: v for n, v in base.items() if v.dtype.kind == "f" and v.size > 1 and _broadcasts(v.shape, table.shape)}
+    base = {n: table.at(np.broadcast_to(v, table.shape)) for n, v in base.items()}
+    if not 2 <= len(base) <= SEVERAL:
+        return
+    for one, two in permutations(base, 2):
+        with np.errstate(all="ignore"):
+            for form, function in PREDICTED.items():
+                yield f"({form.format(one)} - {two})", function(base[one]) - base[two]
+            gap = base[one] - base[two]
+            yield f"({one} - {two})^2", gap**2
+            for width, (form, function) in product(sorted({*base} - {one, two}), WIDTHS.items()):
+                over = function(base[width])
+                yield f"({one} - {two}) / {form.format(width)}", gap / over
+                yield f"({one} - {two})^2 / {form.format(width)}", gap**2 / over
 
 
 def subject_dy(subject):
@@ -46,7 +70,9 @@ def known(table, subject, functions=True):
     own = table.result.name
     for name, array in named_arrays(subject).items():
         if name != own and array.size > 1 and _broadcasts(array.shape, table.shape):
-            yield name, table.at(np.broadcast_to(array, table.shape))
+            values = table.at(np.broadcast_to(array, table.shape))
+            with np.errstate(all="ignore"):
+                yield from [(f.format(name), of(values)) for f, of in WIDTHS.items() if functions or f == "{}"]
     if functions and own in subject.arrays and table.shape:
         values = table.at(subject.arrays[own])
         with np.errstate(all="ignore"):
@@ -99,7 +125,7 @@ def term(table, subject):
     k = table.fits(table.gap, np.ones(table.gap.size))
     if k is not None:
         return f"off by the constant {k:.6g}: a term is {'extra' if k > 0 else 'missing'}"
-    for name, values in chain(known(table, subject), made(table, subject)):
+    for name, values in chain(known(table, subject), made(table, subject), residuals(table, subject)):
         k = table.fits(table.gap, values)
         if k is not None:
             return f"the error is {_times(k)}{name}: a term is missing, extra or miscounted"
@@ -141,7 +167,7 @@ def instead(table, subject):
 
 
 def _first(table, subject, target):
-    for name, values in chain(_activations(table, subject), made(table, subject)):
+    for name, values in chain(_activations(table, subject), made(table, subject), residuals(table, subject)):
         k = table.fits(target, values)
         if k is not None:
             return _times(k) + name
