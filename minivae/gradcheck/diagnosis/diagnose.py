@@ -96,8 +96,8 @@ def locate(report, subject):
         return ""
     last = max(i for i, b in enumerate(bad) if b)
     if end == "the outputs":
-        text = f"from '{names[last + 1]}' on all gradients of parameters are right and before it all are wrong: if the "
-        return f"{text}parts follow one another, the error arises in '{names[last]}' or between the two"
+        text = f"from '{names[last + 1]}' on the gradients of parameters are right, before it all are wrong: the error "
+        return f"{text}arises in '{names[last]}' or between the two, if the parts follow one another"
     if sum(bad) < 2:
         return ""
     text = f"from '{names[last + 1]}' to the loss everything is right: the error arises in the backward of what "

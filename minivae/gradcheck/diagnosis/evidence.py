@@ -101,7 +101,7 @@ def relation(table, subject=None):
     twice = abs(factor - 2.0) < 1e-6
     named = named_factor(2.0 if twice else abs(factor), subject) if subject else ""
     if twice:
-        return f"twice the right values: a factor 2, or added up twice{named}"
+        return f"twice the right values: a factor 2{named}, or added up twice"
     if a.size < 2 and not named:  # one number is a multiple of any other
         return f"{'one number, ' if subject else ''}{factor:.6g} times the right one"
     near = abs(factor - 1.0) < 1e-3
