@@ -17,10 +17,13 @@ def linearity(subject, claimed, report):
     """Run backward with dy = 0, tiny, large and in parts; a fault is a problem, and the diagnosis of what is wrong."""
     if not (subject.kind == "pair" or (subject.kind == "layer" and subject._takes_cotangent)):
         return
+    calls = _Calls(subject, claimed)
     try:
-        found = _Calls(subject, claimed).faults()
+        found = calls.faults()
     except Finding as finding:  # at a dy where backward should do no more than answer zeros
-        report.problems.append(("linear", f"with another dy {finding}"))
+        if str(finding).startswith("forward"):  # whatever dy is
+            raise
+        report.problems.append(("linear", f"with {calls.what} {finding}"))
         return
     if found and any(_apart(again, claimed[name]) for name, again in subject.claimed().items()):
         return  # it is no longer what it was at the dy of before: `recheck` says so
@@ -54,8 +57,8 @@ class _Calls:
         self.bytes = min(np.finfo(array.dtype).bits // 8 for array in (*self.dy, *subject.arrays.values()))
         self.largest = max(_largest(array) for array in (*self.dy, *claimed.values()))
 
-    def of(self, cotangents):
-        subject = self.subject
+    def of(self, cotangents, what="another dy"):
+        subject, self.what = self.subject, what
         subject.cotangents = [np.asarray(c, dtype=mine.dtype) for c, mine in zip(cotangents, self.dy, strict=True)]
         subject.strict = True
         try:
@@ -67,17 +70,21 @@ class _Calls:
         }  # none: it has stopped here
 
     def scaled(self, factor):
-        return self.of([factor * c for c in self.dy])
+        return self.of([factor * c for c in self.dy], "dy = 0" if factor == 0.0 else f"dy times {factor:.3g}")
 
     def faults(self):
         """A phrase for each array whose gradient is not linear in dy."""
         zero, (factor, up), power, found = self.scaled(0.0), self._up(), self._down(), {}
         down = self.scaled(2.0**power)
-        pieces = [self.of(part) for part in self._parts()]
+        pieces = [self.of(part, "a part of dy alone") for part in self._parts()]
         for name, gradient in self.claimed.items():
             parts = [piece[name] for piece in pieces]
             if _largest(zero[name]) > ZERO * np.finfo(gradient.dtype).eps * _largest(gradient):
                 found[name] = self._constant(name, zero[name])
+            elif power < -4 and gradient.any() and not _apart(down[name], gradient):
+                found[name] = (
+                    "it is the same for dy of any size: its sign alone is used, or it is divided by its own size"
+                )
             elif up and _apart(up[name], factor * gradient, CLEAR):
                 found[name] = self._grows(gradient, factor, up, name)
             elif _apart(down[name], 2.0**power * gradient):
@@ -174,6 +181,9 @@ class _Calls:
         """What happens to large values."""
         values, expected = {n: np.asarray(v, np.float64) for n, v in values.items()}, factor * gradient
         mine, largest = values[name], _largest(values[name])
+        if largest == 0.0:
+            least = 2.0 ** self._breaks(int(np.log2(-factor))) * max(map(_largest, self.dy))
+            return f"it is zero where dy is large, {least:.2g} and more: what exceeds a limit is dropped"
         for low, high in (
             (-largest, largest),
             (np.min(mine, initial=0.0), np.inf),

@@ -72,6 +72,7 @@ class ArrayResult:
     unresolved: int = 0  # coordinates whose tolerance exceeds a tenth of `scale`
     blind: bool = False  # nothing at all could be resolved
     diagnosis: str = ""
+    parts: bool = False  # of complex numbers, with the real and the imaginary part as a last axis
 
     @property
     def size(self) -> int:
@@ -220,7 +221,7 @@ class GradientReport:
 
 
 def _title(array):
-    return f"{array.name} {array.shape}"
+    return f"{array.name} {array.shape[:-1]} complex" if array.parts else f"{array.name} {array.shape}"
 
 
 def _array_lines(array, width):
@@ -233,7 +234,7 @@ def _array_lines(array, width):
         counted = f"{len(wrong)} of {len(array.coordinates)} coordinates looked at"
         if array.directions:
             counted += f" and {len(array.wrong) - len(wrong)} of {len(array.directions)} directions"
-        lines = [f"{title}WRONG at {counted}: {array.diagnosis}", "    " + _describe(array.worst)]
+        lines = [f"{title}WRONG at {counted}: {array.diagnosis}", "    " + _describe(array.worst, array.parts)]
     elif array.verdict == "unresolved":
         lines = [
             f"{title}NOT RESOLVED: errors up to {max(c.tolerance for c in array.judged):.1e} cannot be told from "
@@ -245,40 +246,46 @@ def _array_lines(array, width):
             lines[0] += f", one wrong coordinate missed with p {_small(array.miss_probability)}"
     if array.kinks:
         c = array.kinks[0]
+        where = _place(c, array.parts) + c.bend
         beside = sum(k.beside is not None and k.beside.kind != "kink" for k in array.kinks)
         lines.append(
-            f"    {len(array.kinks)} on a kink, first at {_place(c)}{c.bend}: slope {c.left:.6g} to the left, "
+            f"    {len(array.kinks)} on a kink, first at {where}: slope {c.left:.6g} to the left, "
             f"{c.right:.6g} to the right, backward gives {c.analytic:.6g} ({'between' if c.between else 'outside'}); "
             f"{beside} judged beside it instead"
         )
     if array.near_kinks:
         c = array.near_kinks[0]
+        where = _place(c, array.parts) + c.bend
         beside = sum(k.beside is not None for k in array.near_kinks)
         how = f"by smaller steps or ({beside}) beside it" if beside else "by smaller steps"
-        lines.append(f"    {len(array.near_kinks)} near a kink, settled {how}, first at {_place(c)}{c.bend}")
+        lines.append(f"    {len(array.near_kinks)} near a kink, settled {how}, first at {where}")
     if array.unresolved and array.verdict != "unresolved":
         lines.append(f"    {array.unresolved} too small against rounding to be resolved to a tenth of the largest")
     return lines
 
 
-def _place(coordinate):
-    return "a random direction" if coordinate.index is None else str(list(coordinate.index))
+def _place(coordinate, parts=False):
+    if coordinate.index is None:
+        return "a random direction"
+    *index, part = coordinate.index if parts else (*coordinate.index, 0)
+    return f"{index}, {('real', 'imaginary')[part]} part" if parts else str(index)
 
 
 def _small(probability):
     return "< 1e-12" if probability < 1e-12 else f"= {probability:.1e}"
 
 
-def _describe(c):
+def _describe(c, parts=False):
+    place = _place(c, parts)
     if c.kind == "jump":
-        return f"worst at {_place(c)}: the function jumps here by {c.error:.1e}{c.bend}, there is no derivative"
+        return f"worst at {place}: the function jumps here by {c.error:.1e}{c.bend}, there is no derivative"
     if c.kind == "undefined":
-        return f"worst at {_place(c)}: the function is finite on neither side, at any step"
+        return f"worst at {place}: it gives no finite value on either side, at any step"
     if c.fault:
-        return f"worst at {_place(c)}{c.bend}: {c.fault}"
+        return f"worst at {place}{c.bend}: {c.fault}"
     if c.beside is not None and c.beside.wrong:
-        return _describe(c.beside) + f" (moved off the kink{c.bend} that lies here)"
-    where = "along a random direction" if c.index is None else f"at {_place(c)}"
+        return _describe(c.beside, parts) + f" (moved off the kink{c.bend} that lies here)"
+    where = "along a random direction" if c.index is None else f"at {place}"
     return (
         f"worst {where}: backward gives {c.analytic:.9g}, differences give {c.numeric:.9g} +- {c.error:.0e}; "
         f"error {abs(c.analytic - c.numeric):.2e}, tolerance {c.tolerance:.1e}"

@@ -5,17 +5,20 @@ seen; what it says must be true wherever it is printed. The first that speaks is
 to what only describes them.
 """
 
+import re
+
 import numpy as np
 
 from ..numerics.joint import agrees
 from ..subject.moving import put_back
 from ..subject.targets import Finding
-from .evidence import Table, relation
-from .experiments import assigned, by_part, rough, rounded
+from .evidence import Table, conjugated, relation
+from .experiments import assigned, by_part, depends_on_draws, rough, rounded
 from .places import REPEATED, clipped, confined, masked, rearranged
-from .terms import factor, factor_by_index, instead, path, reduced, replaced, sums, sums_seen, term
+from .terms import exchanged_sides, factor, factor_by_index, instead, path, reduced, replaced, sums, sums_seen, term
 
-NEARLY = 0.1  # relative size, in the norm, of what is called a small error
+NEARLY = 0.05  # relative error of every value up to which all are called nearly right
+UNRELATED = 0.5  # cosine of values that may come from different draws
 
 
 def diagnose(result, results, claimed, subject):
@@ -28,8 +31,14 @@ def diagnose(result, results, claimed, subject):
         return faults[0]
     table = Table(result, claimed[result.name])
     if not table.wrong.any():
-        return "wrong only along random directions: few or small coordinates, not among those looked at"
-    everywhere = relation(table, subject) or _exchanged(table, results) or rounded(table, subject)
+        where = "at no coordinate beyond doubt" if table.complete else "few or small coordinates, not among those seen"
+        return faults[0] if faults else f"wrong only along random directions: {where}"
+    everywhere = (
+        relation(table, subject)
+        or (conjugated(table) if result.parts else "")
+        or _exchanged(table, results)
+        or rounded(table, subject)
+    )
     if everywhere:
         return everywhere
     for pattern in FEW if 2 * table.wrong.sum() <= len(table.wrong) else MANY:
@@ -56,6 +65,10 @@ def _confined(table, subject):
 
 def _odd(coordinate, subject):
     if coordinate.kind == "undefined":
+        try:
+            subject.outputs()
+        except Finding as finding:
+            return f"from some call on {finding}, at the values that were given too: not judged to the end"
         return "the function is not finite around here"
     size = float(np.max(np.abs(subject.vector()), initial=0.0))
     if coordinate.error < 1e-5 * size:
@@ -64,16 +77,36 @@ def _odd(coordinate, subject):
 
 
 def locate(report, subject):
-    """Where along the way the error enters, for a model whose last arrays are right and earlier ones wrong."""
-    names = [a.name for a in report.arrays]
-    wrong = [a.verdict == "wrong" for a in report.arrays]
-    if subject.kind != "model" or not any(wrong) or all(wrong):
+    """Where the error enters, for models and layers of layers: the last arrays right, those before them wrong."""
+    wrong = {a.name: a.verdict == "wrong" for a in report.arrays}
+    end = "the loss"
+    if subject.kind != "model":
+        held = re.compile(r"^(.*?\.\d+)\.")
+        parts: dict[str, list] = {}
+        for name in subject.parameters:
+            if name in wrong and (found := held.match(name)):
+                parts.setdefault(found[1], []).append(wrong[name])
+        inputs = [bad for name, bad in wrong.items() if name in subject.values]
+        if len({part.rpartition(".")[0] for part in parts}) != 1 or not all(inputs):
+            return ""
+        if any(any(bad) and not all(bad) for bad in parts.values()):
+            return ""
+        wrong, end = {part: all(parts[part]) for part in sorted(parts, key=_number)}, "the outputs"
+    names, bad = list(wrong), list(wrong.values())
+    if not any(bad) or bad[-1] or (end == "the outputs" and bad != sorted(bad, reverse=True)):
         return ""
-    last = max(i for i, bad in enumerate(wrong) if bad)
-    if last + 1 < len(names) and sum(wrong) >= 2:
-        text = f"from '{names[last + 1]}' to the loss everything is right: the error arises in the backward of what "
-        return f"{text}lies between '{names[last]}' and there"
-    return ""
+    last = max(i for i, b in enumerate(bad) if b)
+    if end == "the outputs":
+        text = f"from '{names[last + 1]}' on the gradients of parameters are right, before it all are wrong: the error "
+        return f"{text}arises in '{names[last]}' or between the two, if the parts follow one another"
+    if sum(bad) < 2:
+        return ""
+    text = f"from '{names[last + 1]}' to the loss everything is right: the error arises in the backward of what "
+    return f"{text}lies between '{names[last]}' and there"
+
+
+def _number(part):
+    return int(part.rpartition(".")[2])
 
 
 def _exchanged(table, results):
@@ -97,14 +130,14 @@ def _unrelated(table, subject):
         return "no simple pattern"
     alike = float(a @ n) / norms
     ratio = float(np.linalg.norm(a) / np.linalg.norm(n))
-    if subject.frozen and 0.1 < ratio < 10.0 and _signs_differ(table):
-        text = f"right size, unrelated values (cosine {alike:.2f}): as if backward used another draw than forward"
-        return f"{text} (fresh noise in backward)"
-    share = float(np.linalg.norm(table.gap) / np.linalg.norm(n))
-    if share < NEARLY:
+    if subject.frozen and 0.1 < ratio < 10.0 and _unlike(table) and depends_on_draws(table, subject):
+        text = f"right size, unrelated values (signs agree at {np.sum(a * n > 0)} of {a.size}): as if backward used "
+        return f"{text}another draw than forward (fresh noise in backward)"
+    share, each = float(np.linalg.norm(table.gap) / np.linalg.norm(n)), np.abs(table.gap) - table.blur
+    if np.all(each <= NEARLY * np.abs(n)):
         eps = " (an eps inside a logarithm or root?)" if share < 1e-3 else ""
         return f"nearly right (errors are {share:.0e} of the values): a small term is missing or extra{eps}"
-    if alike > 0.999:
+    if alike > 0.999 and np.all(np.abs(a - ratio * n) <= NEARLY * np.abs(n)):
         return f"nearly {ratio:.3g} times the right values (cosine {alike:.6f})"
     return f"no simple pattern (cosine {alike:.3f}, size {ratio:.3g}){sums_seen(table)}"
 
@@ -120,13 +153,18 @@ def _of_first_call(table, subject):
         return agrees(subject, {name: claims[name]}, None, 0.0)
 
 
-def _signs_differ(table):
-    return abs(float(np.mean(np.sign(table.a) * np.sign(table.n)))) < 0.6
+def _unlike(table):
+    """Whether the cosine of claim and truth is small, where no value counts for more than another."""
+    size = np.maximum(np.abs(table.a) + np.abs(table.n), table.blur + 1e-300)
+    a, n = table.a / size, table.n / size
+    return abs(float(a @ n)) < UNRELATED * float(np.linalg.norm(a) * np.linalg.norm(n))
 
 
 def _other_draw(table, subject):
     """Claim * noise / truth looks like standard normals: another draw in the place of forward's."""
-    for noise in subject.fixed.values() if _signs_differ(table) else ():
+    if not _unlike(table) or not depends_on_draws(table, subject):
+        return ""
+    for noise in subject.fixed.values():
         if isinstance(noise, np.ndarray) and noise.shape == table.shape and noise.dtype.kind == "f" and table.n.all():
             other = table.a * table.at(noise) / table.n
             spread = float(np.std(other))
@@ -141,6 +179,20 @@ def _other_draw(table, subject):
 # By how many coordinates are wrong: at most half, or more.
 FEW = (rearranged, clipped, _confined, masked, term, path, factor, assigned, by_part, rough)
 MANY = (
-    *(rearranged, clipped, replaced, term, path, reduced, factor_by_index, factor, sums, instead, rough, _other_draw),
+    *(
+        rearranged,
+        clipped,
+        exchanged_sides,
+        replaced,
+        term,
+        path,
+        reduced,
+        factor_by_index,
+        factor,
+        sums,
+        instead,
+        rough,
+        _other_draw,
+    ),
     *(by_part, assigned, _confined, masked),
 )

@@ -5,6 +5,7 @@ import copy
 import inspect
 import math
 import numbers
+from fractions import Fraction
 
 import numpy as np
 
@@ -24,7 +25,8 @@ class Table:
     """
 
     def __init__(self, result, claimed):
-        kept = [c for c in result.coordinates if c.kind != "kink"]
+        beside = [c.beside if c.kind == "kink" and c.beside is not None and c.wrong else c for c in result.coordinates]
+        kept = [c for c in beside if c.kind != "kink"]
         self.result, self.claimed, self.shape = result, claimed, result.shape
         self.index = [c.index for c in kept]
         self.a = np.array([c.analytic for c in kept])
@@ -67,6 +69,21 @@ class Table:
         return k if k and self.same(scale * k * guess, scale * target) else None
 
 
+def conjugated(table):
+    """What is wrong with complex numbers as such: one part of them, or their phase."""
+    second = np.array([i[-1] == 1 for i in table.index], dtype=bool)
+    for part, word in ((second, "imaginary"), (~second, "real")):
+        if table.wrong[part].any() and not table.wrong[~part].any() and np.any(~table.untouched[~part]):
+            what = relation(table.only(part))
+            conjugate = ": the conjugate?" if what == "sign flipped" and word == "imaginary" else ""
+            return f"only the {word} part is wrong{what and f' ({what})'}{conjugate}"
+    if not table.complete:
+        return ""
+    a, n = (v.reshape(table.shape) for v in (table.a, table.n))
+    same = table.same(np.hypot(*np.moveaxis(a, -1, 0)).repeat(2), np.hypot(*np.moveaxis(n, -1, 0)).repeat(2))
+    return "right absolute values with another phase: a conjugate is missing or extra?" if same and a.size > 4 else ""
+
+
 def relation(table, subject=None):
     """Zero, sign, factor: a claim that is the truth times a number, which is named where the subject is given."""
     a, n, blur = table.a, table.n, table.blur
@@ -81,43 +98,48 @@ def relation(table, subject=None):
         return ""
     if abs(factor + 1.0) < 1e-6:
         return "sign flipped"
-    if abs(factor - 2.0) < 1e-6:
-        return "twice the right values: a factor 2, or added up twice"
-    named = named_factor(abs(factor), subject) if subject else ""
+    twice = abs(factor - 2.0) < 1e-6
+    named = named_factor(2.0 if twice else abs(factor), subject) if subject else ""
+    if twice:
+        return f"twice the right values: a factor 2{named}, or added up twice"
     if a.size < 2 and not named:  # one number is a multiple of any other
         return f"{'one number, ' if subject else ''}{factor:.6g} times the right one"
     near = abs(factor - 1.0) < 1e-3
     text = f"1 {'+' if factor > 1.0 else '-'} {abs(factor - 1.0):.3g}" if near else f"{factor:.6g}"
-    return f"constant factor {text}{named}"
+    flipped = " and the sign is flipped" if factor < 0.0 else ""
+    return f"constant factor {text}{flipped}{named}"
 
 
 def named_factor(factor, subject):
-    """Which size or scalar of the problem the factor is, if any."""
-    lengths: dict[str, tuple[float, str]] = {}
+    """What the factor may be, as a remark after it: a scalar that the target holds, a length, a simple fraction. More
+    than one may be true, and a length may be it by chance: all are said.
+    """
+    lengths: dict[float, str] = {}
     for name, array in {**subject.values, **subject.parameters}.items():
         for axis, length in enumerate(np.shape(array)):
-            lengths.setdefault(str(length), (length, f"the length of axis {axis} of '{name}'"))
-        lengths.setdefault(str(np.size(array)), (np.size(array), f"the number of entries of '{name}'"))
-    scalars = {name: (value, "") for name, value in _scalars(subject).items()}
-    if found := _first(factor, PLAIN, lengths):
-        return f" = {', '.join(found)}: a sum where a mean is meant, or the reverse?"
-    if found := _first(factor, PLAIN | REST, scalars):
-        return f" = {found[0]}"
-    if math.isclose(factor, 0.5, rel_tol=CLOSE):
-        return ": a half too many"
-    if found := _first(factor, ROOTS, scalars):
-        return f" = {found[0]}"
-    found = _first(factor, ROOTS | LESS_ONE, lengths)
-    return f" = {', of '.join(found)}" if found else ""
+            lengths.setdefault(length, f"the length of axis {axis} of '{name}' is {length}")
+        lengths.setdefault(np.size(array), f"the number of entries of '{name}' is {np.size(array)}")
+    scalars = {value: name for name, value in reversed(_scalars(subject).items())}
+    held = [form.format(name) for form, _, name in _forms(factor, PLAIN | REST | ROOTS, scalars)]
+    text = f" = {' or '.join(held)}" if held else ""
+    simple = Fraction(factor).limit_denominator(12)
+    simple = simple if simple.denominator > 1 and _is(factor, float(simple)) else None
+    maybe = [f"{what}: a sum where a mean is meant, or the reverse?" for *_, what in _forms(factor, PLAIN, lengths)]
+    if simple == Fraction(1, 2):
+        maybe.append("a half too many, or a factor 2 missing?")
+    elif not (held or maybe or factor == round(factor)):
+        maybe = [f"{form.format(n)}, {what}?" for form, n, what in _forms(factor, ROOTS | LESS_ONE, lengths)][:1]
+        maybe += [f"or simply {simple}"] if maybe and simple else []
+    return f"{text} ({'; '.join(maybe)})" if maybe else text
 
 
-def _first(factor, forms, values):
-    """The first form of the values that gives the factor, and what that value is."""
+def _forms(factor, forms, values):
+    """(form, value, what it is) for each form that gives the factor, of the first value with which it does."""
     for form, function in forms.items():
-        for name, (value, what) in values.items():
+        for value, what in values.items():
             if value > 0.0 and value != 1.0 and _is(factor, function(value)):
-                return form.format(name), what
-    return ()
+                yield form, value, what
+                break
 
 
 def _is(factor, value):

@@ -3,9 +3,11 @@
 import numpy as np
 
 from ..numerics.differences import first_step
-from ..numerics.probe import coordinate_line
+from ..numerics.joint import agrees
+from ..numerics.probe import coordinate_line, direction_line
+from ..subject.inputs import reordered
 from ..subject.moving import put_back
-from ..subject.targets import flat
+from ..subject.targets import Finding, flat
 from .places import TILE, span
 
 FORMATS = {8: "bfloat16", 11: "float16", 24: "float32"}  # by bits of mantissa
@@ -15,14 +17,63 @@ PARTS = 16  # indices of an axis of dy that are handed over one at a time
 
 
 def rounded(table, subject):
-    """Claimed values that fit into a shorter format, with errors of its size."""
+    """Claimed values that fit into a shorter format, with errors of its size; or a dy that backward rounds to one."""
     mantissa = np.frexp(table.a[table.a != 0.0])[0]
     error, eps = table.error / table.size, np.finfo(table.result.dtype).eps
     for bits, name in FORMATS.items():
         shorter = mantissa.size > 3 and error < 2.0 ** (3 - bits) and eps < 2.0**-bits
         if shorter and _whole(mantissa * 2.0**bits) == 1.0 and _whole(mantissa * 2.0 ** (bits // 2)) < 0.5:
             return f"rounded to {bits} bits of mantissa: {name}; the errors are {error:.0e} of the largest value"
+    for bits, name in FORMATS.items() if 0.0 < table.error < 2.0**-5 * table.size else ():
+        wide = np.finfo(table.result.dtype).eps < 2.0**-bits
+        if wide and _same_for(table, subject, bits) and not _same_for(table, subject, 4):  # it is used at all
+            return f"dy is rounded to {name} in backward: it answers the same to the dy that it is rounded to"
     return ""
+
+
+def _same_for(table, subject, bits):
+    """Whether backward claims the same, to the bit, for a dy that is rounded to so many bits and differs by that."""
+    whole = subject.cotangents
+    if any(c.dtype.kind != "f" for c in whole) or subject.kind not in ("layer", "pair"):
+        return False
+    shorter = [np.ldexp(np.round(m * 2.0**bits), e - bits).astype(m.dtype) for m, e in map(np.frexp, whole)]
+    if all(np.array_equal(c, s) for c, s in zip(whole, shorter, strict=True)):
+        return False
+    try:
+        subject.cotangents = shorter
+        return np.array_equal(subject.claimed()[table.result.name], table.claimed)
+    except (Finding, KeyError):
+        return False
+    finally:
+        subject.cotangents = whole
+
+
+def depends_on_draws(table, subject):
+    """Whether the derivative by this array is another one with the numbers that are drawn after forward's, or with the
+    noise in another order: else no draw can be what is wrong.
+    """
+    array, freeze, inputs = subject.arrays[table.result.name], subject._freeze, subject.inputs
+    way = np.random.default_rng(0).standard_normal(array.shape).astype(array.dtype)
+    h = np.cbrt(np.finfo(array.dtype).eps) * (float(np.sqrt(np.mean(np.square(array, dtype=np.float64)))) or 1.0)
+    line, cotangent = direction_line(subject, array, way), flat(subject.cotangents)
+
+    def slope():
+        (_, up), (_, down) = line(h), line(-h)
+        return np.nan if up is None or down is None else float((up - down).real @ cotangent) / (2.0 * h)
+
+    first = slope()
+    try:
+        if subject.frozen:  # one forward more, before that which is looked at
+
+            def later():
+                freeze()
+                inputs.call(subject._forward, subject.values, True)
+
+            subject._freeze = later
+        subject.inputs = inputs.with_fixed(reordered)
+        return abs(slope() - first) > 1e-2 * abs(first)
+    finally:
+        subject._freeze, subject.inputs = freeze, inputs
 
 
 def _whole(numbers):
@@ -82,7 +133,7 @@ def _splits(table, subject, slopes, chosen):
     outputs = [(i, ...) for i in range(len(subject.cotangents))]
     claims, truths = _handed_over(table, subject, slopes, chosen, outputs)
     bad, good, detail = _told_apart(table.only(chosen), claims, truths, table.a[chosen])
-    if bad and good:
+    if bad and good and _right_for(table, subject, [outputs[i] for i in good]):
         named = [", ".join(f"dy {i}" for i in part) for part in (good, bad)]
         yield f"right for {named[0]}, wrong in what comes from {named[1]}{detail}"
     for i, dy in enumerate(subject.cotangents):
@@ -93,7 +144,7 @@ def _splits(table, subject, slopes, chosen):
                 parts, right = _handed_over(table, subject, slopes, chosen, places)
                 bad, good, detail = _told_apart(table.only(chosen), parts, right, claims[i])
                 where = span(set(bad), set(good), axis, length, True, which) if bad and good else ""
-                if where:
+                if where and _right_for(table, subject, [places[k] for k in good]):
                     yield f"wrong in what comes from {where.removeprefix('only ').removesuffix(TILE)}{detail}"
 
 
@@ -111,6 +162,18 @@ def _handed_over(table, subject, slopes, chosen, places):
     finally:
         subject.cotangents = whole
     return claims, truths
+
+
+def _right_for(table, subject, places):
+    """Whether the whole array is right where only these parts of dy are handed over, not the coordinates seen alone."""
+    whole, name = subject.cotangents, table.result.name
+    try:
+        subject.cotangents = [np.zeros_like(c) for c in whole]
+        for i, place in places:
+            subject.cotangents[i][place] = whole[i][place]
+        return agrees(subject, {name: subject.claimed()[name]}, None, 0.0)
+    finally:
+        subject.cotangents = whole
 
 
 def _told_apart(table, claims, truths, total):

@@ -63,8 +63,9 @@ def _range(table):
 def _listed(table):
     for bad, _, axis, length in _axes(table):
         ends = len(bad) // 2
-        if bad == {*range(ends), *range(length - ends, length)}:
-            return f"only the first {ends} and the last {ends} of axis {axis}: at the border"
+        if bad == {*range(ends), *range(length - ends, length)} and length >= 2 * ends + 3:
+            some = f"the first {ends} and the last {ends}" if ends > 1 else "the first and the last index"
+            return f"only {some} of axis {axis}: at the border?"
         if table.complete and 2 * len(bad) <= length:
             return f"only {len(bad)} of the {length} indices of axis {axis}: {few(sorted(bad))}"
     return ""

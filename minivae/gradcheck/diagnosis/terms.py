@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from itertools import chain, combinations, permutations
+from itertools import chain, combinations, permutations, product
 
 import numpy as np
 
@@ -29,13 +29,40 @@ SHAPES: dict[str, Callable] = {
     "sign({})": np.sign,
 }
 
+# Of another array: what a deviation or a variance may be made of.
+WIDTHS = {n: SHAPES[n] for n in ("{}", "{}^2", "exp({})", "exp({}/2)")} | {"sqrt({})": np.sqrt, "{}^3": lambda v: v**3}
+PREDICTED = {n: SHAPES[n] for n in ("{}", "exp({})", "sigmoid({})")}
+SEVERAL = 5  # arrays of which all differences are tried
+
 
 def named_arrays(subject):
     """Arrays that a term may be made of, by name."""
-    named = {**subject.arrays, **subject.fixed}
-    many = len(subject.cotangents) > 1
-    named |= {f"dy {i}" if many else "dy": c for i, c in enumerate(subject.cotangents) if c.ndim}
+    named = {**subject.arrays, **subject.fixed, **subject_dy(subject)}
     return {n: v for n, v in named.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f" and v.ndim}
+
+
+def residuals(table, subject):
+    """(name, values here) of differences of two arrays, as losses have them, over a standard deviation or variance."""
+    base = {n: v for n, v in {**subject.arrays, **subject.fixed}.items() if isinstance(v, np.ndarray)}
+    base = {n: v for n, v in base.items() if v.dtype.kind == "f" and v.size > 1 and _broadcasts(v.shape, table.shape)}
+    base = {n: table.at(np.broadcast_to(v, table.shape)) for n, v in base.items()}
+    if not 2 <= len(base) <= SEVERAL:
+        return
+    for one, two in permutations(base, 2):
+        with np.errstate(all="ignore"):
+            for form, function in PREDICTED.items():
+                yield f"({form.format(one)} - {two})", function(base[one]) - base[two]
+            gap = base[one] - base[two]
+            yield f"({one} - {two})^2", gap**2
+            for width, (form, function) in product(sorted({*base} - {one, two}), WIDTHS.items()):
+                over = function(base[width])
+                yield f"({one} - {two}) / {form.format(width)}", gap / over
+                yield f"({one} - {two})^2 / {form.format(width)}", gap**2 / over
+
+
+def subject_dy(subject):
+    many = len(subject.cotangents) > 1
+    return {f"dy {i}" if many else "dy": c for i, c in enumerate(subject.cotangents) if c.ndim and c.dtype.kind == "f"}
 
 
 def known(table, subject, functions=True):
@@ -43,7 +70,9 @@ def known(table, subject, functions=True):
     own = table.result.name
     for name, array in named_arrays(subject).items():
         if name != own and array.size > 1 and _broadcasts(array.shape, table.shape):
-            yield name, table.at(np.broadcast_to(array, table.shape))
+            values = table.at(np.broadcast_to(array, table.shape))
+            with np.errstate(all="ignore"):
+                yield from [(f.format(name), of(values)) for f, of in WIDTHS.items() if functions or f == "{}"]
     if functions and own in subject.arrays and table.shape:
         values = table.at(subject.arrays[own])
         with np.errstate(all="ignore"):
@@ -64,6 +93,11 @@ def made(table, subject):
         if array.ndim > 1 and array.shape[1:] == table.shape:
             yield f"{name}[0]", table.at(array[0])
             yield f"{name}[-1]", table.at(array[-1])
+    for name, array in subject_dy(subject).items():
+        for axis in range(array.ndim) if array.shape == table.shape else ():
+            yield f"the running sum of {name} along axis {axis}", table.at(np.cumsum(array, axis))
+            back = np.flip(np.cumsum(np.flip(array, axis), axis), axis)
+            yield f"the running sum of {name} from the end of axis {axis}", table.at(back)
     if len(table.shape) != 2:
         return
     rows, columns = np.array(table.index).T
@@ -91,7 +125,7 @@ def term(table, subject):
     k = table.fits(table.gap, np.ones(table.gap.size))
     if k is not None:
         return f"off by the constant {k:.6g}: a term is {'extra' if k > 0 else 'missing'}"
-    for name, values in chain(known(table, subject), made(table, subject)):
+    for name, values in chain(known(table, subject), made(table, subject), residuals(table, subject)):
         k = table.fits(table.gap, values)
         if k is not None:
             return f"the error is {_times(k)}{name}: a term is missing, extra or miscounted"
@@ -109,6 +143,22 @@ def replaced(table, subject):
     return f"these are {claim}, {truth} is right{where if alike else ''}"
 
 
+def exchanged_sides(table, subject):
+    """Two slopes, one on each side of zero, that have changed places."""
+    dy, above = subject.cotangents, table.at(subject.arrays[table.result.name]) > 0.0
+    if len(dy) != 1 or dy[0].dtype.kind != "f" or dy[0].shape not in (table.shape, ()) or above.size < 3:
+        return ""
+    weights = table.at(np.broadcast_to(dy[0], table.shape))
+    if above.all() or not above.any() or not weights.all():
+        return ""
+    right, left = (float(np.median(table.n[side] / weights[side])) for side in (above, ~above))
+    if not right * left:  # a mask that is inverted
+        return ""
+    own, other = (weights * np.where(above, *pair) for pair in ((right, left), (left, right)))
+    text = f"the slopes of both sides of 0 are exchanged: above it is {right:.6g}, below {left:.6g}"
+    return text if table.same(own, table.n) and table.same(other, table.a) else ""
+
+
 def instead(table, subject):
     """The claim is something known, the truth nothing simple."""
     claim = _first(table, subject, table.a)
@@ -117,7 +167,7 @@ def instead(table, subject):
 
 
 def _first(table, subject, target):
-    for name, values in chain(_activations(table, subject), made(table, subject)):
+    for name, values in chain(_activations(table, subject), made(table, subject), residuals(table, subject)):
         k = table.fits(target, values)
         if k is not None:
             return _times(k) + name
@@ -147,8 +197,7 @@ def path(table, subject):
         for axes in combinations(range(x.ndim), length):
             lines = int(np.prod([x.shape[a] for a in axes], dtype=int))
             if table.complete and lines >= 4 and (text := _path(table, x, axes, lines)):
-                which = f"axis {axes[0]}" if length == 1 else f"axes {', '.join(map(str, axes))}"
-                return text.format(axes=which, name=table.result.name)
+                return text.format(axes=_axes(axes), name=table.result.name)
     return ""
 
 
@@ -217,23 +266,38 @@ def reduced(table, subject):
 
 
 def factor_by_index(table, subject):
-    """One factor for each index of an axis."""
-    if not table.complete:
-        return ""
-    for axis, length in enumerate(table.shape):
-        a, n = (np.moveaxis(v.reshape(table.shape), axis, 0).reshape(length, -1) for v in (table.a, table.n))
-        square = np.sum(n * n, axis=1, keepdims=True)
-        if a.shape[1] < 3 or length < 2 or np.any(square == 0.0):
-            continue
-        k = np.sum(a * n, axis=1, keepdims=True) / square
-        back = np.moveaxis((k * n).reshape(length, *np.delete(table.shape, axis)), 0, axis)
-        if table.same(back.ravel(), table.a):
-            if np.all(np.abs(k - 1.0) < 1e-2):
-                which = f"one factor for each index of axis {axis}, within {np.max(np.abs(k - 1.0)):.0e} of 1"
-                return f"nearly right ({which}): a small term is missing or extra (an eps inside a logarithm or root?)"
-            numbers = ", ".join(f"{v:.4g}" for v in k.ravel()[:6])
-            return f"one factor for each index of axis {axis}: {numbers}{', ...' if length > 6 else ''}"
+    """One factor for each index of an axis, or of several."""
+    axes = range(len(table.shape))
+    for count in axes if table.complete else ():
+        for fixed in combinations(axes, count + 1):
+            if text := _factors(table, fixed):
+                return text
     return ""
+
+
+def _factors(table, fixed):
+    shape = [table.shape[axis] for axis in fixed]
+    length = math.prod(shape)
+    order = [*fixed, *(axis for axis in range(len(table.shape)) if axis not in fixed)]
+    a, n, slack = (
+        np.transpose(v.reshape(table.shape), order).reshape(length, -1) for v in (table.a, table.n, table.slack)
+    )
+    square = np.sum(n * n, axis=1, keepdims=True)
+    if a.shape[1] < 3 or length < 2 or np.any(square == 0.0):
+        return ""
+    k = np.sum(a * n, axis=1, keepdims=True) / square
+    if np.any(np.abs(k * n - a) > slack) or np.median(slack) > 0.1 * table.error:
+        return ""
+    which = f"one factor for each index of {_axes(fixed)}"
+    if np.all(np.abs(k - 1.0) < 1e-2):
+        which += f", within {np.max(np.abs(k - 1.0)):.0e} of 1"
+        return f"nearly right ({which}): a small term is missing or extra (an eps inside a logarithm or root?)"
+    numbers = ", ".join(f"{v:.4g}" for v in k.ravel()[:6])
+    return f"{which}: {numbers}{', ...' if length > 6 else ''}"
+
+
+def _axes(axes):
+    return f"axis {axes[0]}" if len(axes) == 1 else f"axes {', '.join(map(str, axes))}"
 
 
 def factor(table, subject):

@@ -35,6 +35,7 @@ class Judge:
         self.residue = eps * max(ANALYTIC_ROUNDING * beyond, weighed / max(self.typical, 1.0))
         self.misled = "" if self.probe is not None else "it cannot be taken on parameters"
         self.result = ArrayResult(name, array.shape, str(array.dtype), scale=self.largest, rms=rms(claimed))
+        self.result.parts = np.iscomplexobj(subject.holders[name])
 
     def run(self, full, coordinates, directions, rng):
         """Judge coordinates and, of a large array, directions."""

@@ -232,13 +232,19 @@ def _moved(level, z, common):
     if count > DIRECTIONS:
         axes = np.linalg.qr(np.random.default_rng(0).standard_normal((count, DIRECTIONS)))[0]
         z = unit(axes.T @ z)
-    worst, after = -math.inf, 1
+    worst, after, where = -math.inf, 1, ""
     for lag in range(1, LAGS + 1):
         r = z[:, :-lag] @ z[:, lag:].T
         norms = (np.sum(side**2, axis=1) for side in (z[:, :-lag], z[:, lag:]))
-        score = squares(r / np.sqrt(np.outer(*norms)), draws - lag + 1)
-        worst, after = (score, lag) if score > worst else (worst, after)
-    text = f"noise is used again after {_draws(after)}, in other coordinates (along random directions)"
+        r = r / np.sqrt(np.outer(*norms))
+        score = squares(r, draws - lag + 1)
+        if score > worst:
+            excess, own = (float(np.sum(part**2)) - part.size / (draws - lag) for part in (r, np.diagonal(r)))
+            same = own > 0.5 * excess
+            where = f"in the same coordinates (correlation {np.trace(r) / len(r):.2g} on average)"
+            where = where if same else "in other coordinates (along random directions)"
+            worst, after = score, lag
+    text = f"noise is used again after {_draws(after)}, {where}"
     return Test("correlation with later draws, other coordinates", worst / common, limit(level, LAGS), text)
 
 

@@ -210,9 +210,12 @@ def _draw(sample, rng, first, draws, seed, meaning):
     digits = first.dtype if first.dtype.kind == "f" else np.dtype(np.float64)
     possible = np.ptp(raw, axis=1) / np.spacing(np.max(np.abs(raw), axis=1).astype(digits)).astype(np.float64)
     few = int(np.argmin(values / np.minimum(possible, draws)))
-    if again <= 0.02 * draws and values[few] < 0.1 * min(possible[few], draws):
+    whole = first.dtype.kind in "iub" or bool(np.all(raw == np.round(raw)))
+    fewer = again <= 0.02 * draws or whole or values[few] < 0.5 * (draws - again)  # than whole draws of their own
+    if fewer and values[few] < 0.1 * min(possible[few], draws):
         text = f"only {values[few]} different values in {draws} draws at {place(looked[few], shape)}: the samples are "
-        return text + "discrete, or the noise is from a short list; these tests are for continuous distributions"
+        text += "discrete (all are integers)" if whole else "discrete, or the noise is from a short list"
+        return text + "; these tests are for continuous distributions"
     again = again if first.nbytes > 8 or again > draws // 2 else 0  # one float32 has copies by chance
     step = np.zeros(size)
     if narrow and meaning.cdf is None and meaning.whitening is None:

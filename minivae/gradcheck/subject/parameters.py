@@ -269,8 +269,19 @@ class Parameters:
                     if same
                     else "gradients of their own: their sum is checked"
                 )
-                self.tied[name] = f"{names} are one array (tied weights) with {how}"
+                if not same or name not in self.tied:  # of no dy at all both are zero
+                    self.tied[name] = f"{names} are one array (tied weights) with {how}"
+        self._compare_lengths(found)
         return found
+
+    def _compare_lengths(self, found):
+        """Tell of declared lists of parameters and gradients that cannot be paired."""
+        name, nest = (self.searched and declared_nest(self.owner)) or ("", ())
+        short = isinstance(nest, (list, tuple)) and any(gradient is None for gradient in found.values())
+        for g in GRADIENTS if short else ():
+            source = read(self.owner, g)
+            if isinstance(source, (list, tuple)) and source and len(source) != len(nest):
+                self.tied[g] = f"'{name}' has {len(nest)} entries and '{g}' {len(source)}: they cannot be paired"
 
     def _given_gradients(self):
         gradients = self.gradients() if callable(self.gradients) else self.gradients

@@ -1,5 +1,7 @@
 """The report's first guess for wrong layers as they are written: what an experienced reader would say of each."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -89,6 +91,10 @@ def reparameterized(scale, claim):
 
 def kl(mu, sigma):
     return np.sum(0.5 * (mu**2 + sigma**2 - 1) - np.log(sigma))
+
+
+def gaussian(mu, sigma, t):
+    return np.sum(np.log(sigma) + 0.5 * ((mu - t) / sigma) ** 2)
 
 
 def lookup(add):
@@ -268,6 +274,58 @@ CASES = {
     "only where both are: 3, 4 of axis 0 and 0, 1, 2 of axis 1 (zero": elementwise(
         np.sin, lambda dy, x, y: dy * np.cos(x) * ~((np.arange(5) > 2)[:, None] & (np.arange(6) < 3))
     ),
+    "the slopes of both sides of 0 are exchanged: above it is 1, below 0.1": elementwise(
+        lambda x: np.where(x > 0, x, 0.1 * x), lambda dy, x, y: dy * np.where(x > 0, 0.1, 1.0)
+    ),
+    "the running sum of dy along axis 1, the running sum of dy from the end of axis 1 is right": elementwise(
+        lambda x: np.cumsum(x, axis=1), lambda dy, x, y: np.cumsum(dy, axis=1)
+    ),
+    "one factor for each index of axes 0, 1: ": (
+        elementwise(lambda x: np.sin(x) * data(2, 3, 1, seed=8), lambda dy, x, y: dy * np.cos(x)),
+        data(2, 3, 4),
+    ),
+    "these are (mu - t) / sigma, (mu - t) / sigma^2 is right": (
+        gaussian,
+        {"mu": X, "sigma": SIGMA},
+        {
+            "fixed": {"t": NOISE},
+            "gradient": lambda mu, sigma, t: ((mu - t) / sigma, 1 / sigma - (mu - t) ** 2 / sigma**3),
+        },
+    ),
+    "the error is 0.5 * (mu - t)^2 / sigma^3: a term": (
+        gaussian,
+        {"mu": X, "sigma": SIGMA},
+        {
+            "fixed": {"t": NOISE},
+            "gradient": lambda mu, sigma, t: ((mu - t) / sigma**2, 1 / sigma - 0.5 * (mu - t) ** 2 / sigma**3),
+        },
+    ),
+    "these are (z - t), (exp(z) - t) is right": (
+        (lambda z, t: np.sum(np.exp(z) - t * z)),
+        X,
+        {"fixed": {"t": NOISE}, "gradient": lambda z, t: z - t},
+    ),
+    "dy is rounded to float16 in backward": elementwise(
+        np.sin, lambda dy, x, y: dy.astype(np.float16).astype(float) * np.cos(x)
+    ),
+    "only the imaginary part is wrong (sign flipped): the conjugate?": (
+        (lambda z: np.sum(abs(z) ** 2)),
+        X + 1j * NOISE,
+        {"gradient": lambda z: 2 * z.conj()},
+    ),
+    "right absolute values with another phase: a conjugate is missing or extra?": (
+        ((lambda z, w: (z * w, (z, w))), (lambda dy, c: (dy * c[1], dy * c[0].conj()))),
+        (X + 1j * NOISE, NOISE - 2j * X),
+    ),
+    "constant factor -0.5 and the sign is flipped (a half too many, or a factor 2 missing?)": elementwise(
+        np.sin, lambda dy, x, y: -dy * np.cos(x) / 2
+    ),
+    "constant factor 1.2 (6/(6 - 1), the length of axis 1 of 'x' is 6?; or simply 6/5)": elementwise(
+        np.sin, lambda dy, x, y: 1.2 * dy * np.cos(x)
+    ),
+    "constant factor 6 (the length of axis 1 of 'x' is 6: a sum where a mean is meant, or the reverse?)": elementwise(
+        np.sin, lambda dy, x, y: 6 * dy * np.cos(x)
+    ),
     "one number, 0.7": ((lambda t: t**3 + t, lambda t: 0.7 * (3 * t**2 + 1)), np.array(1.3)),
 }
 
@@ -295,6 +353,57 @@ LAYERS = {
         {"fixed": HALF},
     ),
 }
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [lambda x: np.cos(3 * x), lambda x: (1 - np.tanh(x)) * np.cos(x), lambda x: np.arctan(x + 1), lambda x: x**2 - 1],
+)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_no_cause_is_made_up_for_a_wrong_derivative(shape, dtype):
+    """A function of x that is no derivative, whatever is drawn in forward: no draw, no part of dy, no small term."""
+
+    class Layer:
+        def __init__(self):
+            self.rng = np.random.default_rng(1)
+
+        def forward(self, x):
+            self.x = x
+            return np.tanh(x) + self.rng.standard_normal(x.shape).astype(x.dtype)
+
+        def backward(self, dy):
+            return (dy * shape(self.x)).astype(dy.dtype)
+
+    for seed in range(4):
+        layer = Layer()
+        x = data(5, 4, seed=seed, dtype=dtype)
+        said = check_gradients(layer, x, generator=layer.rng, elsewhere=False)["x"].diagnosis
+        assert not re.search("draw|comes from|nearly|small term", said), said
+
+
+def test_what_lies_beside_kinks_is_named_and_places_are_those_of_the_caller():
+    report = check_gradients(lambda x: x.min(1).sum(), np.array([[1.0, 1, 4], [2, 2, 2]]), gradient=lambda x: 0 * x)
+    assert report["x"].diagnosis == "zero: no gradient arrives here"
+    report = check_gradients(lambda z: np.sum(abs(z) ** 2), X[0] + 1j * NOISE[0], gradient=lambda z: 2 * z.conj())
+    assert "z (6,) complex  WRONG" in str(report)
+    assert re.search(r"worst at \[\d\], imaginary part: ", str(report))
+
+
+def test_a_forward_that_comes_to_raise_is_not_called_infinite():
+    class Tired:
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            if self.calls > 30:
+                raise RuntimeError("no more")
+            return x**2
+
+        def backward(self, dy):
+            return dy
+
+    report = check_gradients(Tired(), X)
+    assert "from some call on forward raised RuntimeError: no more" in report["x"].diagnosis
 
 
 @pytest.mark.parametrize("layer", LAYERS)

@@ -51,8 +51,14 @@ FAULTS = {
     "one way": (Sine(lambda g, _: np.maximum(g, 0)), "that of -dy is not minus that of dy"),
     "adds x": (Sine(lambda g, layer: g + 1e-3 * layer.x), "0.001 * x is added whatever dy is: weight decay?"),
     "adds": (Sine(lambda g, _: g + 1e-3 * np.arange(g.size).reshape(g.shape)), "is added whatever dy is"),
+    "sign of dy": (Sine(lambda g, _: np.sign(g), after=False), "the same for dy of any size: its sign alone"),
+    "sign": (Sine(lambda g, _: np.sign(g)), "the same for dy of any size: its sign alone"),
+    "drops what is large": (Sine(lambda g, _: g * (abs(g).max() < 1e6)), "it is zero where dy is large"),
     "zeros": (Sine(lambda g, _: g * (1.0 + 0.1 * np.any(g == 0)), after=False), "do not add up"),
-    "not a number": (Sine(lambda g, _: g / np.linalg.norm(g) * np.linalg.norm(g)), "another dy gradient of 'x' is nan"),
+    "not a number": (
+        Sine(lambda g, _: g / np.linalg.norm(g) * np.linalg.norm(g)),
+        "with dy = 0 gradient of 'x' is nan",
+    ),
 }
 
 

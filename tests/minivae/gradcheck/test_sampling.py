@@ -91,6 +91,35 @@ def test_noise_of_one_coordinate_is_used_again_after_some_draws(lag):
     assert re.search(text, check_sampler(sample, mean=0.0, std=1.0).findings[0])
 
 
+@pytest.mark.parametrize("shape", [(5, 4), (30,)])
+def test_noise_that_depends_on_the_last_is_not_said_to_lie_in_other_coordinates(shape):
+    last = np.zeros(shape)
+
+    def sample(rng):
+        nonlocal last
+        last = 0.05 * last + np.sqrt(1 - 0.05**2) * rng.standard_normal(shape)
+        return last
+
+    said = check_sampler(sample, mean=0.0, std=1.0).findings[0]
+    assert "after 1 draw" in said
+    assert "other coordinates" not in said
+
+
+def test_integers_are_called_discrete():
+    for sample in (lambda rng: rng.integers(0, 10, 3), lambda rng: 0.3 * rng.integers(0, 4, 5)):
+        assert "the samples are discrete" in check_sampler(sample, mean=1.0, std=1.0).findings[0]
+
+
+def test_an_eps_in_a_kl_is_no_constant_factor():
+    said = [
+        check_kl(KL - np.log1p(1e-8 / STD), MEAN, STD).findings[0],
+        check_kl(KL - 0.5 * np.log1p(1e-8 / STD**2), MEAN, STD).findings[0],
+    ]
+    assert "everywhere it is off by -1e-08 / std: 1e-08 added to std inside the logarithm?" in said[0]
+    assert "1e-08 added to std^2 inside the logarithm?" in said[1]
+    assert "everywhere it is 1.0000001 times that" in check_kl(KL * (1 + 1e-7), MEAN, STD).findings[0]
+
+
 def test_one_coordinate_of_many_is_wrong():
     def sample(change):
         def draw(rng):
