@@ -13,6 +13,8 @@ from .subject.moving import SAME, moves, put_back
 from .subject.targets import Finding, flat
 from .subject.unclaimed import look_for_unclaimed
 
+SMALL = 1e-4  # outputs below may be differences of numbers near one
+
 
 def observe(subject, report):
     """Call forward and backward a few times on the same input; returns the gradients claimed. Raises Finding."""
@@ -172,6 +174,9 @@ def only_float32(values):
     busy = values[values != 0.0] if values.dtype == np.float64 else np.zeros(0)
     if busy.size < 4 or not np.array_equal(busy, busy.astype(np.float32)):
         return False
+    largest = np.abs(busy).max()
+    if largest < SMALL and np.all(busy % float(np.spacing(np.float32(largest))) == 0.0):
+        return False  # differences of much larger float64 numbers, which are whole multiples of their rounding
     mantissa = np.frexp(busy)[0] * 2.0**12
     return float(np.mean(mantissa == np.round(mantissa))) < 0.5
 

@@ -115,3 +115,32 @@ def test_accumulating_layers_are_reported_unless_meant():
     report = check_gradients(layer, data(5, 4), **gradients)
     assert [kind for kind, _ in report.problems] == ["accumulates"]
     assert report["W"].verdict == "right", "what one backward adds is compared"
+
+
+STAIRS = {  # differences of numbers that are much larger, so that their values move in steps
+    "pseudo-Huber": (lambda x: np.sqrt(1 + x * x) - 1, lambda x: x / np.sqrt(1 + x * x), 5e-6, 3e-5),
+    "1 - cos": (lambda x: 1 - np.cos(x), np.sin, 5e-6, 3e-5),
+    "-log sigmoid": (lambda x: -np.log(1 / (1 + np.exp(-x))), lambda x: -1 / (1 + np.exp(x)), 8, 18),
+    "log(1 + x)^2": (lambda x: np.log(1 + x) ** 2, lambda x: 2 * np.log1p(x) / (1 + x), -1e-7, 1e-7),
+    "1 - tanh": (lambda x: 1 - np.tanh(x), lambda x: -1 / np.cosh(x) ** 2, 5, 15),
+    "exp, shifted": (lambda x: np.exp(x + 1e4 - 1e4) - 1, np.exp, -1e-6, 1e-6),
+}
+
+
+@pytest.mark.parametrize("name", STAIRS)
+@pytest.mark.parametrize("outputs", ["sum", "elements"])
+def test_small_differences_of_large_numbers(name, outputs):
+    f, slope, low, high = STAIRS[name]
+
+    def check(factor, x):
+        if outputs == "sum":
+            return check_gradients(
+                lambda x: np.sum(f(x)), x, gradient=lambda x: factor * slope(x), method="differences"
+            )
+        return check_gradients((lambda x: (f(x), x), lambda dy, x: factor * slope(x) * dy), x, method="differences")
+
+    for seed in range(4):
+        x = np.random.default_rng(seed).uniform(low, high, 4)
+        report = check(1.0, x)
+        assert report, report
+        assert not check(1.1, x)

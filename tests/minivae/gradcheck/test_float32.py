@@ -129,3 +129,26 @@ def test_rounding_to_float32_is_still_seen():
     assert not check_gradients(lambda w: np.sum(np.sin(w)), data(8), gradient=rounded)
     report = check_gradients(lambda w: np.sum(np.sin(w)), data(8), gradient=rounded, rtol=1e-6)
     assert "backward rounds to float32" in str(report)
+
+
+SIZES = np.array([1e-6, 1e-4, 1e-2, 1, 100, 1e4], "float32")
+
+
+@pytest.mark.parametrize(
+    ("forward", "gradient", "draw"),
+    [
+        (lambda x: np.sum(1 / x), lambda x: -1 / x**2, lambda rng: 10 ** rng.uniform(-4, 4, 20)),
+        (
+            lambda x: np.sum(np.tanh(x / SIZES.astype(x.dtype))),
+            lambda x: (1 - np.tanh(x / SIZES) ** 2) / SIZES,
+            lambda rng: SIZES * rng.standard_normal(6),
+        ),
+    ],
+    ids=["1/x", "tanh"],
+)
+def test_numbers_of_very_different_size_in_one_array(forward, gradient, draw):
+    for seed in range(6):
+        x = draw(np.random.default_rng(seed)).astype("float32")
+        report = assert_gradients(forward, x, gradient=gradient)
+        assert not report["x"].kinks
+        assert not check_gradients(forward, x, gradient=lambda x: np.float32(1.02) * gradient(x), elsewhere=False)
