@@ -45,9 +45,9 @@ def beside_kinks(subject, judges, rng):
         left = [(judge, i) for judge, i in doubtful if (judge.name, i) not in several]
         if not left:
             break
-        with _moved(judges, rng, 0.01):
+        with _moved(judges, rng, 0.01, 12.0, 1 / 2):
             start = subject.vector()
-            several |= {(j.name, i) for j, i in left if j.other_slopes(j.result.coordinates[i], start)}
+            several |= {(j.name, i) for j, i in left if j.other_slopes(j.result.coordinates[i], start, NUDGE)}
     faults = {key: "" if key in several else fault for key, fault in faults.items()}
     for members, text in ties:
         if not any((judge.name, i) in several for judge, i in members):
@@ -58,13 +58,15 @@ def beside_kinks(subject, judges, rng):
 
 
 @contextmanager
-def _moved(judges, rng, least=1.0):
-    """Every array moved a little, by random amounts; `least` spreads the arrays' shares, so that each leads once."""
+def _moved(judges, rng, least=1.0, factor=4.0, power=1 / 3):
+    """Every array moved a little, by random amounts, in which differences must find room; `least` spreads the arrays'
+    shares, so that each leads once.
+    """
     arrays = [judge.array for judge in judges.values()]
     kept, subject = [array.copy() for array in arrays], next(iter(judges.values())).subject
     before, subject.strict = subject.strict, True
     for judge in judges.values():
-        far = max(NUDGE, 4.0 * judge.eps ** (1 / 3)) * least ** rng.random()  # differences must find room there
+        far = max(NUDGE, factor * judge.eps**power) * least ** rng.random()
         judge.array += (far * judge.typical * rng.standard_normal(judge.array.shape)).astype(judge.array.dtype)
     try:
         yield
