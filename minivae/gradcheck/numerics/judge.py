@@ -138,8 +138,10 @@ class Judge:
                 break
         self.claimed, self.start = kept
 
-    def other_slopes(self, coordinate, start):
-        """Whether any output has here, beside a kink, a slope that is neither of those it has on it."""
+    def other_slopes(self, coordinate, start, far):
+        """Whether any output has here, this part of the arrays beside a kink, a slope that is neither of those it has
+        on it.
+        """
         step = 2.0 ** np.round(np.log2(self.typical * self.eps**0.5))
         line = coordinate_line(self.subject, self.array, coordinate.index)
         (up, y), (down, z) = line(step), line(-step)
@@ -149,7 +151,7 @@ class Judge:
         for output, slopes in coordinate.sides.items():
             sides[:, output] = slopes
         right, left = self.cotangent * (y - start) / up, self.cotangent * (z - start) / down
-        near = 0.02 * np.abs(sides).max(axis=0)
+        near = 0.02 * np.abs(sides).max(axis=0) + 4.0 * max(far, 12.0 * self.eps**0.5) * self.largest
         near += 16.0 * self.noise * np.abs(self.cotangent) * np.maximum(np.abs(y), self.usual) / step
         straight = np.abs(right - left) <= near  # else a kink lies within the step
         return bool(np.any(straight & (np.abs(right - sides).min(axis=0) > near)))

@@ -12,10 +12,11 @@ import numpy as np
 
 from ..subject.targets import Finding
 from .differences import SAFETY, Differences, differentiate
-from .probe import group_line
+from .probe import finite_outputs, group_line
 
 NUDGE = 1e-3  # how far to step off a kink, relative to the array's values
-LIMITS = 64  # places beside a kink at which the slopes of its outputs are looked at, until another shows
+LIMITS = 128  # places beside a kink at which the slopes of its outputs are looked at, until another shows
+AT_ONCE = 24  # coordinates of which that is done
 STRAIGHT = 0.02  # part of the gap at a kink that rounding and curvature leave in the slopes measured there
 TIES = 16  # sets of tied coordinates that are moved together
 
@@ -41,16 +42,20 @@ def beside_kinks(subject, judges, rng):
     ties = _ties(subject, kinks)
     doubtful = [(j, i) for j, i in kinks if faults[j.name, i] or any((j, i) in tie[0] for tie in ties)]
     several: set[tuple[str, int]] = set()
-    for _ in range(LIMITS):
-        left = [(judge, i) for judge, i in doubtful if (judge.name, i) not in several]
+    left: list = []
+    for k in range(LIMITS):
+        left = [(judge, i) for judge, i in doubtful if (judge.name, i) not in several][:AT_ONCE]
         if not left:
             break
-        with _moved(judges, rng, 0.01):
-            start = subject.vector()
-            several |= {(j.name, i) for j, i in left if j.other_slopes(j.result.coordinates[i], start)}
-    faults = {key: "" if key in several else fault for key, fault in faults.items()}
+        with _moved(judges, rng, 0.01, 12.0, 1 / 2, rising=k % 2 == 1):
+            start = finite_outputs(subject)
+            if start is not None:
+                several |= {(j.name, i) for j, i in left if j.other_slopes(j.result.coordinates[i], start, NUDGE)}
+    alone = {(judge.name, i) for judge, i in left} - several  # looked at to the end
+    faults = {key: fault if key in alone else "" for key, fault in faults.items()}
     for members, text in ties:
-        if not any((judge.name, i) in several for judge, i in members):
+        names = {(judge.name, i) for judge, i in members}
+        if names & alone and not names & several:
             faults.update({(judge.name, i): faults[judge.name, i] or text for judge, i in members})
     for judge, i in kinks:
         if faults[judge.name, i]:
@@ -58,13 +63,16 @@ def beside_kinks(subject, judges, rng):
 
 
 @contextmanager
-def _moved(judges, rng, least=1.0):
-    """Every array moved a little, by random amounts; `least` spreads the arrays' shares, so that each leads once."""
+def _moved(judges, rng, least=1.0, factor=4.0, power=1 / 3, rising=False):
+    """Every array moved a little, by random amounts, in which differences must find room; `least` spreads the arrays'
+    shares, so that each leads once. `rising`: the later the larger, or units at rest would hide those before them.
+    """
     arrays = [judge.array for judge in judges.values()]
     kept, subject = [array.copy() for array in arrays], next(iter(judges.values())).subject
     before, subject.strict = subject.strict, True
-    for judge in judges.values():
-        far = max(NUDGE, 4.0 * judge.eps ** (1 / 3)) * least ** rng.random()  # differences must find room there
+    spread = rng.random(len(arrays))
+    for judge, share in zip(judges.values(), -np.sort(-spread) if rising else spread, strict=True):
+        far = max(NUDGE, factor * judge.eps**power) * least**share
         judge.array += (far * judge.typical * rng.standard_normal(judge.array.shape)).astype(judge.array.dtype)
     try:
         yield
