@@ -179,7 +179,7 @@ class _Places:
             if draw_on(generator):
                 with self._instead(_freeze=freezer(generator)):
                     if not np.array_equal(before, self._outputs()):
-                        self.at("with another draw")
+                        self.at("with another draw", may_be_deaf=bool(subject.varied))  # it is not handed the noise
                 subject._freeze()
         elif any(reordered(v) is not v for v in subject.fixed.values()):
             with self._instead(inputs=subject.inputs.with_fixed(reordered)):

@@ -15,7 +15,7 @@ from .linearity import linearity
 from .numerics.joint import agrees
 from .numerics.judge import rms
 from .result import GradientReport
-from .second import OF_TARGET, as_pair
+from .second import HELD, as_pair
 from .subject.keeping import left_as_it_was
 from .subject.targets import Finding, Target, flat
 from .subject.trees import leaves
@@ -55,7 +55,7 @@ def check_jvp(
     """
     expect_known("check_jvp", options, check_gradients, without=("cotangent", "accumulates"))
     held = {"gradient": gradient, "fixed": fixed, "generator": generator}
-    held |= {key: options.pop(key) for key in OF_TARGET if key in options}
+    held |= {key: options.pop(key) for key in HELD if key in options}
     expect(jvp is None or callable(jvp), "jvp", jvp, "a callable(inputs, tangents)")
     expect(isinstance(elsewhere, (bool, np.bool_)), "elsewhere", elsewhere, "True or False")
     bridge = bridged(target, inputs, held)

@@ -16,16 +16,7 @@ from .subject.moving import put_back
 from .subject.targets import Finding, Target
 
 HALVINGS = 5  # of the step with which a gradient is differentiated along a direction
-OF_TARGET = [
-    "gradient",
-    "parameters",
-    "parameter_gradients",
-    "fixed",
-    "constant",
-    "generator",
-    "cotangent",
-    "accumulates",
-]
+HELD = ("gradient", "parameters", "parameter_gradients", "fixed", "constant", "generator", "cotangent", "accumulates")
 SYMMETRY = "no second derivative was claimed: that they are symmetric was checked, which holds for every gradient"
 
 
@@ -53,7 +44,7 @@ def check_second(
     GradientReport: `report[name]` has the derivatives of <v, backward(dy)> by the array of that name, for a random v.
     """
     expect_known("check_second", options, check_gradients)
-    held = {key: options.pop(key) for key in OF_TARGET if key in options}
+    held = {key: options.pop(key) for key in HELD if key in options}
     claims = {"second": second, "hessian": hessian, "hessian_vector": hessian_vector}
     claims = {name: claim for name, claim in claims.items() if claim is not None}
     expect(len(claims) < 2, "second", " and ".join(claims), "one of second, hessian and hessian_vector")

@@ -255,7 +255,8 @@ class TorchBridge(Bridge):
         def backward(**handed):
             values = {n: handed.pop(n) for n in self.values}
             wrt = [*(values[n] for n in names), *self._parameters.values()]
-            outputs = self.tensors(values, placed, named)
+            handed_on = {n: value.clone() for n, value in values.items()}  # which the target may work on in place
+            outputs = self.tensors(handed_on, placed, named)
             pairs = [(y, dy) for y, dy in zip(outputs, handed.values(), strict=True) if y.requires_grad]
             outputs, dys = zip(*pairs, strict=True)
             grads = torch.autograd.grad(outputs, wrt, dys, create_graph=True, allow_unused=True)

@@ -172,6 +172,12 @@ def test_products_of_fixed_noise_and_in_evaluation_mode():
     noise = normals(5, 3, seed=5)
     assert check_jvp(lambda x, n: x * n, normals(5, 3), fixed={"n": noise}, jvp=lambda x, v: v * noise)
 
+    rng = np.random.default_rng(5)
+    for jvp in (lambda x, v: v * rng.standard_normal((5, 3)), lambda x, v: v * noise):
+        report = check_jvp(lambda x: x * rng.standard_normal((5, 3)), normals(5, 3), generator=rng, jvp=jvp)
+        assert report, report
+        assert "with another draw" in report.elsewhere
+
     class Centred:
         training = True
 
