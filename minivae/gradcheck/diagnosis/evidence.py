@@ -125,6 +125,7 @@ def named_factor(factor, subject):
     simple = Fraction(factor).limit_denominator(12)
     fraction = simple.denominator > 1 and _is(factor, float(simple))
     maybe = [f"{what}: a sum where a mean is meant, or the reverse?" for *_, what in _forms(factor, PLAIN, lengths)]
+    text = f" = {simple}" if maybe and fraction and not held else text
     if fraction and simple == Fraction(1, 2):
         maybe.append("a half too many, or a factor 2 missing?")
     elif not (held or maybe or _is(factor, float(round(factor)))):

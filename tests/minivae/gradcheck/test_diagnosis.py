@@ -53,7 +53,7 @@ PATTERNS = {
     "sign flipped": ("weight", lambda g, _: -g),
     "twice the right values": ("bias", lambda g, _: 2 * g),
     "constant factor 5 (the length of axis 0 of 'x' is 5": ("weight", lambda g, _: 5 * g),
-    "constant factor 0.2 (the length of axis 0 of 'x' is 5": ("bias", lambda g, _: g / 5),
+    "constant factor 0.2 = 1/5 (the length of axis 0 of 'x' is 5": ("bias", lambda g, _: g / 5),
     "a half too many": ("x", lambda g, _: g / 2),
     "constant factor 1.001": ("x", lambda g, _: 1.001 * g),
     "zero: no gradient arrives here": ("weight", lambda g, _: 0 * g),
