@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .diagnosis.terms import EPS
 from .numerics.joint import agrees
 from .subject.moving import SAME
 from .subject.targets import Finding
@@ -42,6 +43,8 @@ def linearity(subject, claimed, report):
     for array in report.arrays:
         if array.verdict == "wrong" and found.get(array.name, "").startswith("dy"):
             array.diagnosis = found[array.name]
+        elif array.name in found:
+            array.diagnosis = array.diagnosis.removesuffix(EPS)
 
 
 def _named(names):

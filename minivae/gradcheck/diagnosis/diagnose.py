@@ -15,7 +15,19 @@ from ..subject.targets import Finding
 from .evidence import Table, conjugated, relation
 from .experiments import assigned, by_part, depends_on_draws, rough, rounded
 from .places import REPEATED, clipped, confined, masked, rearranged
-from .terms import exchanged_sides, factor, factor_by_index, instead, path, reduced, replaced, sums, sums_seen, term
+from .terms import (
+    EPS,
+    exchanged_sides,
+    factor,
+    factor_by_index,
+    instead,
+    path,
+    reduced,
+    replaced,
+    sums,
+    sums_seen,
+    term,
+)
 
 NEARLY = 0.05  # relative error of every value up to which all are called nearly right
 UNRELATED = 0.5  # cosine of values that may come from different draws
@@ -135,7 +147,7 @@ def _unrelated(table, subject):
         return f"{text}another draw than forward (fresh noise in backward)"
     share, each = float(np.linalg.norm(table.gap) / np.linalg.norm(n)), np.abs(table.gap) - table.blur
     if np.all(each <= NEARLY * np.abs(n)):
-        eps = " (an eps inside a logarithm or root?)" if share < 1e-3 else ""
+        eps = EPS if share < 1e-3 else ""
         return f"nearly right (errors are {share:.0e} of the values): a small term is missing or extra{eps}"
     if alike > 0.999 and np.all(np.abs(a - ratio * n) <= NEARLY * np.abs(n)):
         return f"nearly {ratio:.3g} times the right values (cosine {alike:.6f})"

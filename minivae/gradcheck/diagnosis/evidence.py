@@ -123,13 +123,14 @@ def named_factor(factor, subject):
     held = [form.format(name) for form, _, name in _forms(factor, PLAIN | REST | ROOTS, scalars)]
     text = f" = {' or '.join(held)}" if held else ""
     simple = Fraction(factor).limit_denominator(12)
-    simple = simple if simple.denominator > 1 and _is(factor, float(simple)) else None
+    fraction = simple.denominator > 1 and _is(factor, float(simple))
     maybe = [f"{what}: a sum where a mean is meant, or the reverse?" for *_, what in _forms(factor, PLAIN, lengths)]
-    if simple == Fraction(1, 2):
+    text = f" = {simple}" if maybe and fraction and not held else text
+    if fraction and simple == Fraction(1, 2):
         maybe.append("a half too many, or a factor 2 missing?")
-    elif not (held or maybe or factor == round(factor)):
+    elif not (held or maybe or _is(factor, float(round(factor)))):
         maybe = [f"{form.format(n)}, {what}?" for form, n, what in _forms(factor, ROOTS | LESS_ONE, lengths)][:1]
-        maybe += [f"or simply {simple}"] if maybe and simple else []
+        maybe += [f"or simply {simple}"] if maybe and fraction else []
     return f"{text} ({'; '.join(maybe)})" if maybe else text
 
 

@@ -32,6 +32,7 @@ SHAPES: dict[str, Callable] = {
 # Of another array: what a deviation or a variance may be made of.
 WIDTHS = {n: SHAPES[n] for n in ("{}", "{}^2", "exp({})", "exp({}/2)")} | {"sqrt({})": np.sqrt, "{}^3": lambda v: v**3}
 PREDICTED = {n: SHAPES[n] for n in ("{}", "exp({})", "sigmoid({})")}
+EPS = " (an eps inside a logarithm or root?)"
 SEVERAL = 5  # arrays of which all differences are tried
 
 
@@ -291,7 +292,7 @@ def _factors(table, fixed):
     which = f"one factor for each index of {_axes(fixed)}"
     if np.all(np.abs(k - 1.0) < 1e-2):
         which += f", within {np.max(np.abs(k - 1.0)):.0e} of 1"
-        return f"nearly right ({which}): a small term is missing or extra (an eps inside a logarithm or root?)"
+        return f"nearly right ({which}): a small term is missing or extra{EPS}"
     numbers = ", ".join(f"{v:.4g}" for v in k.ravel()[:6])
     return f"{which}: {numbers}{', ...' if length > 6 else ''}"
 

@@ -18,7 +18,7 @@ from .trees import leaves
 CACHES = ("cache", "ctx", "context", "saved", "residuals", "tape")  # names of what a forward hands to its backward
 
 COMPLEX = (
-    "of complex numbers the last axis is (real, imaginary); their gradient g is dL/dRe + i dL/dIm, as torch has it"
+    "of complex numbers both parts are checked, each for itself; the gradient g is dL/dRe + i dL/dIm, as torch has it"
 )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from minivae.gradcheck import assert_gradients, check_gradients
 
-from .foreign_layers import data
+from .foreign_layers import Linear, data
 
 
 class Dense:
@@ -53,7 +53,7 @@ PATTERNS = {
     "sign flipped": ("weight", lambda g, _: -g),
     "twice the right values": ("bias", lambda g, _: 2 * g),
     "constant factor 5 (the length of axis 0 of 'x' is 5": ("weight", lambda g, _: 5 * g),
-    "constant factor 0.2 (the length of axis 0 of 'x' is 5": ("bias", lambda g, _: g / 5),
+    "constant factor 0.2 = 1/5 (the length of axis 0 of 'x' is 5": ("bias", lambda g, _: g / 5),
     "a half too many": ("x", lambda g, _: g / 2),
     "constant factor 1.001": ("x", lambda g, _: 1.001 * g),
     "zero: no gradient arrives here": ("weight", lambda g, _: 0 * g),
@@ -146,6 +146,56 @@ def test_a_model_says_where_the_error_enters():
     text = str(report)
     assert "from 'decoder.0.weight' to the loss everything is right" in text
     assert "between 'posterior.bias' and there" in text
+
+
+def test_a_network_says_between_which_parts_the_error_enters():
+    class Passing:
+        def forward(self, x):
+            self.positive = x > 0
+            return x * self.positive
+
+        def backward(self, dy):
+            return dy
+
+    class Network:
+        def __init__(self):
+            self.layers = [Linear(), Passing(), Linear(3, 2)]
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer.forward(x)
+            return x
+
+        def backward(self, dy):
+            for layer in reversed(self.layers):
+                dy = layer.backward(dy)
+            return dy
+
+    network = Network()
+    report = check_gradients(network, data(5, 4))
+    assert report["layers.2.W"].verdict == "right"
+    assert "the error arises in 'layers.0' or between the two" in str(report)
+    network.layers[1].backward = lambda dy: dy * network.layers[1].positive
+    network.layers[0].backward = lambda dy: Linear.backward(network.layers[0], dy) * 2
+    report = check_gradients(network, data(5, 4))
+    assert report["x"].verdict == "wrong"
+    assert "arises in" not in str(report), "the parameters are all right"
+
+
+def test_lists_that_cannot_be_paired():
+    class Short:
+        def __init__(self):
+            self.params, self.grads = [data(4, 3), data(3)], []
+
+        def forward(self, x):
+            self.x = x
+            return x @ self.params[0] + self.params[1]
+
+        def backward(self, dy):
+            self.grads = [self.x.T @ dy]
+            return dy @ self.params[0].T
+
+    assert "'params' has 2 entries and 'grads' 1: they cannot be paired" in str(check_gradients(Short(), data(5, 4)))
 
 
 def test_text_of_a_failure():
