@@ -25,18 +25,10 @@ from .subject.moving import put_back
 from .subject.targets import Finding, flat
 
 FACTORS = (1 / 16, 4.0)  # of the inputs; beyond, losses that are kept from overflow by a limit are flat
-MODES: tuple[str, ...] = (
-    "training",
-    "is_training",
-    "in_training",
-    "train",
-    "is_train",
-    "train_mode",
-    "train_flg",
-    "train_flag",
-    "mode",
+MODES = (
+    *("training", "is_training", "in_training", "train", "is_train", "train_mode", "train_flg", "train_flag", "mode"),
+    *("_training", "_is_training", "_train", "_mode", "phase"),
 )
-MODES += ("_training", "_is_training", "_train", "_mode", "phase")
 QUIET = ("test", "is_test", "testing", "inference", "is_inference", "eval_mode", "evaluating", "deterministic")
 WORDS = {"train": "test", "training": "evaluation", "test": "train", "eval": "train", "evaluation": "training"}
 WORDS |= {"inference": "training", "infer": "train", "val": "train"}

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import random
 import types
+from typing import Any
 
 import numpy as np
 
@@ -131,7 +132,7 @@ class Kept:
     def restore(self):
         """Put everything back; what has not changed is not touched."""
         for item, kept in self._containers:
-            now = dict(item) if isinstance(item, dict) else list(item)
+            now: Any = dict(item) if isinstance(item, dict) else list(item)
             same = len(now) == len(kept) and all(a is b for a, b in zip(now, kept, strict=True))
             if not same or (isinstance(item, dict) and any(now[key] is not kept[key] for key in kept)):
                 item.clear()

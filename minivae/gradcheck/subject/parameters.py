@@ -119,7 +119,7 @@ def _beside_its_gradient(owner, key, value, path):
 
     def current(n, array):
         now = leaves(getattr(owner, key, None), str(key)).get(n)
-        return array if number and np.array_equal(getattr(owner, key, None), array) else now
+        return array if number and np.array_equal(np.array(getattr(owner, key, None)), array) else now
 
     def name(n):
         return path[:-1] if path and key in DATA and gradient_of(owner, key) is own_gradient(owner) else path + n
