@@ -74,7 +74,7 @@ class ComplexProbe:
     """
 
     def __init__(self, subject):
-        self.subject, self.used, self.kept = subject, False, Kept.of(subject)
+        self.subject, self.used, self.kept = subject, False, Kept.of(subject, objects_only=True)
 
     @classmethod
     def offered(cls, subject, start):

@@ -55,10 +55,10 @@ class Kept:
                 left += self._take(item)
 
     @classmethod
-    def of(cls, subject):
+    def of(cls, subject, **options):
         """What a target and what is passed along hold."""
         inputs = subject.inputs
-        return cls(subject.target, subject._forward, subject._backward, inputs.place, inputs.named)
+        return cls(subject.target, subject._forward, subject._backward, inputs.place, inputs.named, **options)
 
     def __enter__(self):
         return self

@@ -143,7 +143,7 @@ PRODUCTS = {
     "WRONG at 6 of 6 coordinates looked at: v is ignored": (cubed, lambda x, v: 3 * x**2),
     "v 1 is ignored: nothing comes of input 1": (tanh, lambda p, v: (1 - np.tanh(p[0] * p[1]) ** 2) * v[0] * p[1]),
     "up to 1 is added whatever v is": (cubed, lambda x, v: 3 * x**2 * v + 1),
-    "with another v tangent of 'output' is nan": (cubed, lambda x, v: 3 * x**2 * v / np.linalg.norm(v)),
+    "with v = 0 tangent of 'output' is nan": (cubed, lambda x, v: 3 * x**2 * v / np.linalg.norm(v)),
     "at 4 times the inputs: tangent of 'output' is wrong": (
         cubed,
         lambda x, v: 3 * np.where(abs(x) > 3, 1.1, 1) * x**2 * v,
