@@ -7,19 +7,20 @@ import functools
 import importlib
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from ...errors import expect
 from ..arguments import fixed_values
 from ..subject.inputs import arranged
+from ..subject.keeping import Check
 from ..subject.trees import leaves, rebuild
 
 LIBRARIES = ("torch", "jax")
 
 
-def translated(check):
+def translated(check: Check) -> Check:
     """A check of NumPy targets that takes those of torch and JAX as well."""
 
     @functools.wraps(check)
@@ -34,7 +35,7 @@ def translated(check):
         finally:
             bridge.close()
 
-    return checked
+    return cast("Check", checked)
 
 
 def bridged(target, inputs, options):

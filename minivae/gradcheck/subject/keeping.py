@@ -5,19 +5,22 @@ import contextlib
 import functools
 import random
 import types
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from ..arguments import freezer
 from .holding import FOREIGN, is_own, root
 
+Check = TypeVar("Check", bound=Callable[..., Any])
+
 MOST = 20_000  # objects looked at
 UNSET = object()
 LARGE = 2**28  # bytes of an array from which on it is not copied, and so not put back
 
 
-def left_as_it_was(check):
+def left_as_it_was(check: Check) -> Check:
     """A check at whose end, however it ends, everything is put back that the target and what came with it hold."""
 
     @functools.wraps(check)
@@ -25,7 +28,7 @@ def left_as_it_was(check):
         with Kept(target, *options.values(), objects_only=True):
             return check(target, inputs, **options)
 
-    return checked
+    return cast("Check", checked)
 
 
 class Kept:
