@@ -108,10 +108,16 @@ class Judge:
         return np.concatenate([np.full(part.shape, rms(np.abs(part))) for part in parts])
 
     def kinked(self):
-        """Positions of the coordinates that have no derivative, or one blurred by a kink nearby."""
-        size = 0.1 * max([self.largest, *(abs(c.numeric) for c in self.result.coordinates)])
-        blurred = [c.kind == "kink" or (c.kind == "near kink" and c.tolerance > size) for c in self.result.coordinates]
-        return np.flatnonzero(blurred)[:BESIDE].tolist()
+        """Positions of the coordinates that have no derivative, or one blurred by a kink nearby; of those that were
+        judged beside it, the ones that are blurred there as well.
+        """
+        size, found = 0.1 * max([self.largest, *(abs(c.numeric) for c in self.result.coordinates)]), []
+        for i, c in enumerate(self.result.coordinates):
+            here = c.beside or c
+            blurred = here.kind == "near kink" and here.tolerance > size and not (c.beside and here.wrong)
+            if blurred or (c.kind == "kink" and c.beside is None):
+                found.append(i)
+        return found[:BESIDE]
 
     def straight(self):
         """Positions of wrong claims where no output bends: kinks of several units may hide each other, as those of
@@ -119,18 +125,20 @@ class Judge:
         """
         return [i for i, c in enumerate(self.result.coordinates) if c.straight and c.wrong][:FEW]
 
-    def again(self, claimed, start):
-        """Judge those once more, from here, and a few of what is wrong."""
+    def again(self, claimed, start, first=True):
+        """Judge those once more, from here, and the first time a few of what is wrong."""
         coordinates, positions = self.result.coordinates, self.kinked()
-        wrong = [i for i, c in enumerate(coordinates) if c.wrong and i not in positions][:BESIDE]
+        wrong = [i for i, c in enumerate(coordinates) if first and c.wrong and i not in positions][:BESIDE]
         kept, failures = (self.claimed, self.start), 0
         self.claimed, self.start = claimed, start
         for i in positions + wrong:
             c = coordinates[i]
             beside = self._at(c.index, failures < GIVE_UP)
             failures += beside.wrong
-            if i in positions:
+            if i in positions and (c.beside is None or beside.wrong or beside.tolerance < c.beside.tolerance):
                 coordinates[i] = replace(c, beside=beside)
+            elif i in positions:
+                continue
             elif not beside.wrong and abs(beside.numeric) >= UNLIKE * abs(c.numeric):
                 sides = {"left": c.numeric, "right": c.numeric, "low": c.numeric, "high": c.numeric}
                 coordinates[i] = replace(c, kind="kink", **sides, beside=beside)

@@ -15,6 +15,7 @@ from .differences import SAFETY, Differences, differentiate
 from .probe import finite_outputs, group_line
 
 NUDGE = 1e-3  # how far to step off a kink, relative to the array's values
+PLACES = 3  # beside a kink that are tried where other kinks lie too near
 LIMITS = 128  # places beside a kink at which the slopes of its outputs are looked at, until another shows
 AT_ONCE = 24  # coordinates of which that is done
 STRAIGHT = 0.02  # part of the gap at a kink that rounding and curvature leave in the slopes measured there
@@ -26,15 +27,16 @@ def beside_kinks(subject, judges, rng):
 
     Data that are not differentiated stay: a model may refuse what lies beside them.
     """
-    if not any(judge.kinked() or judge.straight() for judge in judges.values()):
-        return
-    with _moved(judges, rng):
-        try:
-            claimed, start = subject.claimed(), subject.vector()
-        except Finding:  # beside the edge of its domain
-            return
-        for name, judge in judges.items():
-            judge.again(claimed[name], start)
+    for k in range(PLACES):
+        if not any(judge.kinked() or (k == 0 and judge.straight()) for judge in judges.values()):
+            break
+        with _moved(judges, rng):
+            try:
+                claimed, start = subject.claimed(), subject.vector()
+            except Finding:  # beside the edge of its domain
+                return
+            for name, judge in judges.items():
+                judge.again(claimed[name], start, first=k == 0)
     kinks = [(j, i) for j in judges.values() for i, c in enumerate(j.result.coordinates) if _open(c)]
     if not kinks:
         return
