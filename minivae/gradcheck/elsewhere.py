@@ -7,15 +7,13 @@ forward does not go along nothing was promised and nothing is said; where backwa
 
 import copy
 import inspect
-from collections.abc import Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from fractions import Fraction
-from functools import partial
-from typing import Any
 
 import numpy as np
 
 from .arguments import draw_on, freezer, real_view
+from .modes import switches
 from .numerics.joint import agrees
 from .numerics.judge import NEGLIGIBLE, rms
 from .result import GradientReport
@@ -25,13 +23,6 @@ from .subject.moving import put_back
 from .subject.targets import Finding, flat
 
 FACTORS = (1 / 16, 4.0)  # of the inputs; beyond, losses that are kept from overflow by a limit are flat
-MODES = (
-    *("training", "is_training", "in_training", "train", "is_train", "train_mode", "train_flg", "train_flag", "mode"),
-    *("_training", "_is_training", "_train", "_mode", "phase"),
-)
-QUIET = ("test", "is_test", "testing", "inference", "is_inference", "eval_mode", "evaluating", "deterministic")
-WORDS = {"train": "test", "training": "evaluation", "test": "train", "eval": "train", "evaluation": "training"}
-WORDS |= {"inference": "training", "infer": "train", "val": "train"}
 SHARE = 1 / 3  # of their size, by which other parameters differ
 MOST = 3  # arrays named for each place
 EFFORT = (32, 8, 2)  # coordinates in full, or else this many, and directions, where something is wrong
@@ -269,7 +260,7 @@ class _Places:
         """Training instead of evaluation, or the reverse."""
         subject = self.subject
         freeze = subject._freeze
-        for label, switch, by_keyword in self._switches():
+        for label, switch, by_keyword in switches(subject, self.kept):
             inputs = copy.copy(subject.inputs)
             inputs.named = dict(inputs.named)
             with self._instead(_freeze=lambda: (self.kept.freeze(), freeze()), inputs=inputs):
@@ -282,57 +273,6 @@ class _Places:
                 if first is not None and np.array_equal(first, self._outputs()):
                     self.at(label, may_refuse=True, may_be_deaf=by_keyword)  # backward was not told
                 self.kept.restore()
-
-    def _switches(self):
-        """(label, function, by a keyword?) for each way into the other mode: attributes, a keyword, methods."""
-        subject, switches = self.subject, []
-        found: list[tuple[Any, Any, str, Any]] = []  # (how to set it, of what, its name, its value)
-        owned = {id(getattr(item, "__dict__", None)) for item in self.kept.objects}
-        for name in MODES + QUIET:
-            found += [(setattr, item, name, getattr(item, name, None)) for item in self.kept.objects]
-            loose = [item for item in self.kept.dicts if id(item) not in owned]
-            found += [(dict.__setitem__, item, name, item.get(name)) for item in loose]
-        found = [setting for setting in found if _other(setting[3]) is not None]
-        if found:
-            other = _other(found[0][3])
-            switches.append((f"with {found[0][2]} = {other}", partial(_put, found, other), False))
-        parameters: Mapping[str, inspect.Parameter] = {}
-        with suppress(TypeError, ValueError):
-            parameters = inspect.signature(subject._forward).parameters
-        for name in MODES + QUIET:
-            default = parameters[name].default if name in parameters else None
-            other = _other(subject.inputs.named.get(name, default))
-            if other is not None:
-                switches.append((f"with {name} = {other}", partial(_pass_along, subject, name, other), True))
-        methods = [getattr(subject.target, name, None) for name in ("eval", "train")]
-        if not switches and all(callable(method) and _without_arguments(method) for method in methods):
-            return [("after eval()", methods[0], False), ("after train()", methods[1], False)]
-        return switches
-
-
-def _other(now):
-    """The other mode than this, as it may be called; None for what is no mode."""
-    return not now if isinstance(now, bool) else WORDS.get(now) if isinstance(now, str) else None
-
-
-def _put(settings, value):
-    """Set all of the same kind to it, or, where the first says training and another evaluation, to the reverse."""
-    for put, item, name, now in settings:
-        if type(now) is type(value):
-            reverse = isinstance(value, bool) and (name in QUIET) != (settings[0][2] in QUIET)
-            put(item, name, not value if reverse else value)
-
-
-def _pass_along(subject, name, value):
-    subject.inputs.named[name] = value
-
-
-def _without_arguments(method):
-    try:
-        inspect.signature(method).bind()
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _resize(value, rows, wanted, blend=False):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..subject.moving import put_back
 from ..subject.targets import Finding, flat
 from .differences import SAFETY, Differences, differentiate
 from .judge import ANALYTIC_ROUNDING, rms
@@ -17,19 +18,16 @@ def agrees(subject, claimed, rtol, atol):
     """
     rng = np.random.default_rng((subject.seed, 4))
     arrays = [subject.arrays[name] for name in claimed]
-    kept = [array.copy() for array in arrays]
     verdict = _along(subject, arrays, list(claimed.values()), rtol, atol, rng)
     if verdict is None:  # a kink lies here: a little way off it
-        try:
+        with put_back(arrays):
             for array in arrays:
                 array += (NUDGE * (rms(array) or 1.0) * rng.standard_normal(array.shape)).astype(array.dtype)
-            moved = subject.claimed()
-            verdict = _along(subject, arrays, [moved[name] for name in claimed], rtol, atol, rng)
-        except Finding:  # beyond the edge of its domain
-            return True
-        finally:
-            for array, values in zip(arrays, kept, strict=True):
-                array[...] = values
+            try:
+                moved = subject.claimed()
+                verdict = _along(subject, arrays, [moved[name] for name in claimed], rtol, atol, rng)
+            except Finding:  # beyond the edge of its domain
+                return True
     return verdict is not False
 
 
@@ -37,18 +35,14 @@ def _along(subject, arrays, claims, rtol, atol, rng):
     """True, False, or None where there is no derivative."""
     eps = max((float(np.finfo(a.dtype).eps) for a in arrays), default=0.0)
     rtol = np.sqrt(eps) if rtol is None else rtol
-    kept = [array.copy() for array in arrays]
     # In proportion to each entry, so that signs and limits are kept; zeros stay where not all are.
     ways = [rng.standard_normal(a.shape) * (np.abs(a, dtype=np.float64) if a.any() else 1.0) for a in arrays]
 
     def line(t):
-        try:
-            for array, values, way in zip(arrays, kept, ways, strict=True):
-                array[...] = values + t * way
+        with put_back(arrays):
+            for array, way in zip(arrays, ways, strict=True):
+                array[...] = array + t * way
             return t, finite_outputs(subject)
-        finally:
-            for array, values in zip(arrays, kept, strict=True):
-                array[...] = values
 
     start = finite_outputs(subject)
     if start is None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..subject.moving import put_back
 from ..subject.targets import Finding
 from .differences import SAFETY, Differences, differentiate
 from .probe import finite_outputs, group_line
@@ -69,19 +70,16 @@ def _moved(judges, rng, least=1.0, factor=4.0, power=1 / 3, rising=False):
     """Every array moved a little, by random amounts, in which differences must find room; `least` spreads the arrays'
     shares, so that each leads once. `rising`: the later the larger, or units at rest would hide those before them.
     """
-    arrays = [judge.array for judge in judges.values()]
-    kept, subject = [array.copy() for array in arrays], next(iter(judges.values())).subject
+    subject, spread = next(iter(judges.values())).subject, rng.random(len(judges))
     before, subject.strict = subject.strict, True
-    spread = rng.random(len(arrays))
-    for judge, share in zip(judges.values(), -np.sort(-spread) if rising else spread, strict=True):
-        far = max(NUDGE, factor * judge.eps**power) * least**share
-        judge.array += (far * judge.typical * rng.standard_normal(judge.array.shape)).astype(judge.array.dtype)
-    try:
-        yield
-    finally:
-        subject.strict = before
-        for array, values in zip(arrays, kept, strict=True):
-            array[...] = values
+    with put_back([judge.array for judge in judges.values()]):
+        for judge, share in zip(judges.values(), -np.sort(-spread) if rising else spread, strict=True):
+            far = max(NUDGE, factor * judge.eps**power) * least**share
+            judge.array += (far * judge.typical * rng.standard_normal(judge.array.shape)).astype(judge.array.dtype)
+        try:
+            yield
+        finally:
+            subject.strict = before
 
 
 def _open(coordinate):
