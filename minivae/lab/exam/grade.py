@@ -1,5 +1,6 @@
 """Grading: the gradient checker and the checks of samplers, in words."""
 
+import inspect
 import traceback
 from dataclasses import dataclass, field
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from ...errors import brief, described
 from ...gradcheck import check_gradients, check_kl, check_same_draw, check_sampler
+from . import sheet
 from .subjects import subjects, surrogate
 from .submission import Submission
 
@@ -117,7 +119,9 @@ def _look_at_backward(student, subject, mark):
             mark.findings.append(f"it calls {inner}, which is not yet written")
         return None
     except Exception as error:
-        return mark.find(f"{name} {student.said(error)}")
+        fit = any(word in str(error) for word in ("matmul", "broadcast", "aligned"))
+        shapes = ": shapes that do not fit; is something to be transposed, or an axis missing?" if fit else ""
+        return mark.find(f"{name} {student.said(error)}{shapes}")
     claims, complaint = returned(subject, result)
     if complaint:
         return mark.find(f"{name} {complaint}")
@@ -150,13 +154,20 @@ def returned(subject, result):
         if array.dtype.kind not in "fiu":
             return {}, f"returns {described(value)} for d{name}, expected an array of real numbers of shape {shape}"
         if array.shape != shape:
-            turned = " (transposed?)" if array.shape == shape[::-1] else ""
-            return {}, f"returns shape {array.shape} for d{name}, expected {shape}{turned}"
+            return {}, f"returns shape {array.shape} for d{name}, expected {shape}{_misshapen(array.shape, shape)}"
         if not np.all(np.isfinite(array)):
             place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
             return {}, f"returns {array[place]} for d{name} at {list(place)}, expected finite numbers"
         claims[name] = array.astype(float)
     return claims, ""
+
+
+def _misshapen(came, wanted):
+    """What may have gone wrong, in brackets, or ""."""
+    if came == wanted[::-1]:
+        return " (transposed?)"
+    more = [axis for axis in range(len(came)) if came[:axis] + came[axis + 1 :] == wanted]
+    return f" (axis {more[0]}, of length {came[more[0]]}, is not summed over?)" if more else ""
 
 
 def compare(subject, backward, claims, hints):
@@ -176,9 +187,11 @@ def compare(subject, backward, claims, hints):
             given = backward(dy, *arguments)
             return given if isinstance(given, (tuple, list)) else (given,)
 
+        keep.__signature__ = inspect.signature(subject.forward)  # whose names the checker says
         report = check_gradients(
             (keep, undo), list(subject.inputs.values()), fixed=fixed, cotangent=subject.dy, name=subject.title
         )
+        report.reword({"dy": inspect.getfullargspec(getattr(sheet, subject.backward)).args[0]})
     wrong, reasons = [], {}
     for name, array in zip(subject.inputs, report.arrays, strict=False):
         if array.verdict != "wrong":

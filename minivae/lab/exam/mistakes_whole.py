@@ -186,6 +186,18 @@ def elbo_no_noise(to_mu, to_rho, decoder, x, noise):
     return x.T @ dmu, x.T @ drho, np.einsum("ikl,ikf->lf", z, dlogits)
 
 
+@mistake("elbo_backward", "the slope is that of exp, sigma, where the head is softplus")
+def elbo_exp_slope(to_mu, to_rho, decoder, x, noise):
+    n, draws = noise.shape[:2]
+    mu, sigma = x @ to_mu, softplus(x @ to_rho)
+    z = mu[:, None] + sigma[:, None] * noise
+    dlogits = (1 / (1 + np.exp(-z @ decoder)) - x[:, None]) / (n * draws)
+    dz = dlogits @ decoder.T
+    dmu = dz.sum(axis=1) + mu / n
+    dsigma = (dz * noise).sum(axis=1) + (sigma - 1 / sigma) / n
+    return x.T @ dmu, x.T @ (dsigma * sigma), np.einsum("ikl,ikf->lf", z, dlogits)
+
+
 @mistake("elbo_backward", "the decoder is given mu instead of the sample z")
 def elbo_decoder_mu(to_mu, to_rho, decoder, x, noise):
     n, draws = noise.shape[:2]
@@ -253,6 +265,12 @@ def iwae_squared(dloss, log_weight):
     return -dloss[:, None] * (weight / weight.sum(axis=1, keepdims=True)) ** 2
 
 
+@mistake("iwae_backward", "the logarithm of the normalised weights stands in their place")
+def iwae_logarithm(dloss, log_weight):
+    top = log_weight.max(axis=1, keepdims=True)
+    return -dloss[:, None] * (log_weight - top - np.log(np.exp(log_weight - top).sum(axis=1, keepdims=True)))
+
+
 @mistake("iwae_backward", "dloss is left out, or taken for 1")
 def iwae_no_dy(dloss, log_weight):
     weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
@@ -262,67 +280,67 @@ def iwae_no_dy(dloss, log_weight):
 # score_function
 
 
-@mistake("score_function", "the baseline depends on the draw: the mean of f over all K has the draw's own f in it")
+@mistake("score_function", "the baseline depends on the draw: the mean of f over all examples has its own f in it")
 def score_own(mu, sigma, z, f):
     each = (f - f.mean())[:, None] / len(f)
     noise = (z - mu) / sigma
-    return (each * noise).sum(axis=0) / sigma, (each * (noise**2 - 1)).sum(axis=0) / sigma
+    return each * noise / sigma, each * (noise**2 - 1) / sigma
 
 
 @mistake("score_function", "no baseline is taken off")
 def score_no_baseline(mu, sigma, z, f):
     each = f[:, None] / len(f)
     noise = (z - mu) / sigma
-    return (each * noise).sum(axis=0) / sigma, (each * (noise**2 - 1)).sum(axis=0) / sigma
+    return each * noise / sigma, each * (noise**2 - 1) / sigma
 
 
-@mistake("score_function", "the sum of the other K - 1 values is divided by K")
+@mistake("score_function", "the sum of f over the other n - 1 examples is divided by n")
 def score_baseline_k(mu, sigma, z, f):
     each = (f - (f.sum() - f) / len(f))[:, None] / len(f)
     noise = (z - mu) / sigma
-    return (each * noise).sum(axis=0) / sigma, (each * (noise**2 - 1)).sum(axis=0) / sigma
+    return each * noise / sigma, each * (noise**2 - 1) / sigma
 
 
-@mistake("score_function", "the draws are summed instead of averaged: K is forgotten")
+@mistake("score_function", "the examples are summed instead of averaged: n is forgotten")
 def score_sum(mu, sigma, z, f):
     each = (f - (f.sum() - f) / (len(f) - 1))[:, None]
     noise = (z - mu) / sigma
-    return (each * noise).sum(axis=0) / sigma, (each * (noise**2 - 1)).sum(axis=0) / sigma
+    return each * noise / sigma, each * (noise**2 - 1) / sigma
 
 
-@mistake("score_function", "the sign is turned")
+@mistake("score_function", "the sign is turned: the gradient of -f")
 def score_sign(mu, sigma, z, f):
     each = ((f.sum() - f) / (len(f) - 1) - f)[:, None] / len(f)
     noise = (z - mu) / sigma
-    return (each * noise).sum(axis=0) / sigma, (each * (noise**2 - 1)).sum(axis=0) / sigma
+    return each * noise / sigma, each * (noise**2 - 1) / sigma
 
 
 @mistake("score_function", "1 / sigma is left out: z - mu is divided by sigma, not by sigma^2")
 def score_no_sigma(mu, sigma, z, f):
     each = (f - (f.sum() - f) / (len(f) - 1))[:, None] / len(f)
     noise = (z - mu) / sigma
-    return (each * noise).sum(axis=0), (each * (noise**2 - 1)).sum(axis=0) / sigma
+    return each * noise, each * (noise**2 - 1) / sigma
 
 
 @mistake("score_function", "it is the gradient with respect to log sigma, a factor sigma too much")
 def score_log_sigma(mu, sigma, z, f):
     each = (f - (f.sum() - f) / (len(f) - 1))[:, None] / len(f)
     noise = (z - mu) / sigma
-    return (each * noise).sum(axis=0) / sigma, (each * (noise**2 - 1)).sum(axis=0)
+    return each * noise / sigma, each * (noise**2 - 1)
 
 
 @mistake("score_function", "the -1 is missing: the density's own factor 1 / sigma is not differentiated")
 def score_no_one(mu, sigma, z, f):
     each = (f - (f.sum() - f) / (len(f) - 1))[:, None] / len(f)
     noise = (z - mu) / sigma
-    return (each * noise).sum(axis=0) / sigma, (each * noise**2).sum(axis=0) / sigma
+    return each * noise / sigma, each * noise**2 / sigma
 
 
 @mistake("score_function", "sigma is taken for the variance of q")
 def score_variance(mu, sigma, z, f):
     each = (f - (f.sum() - f) / (len(f) - 1))[:, None] / len(f)
     gap = z - mu
-    return (each * gap).sum(axis=0) / sigma, (each * (gap**2 / sigma - 1)).sum(axis=0) / (2 * sigma)
+    return each * gap / sigma, each * (gap**2 / sigma - 1) / (2 * sigma)
 
 
 @mistake("score_function", "the density q itself is differentiated, not its logarithm")
@@ -330,4 +348,18 @@ def score_density(mu, sigma, z, f):
     noise = (z - mu) / sigma
     q = np.exp(np.sum(-(noise**2) / 2 - np.log(sigma) - np.log(2 * np.pi) / 2, axis=1))
     each = (q * (f - (f.sum() - f) / (len(f) - 1)))[:, None] / len(f)
-    return (each * noise).sum(axis=0) / sigma, (each * (noise**2 - 1)).sum(axis=0) / sigma
+    return each * noise / sigma, each * (noise**2 - 1) / sigma
+
+
+@mistake("score_function", "it is divided by n - 1 where the mean over the n examples is meant")
+def score_n_less_one(mu, sigma, z, f):
+    each = (f - (f.sum() - f) / (len(f) - 1))[:, None] / (len(f) - 1)
+    noise = (z - mu) / sigma
+    return each * noise / sigma, each * (noise**2 - 1) / sigma
+
+
+@mistake("score_function", "the noise is not squared")
+def score_no_square(mu, sigma, z, f):
+    each = (f - (f.sum() - f) / (len(f) - 1))[:, None] / len(f)
+    noise = (z - mu) / sigma
+    return each * noise / sigma, each * (noise - 1) / sigma

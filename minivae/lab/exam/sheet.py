@@ -126,14 +126,14 @@ def iwae_backward(dloss, log_weight):
 
 
 def log_density(mu, sigma, z):
-    """log q(z[k]), (K,), of q = N(mu, sigma^2), independent over the latents; mu and sigma (latents,), z (K, latents)."""
+    """log q(z), (n,), of q = N(mu, sigma^2), independent over the latents; mu, sigma and z (n, latents)."""
     return np.sum(-(((z - mu) / sigma) ** 2) / 2 - np.log(sigma) - np.log(2 * np.pi) / 2, axis=1)
 
 
 def score_function(mu, sigma, z, f):
-    """An unbiased estimate of the gradient of E[f(z)], z ~ q: dmu and dsigma, (latents,), averaged over the K draws.
+    """dmu and dsigma, (n, latents): an unbiased estimate of the gradient of the mean over the examples of E[f(z)].
 
-    z (K, latents) are draws from q and f (K,) the values there. Each draw's f has a baseline taken off: the mean of f
-    over the other K - 1 draws.
+    z (n, latents) has one draw from each example's q, and f (n,) the values there; f may be a black box. From the f of
+    each example a baseline is taken off: the mean of f over the other n - 1 examples.
     """
     raise NotImplementedError

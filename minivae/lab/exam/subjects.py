@@ -10,7 +10,7 @@ from . import mistakes_whole as mistakes_whole  # which adds its own to the list
 from . import sheet
 from .mistakes import MISTAKES
 
-EXAMPLES, DRAWS, LATENTS, FEATURES, SCORES = 5, 3, 4, 7, 6
+EXAMPLES, DRAWS, LATENTS, FEATURES = 5, 3, 4, 7
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,7 @@ def subjects() -> dict[str, Subject]:
     mu, scale, noise = normal(n, latents), sigma(n, latents), normal(n, draws, latents)
     log_weight = 1.5 * normal(n, draws)
     far = np.resize([1000.0, -1000.0], (n, 1))
-    z_mu, z_sigma = normal(latents), sigma(latents)
-    z = z_mu + z_sigma * normal(SCORES, latents)
+    z = mu + scale * noise[:, 0]
     all_eight = (
         Subject(
             "dense layer",
@@ -151,9 +150,9 @@ def subjects() -> dict[str, Subject]:
             "score function",
             "score_function",
             ("log_density",),
-            {"mu": z_mu, "sigma": z_sigma},
+            {"mu": mu, "sigma": scale},
             {"z": z, "f": 2.0 + np.sum((z - 1.0) ** 2, axis=1)},
-            sizes={SCORES: "draws"},
+            sizes=examples,
         ),
     )
     return {subject.backward: subject for subject in all_eight}
