@@ -8,7 +8,7 @@ from . import sheet
 from .mistakes import MISTAKES, Mistake
 from .subjects import subjects
 
-HEAD = '''"""Find the bug: in one of the last two functions there is one mistake, in a line or two or left out.
+HEAD = '''"""Find the bug: in one of the last two functions there is one mistake, something wrong or left out.
 
 Mend it, and see whether it is gone:
 
@@ -19,7 +19,7 @@ What the functions take and return, the text under their names says, and that is
 
 import numpy as np
 
-EXAM = {version}  # these two numbers are looked at by the grader
+EXAM = {version}  # leave these two numbers: the grader goes by them
 BUG = {number}
 '''
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from . import mistakes_whole as mistakes_whole  # which adds its own to the list
+from . import mistakes_draws as mistakes_draws  # each of which adds its own to the list
+from . import mistakes_elbo as mistakes_elbo
+from . import mistakes_pieces as mistakes_pieces
 from . import sheet
 from .mistakes import MISTAKES
 
@@ -133,7 +135,11 @@ def subjects() -> dict[str, Subject]:
             "ELBO",
             "elbo_backward",
             ("softplus", "reparameterize", "gaussian_kl", "bernoulli_nll", "elbo"),
-            {"to_mu": normal(features, latents), "to_rho": normal(features, latents), "decoder": normal(latents, features)},
+            {
+                "to_mu": normal(features, latents),
+                "to_rho": normal(features, latents),
+                "decoder": normal(latents, features),
+            },
             {"x": x, "noise": noise},
             sizes=per_draw,
         ),

@@ -4,6 +4,7 @@ import ast
 import contextlib
 import io
 import re
+import sys
 import traceback
 import types
 import warnings
@@ -114,10 +115,13 @@ class Submission:
 
     @contextlib.contextmanager
     def quiet(self):
-        """What is printed and warned of inside is kept away; NumPy's global generator starts from 0 and is put back."""
-        state = np.random.get_state()  # noqa: NPY002
+        """What is printed and warned of inside is kept away, and there is nothing to be read from standard input;
+        NumPy's global generator starts from 0 and is put back.
+        """
+        state, stdin = np.random.get_state(), sys.stdin  # noqa: NPY002
         try:
             np.random.seed(0)  # noqa: NPY002
+            sys.stdin = io.StringIO()
             with (
                 contextlib.redirect_stdout(self.printed),
                 contextlib.redirect_stderr(self.printed),
@@ -128,6 +132,7 @@ class Submission:
                 yield
         finally:
             np.random.set_state(state)  # noqa: NPY002
+            sys.stdin = stdin
 
     def first_printed(self):
         """The first line printed since last asked, or None."""

@@ -1,0 +1,57 @@
+"""The likely mistake, from the numbers."""
+
+import numpy as np
+
+from .mistakes_elbo import elbo_no_kl
+
+ALIKE = 1e-6  # of the largest value: up to which two gradients are one
+
+
+def likely(subject, name, claim, truth):
+    """The known mistake whose gradient this is, in words, or ""."""
+    place = list(subject.inputs).index(name)
+    known = []
+    for mistake in subject.mistakes:
+        gradients = mistake.function(*subject.arguments)
+        gradient = np.asarray(gradients if len(subject.inputs) == 1 else gradients[place], dtype=float)
+        if not alike(gradient, truth):
+            known.append((gradient, mistake.text))
+    for gradient, text in known:
+        if alike(claim, gradient):
+            return f"this is what one gets when {text}"
+    for factor, text in factors(subject):
+        if alike(claim, factor * truth):
+            return f"this is the right gradient, {text}"
+    for gradient, text in known:
+        for factor, more in factors(subject):
+            if alike(claim, factor * gradient):
+                return f"this is what one gets when {text}; and it is {more}, besides"
+    return mixture(subject, place, claim, truth)
+
+
+def alike(a, b):
+    return bool(np.max(np.abs(a - b)) <= ALIKE * max(np.max(np.abs(b)), 1e-300))
+
+
+def factors(subject):
+    """Factors that get lost, and what is said of a gradient that has them."""
+    yield -1.0, "turned in sign"
+    for count, what in subject.sizes.items():
+        more = f"{count} times too large, the number of {what}: summed, where a mean is meant"
+        less = f"{count} times too small, the number of {what}: averaged, where a sum is meant"
+        for factor, text in ((count, more), (1 / count, less)):
+            yield factor, text
+            yield -factor, f"turned in sign and {text}"
+
+
+def mixture(subject, place, claim, truth):
+    """How often each of the two terms of the ELBO counts, in words, or ""."""
+    if subject.backward != "elbo_backward":
+        return ""
+    reconstruction = elbo_no_kl(*subject.arguments)[place]
+    terms = np.stack([reconstruction.ravel(), (truth - reconstruction).ravel()], axis=1)
+    counts = np.linalg.lstsq(terms, claim.ravel(), rcond=None)[0]
+    if not alike(terms @ counts, claim.ravel()):
+        return ""
+    told = f"the gradient of nll counts {counts[0]:.3g} times and that of the KL {counts[1]:.3g} times"
+    return f"{told}, where both count once"
