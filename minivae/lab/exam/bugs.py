@@ -79,6 +79,9 @@ def _new(path, content):
     """Writes a file that is not there yet, whole: a student's answers are never written over."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot make the folder {path.parent}: {error.strerror or error}") from error
+    try:
         with open(path, "x", encoding="utf-8", newline="\n") as file:
             file.write(content)
     except FileExistsError as error:

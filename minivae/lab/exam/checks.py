@@ -1,5 +1,6 @@
 """What is looked at in a function: with the gradient checker, with the checks of samplers, and at extreme values."""
 
+import functools
 import inspect
 import re
 
@@ -21,6 +22,7 @@ def compare(subject, backward, claims, hints):
         )
     else:
 
+        @functools.wraps(subject.forward)  # whose names of arguments the checker then says
         def keep(*arguments):
             return subject.forward(*arguments), arguments
 
@@ -28,12 +30,12 @@ def compare(subject, backward, claims, hints):
             given = backward(dy, *arguments)
             return given if isinstance(given, (tuple, list)) else (given,)
 
-        keep.__signature__ = inspect.signature(subject.forward)  # whose names the checker says
         report = check_gradients(
             (keep, undo), list(subject.inputs.values()), fixed=fixed, cotangent=subject.dy, name=subject.title
         )
         report.reword({"dy": inspect.getfullargspec(getattr(sheet, subject.backward)).args[0]})
-    wrong, reasons = [], {}
+    wrong: list[str] = []
+    reasons: dict[str, list[str]] = {}
     for name, array in zip(subject.inputs, report.arrays, strict=False):
         if array.verdict != "wrong":
             continue
@@ -44,7 +46,7 @@ def compare(subject, backward, claims, hints):
             f"{worst.numeric:.4g}"
         )
         truth = np.array([c.numeric for c in array.coordinates]).reshape(array.shape)
-        reason = likely(subject, name, claims[name], truth) or _diagnosis(subject, array.diagnosis)
+        reason = likely(subject, name, claims[name], truth) or _diagnosis(subject, array.diagnosis, claims[name])
         reasons.setdefault(reason, []).append(f"d{name}")
     problems = [sentence for _, sentence in report.problems]
     sentences = []
@@ -59,8 +61,12 @@ def compare(subject, backward, claims, hints):
     return sentences
 
 
-def _diagnosis(subject, text):
-    """The checker's, without the answer, and where a score function has wrong weights by its name."""
+def _diagnosis(subject, text, claim):
+    """The checker's, without the answer, and where weights are wrong with what is known of them."""
+    if subject.backward == "iwae_backward":
+        sums = np.sum(claim / -subject.dy[:, None], axis=1)
+        told = ", ".join(f"{total:.2f}" for total in sums)
+        return f"{text}; divided by -dloss, what belongs to each example has the sum {told}, not 1"
     if subject.backward == "score_function" and text.startswith("one factor for each index of axis 0"):
         return "the scores are right; what they are multiplied with, f less its baseline, is not"
     return re.sub(r", [^,]* is right", "", text)

@@ -40,6 +40,12 @@ def iwae_axis(dloss, log_weight):
     return -dloss[:, None] * weight / weight.sum(axis=0)
 
 
+@mistake("iwae_backward", "the weights, divided by the largest of each example, are normalised over the examples")
+def iwae_axis_scaled(dloss, log_weight):
+    weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
+    return -dloss[:, None] * weight / weight.sum(axis=0)
+
+
 @mistake("iwae_backward", "the weights are normalised over all examples and draws together")
 def iwae_pooled(dloss, log_weight):
     weight = np.exp(log_weight - log_weight.max())

@@ -35,7 +35,7 @@ class Submission:
 
     def __init__(self, path):
         self.path, self.broken, self.printed = Path(path), {}, io.StringIO()
-        self._lost = []
+        self._lost: list[str] = []
         text = self._text()
         module = types.ModuleType("exam")
         module.__file__ = str(self.path)
