@@ -114,15 +114,15 @@ def difference(student, name, function, subject, right):
     """What tells the student's forward from ours, or ""."""
     try:
         found = np.asarray(function(*subject.given), dtype=float)
+        if found.shape != right.shape:
+            return f"{name} returns shape {found.shape}, where the one given returns {right.shape}"
+        if np.allclose(found, right, rtol=1e-9, atol=1e-12):
+            return ""
+        at = tuple(int(i) for i in np.argwhere(~np.isclose(found, right, rtol=1e-9, atol=1e-12))[0])
+        text = f"{name} is not as its first lines say: {found[at]:.4g} at {list(at)}, where {right[at]:.4g} is right"
+        return ": ".join([text, *_sampled(function, subject)[:1]])
     except (Exception, SystemExit) as error:
         return f"{name} {student.said(error)}"
-    if found.shape != right.shape:
-        return f"{name} returns shape {found.shape}, where the one given returns {right.shape}"
-    if np.allclose(found, right, rtol=1e-9, atol=1e-12):
-        return ""
-    at = tuple(int(i) for i in np.argwhere(~np.isclose(found, right, rtol=1e-9, atol=1e-12))[0])
-    text = f"{name} is not as its first lines say: {found[at]:.4g} at {list(at)}, where {right[at]:.4g} is right"
-    return ": ".join([text, *_sampled(function, subject)[:1]])
 
 
 def _sampled(function, subject):

@@ -124,11 +124,17 @@ MORE = {
         "return dz.sum(axis=1)",
         "returns float64 of shape (5, 4), expected dmu (5, 4), dsigma",
     ),
-    "gaussian_kl_backward": ("return 'mu', 'sigma'", "returns 'mu' for dmu, expected an array of real numbers"),
+    "gaussian_kl_backward": (
+        "return [[1, 2], [3]], 'sigma'",
+        "returns [[1, 2], [3]] for dmu, expected an array of real",
+    ),
     "bernoulli_nll_backward": ("return input()", "raises EOFError"),
     "elbo_backward": ("return bernoulli_nll_backward(x, x, x)", "raises EOFError"),
-    "iwae_backward": ("return iwae_backward(dloss, log_weight)", "raises RecursionError"),
-    "score_function": ("return [[1, 2], [3]], mu", "returns [[1, 2], [3]] for dmu, expected an array"),
+    "iwae_backward": (
+        "1 / int(np.max(log_weight) < 99); w = np.exp(log_weight); return -dloss[:, None] * w / w.sum(axis=1)[:, None]",
+        "raises ZeroDivisionError",
+    ),
+    "score_function": ("return score_function(mu, sigma, z, f)", "raises RecursionError"),
 }
 
 
