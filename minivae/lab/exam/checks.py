@@ -36,14 +36,13 @@ def compare(subject, backward, claims, hints):
         report.reword({"dy": inspect.getfullargspec(getattr(sheet, subject.backward)).args[0]})
     wrong: list[str] = []
     reasons: dict[str, list[str]] = {}
-    for name, array in zip(subject.inputs, report.arrays, strict=False):
-        if array.verdict != "wrong":
-            continue
-        worst = array.worst
+    for array in (array for array in report.arrays if array.verdict == "wrong"):
+        name = array.name
+        places = [c for c in array.wrong if c.index is not None]
+        worst = max(places, key=lambda c: abs(c.analytic - c.numeric))
         wrong.append(
-            f"d{name} {array.shape}: wrong at {len([c for c in array.wrong if c.index is not None])} of {array.size}, "
-            f"worst at {list(worst.index or ())}: {worst.analytic:.4g}, where differences of the forward give "
-            f"{worst.numeric:.4g}"
+            f"d{name} {array.shape}: wrong at {len(places)} of {array.size}, worst at {list(worst.index or ())}: "
+            f"{worst.analytic:.4g}, where differences of the forward give {worst.numeric:.4g}"
         )
         truth = np.array([c.numeric for c in array.coordinates]).reshape(array.shape)
         reason = likely(subject, name, claims[name], truth) or _diagnosis(subject, array.diagnosis, claims[name])

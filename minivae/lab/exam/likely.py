@@ -3,6 +3,7 @@
 import numpy as np
 
 from .mistakes_elbo import elbo_no_kl
+from .mistakes_pieces import kl_no_log, nll_no_data
 
 ALIKE = 1e-6  # of the largest value: up to which two gradients are one
 
@@ -44,14 +45,26 @@ def factors(subject):
             yield -factor, f"turned in sign and {text}"
 
 
+# Where the gradient is a sum of two: what gives the first alone, and what the two belong to.
+TWO_TERMS = {
+    "gaussian_kl_backward": (kl_no_log, "(mu^2 + sigma^2) / 2", "-log sigma"),
+    "bernoulli_nll_backward": (nll_no_data, "log(1 + exp(logits))", "-x * logits"),
+    "elbo_backward": (elbo_no_kl, "nll", "the KL"),
+}
+
+
 def mixture(subject, place, claim, truth):
-    """How often each of the two terms of the ELBO counts, in words, or ""."""
-    if subject.backward != "elbo_backward":
+    """How often each of two terms counts, in words, or ""."""
+    if subject.backward not in TWO_TERMS:
         return ""
-    reconstruction = elbo_no_kl(*subject.arguments)[place]
-    terms = np.stack([reconstruction.ravel(), (truth - reconstruction).ravel()], axis=1)
+    alone, one, other = TWO_TERMS[subject.backward]
+    gradients = alone(*subject.arguments)
+    first = gradients if len(subject.inputs) == 1 else gradients[place]
+    if alike(first, truth):
+        return ""
+    terms = np.stack([first.ravel(), (truth - first).ravel()], axis=1)
     counts = np.linalg.lstsq(terms, claim.ravel(), rcond=None)[0]
     if not alike(terms @ counts, claim.ravel()):
         return ""
-    told = f"the gradient of nll counts {counts[0]:.3g} times and that of the KL {counts[1]:.3g} times"
+    told = f"the gradient of {one} counts {counts[0]:.3g} times and that of {other} {counts[1]:.3g} times"
     return f"{told}, where both count once"

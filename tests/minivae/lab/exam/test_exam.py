@@ -2,6 +2,8 @@
 
 import ast
 import inspect
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from minivae.lab import exam
 from minivae.lab.exam import sheet
+from minivae.lab.exam.bugs import order
 from minivae.lab.exam.subjects import subjects
 
 from .filling import SOLUTIONS, filled
@@ -236,3 +239,16 @@ def test_the_package_holds_no_solution():
         node.name: "\n".join(map(ast.unparse, node.body[1:])) for node in tree.body if isinstance(node, ast.FunctionDef)
     }
     assert all(blanks[name] == "raise NotImplementedError" for name in subjects())
+
+
+def test_the_page_says_what_is_printed(graded, tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[4] / "docs" / "exam.md").read_text()
+    (answers,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    functions = {re.match(r"\w+", part)[0]: f"def {part.rstrip()}\n" for part in answers.split("def ")[1:]}
+    (printed,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    assert f"{graded(filled(functions))}\n" == printed
+    (teacher,) = re.findall(r"```python teacher\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(teacher, "docs/exam.md", "exec"), {})
+    assert capsys.readouterr().out == "exam.py 0 not yet written\n"
+    assert f"after {len(order()) - 1} they begin again" in page
