@@ -80,7 +80,9 @@ def grade(path) -> Report:
     every = list(subjects().values())
     if student.bug is not None:
         every = [subjects()[of_number(student.bug).subject]]
-    notes = [f"outside of the functions: {student.broken['']}"] if "" in student.broken else []
+    told = {name for subject in every for name in (subject.backward, subject.forwards[-1])}
+    lost = {name: reason for name, reason in student.broken.items() if name not in told}
+    notes = [f"{name or 'outside of the functions'}: {reason}" for name, reason in lost.items()]
     printed = student.first_printed()
     notes += [f"it prints: {printed}"] if printed else []
     return Report(student.path.name, [_mark(student, subject) for subject in every], notes, student.bug)
@@ -91,6 +93,8 @@ def _mark(student, subject):
     with student.quiet():
         _look_at_forward(student, subject, mark)
         _look_at_backward(student, subject, mark)
+    if subject.backward in student.twice:
+        mark.notes.append(f"{subject.backward} stands in the file twice: the last one counts")
     printed = student.first_printed()
     if printed:
         mark.notes.append(f"it prints: {printed}")

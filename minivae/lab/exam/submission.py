@@ -25,6 +25,7 @@ class Submission:
     Attributes
     ----------
     broken : from the name of a function that could not be read to the reason, and "" to that of anything else
+    twice : names of functions that are defined more than once
     bug : the number of the bug it holds, or None for an exam
     printed : what it has printed so far
 
@@ -41,8 +42,11 @@ class Submission:
         module.__file__ = str(self.path)
         self.names = vars(module)
         with self.quiet():
-            for statement in self._statements(text):
+            statements = self._statements(text)
+            for statement in statements:
                 self._execute(statement)
+        defined = [statement.name for statement in statements if isinstance(statement, ast.FunctionDef)]
+        self.twice = {name for name in defined if defined.count(name) > 1}
         version = self.names.get("EXAM")
         if version is None and self._lost:
             raise ValueError(f"{self.path}: {self._lost[0]}, and no line EXAM = {sheet.EXAM}: expected an exam")

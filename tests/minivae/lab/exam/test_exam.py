@@ -187,11 +187,15 @@ def test_state_of_the_caller_is_kept_and_grading_repeats(graded):
     assert np.geterr() == errors
 
 
-def test_what_fails_outside_of_the_functions_is_told_and_the_rest_graded(graded):
+def test_what_fails_outside_of_the_eight_functions_is_told_and_the_rest_graded(graded):
     text = filled({"softplus_backward": PIECES["softplus_backward"]}).replace("\nEXAM", "\nimport no_such_thing\nEXAM")
-    report = graded(text)
-    assert report.notes[0].startswith("outside of the functions: raises ModuleNotFoundError: No module named 'no_such")
+    report = graded(PIECES["dense_backward"] + text + "\n\ndef helper(:\n    pass\n")
+    helper, outside = report.notes
+    assert outside.startswith("outside of the functions: raises ModuleNotFoundError: No module named 'no_such_thing'")
+    assert helper.startswith("helper: line ")
     assert report["softplus_backward"].status == "passed"
+    assert report["dense_backward"].status == "not yet written"  # its blank follows on the answer
+    assert report["dense_backward"].notes == ["dense_backward stands in the file twice: the last one counts"]
 
 
 @settings(max_examples=12)
