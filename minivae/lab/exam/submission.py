@@ -19,11 +19,20 @@ LONGEST = 1 << 20  # bytes of a file
 TOP = re.compile(r"^(?=def |async def |class |@|import |from |EXAM\b|BUG\b)", re.MULTILINE)
 
 
+def _assigned(statements, name):
+    """What stands behind NAME =, as text, or None."""
+    for statement in statements:
+        if isinstance(statement, ast.Assign) and any(ast.unparse(target) == name for target in statement.targets):
+            return brief(ast.unparse(statement.value), 40)
+    return None
+
+
 class Submission:
     """What a file defines. What does not compile, or raises while the file is read, is left out of it.
 
     Attributes
     ----------
+    names : what it defines, by name
     broken : from the name of a function that could not be read to the reason, and "" to that of anything else
     twice : names of functions that are defined more than once
     bug : the number of the bug it holds, or None for an exam
@@ -37,26 +46,28 @@ class Submission:
     def __init__(self, path):
         self.path, self.broken, self.printed = Path(path), {}, io.StringIO()
         self._lost: list[str] = []
-        text = self._text()
+        statements = self._statements(self._text())
+        self._expect_exam(statements)
+        defined = [statement.name for statement in statements if isinstance(statement, ast.FunctionDef)]
+        self.twice = {name for name in defined if defined.count(name) > 1}
         module = types.ModuleType("exam")
         module.__file__ = str(self.path)
         self.names = vars(module)
         with self.quiet():
-            statements = self._statements(text)
             for statement in statements:
                 self._execute(statement)
-        defined = [statement.name for statement in statements if isinstance(statement, ast.FunctionDef)]
-        self.twice = {name for name in defined if defined.count(name) > 1}
-        version = self.names.get("EXAM")
+
+    def _expect_exam(self, statements):
+        """Raises ValueError for what is not an exam of this version, of which nothing is run."""
+        version, self.bug = (_assigned(statements, name) for name in ("EXAM", "BUG"))
         if version is None and self._lost:
             raise ValueError(f"{self.path}: {self._lost[0]}, and no line EXAM = {sheet.EXAM}: expected an exam")
         wanted = f"EXAM = {sheet.EXAM}: get a new one with minivae lab exam, and move your answers there"
         expect(version is not None, str(self.path), "a file without a line EXAM = ...", wanted)
-        same = isinstance(version, int) and version == sheet.EXAM
-        expect(same, str(self.path), f"an exam of version {brief(repr(version), 40)}", wanted)
-        self.bug = self.names.get("BUG")
-        whole = self.bug is None or (isinstance(self.bug, int) and self.bug >= 0)
-        expect(whole, str(self.path), f"BUG = {brief(repr(self.bug), 40)}", "the number that was there")
+        expect(version == str(sheet.EXAM), str(self.path), f"an exam of version {version}", wanted)
+        if self.bug is not None:
+            expect(self.bug.isdecimal(), str(self.path), f"BUG = {self.bug}", "the number that was there")
+            self.bug = int(self.bug)
 
     def _text(self):
         try:

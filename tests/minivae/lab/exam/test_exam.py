@@ -219,16 +219,19 @@ def test_a_file_that_is_cut_is_graded_or_refused_in_one_line(tmp_path_factory, c
     [
         (b"\x89PNG\r\n\x1a\n\xff", "no UTF-8 text, expected Python code"),
         ("Dear teacher, I could not do it.", "expected an exam"),
-        ("x = 1\n", "a file without a line EXAM = ..."),
-        ("EXAM = 2\n", "an exam of version 2"),
+        ("open('traces', 'w')\n", "a file without a line EXAM = ..."),
+        ("open('traces', 'w')\nEXAM = 2\n", "an exam of version 2"),
         ("EXAM = [1]\n", "an exam of version [1]"),
         ("EXAM = 1\nBUG = -1\n", "BUG = -1"),
+        ("EXAM = 1\nBUG = 2**64\n", "BUG = 2 ** 64"),
         ("EXAM = 1\n#" + "x" * (1 << 20), "more than 1048576 bytes"),
     ],
 )
-def test_what_is_no_exam_is_refused(graded, content, words):
+def test_what_is_no_exam_is_refused_and_not_run(graded, tmp_path, monkeypatch, content, words):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"exam\.py") as caught:
         graded(content)
+    assert [path.name for path in tmp_path.iterdir()] == ["exam.py"]
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
