@@ -11,7 +11,7 @@ What holds for all of them:
 - A backward takes the derivative of the loss with respect to what the forward returns (dy, of the shape of y) and then
   the forward's own arguments. It returns the derivative of the loss with respect to each argument named, of that
   argument's shape, in the order named. Where an argument serves several outputs, what comes back from them adds up.
-- dy holds whatever comes after, a mean over the batch too. Only `elbo` has a mean of its own.
+- dy holds whatever comes after, a mean over the batch too. Only `elbo` and `score_function` take a mean themselves.
 - Arguments are not written to, and nothing is kept from one call to the next.
 """
 
