@@ -99,7 +99,7 @@ ELSEWHERE = {  # with a test of their own below
     "verify": [],
     "gradcheck": ["--backend", "--dtype", "--out"],
     "bench": ["--backend", "--ladder", "--verify-only", "--out"],
-    "lab": ["--out", "--seed"],
+    "lab": ["--out", "--seed", "--find-the-bug"],  # the last in tests/minivae/lab/exam
 }
 
 
