@@ -16,8 +16,9 @@ import numpy as np
 
 LEAST = 20  # weights in a tail below which nothing is said of it: K = 100
 
-# The shape that the mean of a tail is taken at, where the fit is above: a mean of 10 sigma. Beyond 1 there is none.
-CAP = 0.9
+# The largest shape at which the mean of a tail is taken, and with its error: means of 5 and of 10 sigma. A shape of 1 has
+# none. Chosen by benchmarks/coverage.py.
+CAP, CAP_WITH_ERROR = 0.8, 0.9
 
 
 def tail_length(count: int) -> int:
@@ -51,19 +52,20 @@ def fit(excess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (k * length + 10 * 0.5) / (length + 10), -k / b
 
 
-def describe(log_weight: np.ndarray, dtype: str = "float64") -> tuple[np.ndarray, np.ndarray]:
-    """(k_hat, excess), each (n,), of log weights (n, K) that were computed in `dtype`.
+def describe(log_weight: np.ndarray, dtype: str = "float64") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(k_hat, excess, error), each (n,), of log weights (n, K) that were computed in `dtype`.
 
     k_hat : NaN where K is too small to tell (`tail_length`), -inf where the tail's weights are equal but for rounding,
-        inf where they span more than floats hold, or most of them are equal and the rest larger
+        inf where all weights are 0, where they span more than floats hold, or where the tail has too many equal ones
     excess : nats, log of the mean weight with the fitted tail's mean in place of the tail's own, less that of the
-        weights as they are: above 0 where larger weights are to come. 0 where nothing was fitted, NaN where K is too
-        small.
+        weights as they are: above 0 where larger weights are to come
+    error : nats, by how much the excess grows where k is a standard error, (1 + k) / sqrt(tail length), above k_hat.
+        Both are 0 where nothing was fitted and NaN where K is too small.
     """
     n, count = log_weight.shape
     length = tail_length(count)
     if not length:
-        return np.full(n, np.nan), np.full(n, np.nan)
+        return np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
     top = log_weight.max(axis=1, keepdims=True)
     top[top == -np.inf] = 0  # an example that no draw explains: all its weights are 0
     weight = np.exp(log_weight - top)
@@ -72,14 +74,19 @@ def describe(log_weight: np.ndarray, dtype: str = "float64") -> tuple[np.ndarray
     tail.sort(axis=1)
     over = tail[:, 1:] - tail[:, :1]
     equal = over[:, -1] <= 16 * np.finfo(dtype).eps * (1 + np.abs(top[:, 0]))
-    k_hat, excess = np.where(equal & (mean > 0), -np.inf, np.inf), np.zeros(n)
+    k_hat, excess, error = np.where(equal & (mean > 0), -np.inf, np.inf), np.zeros(n), np.zeros(n)
     fitted = np.flatnonzero(~equal & (over[:, _quartile(length)] > 1e-290))
     if len(fitted):
-        k_hat[fitted], sigma = fit(over[fitted])
-        more = sigma / (1 - np.minimum(k_hat[fitted], CAP)) - over[fitted].mean(axis=1)
-        more[k_hat[fitted] > CAP] = np.maximum(more[k_hat[fitted] > CAP], 0)
-        excess[fitted] = np.log1p(more * length / (count * mean[fitted]))
-    return k_hat, excess
+        k, sigma = fit(over[fitted])
+        own, part = over[fitted].mean(axis=1), length / (count * mean[fitted])
+        higher = k + np.maximum(1 + k, 0.3) / math.sqrt(length)
+        taken, most = (
+            np.log1p((sigma / (1 - np.minimum(shape, cap)) - own) * part)
+            for shape, cap in ((k, CAP), (higher, CAP_WITH_ERROR))
+        )
+        k_hat[fitted], error[fitted] = k, most - taken
+        excess[fitted] = np.where(k > CAP, np.maximum(taken, 0), taken)
+    return k_hat, excess, error
 
 
 def _quartile(length):
