@@ -103,7 +103,9 @@ class ImportanceEstimate:
         if self.unreliable is None or share is None:
             return f"the error of log p(x) is unchecked: {self.counts[-1]} draws are too few for k-hat, which takes 96"
         if lost := int(np.isinf(self.rise + self.standard_error).sum()):
-            return f"the error of log p(x) is unknown: for {lost:,} of {n:,} examples the draws, or half of them, have weight 0"
+            return (
+                f"the error of log p(x) is unknown: {lost:,} of {n:,} examples have weights of 0 in half of the draws"
+            )
         if share <= SHARE:
             return None
         count = f"{int(self.unreliable.sum()):,} of {n:,} examples have a k-hat above {self.k_hat_threshold:.2f}"

@@ -14,10 +14,10 @@ import math
 
 import numpy as np
 
-LEAST = 20  # weights in a tail below which nothing is said of it: K = 100
+LEAST = 20  # weights in a tail, as 96 draws have: with fewer nothing is said of it
 
-# The largest shape at which the mean of a tail is taken, and with its error: means of 5 and of 10 sigma. A shape of 1 has
-# none. Chosen by benchmarks/coverage.py.
+# The largest shapes at which the mean of a tail is taken, without and with its error: means of 5 and of 10 sigma. A
+# shape of 1 has none. Chosen by benchmarks/coverage.py.
 CAP, CAP_WITH_ERROR = 0.8, 0.9
 
 
@@ -39,7 +39,7 @@ def fit(excess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     its mean over a prior with the scale of the first quartile needs no search. For k the prior of arXiv:1507.02646
     counts as ten excesses of a tail with k = 1/2.
     """
-    n, length = excess.shape
+    length = excess.shape[1]
     points = 30 + math.isqrt(length)
     quartile, largest = excess[:, _quartile(length), None], excess[:, -1:]
     b = 1 / largest + (1 - np.sqrt(points / (np.arange(1, points + 1) - 0.5))) / (3 * quartile)
@@ -69,22 +69,23 @@ def describe(log_weight: np.ndarray, dtype: str = "float64") -> tuple[np.ndarray
     top = log_weight.max(axis=1, keepdims=True)
     top[top == -np.inf] = 0  # an example that no draw explains: all its weights are 0
     weight = np.exp(log_weight - top)
-    mean = weight.mean(axis=1)
-    tail = np.partition(weight, count - length - 1, axis=1)[:, count - length - 1 :]
-    tail.sort(axis=1)
-    over = tail[:, 1:] - tail[:, :1]
-    equal = over[:, -1] <= 16 * np.finfo(dtype).eps * (1 + np.abs(top[:, 0]))
-    k_hat, excess, error = np.where(equal & (mean > 0), -np.inf, np.inf), np.zeros(n), np.zeros(n)
+    weight.partition(count - length - 1, axis=1)
+    below, tail = weight[:, : count - length], np.sort(weight[:, count - length :], axis=1)
+    base = below.sum(axis=1) + length * below[:, -1]  # of all weights, but what the tail has over its threshold
+    over = tail - below[:, -1:]
+    with np.errstate(divide="ignore"):
+        equal = -np.log(below[:, -1]) <= 16 * np.finfo(dtype).eps * (1 + np.abs(top[:, 0]))
+    k_hat, excess, error = np.where(equal, -np.inf, np.inf), np.zeros(n), np.zeros(n)
     fitted = np.flatnonzero(~equal & (over[:, _quartile(length)] > 1e-290))
     if len(fitted):
         k, sigma = fit(over[fitted])
-        own, part = over[fitted].mean(axis=1), length / (count * mean[fitted])
-        higher = k + np.maximum(1 + k, 0.3) / math.sqrt(length)
+        base, own = base[fitted], over[fitted].sum(axis=1)
+        at_k, higher = np.minimum(k, CAP), k + np.maximum(1 + k, 0.3) / math.sqrt(length)
         taken, most = (
-            np.log1p((sigma / (1 - np.minimum(shape, cap)) - own) * part)
-            for shape, cap in ((k, CAP), (higher, CAP_WITH_ERROR))
+            np.log(base + length * sigma / (1 - shape)) for shape in (at_k, np.minimum(higher, CAP_WITH_ERROR))
         )
         k_hat[fitted], error[fitted] = k, most - taken
+        taken -= np.log(base + own)
         excess[fitted] = np.where(k > CAP, np.maximum(taken, 0), taken)
     return k_hat, excess, error
 
