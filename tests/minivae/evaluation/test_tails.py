@@ -1,12 +1,15 @@
 """k-hat of known tails, what is said of weights that have none, and whether the stated interval of log p(x) holds."""
 
+import csv
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import minivae as mv
+from benchmarks import coverage
 from minivae.command.main import main
 from minivae.evaluation import importance, tails
 from minivae.lab import calibration
@@ -236,3 +239,29 @@ def test_the_command_line_says_it(tmp_path, monkeypatch, capsys):
     assert f"95 % interval over the draws: {low:.3f} to {high:.3f}" in said
     assert f"above {result['k_hat_threshold']:.2f} for {result['unreliable_examples']} of 20 examples" in said
     assert main(["verify", "run"]) == 0
+
+
+def test_the_laboratory_writes_the_calibration(tmp_path, monkeypatch):
+    for name, value in {"SEEDS": 3, "EXAMPLES": 40, "SAMPLES": 100, "GRIDS": {1: (9, 0.004)}}.items():
+        monkeypatch.setattr(calibration, name, value)
+    (line,) = calibration.run(tmp_path, progress=False)
+    assert "1 latent, K = 100, 3 seeds" in line
+    assert (tmp_path / "calibration.png").stat().st_size > 20_000
+    with open(tmp_path / "calibration.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["level"]) for row in rows] == list(calibration.LEVELS)
+    assert all(float(row["each_interval"]) >= float(row["each_delta"]) for row in rows)
+
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_table_of_the_docs_is_that_of_the_results_and_keeps_what_it_promises():
+    rows = json.loads((ROOT / "benchmarks" / "results" / "coverage.json").read_text())["rows"]
+    assert "\n".join(coverage.table(rows)) in (ROOT / "docs" / "log-likelihood.md").read_text()
+    assert {row["seeds"] for row in rows} == {100}
+    for row in rows:
+        assert row["grid_error"] < 1e-3
+        assert row["warned"] == 1 or row["covered_without_warning"] >= 0.9
+    assert any(row["warned"] < 0.5 for row in rows)
+    assert any(row["covered_by_delta_method"] < 0.7 for row in rows)
