@@ -75,6 +75,9 @@ def test_the_fitted_mean_of_a_tail_is_that_of_the_distribution():
     assert bias > 0.015
     assert found.tail_excess.mean() == pytest.approx(bias, rel=0.6)
     assert (found.tail_error > 0).all()
+    low, high = found.mean_interval()
+    assert low < right < high
+    assert high - found.tail_excess.mean() + found.rise.mean() < right, "the rise alone does not reach it"
 
 
 @pytest.mark.parametrize("weights", [lognormal(0.2, 50, 1000), lognormal(1, 50, 1000), pareto(0.2, 50, 1000)])
@@ -172,6 +175,13 @@ def test_equal_weights_have_no_tail(value):
     assert found.summary()["k_hat"] is None
 
 
+def test_equal_weights_beside_weights_that_no_float_holds():
+    found = estimate(np.stack([np.zeros(200), 1e5 * lognormal(1, 1, 200)[0]]))
+    np.testing.assert_array_equal(found.k_hat, [-np.inf, np.inf])
+    assert found.summary()["k_hat"] is None
+    assert "1 of 2 examples" in found.warning
+
+
 def test_an_example_that_no_draw_explains():
     log_weight = lognormal(0.5, 4, 200)
     log_weight[1] = -np.inf
@@ -261,7 +271,7 @@ def test_the_table_of_the_docs_is_that_of_the_results_and_keeps_what_it_promises
     assert "\n".join(coverage.table(rows)) in (ROOT / "docs" / "log-likelihood.md").read_text()
     assert {row["seeds"] for row in rows} == {100}
     for row in rows:
-        assert row["grid_error"] < 1e-3
+        assert row["grid_error"] < 0.003
         assert row["warned"] == 1 or row["covered_without_warning"] >= 0.9
     assert any(row["warned"] < 0.5 for row in rows)
     assert any(row["covered_by_delta_method"] < 0.7 for row in rows)
