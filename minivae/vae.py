@@ -217,8 +217,8 @@ class VAE(Built):
     @property
     def free_bits(self) -> float:
         """The nats that each latent has free, 0 for none: the loss takes no less for its mean KL over a minibatch, and
-        has no gradient with respect to a smaller one (see `GaussianKL.free_bits`). A new value counts from the next step
-        on.
+        has no gradient with respect to a smaller one (see `GaussianKL.free_bits`). A new value counts from the
+        next step on.
         """
         return self.config["free_bits"]
 
