@@ -11,6 +11,8 @@ EXPERIMENTS = {
     "bounds": "bounds by K, and the signal-to-noise ratio of their gradients",
     "collapse": "what four common mistakes do to training",
     "sigma": "softplus against exp as the way from rho to sigma",
+    "graphs": "the graph of a sample with and without the reparameterization trick",
+    "derivations": "the numbers that check the derivations of the lesson",
     "exercises": "answers to the exercises of the lesson",
 }
 DRAWN = ("variance", "bounds", "collapse")  # those that a seed changes
