@@ -1,7 +1,7 @@
 """The numbers that check docs/derivations.md: what is derived there beside what the code computes.
 
 Means over draws are sums over the nodes of a Gauss-Hermite rule for the noise, through the model's own passes down and
-up, so they are exact to rounding; where draws are needed it is said. The model is that of `minivae lab bounds`.
+up, so they are exact to the digits shown; where draws are needed it is said. The model is that of `minivae lab bounds`.
 """
 
 import math
