@@ -84,6 +84,20 @@ def test_each_formula_of_the_lesson_names_its_code():
         assert not mark.startswith("```math") or "\nCode: [" in after, mark
 
 
+def test_links_between_sections_lead_to_headings():
+    """GitHub's name for a heading: lower case, without punctuation, hyphens for spaces."""
+
+    def names(page):
+        headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+    for page in (LESSON, DERIVATIONS):
+        links = re.findall(r"\]\(([\w.-]*)#([^)]+)\)", page.read_text(encoding="utf-8"))
+        assert links
+        for target, name in links:
+            assert name in names(page.parent / target if target else page), name
+
+
 def test_each_derivation_names_its_code_and_is_checked():
     sections = re.split(r"^## \d", DERIVATIONS.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     assert len(sections) == 9
