@@ -17,7 +17,7 @@ OF_WHAT = (
 )
 BY = re.compile(
     rf"\b(?:gradients?|derivatives?|slopes?|differentiated|taken)\s+(?:of\s+(?:\S+\s+){{1,5}})?by\s+{OF_WHAT}"
-    rf"|(?<!divided\s)(?<!multiplied\s)\bby\s+(?:\$\\(?:{NAMES})\b|(?:{NAMES})\b)"
+    rf"|(?<!divided\s)(?<!multiplied\s)\bby\s+(?:\$\\(?:{NAMES})\b|(?:{NAMES})\s+and\s+(?:{NAMES})\b)"
 )
 
 
@@ -39,7 +39,7 @@ def test_words_that_are_looked_for(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["gradients written by hand", "moves $\\rho$ by $-89.9$", "gradients by name", "divided by sigma"]
+    "text", ["gradients written by hand", "moves $\\rho$ by $-89.9$", "gradients by name", "divided by $\\sigma$"]
 )
 def test_words_that_are_right(text):
     assert not BY.search(text)

@@ -7,12 +7,12 @@ returns the lines that say what came out. The lesson that goes with them is docs
 import importlib
 
 EXPERIMENTS = {
+    "graphs": "the graph of a sample with and without the reparameterization trick",
+    "derivations": "the numbers that check the derivations of the lesson",
     "variance": "gradient estimators: measured variances against the closed forms",
     "bounds": "bounds by K, and the signal-to-noise ratio of their gradients",
     "collapse": "what four common mistakes do to training",
     "sigma": "softplus against exp as the way from rho to sigma",
-    "graphs": "the graph of a sample with and without the reparameterization trick",
-    "derivations": "the numbers that check the derivations of the lesson",
     "exercises": "answers to the exercises of the lesson",
 }
 DRAWN = ("variance", "bounds", "collapse")  # those that a seed changes

@@ -94,8 +94,8 @@ def _floor(values):
 def draw(rows, path):
     squared, mu, sigma = "\N{SUPERSCRIPT TWO}", style.MU, style.SIGMA
     title = f"Four ways to estimate the gradient of E[(z - k){squared}], z ~ N({mu}, {sigma}{squared})"
-    text = f"Variance of one draw of d/d{mu} (top) and d/d{sigma} (bottom), {mu} = 1; lower is better. "
-    text += f"{report.MEASURED[0].upper() + report.MEASURED[1:]}. Measure-valued d/d{mu} is exactly 0 at k = 1."
+    text = f"Variance of one draw by {mu} (top) and by {sigma} (bottom), {mu} = 1; lower is better. "
+    text += f"{report.MEASURED[0].upper() + report.MEASURED[1:]}. Measure-valued by {mu} is exactly 0 at k = 1."
     figure = style.new_figure(style.WIDTH, 6.0, title, text)
     panels = figure.subplots(2, 3)
     fine_k, fine_sigma = np.linspace(-3, 3, 121), np.geomspace(0.1, 3, 60)
@@ -119,8 +119,8 @@ def draw(rows, path):
 
 
 def draw_functions(rows, path):
-    text = f"Variance of one draw of d/d{style.MU} and d/d{style.SIGMA} at {style.MU} = {style.SIGMA} = 1; lower is "
-    text += "better. Points: measured; lines: quadrature. After Mohamed et al. (arXiv:1906.10652), figure 3."
+    text = f"Variance of one draw by {style.MU} and by {style.SIGMA} at {style.MU} = {style.SIGMA} = 1, lower is better"
+    text += ". Points: measured; lines: quadrature. After Mohamed et al. (arXiv:1906.10652), figure 3."
     figure = style.new_figure(style.WIDTH, 3.2, "No estimator is best for every function", text)
     panels = figure.subplots(1, 4)
     titles = {Exponential: "exp(-k z\N{SUPERSCRIPT TWO})", Cosine: "cos(k z)"}
