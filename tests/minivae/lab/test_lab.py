@@ -102,7 +102,7 @@ def test_the_table_of_variances_holds_exact_and_measured_values(monkeypatch):
 
 
 def test_pathwise_against_measure_valued_at_equal_cost():
-    """f = (z - k)^2: with respect to mu they cross at crossing() sigma; to sigma one wins by draw, the other by cost."""
+    """f = (z - k)^2: for mu they cross at crossing() sigma; for sigma one wins by draw, the other by cost."""
     from minivae import estimators
     from minivae.estimators.functions import Quadratic
 
