@@ -12,10 +12,11 @@ EXPERIMENTS = {
     "variance": "gradient estimators: measured variances against the closed forms",
     "bounds": "bounds by K, and the signal-to-noise ratio of their gradients",
     "collapse": "what four common mistakes do to training",
+    "posteriors": "full covariance and planar flows: how near the ELBO gets to log p(x)",
     "sigma": "softplus against exp as the way from rho to sigma",
     "exercises": "answers to the exercises of the lesson",
 }
-DRAWN = ("variance", "bounds", "collapse")  # those that a seed changes
+DRAWN = ("variance", "bounds", "collapse", "posteriors")  # those that a seed changes
 
 
 def run(name, folder, seed=0, progress=None):

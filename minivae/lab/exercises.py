@@ -1,18 +1,17 @@
 """Answers to the exercises of docs/backprop-through-sampling.md, each computed."""
 
-import math
 from types import SimpleNamespace
 
 import numpy as np
 
 from .. import estimators as est
 from ..estimators.functions import Quadratic
-from . import derivations, linear_gaussian, report, signal_to_noise
+from . import derivations, linear_gaussian, report, signal_to_noise, variance
 
 
 def crossing():
-    """1: where pathwise and measure-valued gradients with respect to mu vary alike, 4 = 1.0930 d^2."""
-    return f"|mu - k| = {math.sqrt(4 / (16 * (2 - math.pi / 2) / (2 * math.pi))):.4f}"
+    """1: where pathwise and measure-valued gradients with respect to mu vary alike, 4 = 1.0930 d^2, or twice that."""
+    return f"|mu - k| = {variance.crossing():.4f} per draw, {variance.crossing(2):.4f} at equal evaluations of f or f'"
 
 
 def draws_needed():
