@@ -17,7 +17,7 @@ LOG_WAYS = np.array([math.log(math.comb(LARGEST_BYTE, k)) for k in range(LARGEST
 
 def build(jit, real_name, functions, select, horner=mathfun.horner):
     """byte(x) -> k; beta_binomial(k, log_ways, log_alpha, log_beta) and logistic(k, mean, log_scale), each -> nll,
-    dnll by the first, dnll by the second.
+    dnll/dfirst, dnll/dsecond of the numbers that the decoder puts out.
 
     Parameters
     ----------

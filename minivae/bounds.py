@@ -16,7 +16,7 @@ through the same backward pass with different row weights c_k:
     dz_k = c_k * (dnll_k/dz + z_k  [- noise_k / sigma])
     dmu = sum_k dz_k,    dsigma = sum_k dz_k noise_k  [- sum_k c_k / sigma]
 
-"iwae"   c = u, last bracket: the gradient of the bound by mu and sigma.
+"iwae"   c = u, last bracket: the gradient of the bound with respect to mu and sigma.
 "stl"    c = u, first bracket: sticking the landing. The score d log q(z|x)/dphi at fixed z is left out of d log w; its
          mean is zero for K = 1, and then what is left is zero for every draw where q is the true posterior. For K > 1
          it is biased. Roeder, Wu and Duvenaud, arXiv:1703.09194, section 3 and 5.

@@ -1,8 +1,8 @@
 """Layers with hand-written backward passes.
 
 A layer's `forward` keeps what its `backward` needs, in its own buffers, which the next `forward` overwrites.
-`backward` takes the gradient of the loss by the layer's output and returns that by its input; parameter gradients are
-assigned, not added to.
+`backward` takes the gradient of the loss with respect to the layer's output and returns that with respect to its input;
+parameter gradients are assigned, not added to.
 """
 
 from collections.abc import Iterable
@@ -173,7 +173,7 @@ class Chain(Portable):
     def outputs(self, inputs: int, expected: int | None = None, first: bool = True) -> int:
         """The width of what comes out for so many inputs; ValueError, naming it, for a layer that does not fit.
 
-        expected : what that width must be; first : whether no gradient by the input is needed
+        expected : what that width must be; first : whether no gradient with respect to the input is needed
         """
         width = inputs
         for place, layer in enumerate(self.layers):

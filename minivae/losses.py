@@ -66,8 +66,9 @@ class GaussianKL(Portable):
         a latent whose mean KL over the batch is no more than that. `backward` then leaves such latents out.
 
         beta and floor are (1,) float64. Over the batch the mean is nll + beta * sum_j max(floor, mean_i kl_ij), with
-        the derivative beta/n by kl_ij where latent j is above the floor, and 0 where it is not; at equality the two
-        sides have different slopes, and 0 is taken. Source: Kingma et al. (arXiv:1606.04934), appendix C.8.
+        the derivative beta/n with respect to kl_ij where latent j is above the floor, and 0 where it is not; at
+        equality the two sides have different slopes, and 0 is taken. Source: Kingma et al. (arXiv:1606.04934), appendix
+        C.8.
         """
         expect(self.kl is not None, "free_bits", "no forward pass", "a forward pass before it")
         n, latent = self.kl.shape
@@ -142,8 +143,8 @@ class Likelihood(Holder):
         return nll
 
     def backward(self, weight: np.ndarray | None = None) -> np.ndarray:
-        """The gradient of sum_r weight_r * nll_r by `output`; without `weight`, that of the weights given to
-        `forward`.
+        """The gradient of sum_r weight_r * nll_r with respect to `output`; without `weight`, that of the weights given
+        to `forward`.
         """
         expect(self.x is not None, "backward", "no forward pass", "a forward pass before it")
         if weight is not None:

@@ -1,7 +1,8 @@
 """The reparameterization layer: how a gradient passes through a sample.
 
-We want the gradient of E[f(z)], z ~ N(mu, sigma^2), by mu and sigma. A sample has no derivative by the parameters of
-the distribution it was drawn from: drawing is not a function of them. Write the same random variable as
+We want the gradient of E[f(z)], z ~ N(mu, sigma^2), with respect to mu and sigma. A sample has no derivative with
+respect to the parameters of the distribution it was drawn from: drawing is not a function of them. Write the same
+random variable as
 
     z = mu + sigma * noise,    noise ~ N(0, 1)
 
@@ -11,8 +12,8 @@ and all the randomness sits in `noise`, which depends on no parameter. For fixed
 
 so with dz = df/dz, one draw gives unbiased estimates dmu = dz and dsigma = dz * noise. Two things are easy to get
 wrong, and most published NumPy implementations do: `backward` must use the very noise that `forward` used (a fresh
-draw gives a gradient by sigma that is zero on average), and `sigma` must be the standard deviation that the KL term
-means.
+draw gives a gradient with respect to sigma that is zero on average), and `sigma` must be the standard deviation that
+the KL term means.
 
 The layer in front gives an unconstrained rho, and sigma = softplus(rho) or exp(rho) makes it positive, so the last
 step is drho = dsigma * dsigma/drho with dsigma/drho = sigmoid(rho) or sigma.

@@ -96,7 +96,7 @@ class VAE(Built):
     beta_array, free_bits_array : (1,) float64, beta and free_bits as the kernels read them
     config : the arguments above as a dict, enough to build the model again
     head : (n, 2 * latent), what the encoder put out in the last pass, mu then rho
-    dhead : (n, 2 * latent), the gradient of the last pass up by it
+    dhead : (n, 2 * latent), the gradient of the last pass up with respect to it
 
     Raises
     ------
@@ -217,7 +217,8 @@ class VAE(Built):
     @property
     def free_bits(self) -> float:
         """The nats that each latent has free, 0 for none: the loss takes no less for its mean KL over a minibatch, and
-        has no gradient by a smaller one (see `GaussianKL.free_bits`). A new value counts from the next step on.
+        has no gradient with respect to a smaller one (see `GaussianKL.free_bits`). A new value counts from the
+        next step on.
         """
         return self.config["free_bits"]
 

@@ -134,7 +134,7 @@ OWN = {
 
 
 def function(forward, backward, name):
-    """A Function from two plain functions: forward(*x) and backward(dy, *x), the gradients by each x."""
+    """A Function from two plain functions: forward(*x) and backward(dy, *x), the gradients with respect to each x."""
 
     def remember(ctx, inputs, output):
         ctx.save_for_backward(*inputs)

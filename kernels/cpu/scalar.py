@@ -84,7 +84,7 @@ def byte_masses_for(real_name):
 def scale_functions(real_name, scale):
     """sigma_of(rho) and, of (rho, sigma): slope_of, dsigma/drho; log_sigma_of; relative_slope, (dsigma/drho) / sigma.
 
-    For softplus the last two go by rho where sigma is too small for its own logarithm.
+    For softplus the last two are taken from rho where sigma is too small for its own logarithm.
     """
     real, functions = np.dtype(real_name).type, mathfun_for(real_name)
     one, tail = real(1), real(SOFTPLUS_TAIL)

@@ -38,8 +38,8 @@ def functions(dtype):
 
 @functools.cache
 def scale_functions(scale, dtype):
-    """sigma(rho), log_sigma(rho, sigma), slope(rho, sigma) = dsigma/drho and relative(rho, sigma, slope), the slope by
-    sigma, for one of SCALES.
+    """sigma(rho), log_sigma(rho, sigma), slope(rho, sigma) = dsigma/drho and relative(rho, sigma, slope), the slope
+    divided by sigma, for one of SCALES.
     """
     f = functions(dtype)
     real, one, tail, sigmoid = f.real, f.one, f.real(SOFTPLUS_TAIL), f.sigmoid

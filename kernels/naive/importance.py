@@ -71,7 +71,7 @@ def importance_weights(log_weight, outer, pooled, squared, loss, weight, latent_
 def importance_gradient(z, noise, sigma, latent_weight, ratio, path, dz):
     """dz_rj = ratio_r * dz_rj + latent_weight_r * (z_rj - path * noise_rj / sigma_ij), in place.
 
-    On entry dz is the weighted gradient of nll by z. z and -noise / sigma are the gradients by z of -log p(z) and of
+    On entry dz is the weighted gradient of nll with respect to z. z and -noise / sigma are those of -log p(z) and of
     log q(z|x) at fixed mu and sigma: with `path` (True or False) the latter belongs to the path through z. z, noise, dz
     (n * samples, latent); sigma (n, latent); latent_weight, ratio (n * samples,).
     """

@@ -67,8 +67,8 @@ def _limited(value, limit):
 
 
 def _by_bytes(of_byte, x, output, weight, nll, doutput):
-    """nll and gradient of a likelihood of bytes from of_byte(k, first, second) -> nll, dnll by the first, by the second
-    of what the decoder puts out for a feature.
+    """nll and gradient of a likelihood of bytes from of_byte(k, first, second) -> nll, dnll/dfirst, dnll/dsecond, first
+    and second being what the decoder puts out for a feature.
     """
     samples, features = output.shape[0] // x.shape[0], x.shape[1]
     for row in range(output.shape[0]):

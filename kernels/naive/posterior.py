@@ -76,9 +76,9 @@ def free_bits(nll, kl, beta, floor, active, loss):
     """The loss of each example where each latent has its first `floor` nats free, and which latents are beyond them.
 
     Over the batch the loss is mean_i nll_i + beta * sum_j max(floor, m_j), m_j = mean_i kl_ij. The derivative of
-    max(floor, m_j) by kl_ij is 1/n where m_j > floor and 0 where m_j < floor; at equality it has none, and 0 is taken,
-    as in ReLU at 0. So active_j = 0 where m_j <= floor, else 1 (a NaN is not hidden by the floor), the gradient of
-    the KL is `gaussian_kl_backward` with `active`, and what averages to the loss over the batch is
+    max(floor, m_j) with respect to kl_ij is 1/n where m_j > floor and 0 where m_j < floor; at equality it has none, and
+    0 is taken, as in ReLU at 0. So active_j = 0 where m_j <= floor, else 1 (a NaN is not hidden by the floor), the
+    gradient of the KL is `gaussian_kl_backward` with `active`, and what averages to the loss over the batch is
 
         loss_i = mean over its samples of nll + beta * sum_j (kl_ij if active_j else floor)
 

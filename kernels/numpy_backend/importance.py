@@ -73,7 +73,7 @@ def importance_weights(log_weight, outer, pooled, squared, loss, weight, latent_
 
 @quiet
 def importance_gradient(z, noise, sigma, latent_weight, ratio, path, dz):
-    slope = scratch("slope by z", z.shape, z.dtype)
+    slope = scratch("slope of z", z.shape, z.dtype)
     if path:
         np.divide(by_example(noise, len(sigma)), sigma[:, None], out=by_example(slope, len(sigma)))
         np.subtract(z, slope, out=slope)

@@ -11,15 +11,21 @@ over rows is the variance that a single draw has. Column p is the derivative wit
 * f is a function with a derivative: `f(z)` and `f.derivative(z)`, elementwise for z (samples,); for a `Categorical` q,
   f takes points of the simplex (samples, categories) to (samples,) and its derivative has the shape of the points. Only
   the estimators that say so use the derivative. `functions.py` has some whose expectations are known exactly.
-* q is one of `Normal`, `Gamma`, `Beta`, `Categorical` in `distributions.py`.
+  For the other q of vectors z (samples, d) likewise.
+* q is one of `Normal`, `Gamma`, `Beta`, `Dirichlet`, `Categorical` in `distributions.py`, a `Gaussian` of full
+  covariance (`gaussian.py`) or a `PlanarFlow` (`planar.py`).
 * rng is a `numpy.random.Generator`: the only randomness.
 
     estimator                 for q               needs f'   unbiased       source
-    score_function            all of them         no         yes            Williams 1992
-      with baseline=          all of them         no         yes            Williams 1992; Greensmith et al. 2004
-    pathwise                  Normal              yes        yes            Kingma, Welling 2013; Rezende et al. 2014
+    score_function            all but PlanarFlow  no         yes            Williams 1992
+      with baseline=          all but PlanarFlow  no         yes            Williams 1992; Greensmith et al. 2004
+    pathwise                  Normal, Gaussian,   yes        yes            Kingma, Welling 2013; Rezende et al. 2014;
+                              PlanarFlow                                    Murray 2016; Rezende, Mohamed 2015
+    pathwise_elbo             Gaussian,           yes        yes            Rezende, Mohamed 2015
+                              PlanarFlow
     measure_valued            Normal              no         yes            Pflug 1989; Mohamed et al. 2019
-    implicit                  Gamma, Beta         yes        yes            Figurnov, Mohamed, Mnih 2018
+    implicit                  Gamma, Beta,        yes        yes            Figurnov, Mohamed, Mnih 2018
+                              Dirichlet
     gumbel_softmax            Categorical         yes        no             Jang et al. 2016; Maddison et al. 2016
     straight_through          Categorical         yes        no             Bengio et al. 2013
     straight_through_gumbel   Categorical         yes        no             Jang et al. 2016
@@ -27,21 +33,27 @@ over rows is the variance that a single draw has. Column p is the derivative wit
 Survey: Mohamed, Rosca, Figurnov and Mnih, "Monte Carlo gradient estimation in machine learning" (arXiv:1906.10652).
 """
 
-from .continuous import measure_valued, optimal_baseline, pathwise, score_function
+from .continuous import measure_valued, optimal_baseline, pathwise, pathwise_elbo, score_function
 from .discrete import gumbel_softmax, straight_through, straight_through_gumbel
-from .distributions import Beta, Categorical, Gamma, Normal
+from .distributions import Beta, Categorical, Dirichlet, Gamma, Normal
+from .gaussian import Gaussian
 from .implicit import implicit
+from .planar import PlanarFlow
 
 __all__ = [
     "Beta",
     "Categorical",
+    "Dirichlet",
     "Gamma",
+    "Gaussian",
     "Normal",
+    "PlanarFlow",
     "gumbel_softmax",
     "implicit",
     "measure_valued",
     "optimal_baseline",
     "pathwise",
+    "pathwise_elbo",
     "score_function",
     "straight_through",
     "straight_through_gumbel",

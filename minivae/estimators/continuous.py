@@ -4,6 +4,8 @@ import numpy as np
 
 from ..errors import expect
 from .distributions import Normal
+from .gaussian import Gaussian
+from .planar import PlanarFlow
 
 
 def score_function(f, q, rng, samples, baseline=0.0):
@@ -16,6 +18,7 @@ def score_function(f, q, rng, samples, baseline=0.0):
     Source: Williams, "Simple statistical gradient-following algorithms for connectionist reinforcement learning"
     (1992).
     """
+    expect(hasattr(q, "score"), "q", q, "a distribution with a score")
     z = q.sample(rng, samples)
     return (f(z)[:, None] - np.asarray(baseline)) * q.score(z)
 
@@ -35,14 +38,31 @@ def optimal_baseline(f, q, rng, samples):
 def pathwise(f, q, rng, samples):
     """f'(z) and f'(z) * noise, for z = mu + sigma * noise: the reparameterization trick (`reparam.py`).
 
+    For a Gaussian and a PlanarFlow f'(z) goes back through their own way from noise to z, `backward`.
+
     Derivation: E_q[f(z)] = E[f(mu + sigma noise)] with noise ~ N(0, 1) whatever mu and sigma are, and the derivative
     goes inside for an f that has one almost everywhere and no jumps.
     Source: Kingma and Welling (arXiv:1312.6114), section 2.4; Rezende, Mohamed and Wierstra (arXiv:1401.4082).
     """
-    expect(isinstance(q, Normal), "q", q, "a Normal")
+    if isinstance(q, Gaussian | PlanarFlow):
+        z, _, cache = q.forward(rng.standard_normal((samples, q.size)))
+        return q.backward(f.derivative(z), np.zeros(samples), cache)
+    expect(isinstance(q, Normal), "q", q, "a Normal, a Gaussian or a PlanarFlow")
     noise = rng.standard_normal(samples)
     slope = f.derivative(q.mu + q.sigma * noise)
     return np.stack([slope, slope * noise], axis=1)
+
+
+def pathwise_elbo(f, q, rng, samples):
+    """The pathwise gradient of E_q[f(z) - log q(z)]: of the ELBO in nats, where f is log p(x, z).
+
+    log q(z) changes with the parameters of q through z and on its own. Along the path from the noise both are one
+    derivative: log q(z) is the noise's own density less the log-determinant of the way to z.
+    Source: Rezende and Mohamed (arXiv:1505.05770), equation 15.
+    """
+    expect(isinstance(q, Gaussian | PlanarFlow), "q", q, "a Gaussian or a PlanarFlow")
+    z, _, cache = q.forward(rng.standard_normal((samples, q.size)))
+    return q.backward(f.derivative(z), np.full(samples, -1.0), cache)
 
 
 def measure_valued(f, q, rng, samples):

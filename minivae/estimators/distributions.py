@@ -4,8 +4,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..errors import expect, expect_positive
+from ..errors import LARGEST, expect, expect_number, expect_positive
 from .special import digamma
+
+TINY = float(np.finfo(float).tiny)
+ROUNDED = 2.0**-53  # how far below 1 the shares end that are rounded to 1
+LEAST = 1e-100  # of the shapes whose draws are kept as logarithms: the squares of the logarithms must be finite
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,14 @@ class Gamma:
 
     def score(self, z):
         """log(rate z) - digamma(shape) and shape / rate - z, (samples, 2)."""
-        return np.stack([np.log(self.rate * z) - digamma(self.shape), self.shape / self.rate - z], axis=1)
+        log_z = _log(self.rate * z, self.shape)
+        return np.stack([log_z - digamma(self.shape), self.shape / self.rate - z], axis=1)
 
 
 @dataclass(frozen=True)
 class Beta:
     """Density z^(a - 1) (1 - z)^(b - 1) / B(a, b), 0 < z < 1. A draw is x / (x + y), x ~ Gamma(a, 1), y ~ Gamma(b,
-    1).
+    1). a, b >= 1e-100.
     """
 
     a: float
@@ -60,21 +65,47 @@ class Beta:
     names = ("a", "b")
 
     def __post_init__(self):
-        expect_positive("a", self.a)
-        expect_positive("b", self.b)
-
-    def sample_pair(self, rng, samples):
-        """x and y, (samples,) each: the draw is x / (x + y), and y / (x + y) is 1 minus it with all its digits."""
-        return (_positive(rng.standard_gamma(parameter, samples)) for parameter in (self.a, self.b))
+        _expect_shape("a", self.a)
+        _expect_shape("b", self.b)
 
     def sample(self, rng, samples):
-        x, y = self.sample_pair(rng, samples)
-        return x / (x + y)
+        return np.maximum(shares(log_gamma(rng, (self.a, self.b), samples))[:, 0], TINY)
 
     def score(self, z):
         """log z - digamma(a) + digamma(a + b) and log(1 - z) - digamma(b) + digamma(a + b), (samples, 2)."""
         both = digamma(self.a + self.b)
-        return np.stack([np.log(z) - digamma(self.a) + both, np.log1p(-z) - digamma(self.b) + both], axis=1)
+        # numbers nearer to 1 than half a unit in the last place are 1
+        rest = np.where(z == 1, np.log(ROUNDED) - 1 / self.b, np.log1p(-np.where(z == 1, 0.5, z)))
+        return np.stack([_log(z, self.a) - digamma(self.a) + both, rest - digamma(self.b) + both], axis=1)
+
+
+@dataclass(frozen=True)
+class Dirichlet:
+    """Density proportional to the product of z_c^(a_c - 1) over the simplex, a = concentration; C categories.
+
+    A draw is x / sum(x) with x_c ~ Gamma(a_c, 1), (samples, C). Each a_c >= 1e-100. A z_c below 2.2e-308 is that
+    number. Below a_c of about 1 / samples hardly a draw leaves the corners, and only their values of f are seen:
+    there `implicit` is right on average over more draws than there are.
+    """
+
+    concentration: tuple
+    names: tuple = field(init=False)
+
+    def __post_init__(self):
+        concentration = tuple(np.atleast_1d(self.concentration).tolist())
+        expect(len(concentration) > 1, "concentration", self.concentration, "at least two numbers")
+        for c, value in enumerate(concentration):
+            _expect_shape(f"concentration {c}", value)
+        object.__setattr__(self, "concentration", concentration)
+        object.__setattr__(self, "names", tuple(f"concentration_{c}" for c in range(len(concentration))))
+
+    def sample(self, rng, samples):
+        return np.maximum(shares(log_gamma(rng, self.concentration, samples)), TINY)
+
+    def score(self, z):
+        """log z_c - digamma(a_c) + digamma(sum a), (samples, C)."""
+        a = np.array(self.concentration)
+        return _log(z, a) - digamma(a) + digamma(a.sum())
 
 
 @dataclass(frozen=True)
@@ -107,6 +138,33 @@ def one_hot(values):
     return (np.arange(values.shape[1]) == values.argmax(axis=1)[:, None]).astype(float)
 
 
+def log_gamma(rng, shapes, samples):
+    """log x of draws x ~ Gamma(shape, 1), (samples, shapes): a draw of a small shape may be too small for a float.
+
+    x = y u^(1 / shape) with y ~ Gamma(shape + 1, 1) and u uniform. Source: Marsaglia and Tsang, "A simple method for
+    generating gamma variables" (2000), section 6.
+    """
+    shapes, size = np.array(shapes), (samples, len(shapes))
+    return np.log(_positive(rng.standard_gamma(shapes + 1, size))) - rng.standard_exponential(size) / shapes
+
+
+def shares(log_x):
+    """x / sum(x) of each row, from the logarithms; a share below 2.2e-308 may be 0."""
+    weights = np.exp(log_x - log_x.max(axis=1, keepdims=True))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
 def _positive(draws):
     """A gamma draw of a small shape can underflow to 0, where neither log z nor dz/dshape exists."""
-    return np.maximum(draws, np.finfo(float).tiny)
+    return np.maximum(draws, TINY)
+
+
+def _log(z, shape):
+    """log z, and where z has underflowed the mean of log z over such draws: the density there is z^(shape - 1), which
+    makes it log(limit) - 1 / shape.
+    """
+    return np.where(z <= TINY, np.log(TINY) - 1 / np.asarray(shape), np.log(z))
+
+
+def _expect_shape(name, value):
+    expect_number(name, value, lambda value: LEAST <= value <= LARGEST, f"a finite number of at least {LEAST:g}")

@@ -1,4 +1,4 @@
-"""Functions f whose expectation under N(mu, sigma^2) is known, and exact means and variances of the estimators.
+"""Functions f whose expectation under a normal distribution is known, and exact means and variances of the estimators.
 
 The three of Mohamed et al. (arXiv:1906.10652), figures 2 and 3. Closed forms where there are some, quadrature for the
 rest.
@@ -8,6 +8,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+
+from .gaussian import cholesky_tangent
 
 NODES = 201
 
@@ -88,6 +90,44 @@ class Cosine:
     def gradient(self, q):
         damping = math.exp(-0.5 * (self.k * q.sigma) ** 2)
         return np.array([-self.k * math.sin(self.k * q.mu), -(self.k**2) * q.sigma * math.cos(self.k * q.mu)]) * damping
+
+
+@dataclass(frozen=True, eq=False)
+class QuadraticForm:
+    """f(z) = (z - centre)' A (z - centre) for z (samples, d), A symmetric (d, d)."""
+
+    centre: np.ndarray
+    matrix: np.ndarray
+
+    def __call__(self, z):
+        return np.einsum("si,ij,sj->s", z - self.centre, self.matrix, z - self.centre)
+
+    def derivative(self, z):
+        return 2 * (z - self.centre) @ self.matrix
+
+    def gradient(self, q):
+        """Of E f = d' A d + tr(A S) under a Gaussian q, d = mean - centre: 2 A d, then A_ii and 2 A_ij."""
+        rows, columns = np.tril_indices(q.size)
+        lower = self.matrix[rows, columns] * np.where(rows == columns, 1, 2)
+        return np.concatenate([2 * self.matrix @ (q.mean - self.centre), lower])
+
+    def pathwise_variance(self, q):
+        """Variance of one pathwise draw for each of q's names, z = mean + L e.
+
+        f'(z) = 2 A (d + L e), so that of the means is 4 (A S A)_ii. When S_p moves L moves by C, and the estimate for
+        it is f'(z)' C e = h' e + e' B e with h = 2 C' A d and B = 2 L' A C. With B made symmetric the variance is
+        h' h + 2 tr(B B), from the moments 1 and 3 of e^2 and e^4.
+        """
+        result = list(4 * np.diag(self.matrix @ q.covariance @ self.matrix))
+        for i, j in zip(*np.tril_indices(q.size), strict=True):
+            moved = np.zeros((q.size, q.size))
+            moved[i, j] = moved[j, i] = 1
+            c = cholesky_tangent(moved, q.factor)
+            h = 2 * c.T @ self.matrix @ (q.mean - self.centre)
+            b = q.factor.T @ self.matrix @ c
+            b = b + b.T
+            result.append(h @ h + 2 * (b**2).sum())
+        return np.array(result)
 
 
 def quadrature(f, q):

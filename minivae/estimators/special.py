@@ -40,10 +40,15 @@ def gamma_draw_slope(shape, z):
     Source: implicit differentiation, Figurnov, Mohamed and Mnih (arXiv:1805.08498), equation 5; the series: Abramowitz
     and Stegun, 6.5.29.
     """
-    z = np.array(z, float)
-    a = float(shape)
-    term = z / a
-    bracket = digamma(a + 1) - np.log(z)
+    return z * gamma_log_slope(shape, np.log(z))
+
+
+def gamma_log_slope(shape, log_z):
+    """d log z / dshape = (dz/dshape) / z of the same draw, from log z: also where z is too small for a float."""
+    log_z = np.array(log_z, float)
+    z, a = np.exp(log_z), float(shape)
+    term = np.full_like(z, 1 / a)
+    bracket = digamma(a + 1) - log_z
     total = term * bracket
     for n in range(1, TERMS):
         term = term * (z / (a + n))

@@ -97,7 +97,8 @@ def _keeping_nothing(function):
 
 
 class _Line(Target):
-    """The outputs at x + t v, and the product claimed: a target that is differentiated by t alone.
+    """The outputs at x + t v, and the product claimed: a target that is differentiated with respect to t
+    alone.
 
     In `check` each output has a t of its own, so that each is judged by itself.
     """
@@ -191,7 +192,7 @@ class _Line(Target):
         return duality(self.plain.cotangents, pushed, gradients, {n: real_view(self.v(n)) for n in gradients})
 
     def backward(self, outputs):
-        """The derivative by t of the outputs, weighted with the cotangents."""
+        """The derivative of the outputs with respect to t, weighted with the cotangents."""
         return {"t": np.asarray(np.vdot(flat(self.cotangents), flat(self.pushed(0.0))), self.t.dtype)}
 
     def check(self, **options):

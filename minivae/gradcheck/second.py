@@ -30,8 +30,8 @@ def check_second(
     ----------
     target, inputs, options : as check_gradients takes them
     second : callable, for a layer or a pair
-        `second(*v, *inputs, *dy)`, with a v like each differentiated input: the gradients of sum <v, backward(dy)> by
-        each of those inputs, then by each dy (None: zero).
+        `second(*v, *inputs, *dy)`, with a v like each differentiated input: the gradients of sum <v, backward(dy)>
+        with respect to each of those inputs, then to each dy (None: zero).
     hessian : array of shape `x.shape + x.shape` or callable(x), for a scalar function of one array with `gradient`
     hessian_vector : callable(*inputs, *v) returning H v, for a scalar function with `gradient`
 
@@ -41,7 +41,8 @@ def check_second(
 
     Returns
     -------
-    GradientReport: `report[name]` has the derivatives of <v, backward(dy)> by the array of that name, for a random v.
+    GradientReport: `report[name]` has the derivatives of <v, backward(dy)> with respect to the array of that name,
+    for a random v.
     """
     expect_known("check_second", options, check_gradients)
     held = {key: options.pop(key) for key in HELD if key in options}

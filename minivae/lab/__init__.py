@@ -7,14 +7,17 @@ returns the lines that say what came out. The lesson that goes with them is docs
 import importlib
 
 EXPERIMENTS = {
+    "graphs": "the graph of a sample with and without the reparameterization trick",
+    "derivations": "the numbers that check the derivations of the lesson",
     "variance": "gradient estimators: measured variances against the closed forms",
     "bounds": "bounds by K, and the signal-to-noise ratio of their gradients",
     "collapse": "what four common mistakes do to training",
+    "posteriors": "full covariance and planar flows: how near the ELBO gets to log p(x)",
     "sigma": "softplus against exp as the way from rho to sigma",
     "calibration": "the stated error of log p(x) against the exact one",
     "exercises": "answers to the exercises of the lesson",
 }
-DRAWN = ("variance", "bounds", "collapse", "calibration")  # those that a seed changes
+DRAWN = ("variance", "bounds", "collapse", "posteriors", "calibration")  # those that a seed changes
 
 
 def run(name, folder, seed=0, progress=None):

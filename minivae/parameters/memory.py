@@ -94,7 +94,7 @@ def expect_room_to_train(model: Any, moments: int, batch_size: int) -> None:
 
 
 def pass_bytes(model: Any, rows: int) -> int:
-    """What a pass down and up takes for so many examples: what layers put out, and the gradients by it."""
+    """What a pass down and up takes for so many examples: what layers put out, and its gradients."""
 
     def widths(chain):
         return 2 * sum(getattr(layer, "outputs", 0) for layer in chain.layers)

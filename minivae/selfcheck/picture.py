@@ -71,7 +71,7 @@ def _richardson(rows, h):
 def draw_steps(path=None):
     """Three panels: float64, float32, and float64 beside a kink. Returns the figure, written to a path if given."""
     path = style.check_path(path)
-    title = "The derivative of a dense layer by one weight: error against the step of the difference"
+    title = "The derivative of a dense layer with respect to one weight: error against the step of the difference"
     text = (
         "Large steps truncate, small ones round; the extrapolation of steps 4h, 2h, h has its best place at larger h. "
         "The dot is what the checker takes: its last step and its error."

@@ -317,7 +317,7 @@ def ways_left_out(a):
 
 @after("beta_binomial_nll")
 def gradient_by_alpha(a):
-    """The derivative is taken by alpha and beta, where the decoder puts out their logarithms."""
+    """The derivative is taken with respect to alpha and beta, where the decoder puts out their logarithms."""
     if a.doutput is not None:
         a.doutput /= np.exp(a.output)
 
@@ -359,7 +359,7 @@ def outputs_interleaved(a):
 
 @part("BetaBinomial")
 class AlphaAlone(BetaBinomial):
-    """The gradient by the second outputs is left at zero."""
+    """The gradient with respect to the second outputs is left at zero."""
 
     def backward(self, weight=None):
         doutput = super().backward(weight)
@@ -381,7 +381,7 @@ def outer_bins_closed(a):
 
 @after("logistic_nll")
 def gradient_by_scale(a):
-    """The derivative is taken by the scale, where the decoder puts out its logarithm."""
+    """The derivative is taken with respect to the scale, where the decoder puts out its logarithm."""
     if a.doutput is not None:
         _halves(a.doutput)[1][...] /= np.exp(_bytes(a)[2]) / 8
 

@@ -49,8 +49,8 @@ def _same_for(table, subject, bits):
 
 
 def depends_on_draws(table, subject):
-    """Whether the derivative by this array is another one with the numbers that are drawn after forward's, or with the
-    noise in another order: else no draw can be what is wrong.
+    """Whether the derivative with respect to this array is another one with the numbers that are drawn after forward's,
+    or with the noise in another order: else no draw can be what is wrong.
     """
     array, freeze, inputs = subject.arrays[table.result.name], subject._freeze, subject.inputs
     way = np.random.default_rng(0).standard_normal(array.shape).astype(array.dtype)

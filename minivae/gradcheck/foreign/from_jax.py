@@ -30,7 +30,7 @@ def bridge(target, inputs, options):
 class JaxBridge(Bridge):
     """See Bridge. 64 bits are enabled where an input has them, and only while JAX is called.
 
-    JAX's gradient by a complex array is the conjugate of the one meant here, dL/dRe + i dL/dIm.
+    JAX's gradient with respect to a complex array is the conjugate of the one meant here, dL/dRe + i dL/dIm.
     """
 
     def __init__(self, target, inputs, options):

@@ -268,7 +268,10 @@ def test_digamma():
         (lambda: est.Beta(1.0, math.inf), "b: got inf"),
         (lambda: est.Categorical((1.0,)), "logits: got"),
         (lambda: est.pathwise(LOG, est.Gamma(1.0, 1.0), np.random.default_rng(0), 3), "q: got Gamma.*a Normal"),
-        (lambda: est.implicit(LOG, est.Normal(0.0, 1.0), np.random.default_rng(0), 3), "a Gamma or a Beta"),
+        (
+            lambda: est.implicit(LOG, est.Normal(0.0, 1.0), np.random.default_rng(0), 3),
+            "a Gamma, a Beta or a Dirichlet",
+        ),
         (lambda: est.gumbel_softmax(LOG, Q, np.random.default_rng(0), 3, temperature=0.0), "temperature: got 0.0"),
     ],
 )
