@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import as_array, expect
 
-SYMMETRIC = 1e-12  # how far apart two entries may be that should be equal, relative to the largest
+SYMMETRIC = 1e-8  # how far apart two entries may be that should be equal, as correlations
 
 
 def cholesky_forward(covariance):
@@ -62,10 +62,12 @@ class Gaussian:
         mean, covariance = vector("mean", self.mean), finite("covariance", self.covariance)
         d = len(mean)
         expect(covariance.shape == (d, d), "covariance", covariance, f"a shape of {(d, d)}, for a mean of {d} numbers")
-        worst = np.abs(covariance - covariance.T)
+        scale = np.sqrt(np.abs(np.diag(covariance)))
+        worst = np.abs(covariance - covariance.T) - SYMMETRIC * np.outer(scale, scale)
         i, j = np.unravel_index(worst.argmax(), worst.shape)
-        text = f"a symmetric matrix: [{i}, {j}] is {covariance[i, j]:.6g} and [{j}, {i}] is {covariance[j, i]:.6g}"
-        expect(worst[i, j] <= SYMMETRIC * np.abs(covariance).max(), "covariance", covariance, text)
+        text = f"a symmetric matrix: [{i}, {j}] is {covariance[i, j]:.10g} and [{j}, {i}] is {covariance[j, i]:.10g}"
+        expect(worst[i, j] <= 0, "covariance", covariance, text)
+        covariance = np.tril(covariance) + np.tril(covariance, -1).T
         try:
             factor = cholesky_forward(covariance)
         except np.linalg.LinAlgError:

@@ -82,7 +82,14 @@ class PlanarFlow:
             text = f"a shape of {shape}, for a mean of {d} and a b of {steps} numbers"
             expect(values[name].shape == shape, name, values[name], text)
         expect((values["sigma"] > 0).all(), "sigma", self.sigma, "numbers above 0")
-        expect((values["w"] != 0).any(axis=1).all(), "w", self.w, "no row of zeros, for which a step is not defined")
+        norms = np.abs(values["w"]).max(axis=1, initial=0)
+        expect(
+            ((norms > 1e-100) & (norms < 1e100)).all(), "w", self.w, "no row of zeros, and none near the float limits"
+        )
+        inner = (values["u"] * values["w"]).sum(axis=1)
+        expect(
+            (inner > -700).all(), "u", self.u, "w'u above -700 in each row: the determinant's least value is exp(w'u)"
+        )
         names = [f"{name}_{i}" for name in ("mean", "sigma") for i in range(d)]
         for k in range(steps):
             names += [f"{name}_{k}_{i}" for name in ("u", "w") for i in range(d)] + [f"b_{k}"]

@@ -412,6 +412,8 @@ NAN = float("nan")
         (lambda: est.Gaussian(0.0, np.eye(1)), "mean: got 0.0, expected a vector"),
         (lambda: est.PlanarFlow((0.0, 0.0), (1.0, 0.0)), "sigma: .* above 0"),
         (lambda: est.PlanarFlow((0.0, 0.0), (1.0, 1.0), [[1, 1]], [[0, 0]], [1]), "w: .*no row of zeros"),
+        (lambda: est.PlanarFlow((0.0,), (1.0,), [[-1000.0]], [[1.0]], [0.0]), "u: .*w'u above -700"),
+        (lambda: est.Gaussian((0, 0), ((1e10, 1e-3), (0.0, 1e-10))), "symmetric"),
         (lambda: est.PlanarFlow((0.0, 0.0), (1.0, 1.0), [[1, 1]], [[1, 0]], [1, 2]), r"u: .*a shape of \(2, 2\)"),
         (lambda: est.PlanarFlow((0.0, 0.0), (1.0, 1.0), [[1, 1]]), r"u: .*a shape of \(0, 2\)"),
         (lambda: est.Dirichlet((1.0,)), "concentration: .*at least two"),

@@ -1,7 +1,8 @@
-"""What richer q's are worth: the exact parts against other ways to them, the trained ones against what the page says."""
+"""What richer q's are worth: the exact parts against other ways to them, the trained ones against the page."""
 
 import math
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def test_a_full_covariance_closes_the_gap_of_the_correlated_posterior(measured):
 
 def test_planar_steps_close_most_of_the_gap_of_the_curved_one(measured):
     gaps = [measured["curved", "planar flow", depth][0] for depth in posteriors.DEPTHS]
-    assert all(later < 0.5 * earlier for earlier, later in zip(gaps[:-1], gaps[1:], strict=True))
+    assert all(later < 0.5 * earlier for earlier, later in pairwise(gaps))
     assert 0 < gaps[-1] < 0.02
     # both mirror images weigh the same, so the best Gaussian has no correlation to use
     assert measured["curved", "full covariance", 0][0] == pytest.approx(gaps[0], abs=1e-3)
