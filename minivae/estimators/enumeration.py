@@ -14,7 +14,7 @@ from .distributions import Bernoulli, Categorical, sigmoid
 from .leave_one_out import log_mean_exp, vimco_rows
 
 MOST = 1_000_000  # rows in memory at once
-REACH = 25.0  # logistic variables beyond this have probability 1e-11
+REACH = 18.0  # logistic variables beyond this have probability 2e-8
 
 
 def states(q):
@@ -70,7 +70,9 @@ def disarm(f, q):
 
 
 def rebar(f, q, temperature=0.5, eta=1.0, nodes=40):
-    """By Gauss-Legendre rules over the size of each bit's logistic variable; eta None is the best one."""
+    """By Gauss-Legendre rules over the size of each bit's logistic variable; eta None is the best one. 40 nodes are
+    off by 4e-6 of the variance at temperature 0.1, 2e-8 at 0.5; 16 by 2e-5 at 1, but 1e-3 for logits of 4 in size.
+    """
     plain, control, p = _rebar_parts(f, q, temperature, nodes)
     if eta is None:
         eta = _best_eta(plain, control, p)
@@ -88,26 +90,32 @@ def _best_eta(plain, control, p):
 
 
 def _rebar_parts(f, q, temperature, nodes):
-    """f(b) s, what eta multiplies, and the probability, for all bits and all nodes of the rule.
+    """f(b) s, what eta multiplies, and the probability, for all bits and all nodes of the rule."""
+    z, size, p = logistic_grid(q, nodes)
+    return *relaxed_parts(f, q, z, size, temperature), p
 
-    Given its bit, the size r of a logistic variable has density g(r - a) / sigmoid(a), r > 0, with the logistic density
-    g and a = logit, or -logit for a bit that is 0. r = end t^2 puts many nodes where r is small and y changes.
+
+def logistic_grid(q, nodes):
+    """Bits, sizes of their logistic variables (cases, bits) and probabilities (cases,), for sums that are integrals.
+
+    Given its bit, the size r has density g(r - a) / sigmoid(a), r > 0, with the logistic density g and a = logit, or
+    -logit for a bit that is 0. r = end t^2 puts many nodes where r is small and sigmoid(r / temperature) changes.
     """
     z, p = states(q)
-    _expect_few(float(len(z)) * float(nodes) ** len(q.logits))
+    bits = len(q.logits)
+    _expect_few(float(len(z)) * float(nodes) ** bits)
     t, dt = (0.5 * part for part in np.polynomial.legendre.leggauss(nodes))
     t = t + 0.5
-    parts = []
-    for bits, probability in zip(z, p, strict=True):
-        a = (2 * bits - 1) * np.array(q.logits)
-        end = np.where(np.isfinite(a), np.maximum(a, 0), 0) + REACH
-        size = end[:, None] * t**2
-        weight = 2 * end[:, None] * t * dt * sigmoid(size - a[:, None]) * sigmoid(a[:, None] - size)
+    cases = []
+    for row, probability in zip(z, p, strict=True):
+        a = np.clip((2 * row - 1) * np.array(q.logits), -700, 700)[:, None]  # there the bit is certain
+        end = np.maximum(a, 0) + REACH
+        size = end * t**2
+        weight = end * t * dt * sigmoid(size - a) * sigmoid(a - size)
         weight = weight / weight.sum(axis=1, keepdims=True)
-        grid = np.array(list(product(*size)))
-        row = relaxed_parts(f, q, np.broadcast_to(bits, grid.shape), grid, temperature)
-        parts.append((*row, probability * np.array(list(product(*weight))).prod(axis=1)))
-    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+        grid, weights = (np.stack(np.meshgrid(*part, indexing="ij"), -1).reshape(-1, bits) for part in (size, weight))
+        cases.append((np.broadcast_to(row, grid.shape), grid, probability * weights.prod(axis=1)))
+    return tuple(np.concatenate(part) for part in zip(*cases, strict=True))
 
 
 def vimco(f, q, draws, baseline="geometric"):

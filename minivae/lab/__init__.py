@@ -10,10 +10,11 @@ EXPERIMENTS = {
     "variance": "gradient estimators: measured variances against the closed forms",
     "bounds": "bounds by K, and the signal-to-noise ratio of their gradients",
     "collapse": "what four common mistakes do to training",
+    "discrete": "gradients through bits: variances by row and by evaluation, against enumeration",
     "sigma": "softplus against exp as the way from rho to sigma",
     "exercises": "answers to the exercises of the lesson",
 }
-DRAWN = ("variance", "bounds", "collapse")  # those that a seed changes
+DRAWN = ("variance", "bounds", "collapse", "discrete")  # those that a seed changes
 
 
 def run(name, folder, seed=0, progress=None):
