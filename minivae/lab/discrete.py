@@ -1,6 +1,7 @@
 """Estimators for bits: their variances for a row and for an evaluation of f, against what enumeration says."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -67,6 +68,7 @@ class BeliefNetwork:
         return self.prior + (self.x - sigmoid(z @ self.weight + self.bias)) @ self.weight.T
 
 
+PROBLEMS: dict[str, tuple[Any, int]]
 PROBLEMS = {"t = 0.45": (FirstBit(0.45), 1), "t = 0.499": (FirstBit(0.499), 1), "network": (BeliefNetwork(), 3)}
 
 
@@ -172,7 +174,7 @@ def run(folder, seed=0, progress=None):
 
 def total(rows, problem, name, column):
     """A column summed over the parameters, for each place on the x axis in the order of the rows."""
-    result = {}
+    result: dict[float, float] = {}
     for row in rows:
         if (row["problem"], row["estimator"]) == (problem, name):
             x = row["evaluations"] if problem == "bound" else row["logit"]
@@ -193,7 +195,7 @@ def draw(rows, path):
     squared = "\N{SUPERSCRIPT TWO}"
     text = "Left and middle: variance of the gradient with respect to the logits, added up; lower is better. "
     text += f"{report.MEASURED[0].upper() + report.MEASURED[1:]}. Temperature {TEMPERATURE:g}. "
-    text += "One bit (top): with the best baseline 0; REBAR is on the score function, left."
+    text += "One bit (top): the best baseline leaves no variance, and REBAR lies on the score function at left."
     figure = style.new_figure(style.WIDTH, 6.6, "Gradients through bits: what a row costs, and what it is worth", text)
     panels = figure.subplots(2, 3)
     for line, (problem, title) in enumerate((("t = 0.45", f"(b {style.MINUS} 0.45){squared}"), ("network", "network"))):
@@ -223,9 +225,8 @@ def _draw_bias(rows, axes):
     exact = [relaxed(0.45, logit) for logit in FINE]
     for name, colour in zip(RELAXED, report.COLOURS, strict=False):
         curve = [table[name][1][0][0] for table in exact]
-        report.exact_and_measured(
-            axes, FINE, curve, *total(rows, "t = 0.45", name, "measured_mean"), colour, RELAXED[name]
-        )
+        x, measured = total(rows, "t = 0.45", name, "measured_mean")
+        report.exact_and_measured(axes, FINE, curve, x, measured, colour, RELAXED[name])
     p = sigmoid(np.array(FINE))
     axes.plot(FINE, p * (1 - p) * 0.1, color=style.INK, linewidth=2, linestyle="--", label="exact gradient")
     low, high = axes.get_ylim()
