@@ -13,8 +13,10 @@ def table():
     """Exact variances for the network, added up over its three logits: of a row, and times evaluations of f."""
     f, bits = discrete.PROBLEMS["network"]
     tables = [discrete.methods(f, est.Bernoulli((logit,) * bits)) for logit in TABLE_LOGITS]
-    cells = "".join(f" | {logit:g}" for logit in TABLE_LOGITS)
-    lines = [f"| estimator | evaluations{cells}{cells.replace(' | ', ' | times evaluations, ')} |"]
+    header = "| estimator | evaluations"
+    for what in ("row", "times evaluations"):
+        header += "".join(f" | {what}, {logit:g}" for logit in TABLE_LOGITS)
+    lines = [f"{header} |"]
     lines.append("| --- " + "| --: " * (2 * len(TABLE_LOGITS) + 1) + "|")
     for name, label in discrete.NAMES.items():
         cost, variances = tables[0][name][0], np.array([part[name][2][1].sum() for part in tables])
@@ -32,10 +34,14 @@ def single_bit():
 
 
 def price_of_two():
-    """2: variance times evaluations of leave-one-out baselines, network at logits 0, by K."""
-    f, q = discrete.PROBLEMS["network"][0], est.Bernoulli((0.0,) * 3)
-    products = {k: k * enumeration.leave_one_out(f, q, k)[1].sum() for k in (2, 4, 16, 1000)}
-    return ", ".join(f"K = {k}: {value:.3f}" for k, value in products.items())
+    """2: variance times evaluations of leave-one-out baselines for the network, by K, and with the best baseline."""
+    f, parts = discrete.PROBLEMS["network"][0], []
+    for logit in (0.0, -2.0):
+        q = est.Bernoulli((logit,) * 3)
+        products = [k * enumeration.leave_one_out(f, q, k)[1].sum() for k in (2, 16, 1000)]
+        best = enumeration.score_function(f, q, enumeration.best_baseline(f, q))[1].sum()
+        parts.append(f"logits {logit:g}: {', '.join(f'{value:.3f}' for value in products)}, best {best:.3f}")
+    return "; ".join(parts)
 
 
 def half_the_variance():
@@ -73,4 +79,15 @@ def credit():
     return f"{plain:.0f} without, {vimco:.3f} with them"
 
 
-ANSWERS = (single_bit, price_of_two, half_the_variance, straight_through_end, credit)
+def relaxation_as_control():
+    """6: the part of the score function's variance that REBAR with the best eta leaves, logits 0."""
+    parts = []
+    for problem in ("t = 0.45", "network"):
+        f, bits = discrete.PROBLEMS[problem]
+        table = discrete.methods(f, est.Bernoulli((0.0,) * bits))
+        left = table["rebar"][2][1].sum() / table["score_function"][2][1].sum()
+        parts.append(f"{problem}: {100 * left:.1f} %")
+    return ", ".join(parts)
+
+
+ANSWERS = (single_bit, price_of_two, half_the_variance, straight_through_end, credit, relaxation_as_control)

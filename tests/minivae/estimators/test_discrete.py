@@ -141,7 +141,7 @@ def test_one_bit_by_its_formulas():
 
 
 def test_leave_one_out_for_a_normal():
-    """The formula of its variance holds for every q. f = z^2 and mu = sigma = 1: E f = 2, Var f = 6, E s^2 = 1 and 2."""
+    """The formula holds for every q. f = z^2 and mu = sigma = 1: E f = 2, Var f = 6, E s^2 = 1 and 2."""
     f, q, draws = Quadratic(0.0), est.Normal(1.0, 1.0), 4
     mean, size = f.gradient(q), np.array([1.0, 2.0])
     joint = f.variances(q)["score_function"] + mean**2 - 2 * 2 * f.baseline(q) * size + 2**2 * size
