@@ -51,8 +51,7 @@ def vimco(f, q, rng, samples, draws=2, baseline="geometric"):
     other w ("arithmetic"): independent of z_k, so E[L_{-k} s_k] = 0. None leaves it out: the plain score gradient of
     L_K, which exists for K = 1 too.
 
-    Source: Mnih and Rezende, "Variational inference for Monte Carlo objectives" (arXiv:1602.06725), sections 2.3 to
-    2.5.
+    Source: Mnih and Rezende, "Variational inference for Monte Carlo objectives" (arXiv:1602.06725), section 2.
     """
     expect(isinstance(q, Categorical | Bernoulli), "q", q, "a Categorical or a Bernoulli")
     expect_choice("baseline", baseline, BASELINES)

@@ -11,7 +11,8 @@ from minivae.estimators import enumeration
 from minivae.estimators.bits import conditional_size
 from minivae.estimators.functions import Quadratic
 from minivae.gradcheck import check_sampler
-from minivae.lab.discrete import BeliefNetwork, FirstBit, inside, methods, rows_for
+from minivae.lab.bits import BeliefNetwork, FirstBit, methods
+from minivae.lab.discrete import inside, rows_for
 
 from .test_estimators import NORMAL_99, variance_interval
 
