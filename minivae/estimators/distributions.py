@@ -117,6 +117,8 @@ class Categorical:
 
     def __post_init__(self):
         expect(len(self.logits) > 1, "logits", self.logits, "at least two numbers")
+        finite = -np.inf < max(self.logits) < np.inf and not np.isnan(self.logits).any()
+        expect(finite, "logits", self.logits, "numbers below infinity (-inf: never drawn), one of them finite")
         object.__setattr__(self, "names", tuple(f"logit_{c}" for c in range(len(self.logits))))
 
     @property
@@ -131,6 +133,11 @@ class Categorical:
     def score(self, z):
         """d log p(z) / d logits = z - p, (samples, C)."""
         return z - self.probabilities
+
+    def log_probability(self, z):
+        """log p(z) in nats, (samples,); of a category that is never drawn -inf."""
+        logits = np.array(self.logits) - max(self.logits)
+        return np.where(z > 0, logits, 0).sum(axis=1) - np.log(np.exp(logits).sum())
 
 
 def one_hot(values):
@@ -168,3 +175,38 @@ def _log(z, shape):
 
 def _expect_shape(name, value):
     expect_number(name, value, lambda value: LEAST <= value <= LARGEST, f"a finite number of at least {LEAST:g}")
+
+
+@dataclass(frozen=True)
+class Bernoulli:
+    """Independent bits, z_i = 1 with probability sigmoid(logit_i). A draw is a row of 0 and 1, (samples, bits). A logit
+    of inf or -inf is a bit that never changes.
+    """
+
+    logits: tuple
+    names: tuple = field(init=False)
+
+    def __post_init__(self):
+        expect(np.ndim(self.logits) == 1 and len(self.logits) > 0, "logits", self.logits, "a number for each bit")
+        expect(not np.isnan(self.logits).any(), "logits", self.logits, "numbers")
+        object.__setattr__(self, "names", tuple(f"logit_{i}" for i in range(len(self.logits))))
+
+    @property
+    def probabilities(self):
+        return sigmoid(np.array(self.logits))
+
+    def sample(self, rng, samples):
+        return (rng.random((samples, len(self.logits))) < self.probabilities).astype(float)
+
+    def score(self, z):
+        """d log p(z) / d logits = z - p, (samples, bits), with all digits where p is near 1."""
+        sign = 2 * z - 1
+        return sign * sigmoid(-sign * np.array(self.logits))
+
+    def log_probability(self, z):
+        """log p(z) in nats, (samples,)."""
+        return -np.logaddexp(0, (1 - 2 * z) * np.array(self.logits)).sum(axis=1)
+
+
+def sigmoid(x):
+    return np.exp(-np.logaddexp(0, -x))

@@ -13,11 +13,12 @@ EXPERIMENTS = {
     "bounds": "bounds by K, and the signal-to-noise ratio of their gradients",
     "collapse": "what four common mistakes do to training",
     "posteriors": "full covariance and planar flows: how near the ELBO gets to log p(x)",
+    "discrete": "gradients through bits: variances by row and by evaluation, against enumeration",
     "sigma": "softplus against exp as the way from rho to sigma",
     "calibration": "the stated error of log p(x) against the exact one",
     "exercises": "answers to the exercises of the lesson",
 }
-DRAWN = ("variance", "bounds", "collapse", "posteriors", "calibration")  # those that a seed changes
+DRAWN = ("variance", "bounds", "collapse", "posteriors", "discrete", "calibration")  # those that a seed changes
 
 
 def run(name, folder, seed=0, progress=None):
