@@ -89,7 +89,7 @@ def kernels(sizes):
         "sgd_update": (20 * n, (parameter, gradient, first, rates, clock, 0.9, False)),
         "clip_norm": (4 * n, (gradient, 1e30, norm)),
         "standard_normal": (4 * n, (0, 0, clock, second)),
-        "gather": (5 * rows * width, (data, order, clock, rows, "grey", 0, x)),
+        "gather": (5 * rows * width, (data, order, clock, rows, "grey", 0, 0, x)),
         "bernoulli_nll": (12 * rows * width, (x, logits, weight, nll, logits)),
         "reparameterize_forward": (5 * n, (mu, rho, noise, "softplus", sigma, z)),
     }

@@ -25,8 +25,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-# The streams: one name for each use of randomness, so that no two uses share numbers.
-INIT, SHUFFLE, NOISE, SAMPLE, PIXELS, EVALUATION, SPLIT = range(7)
+# The streams: one for each use of randomness, so that no two uses share numbers whatever their seeds and steps. NOISE
+# and PIXELS are training's; EVALUATION and EVALUATION_PIXELS those of `Evaluator`; FORWARD is `VAE.forward` without
+# noise, ELBO `VAE.elbo`, IMPORTANCE the draws behind log p(x), SAMPLE `VAE.sample`. The numbers stay: runs resume.
+INIT, SHUFFLE, NOISE, SAMPLE, PIXELS, EVALUATION, FORWARD, ELBO, IMPORTANCE, EVALUATION_PIXELS = range(10)
 
 _U = np.uint64
 _F = np.float32

@@ -215,6 +215,6 @@ class _Weights:
             backend, rows = self._model.backend, min(PAGE, self._samples - page * PAGE)
             noise = self._buffers("page", rows, self._model.latent)
             backend.assign(self._clock, step)
-            backend.standard_normal(self._seed, philox.EVALUATION, self._clock, noise)
+            backend.standard_normal(self._seed, philox.IMPORTANCE, self._clock, noise)
             self._page, self._values = step, backend.to_host(noise)
         return self._values

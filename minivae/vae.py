@@ -390,7 +390,7 @@ class VAE(Built):
             expect_room("x", x, pass_bytes(self, batch.shape[0]))
         if noise is None:
             noise = self._buffers("noise", batch.shape[0] * self.draws, self.latent)
-            self.backend.standard_normal(self.seed, philox.SAMPLE, self._draws, noise)
+            self.backend.standard_normal(self.seed, philox.FORWARD, self._draws, noise)
             self.backend.tick(self._draws)
         else:
             expect_array("noise", noise, (None, self.latent), self.dtype)
@@ -466,7 +466,7 @@ class VAE(Built):
         for rows in _chunks(len(x)):
             page = self._device(as_reals(x[rows], self.dtype))
             noise = self._buffers("page's noise", page.shape[0], self.latent)
-            self.backend.standard_normal(seed, philox.EVALUATION, clock, noise)
+            self.backend.standard_normal(seed, philox.ELBO, clock, noise)
             self.backend.tick(clock)
             nll_of_page, kl_of_page = map(self.backend.to_host, self.elbo_terms(page, noise))
             nll[rows], kl[rows] = nll_of_page, kl_of_page.sum(axis=1, dtype=np.float64)

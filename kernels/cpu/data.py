@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .. import philox
 from ..naive import PIXELS
 from .checks import matches, one_of, real_of, samples_of
 from .contract import contract
@@ -117,7 +116,7 @@ def standard_normal(plan, seed, stream, clock, noise):
 
 
 @contract("x")
-def gather(plan, data, order, clock, batch_size, pixels, seed, x):
+def gather(plan, data, order, clock, batch_size, pixels, seed, stream, x):
     real_name = real_of("x", x)
     one_of("pixels", pixels, PIXELS)
     data_name = data.dtype.name
@@ -132,7 +131,7 @@ def gather(plan, data, order, clock, batch_size, pixels, seed, x):
     words = None
     if pixels == "dynamic":
         words = plan.scratch((x.size,), np.uint32)
-        given = {"size": x.size, "seed": seed, "stream": philox.PIXELS, "clock": clock, "numbers": words}
+        given = {"size": x.size, "seed": seed, "stream": stream, "clock": clock, "numbers": words}
         plan.add(random_kernel("uint32", draw_words), given, work=_WORD_COST * x.size)
     mode = {"grey": _GREY, "threshold": _THRESHOLD, "dynamic": _DYNAMIC}[pixels]
     given = {"rows": len(x), "features": x.shape[1], "batch_size": batch_size, "pixels": mode, "examples": order.size}

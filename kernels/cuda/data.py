@@ -80,10 +80,9 @@ def _gather_element(data_dtype, dtype, pixels):
 def _gather_block(data_dtype, dtype, pixels):
     element = _gather_element(data_dtype, dtype, pixels)
     dynamic = pixels == "dynamic"
-    stream = _U(philox.PIXELS)
 
     @device
-    def gather_block(block, data, order, clock, batch_size, seed_low, seed_high, x):
+    def gather_block(block, data, order, clock, batch_size, seed_low, seed_high, stream, x):
         """Elements 4 block .. 4 block + 3 of x (rows, features), counted in C order."""
         features = x.shape[1]
         size = x.shape[0] * features
@@ -135,10 +134,10 @@ def gather_kernel(data_dtype, dtype, pixels):
     gather_block = _gather_block(data_dtype, dtype, pixels)
 
     @cuda.jit
-    def gather(data, order, clock, batch_size, seed_low, seed_high, x):
+    def gather(data, order, clock, batch_size, seed_low, seed_high, stream, x):
         blocks = (x.shape[0] * x.shape[1] + 3) // 4
         for block in range(cuda.grid(1), blocks, cuda.gridsize(1)):
-            gather_block(block, data, order, clock, batch_size, seed_low, seed_high, x)
+            gather_block(block, data, order, clock, batch_size, seed_low, seed_high, stream, x)
 
     return gather
 
@@ -150,21 +149,21 @@ def batch_kernel(data_dtype, dtype, pixels):
 
     @cuda.jit
     def gather_and_normal(
-        data, order, clock, batch_size, seed_low, seed_high, x, noise_seed_low, noise_seed_high, stream, noise
+        data, order, clock, batch_size, seed_low, seed_high, stream, x, noise_low, noise_high, noise_stream, noise
     ):
         x_blocks = (x.shape[0] * x.shape[1] + 3) // 4
         blocks = x_blocks + (noise.shape[0] + 3) // 4
         for block in range(cuda.grid(1), blocks, cuda.gridsize(1)):
             if block < x_blocks:
-                gather_block(block, data, order, clock, batch_size, seed_low, seed_high, x)
+                gather_block(block, data, order, clock, batch_size, seed_low, seed_high, stream, x)
             else:
-                fill_normals(block - x_blocks, noise_seed_low, noise_seed_high, stream, clock, noise)
+                fill_normals(block - x_blocks, noise_low, noise_high, noise_stream, clock, noise)
 
     return gather_and_normal
 
 
-def gather(data, order, clock, batch_size, pixels, seed, x, *, standard_normal=None):
-    arguments = data, order, clock, int(batch_size), *_seed_words(seed), x
+def gather(data, order, clock, batch_size, pixels, seed, stream, x, *, standard_normal=None):
+    arguments = data, order, clock, int(batch_size), *_seed_words(seed), _U(stream), x
     variant, blocks = (data.dtype.name, x.dtype.name, pixels), -(-x.size // 4)
     if standard_normal is None:
         current().launch_flat(gather_kernel(*variant), blocks, *arguments)

@@ -16,8 +16,8 @@ def named(name, arguments):
 
 
 def belong_together(call, following):
-    """Whether the arrays and options that both calls name are the same. Each draws with a seed of its own."""
-    shared = vars(call).keys() & vars(following).keys() - {"seed"}
+    """Whether the arrays and options that both calls name are the same. Each draws by its own seed and stream."""
+    shared = vars(call).keys() & vars(following).keys() - {"seed", "stream"}
     pairs = ((getattr(call, name), getattr(following, name)) for name in shared)
     return all(a is b or (isinstance(a, str) and a == b) for a, b in pairs)
 

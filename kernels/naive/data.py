@@ -20,14 +20,14 @@ def standard_normal(seed, stream, clock, noise):
         flat[e] = philox.scalar_normal(seed, stream, int(clock[0]), e)
 
 
-def gather(data, order, clock, batch_size, pixels, seed, x):
+def gather(data, order, clock, batch_size, pixels, seed, stream, x):
     """x = the rows of data that the batch of step clock[0] asks for, as floats.
 
     With batches = ceil(len(order) / batch_size) and start = (clock[0] % batches) * batch_size, row i of x is row
     order[start + i] of data. data (examples, features) is uint8 (value = byte / 255) or float (value as it is); x
     (rows, features), rows <= batch_size. pixels: "grey" keeps the value; "threshold" gives 1 where value > 1/2, else
-    0; "dynamic" gives 1 with probability value: where u < value, u = the uniform of (seed, PIXELS stream, clock[0],
-    element of x), exactly.
+    0; "dynamic" gives 1 with probability value: where u < value, u = the uniform of (seed, stream, clock[0], element of
+    x), exactly.
     """
     batches = -(-len(order) // batch_size)
     start = (int(clock[0]) % batches) * batch_size
@@ -38,7 +38,7 @@ def gather(data, order, clock, batch_size, pixels, seed, x):
             if pixels == "threshold":
                 value = float(value > 0.5)
             elif pixels == "dynamic":
-                word = philox.scalar_word(seed, philox.PIXELS, int(clock[0]), i * data.shape[1] + f) >> 8
+                word = philox.scalar_word(seed, stream, int(clock[0]), i * data.shape[1] + f) >> 8
                 # both sides of u < value are exact: integers for bytes, doubles for floats
                 value = float(word * 255 < int(stored) << 24 if data.dtype.kind == "u" else word * 2.0**-24 < value)
             x[i, f] = value
@@ -90,7 +90,7 @@ def gather_case(dtype, rng, kind, examples, features, batch_size, step, pixels):
     rows = min(batch_size, examples - (step % batches) * batch_size)
     order, x = rng.permutation(examples), output((rows, features), dtype)
     bound = eps(dtype) if pixels == "grey" else 0.0
-    return [data, order, np.array([step]), batch_size, pixels, 2**63 + 5, x], {"x": bound}
+    return [data, order, np.array([step]), batch_size, pixels, 2**63 + 5, philox.EVALUATION_PIXELS, x], {"x": bound}
 
 
 def gather_cases(dtype, rng):

@@ -14,7 +14,7 @@ def standard_normal(seed, stream, clock, noise):
 
 
 @quiet
-def gather(data, order, clock, batch_size, pixels, seed, x):
+def gather(data, order, clock, batch_size, pixels, seed, stream, x):
     rows, features = x.shape
     batches = -(-len(order) // batch_size)
     start = int(clock[0]) % batches * batch_size
@@ -30,7 +30,7 @@ def gather(data, order, clock, batch_size, pixels, seed, x):
         np.copyto(x, np.greater(stored, 127 if is_bytes else 0.5, out=scratch("pixel", x.shape, bool)))
     else:
         u = scratch("words", x.shape, np.uint32)
-        philox.fill_words(seed, philox.PIXELS, clock[0], u)
+        philox.fill_words(seed, stream, clock[0], u)
         np.right_shift(u, 8, out=u)
         one = scratch("pixel", x.shape, bool)
         if is_bytes:

@@ -29,10 +29,16 @@ def optimal_baseline(f, q, rng, samples):
     Derivation: Var[(f - b) s] = E[(f - b)^2 s^2] - (E[f s])^2, a parabola in b whose derivative vanishes there.
     Source: Greensmith, Bartlett and Baxter, "Variance reduction techniques for gradient estimates in reinforcement
     learning" (2004), theorem 8.
+
+    Where the score is 0 at every draw, as that of a logit whose category has probability 0 or 1, the estimate is 0 with
+    any baseline: 0 stands for it.
     """
     z = q.sample(rng, samples)
-    square = q.score(z) ** 2
-    return (f(z)[:, None] * square).mean(axis=0) / square.mean(axis=0)
+    score = q.score(z)
+    # the ratio does not change with the score's unit: with the largest as 1, squares of tiny ones do not vanish
+    largest = np.abs(score).max(axis=0)
+    square = (score / np.where(largest > 0, largest, 1)) ** 2
+    return (f(z)[:, None] * square).sum(axis=0) / np.where(largest > 0, square.sum(axis=0), 1)
 
 
 def pathwise(f, q, rng, samples):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import expect_integer, expect_seed
+from ..errors import expect, expect_integer, expect_seed
 from ..kernels import philox
 from ..losses import Tally
 from ..parameters import RowBuffers
@@ -14,6 +14,9 @@ from ..vae import VAE
 
 # Rows in one evaluation batch or group: enough for fast matrix products, small enough to bound memory.
 BATCH = 500
+
+# Rows that are binarised together. Pixels are a function of this, and not of the batches, so it stays as it is.
+PAGE = 500
 
 # A latent is active if its posterior mean varies: Cov_x(E[u]) above this, Burda et al. (arXiv:1509.00519), section 5.2.
 ACTIVE = 0.01
@@ -58,14 +61,13 @@ class Evaluator:
     Parameters
     ----------
     data : as `fit` takes it; bytes and floats stay as they are and are turned into the model's floats batch by batch
-    pixels : "grey", "threshold" or "dynamic", how a value becomes an input (see `kernels.naive.gather`)
+    pixels : "grey", "threshold" or "dynamic", how a value becomes an input (see `kernels.naive.gather`); the images of
+        a draw are those of `runs.folder.unit_values`, whatever the model and its number of draws of z
     """
 
     def __init__(self, model: VAE, data: ArrayLike, *, pixels: str = "grey", seed: int = 0) -> None:
         backend, data = model.backend, model.as_data("data", data, pixels)
         self.model, self.n = model, len(data)
-        self._data = backend.from_host(data)
-        self._order = backend.from_host(np.arange(self.n))
         self._clock = backend.zeros((1,), "int64")
         self._tally = Tally(model, self._clock)
         self._rows = max(1, BATCH // model.draws)
@@ -74,6 +76,9 @@ class Evaluator:
             name, got = ("samples", model.draws) if several else ("model", f"{model.store.flat.size:,} parameters")
             expect_room(name, got, pass_bytes(model, min(self._rows, self.n)))
         self._pixels, self._seed = pixels, expect_seed(seed)
+        page = PAGE if pixels == "dynamic" else self._rows
+        self._pages = Pages(backend, data, model.dtype, pixels, seed, page)
+        self._batches = sum(-(-min(page, self.n - first) // self._rows) for first in range(0, self.n, page))
         self._buffers = RowBuffers(backend, model.dtype)
 
     def __repr__(self) -> str:
@@ -85,24 +90,55 @@ class Evaluator:
         """
         model, backend = self.model, self.model.backend
         model.settle(training=False)
-        batches = -(-self.n // self._rows)
-        backend.assign(self._clock, expect_integer("draw", draw, 0) * batches)
+        pages = self._pages(draw)
+        backend.assign(self._clock, draw * self._batches)
         self._tally.reset()
         mu, kl_per_latent = np.empty((self.n, model.latent)), np.zeros(model.latent)
-        for start in range(0, self.n, self._rows):
-            rows = min(self._rows, self.n - start)
-            kl = self._batch(rows)
-            mu[start : start + rows] = backend.to_host(model.head)[:, : model.latent]
-            kl_per_latent += backend.to_host(kl).sum(axis=0, dtype=np.float64)
+        for first, page in pages:
+            for start in range(0, page.shape[0], self._rows):
+                x = page[start : start + self._rows]
+                kl = self._batch(x)
+                rows = slice(first + start, first + start + x.shape[0])
+                mu[rows] = backend.to_host(model.head)[:, : model.latent]
+                kl_per_latent += backend.to_host(kl).sum(axis=0, dtype=np.float64)
         sums = self._tally.read()
         return Evaluation(sums.loss, sums.nll, sums.kl, kl_per_latent / self.n, mu.var(axis=0))
 
-    def _batch(self, rows):
+    def _batch(self, x):
         model, backend = self.model, self.model.backend
-        x, noise = self._buffers("x", rows, model.features), self._buffers("noise", rows * model.draws, model.latent)
-        backend.gather(self._data, self._order, self._clock, self._rows, self._pixels, self._seed, x)
+        noise = self._buffers("noise", x.shape[0] * model.draws, model.latent)
         backend.standard_normal(self._seed, philox.EVALUATION, self._clock, noise)
         nll, kl = model.pass_down(x, noise)
         self._tally.add(nll, kl)
         backend.tick(self._clock)
         return kl
+
+
+class Pages:
+    """Held-out data (n, features) as a model sees it, some rows at a time: in memory that the next page overwrites.
+
+    With pages of PAGE rows the binarised value of row r, feature f is a function of (seed, draw, r, f) alone.
+    """
+
+    def __init__(self, backend, data, dtype, pixels="grey", seed=0, rows=PAGE):
+        self._backend, self._pixels, self._seed, self._rows = backend, pixels, expect_seed(seed), rows
+        data = backend.from_host(data)
+        self._pages = [data[first : first + rows] for first in range(0, data.shape[0], rows)]
+        self._order = backend.from_host(np.arange(rows))
+        self._clock = backend.zeros((1,), "int64")
+        self._buffers = RowBuffers(backend, dtype)
+
+    def __call__(self, draw=0):
+        """Iterator over (first row, x (rows, features) on the backend)."""
+        draw = expect_integer("draw", draw, 0)
+        expect(draw < 1 << 31, "draw", draw, "a number below 2^31")
+        return (self._page(draw, number) for number in range(len(self._pages)))
+
+    def _page(self, draw, number):
+        backend, data = self._backend, self._pages[number]
+        rows, features = data.shape
+        x = self._buffers("x", rows, features)
+        backend.assign(self._clock, draw << 32 | number)
+        stream = philox.EVALUATION_PIXELS
+        backend.gather(data, self._order[:rows], self._clock, rows, self._pixels, self._seed, stream, x)
+        return number * self._rows, x

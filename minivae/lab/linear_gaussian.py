@@ -68,8 +68,8 @@ def log_likelihood(model, x):
     return -0.5 * (squares + np.linalg.slogdet(covariance)[1] + model.features * np.log(2 * np.pi))
 
 
-def draw(model, n, seed=0):
-    """n rows x from the model itself."""
+def draw(model, n, seed=1):
+    """n rows x from the model itself; the seed is to be another than that of `make`, whose matrices it would repeat."""
     rng = np.random.default_rng(seed)
     w, b, variance = matrices(model)
     noise = rng.standard_normal((n, model.features))

@@ -21,9 +21,11 @@ import numpy as np
 
 from ..datasets import Dataset, load_dataset
 from ..errors import brief
+from ..evaluation.held_out import Pages
 from ..files.atomic import unfinished, write_text
 from ..files.opening import regular_file
 from ..files.stored import parse
+from ..kernels import load_backend
 from .config import Config, Data
 
 try:
@@ -189,11 +191,11 @@ def as_history(path):
     return {column: list(values) for column, values in zip(header, zip(*numbers, strict=True), strict=True)}
 
 
-def unit_values(data, pixels, seed=0):
-    """The values of data that a model sees, as float32: for pictures and reconstructions."""
-    values = np.divide(data, 255, dtype=np.float32) if data.dtype == np.uint8 else data.astype(np.float32)
-    if pixels == "threshold":
-        return (values > 0.5).astype(np.float32)
-    if pixels == "dynamic":
-        return (np.random.default_rng(seed).random(values.shape, np.float32) < values).astype(np.float32)
+def unit_values(data, pixels, seed=0, draw=0):
+    """The values of held-out data (n, features) that an `Evaluator` shows a model, as float32: for pictures,
+    reconstructions and log p(x). Those of the first rows are those that the whole data have there.
+    """
+    values = np.empty(data.shape, np.float32)
+    for first, x in Pages(load_backend("numpy"), data, "float32", pixels, seed)(draw):
+        values[first : first + len(x)] = x
     return values

@@ -91,7 +91,7 @@ def draw_latent(path, model, data, pixels, seed, draw=0):
     held_out = Evaluator(model, data.test, pixels=pixels, seed=seed)(draw)
     values = data.test[:SCATTER]
     if pixels != "grey":  # the model reads grey ones as they are, in pages: this many as floats would be 16 MB
-        values = folder.unit_values(values, pixels, seed)
+        values = folder.unit_values(values, pixels, seed, draw)
     mu, sigma = model.encode(values)
     decoded = None
     if model.latent == 2 and (data.image_shape or data.features == 2):

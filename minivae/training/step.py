@@ -181,7 +181,7 @@ class TrainingStep:
         model, backend, clock = self.model, self.model.backend, self.clock
         model.settle(training=True)
         x, noise = self._buffers("x", rows, model.features), self._buffers("noise", rows * model.draws, model.latent)
-        backend.gather(self._data, self._order, clock, self.batch_size, self._pixels, self._seed, x)
+        backend.gather(self._data, self._order, clock, self.batch_size, self._pixels, self._seed, philox.PIXELS, x)
         backend.standard_normal(self._seed, philox.NOISE, clock, noise)
         if overrides(model, "forward", "backward"):
             self.tally.add_terms(model.forward(x, noise), rows)

@@ -9,6 +9,7 @@ from . import extra
 
 extra.require("numba_cuda", "greenlet")
 
+from benchmarks import large_weights  # noqa: E402
 from minivae.kernels import CONTRACT, load_backend, naive  # noqa: E402
 from minivae.kernels.cuda import program, runtime  # noqa: E402
 
@@ -49,7 +50,7 @@ def test_neighbours_share_a_launch_only_where_they_belong_together():
         assert vars(together.keywords[other]) == {name: values[name] for name in parameters(other)}
         for name in parameters(one).keys() & parameters(other).keys():
             launches = program.fuse(kernels, [first, call(other, {**values, name: object()})])
-            expected = [kernels[one]] if name == "seed" else [kernels[one], kernels[other]]
+            expected = [kernels[one]] if name in ("seed", "stream") else [kernels[one], kernels[other]]
             assert [launch.func for launch in launches] == expected, (one, other, name)
 
 
@@ -62,6 +63,13 @@ def test_kernel_agrees_with_the_specification_in_every_thread_order(kernel, dtyp
             simulator = Simulator(order)
             check(case, HostRuntime(simulator), f"{kernel} {dtype}, case {number}, order {order}")
             proven("simulated", simulator.ran)
+
+
+def test_gradients_where_log_weights_are_large():
+    with runtime.use(HostRuntime(Simulator())):
+        gradient, loss, largest = large_weights.errors("piwae", "float32", "spread", 1e8, cuda_backend())
+    assert largest > 1e8
+    assert max(gradient, loss) <= large_weights.LIMITS["float32"]
 
 
 @pytest.mark.parametrize("options", launching.TRAININGS, ids=str)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import minivae as mv
+from benchmarks import large_weights
 from minivae import kernels
-from minivae.bounds import GRADIENTS
+from minivae.bounds import GRADIENTS, OBJECTIVES
 from minivae.command.main import main
 from minivae.lab import linear_gaussian
 from minivae.runs import checkpoint
@@ -150,6 +151,18 @@ def test_weights_that_span_thousands_of_nats(sigma, objective, dtype, backend):
     for name, gradient in model.gradients.items():
         error = np.abs(gradient - exact.gradients[name]).max() / np.abs(exact.gradients[name]).max()
         assert error < (1e-5 if dtype == "float32" else 1e-12), name
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradients_and_losses_where_log_weights_are_large(dtype, objective, backend):
+    """Against the formulas in float64, given the rounded log weights, up to |log w| = 1e8: see the script."""
+    for case in large_weights.CASES:
+        for height in large_weights.HEIGHTS:
+            gradient, loss, largest = large_weights.errors(objective, dtype, case, height, backend)
+            assert height / 2 < largest < 3 * height
+            assert max(gradient, loss) <= large_weights.LIMITS[dtype], (case, height)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

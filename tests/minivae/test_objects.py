@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import multiprocessing
 import pickle
 from functools import partial
@@ -63,7 +64,7 @@ def test_what_is_set_is_in_the_flat_buffer_and_nothing_else_changes(data):
     assert arrays[name] is view
     np.testing.assert_array_equal(view, value)
     assert np.shares_memory(view, flat)
-    assert np.abs(flat).sum(dtype="float64") == np.abs(value).sum(dtype="float64")
+    assert math.fsum(np.abs(flat)) == math.fsum(np.abs(value).flat), "exact sums, whatever their order"
 
 
 def test_setting_a_parameter_takes_effect():

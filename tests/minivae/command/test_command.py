@@ -166,6 +166,26 @@ def test_a_run_is_used_from_its_folder_alone(image_run, capsys):
         assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("draws", [1, 3])
+def test_elbo_and_log_likelihood_are_of_the_same_binarised_images(tmp_path, monkeypatch, draws):
+    images = np.random.default_rng(0).integers(0, 256, (120, 6, 5), dtype=np.uint8)
+    np.savez(tmp_path / "tiny.npz", train=images[:20], test=images[20:])
+    arguments = ["--data", str(tmp_path / "tiny.npz"), "--epochs", "1", "--hidden", "8", "--no-pictures"]
+    several = ["--objective", "iwae", "--samples", str(draws)] if draws > 1 else []
+    assert main(["train", *arguments, *several, "--out", str(tmp_path / "run"), "--backend", "numpy"]) == 0
+    seen, terms = [], mv.VAE.elbo_terms
+    monkeypatch.setattr(
+        mv.VAE, "elbo_terms", lambda self, x, *more: (seen.append(np.array(x)), terms(self, x, *more))[1]
+    )
+    assert main(["evaluate", str(tmp_path / "run"), "--pixels", "dynamic", "--samples", "30", "--seed", "3"]) == 0
+    first = np.concatenate(seen)
+    elbo, log_likelihood = first[:100], first[100:]
+    np.testing.assert_array_equal(log_likelihood, elbo)
+    grey = images[20:].reshape(100, 30) / 255
+    assert set(np.unique(elbo)) == {0, 1}
+    assert np.corrcoef(elbo.ravel(), grey.ravel())[0, 1] > 0.4, "binarised, and the right way round"
+
+
 def test_image_runs_have_image_pictures(image_run):
     assert {path.name for path in image_run.glob("*.png")} >= {
         "curves.png",

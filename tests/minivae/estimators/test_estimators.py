@@ -72,7 +72,7 @@ def test_the_intervals_cover_about_as_often_as_they_say():
 
 
 @pytest.mark.parametrize("q", [est.Normal(1.0, 1.0), est.Normal(-0.7, 0.4), est.Normal(0.3, 2.0)], ids=str)
-@pytest.mark.parametrize("f", [Quadratic(1.5), Exponential(0.8), Cosine(1.3)], ids=str)
+@pytest.mark.parametrize("f", [Quadratic(1.5), Exponential(0.8), Exponential(10), Cosine(1.3), Cosine(15)], ids=str)
 def test_means_and_variances_agree_with_quadrature(f, q):
     exact, rng = quadrature(f, q), np.random.default_rng(5)
     best = est.optimal_baseline(f, q, rng, DRAWS)
@@ -87,10 +87,81 @@ def test_means_and_variances_agree_with_quadrature(f, q):
         assert (np.abs(measured - variance) <= 4.5 * error + 1e-12).all(), name
 
 
+@pytest.mark.parametrize("k", [15, 100, 1000])
+@pytest.mark.parametrize("sigma", [0.9, 2.0])
+def test_quadrature_of_fast_waves(k, sigma):
+    """As k sigma grows cos and sin of k z take all phases alike: E cos^2 = 1/2, and whatever has a wave in it is 0."""
+    q = est.Normal(0.7, sigma)
+    # E sin^2(k sigma w) of a Rayleigh w, which has an end at 0: Dawson's integral, asymptotically
+    t = 2 * k * sigma
+    wave = math.sin(k * q.mu) ** 2 * (1 + 1 / t**2 + 3 / t**4 + 15 / t**6 + 105 / t**8)
+    expected = {
+        "score_function": (1 / (2 * sigma**2), 1 / sigma**2),
+        "baseline": (1 / (2 * sigma**2), 1 / sigma**2),
+        "pathwise": (k**2 / 2, k**2 / 2),
+        "measure_valued": (wave / (math.pi * sigma**2), 1 / sigma**2),
+    }
+    for name, (mean, variance) in quadrature(Cosine(k), q).items():
+        np.testing.assert_allclose(mean, 0, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(variance, expected[name], rtol=1e-9, err_msg=name)
+
+
+def test_quadrature_goes_as_far_out_as_f_does():
+    """f = exp(8 z): f^2 has its mass 16 standard deviations out. E exp(c z) = exp(c mu + c^2 sigma^2 / 2)."""
+    q = est.Normal(0.3, 1.0)
+    mean, variance = quadrature(Function(lambda z: np.exp(8 * z), lambda z: 8 * np.exp(8 * z)), q)["pathwise"]
+    np.testing.assert_allclose(mean[0], 8 * math.exp(2.4 + 32), rtol=1e-9)
+    np.testing.assert_allclose(variance[0], 64 * (math.exp(4.8 + 128) - math.exp(4.8 + 64)), rtol=1e-9)
+
+
+def test_quadrature_of_a_constant_and_of_what_is_added_to_f():
+    q = est.Normal(0.3, 0.5)
+    for name, (mean, variance) in quadrature(Function(lambda z: 7.0, lambda z: 0.0), q).items():
+        np.testing.assert_allclose(mean, 0, atol=1e-12)
+        np.testing.assert_allclose(variance, np.array([49, 98]) / 0.25 if name == "score_function" else 0, atol=1e-11)
+    wave = Cosine(2.0)
+    plain, lifted = (quadrature(Function(lambda z, c=c: wave(z) + c, wave.derivative), q) for c in (0, 1e6))
+    for name in ("baseline", "pathwise", "measure_valued"):
+        np.testing.assert_allclose(lifted[name][1], plain[name][1], rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("value", "derivative"),
+    [
+        (np.abs, np.sign),
+        (lambda z: (z > 0) * 1.0, np.zeros_like),
+        (lambda z: np.exp(z**2 / 4), lambda z: z / 2 * np.exp(z**2 / 4)),
+        (lambda z: np.exp(z**2), lambda z: 2 * z * np.exp(z**2)),
+        (np.log, np.reciprocal),
+        (lambda z: np.cos(1e4 * z), lambda z: -1e4 * np.sin(1e4 * z)),
+    ],
+    ids=["kink", "jump", "infinite variance", "infinite mean", "not defined below 0", "too fast"],
+)
+def test_quadrature_that_does_not_converge_names_f(value, derivative):
+    with pytest.raises(ValueError, match=r"f: got .*Function.* a smooth function .*quadrature does not converge"):
+        quadrature(Function(value, derivative), est.Normal(0.3, 1.0))
+
+
 def test_the_estimated_baseline_is_the_closed_form():
     f, q = Quadratic(-1.0), est.Normal(0.5, 0.7)
     found = est.optimal_baseline(f, q, np.random.default_rng(0), 400_000)
     np.testing.assert_allclose(found, f.baseline(q), rtol=0.02)
+
+
+@pytest.mark.parametrize("low", [-600.0, -800.0])
+def test_the_best_baseline_where_the_score_is_tiny_or_always_zero(low):
+    """A category of probability 1e-261, whose squared score would be 0, and one of 0, whose baseline is any number."""
+    q = est.Categorical((0.0, low, 0.0))
+    found = est.optimal_baseline(BOWL, q, np.random.default_rng(0), 1000)
+    z = q.sample(np.random.default_rng(0), 1000)
+    assert not z[:, 1].any()
+    expected = BOWL(z).mean() if low == -600 else 0.0  # a score of -p at every draw weighs them alike
+    assert found[1] == pytest.approx(expected)
+    # two categories of probability 1/2: their squared scores are 1/4 at every draw
+    assert found[0] == pytest.approx(BOWL(z).mean())
+    assert found[2] == pytest.approx(BOWL(z).mean())
+    certain = est.optimal_baseline(BOWL, est.Categorical((900.0, 0.0, 0.0)), np.random.default_rng(0), 10)
+    np.testing.assert_array_equal(certain, 0)
 
 
 # Discrete

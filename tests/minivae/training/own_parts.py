@@ -16,7 +16,7 @@ def loop(model, optimizer, data, *, epochs, batch_size, seed=0, beta=None, on_ep
         for start in range(0, len(data), batch_size):
             rows = min(batch_size, len(data) - start)
             x, noise = (np.empty((rows, width), model.dtype) for width in (model.features, model.latent))
-            backend.gather(data, order, clock, batch_size, "grey", seed, x)
+            backend.gather(data, order, clock, batch_size, "grey", seed, philox.PIXELS, x)
             backend.standard_normal(seed, philox.NOISE, clock, noise)
             if beta is not None:
                 model.beta = beta(steps)
