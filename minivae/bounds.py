@@ -176,9 +176,11 @@ def _pages(model, x, samples, seed, chunk, progress):
 
 
 def log_mean_exp(values: np.ndarray) -> np.ndarray:
-    """log (1/K) sum_k exp(value_k) over the last axis, whatever the values' size."""
+    """log (1/K) sum_k exp(value_k) over the last axis, whatever the values' size; -inf where all are."""
     top = values.max(axis=-1, keepdims=True)
-    return top[..., 0] + np.log(np.exp(values - top).mean(axis=-1))
+    top[top == -np.inf] = 0
+    with np.errstate(divide="ignore"):
+        return top[..., 0] + np.log(np.exp(values - top).mean(axis=-1))
 
 
 class _Weights:

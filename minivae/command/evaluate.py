@@ -71,5 +71,14 @@ def _say_importance(summary, samples, examples):
     errors = ", ".join(f"{error:.3f} from the {source}" for source, error in parts.items() if error is not None)
     say(f"log p(x) {summary['log_likelihood']:7.3f}  by {samples:,} importance samples, {examples:,} examples")
     say(f"standard error of that mean: {errors or 'unknown'}")
+    if summary["interval_95"]:
+        low, high = summary["interval_95"]
+        say(f"95 % interval over the draws: {low:.3f} to {high:.3f}, longer above since the estimate is on average low")
     say(f"effective samples {summary['effective_samples']:.1f} of {samples:,} (median over examples)")
+    if summary["unreliable_examples"] is not None:
+        k_hat = "none" if summary["k_hat"] is None else f"{summary['k_hat']:.2f}"
+        many = f"above {summary['k_hat_threshold']:.2f} for {summary['unreliable_examples']:,} of {examples:,} examples"
+        say(f"k-hat {k_hat} (median over examples), {many}")
     say("bound with K draws: " + ", ".join(f"{k}: {bound:.2f}" for k, bound in summary["bounds"].items()))
+    if summary["warning"]:
+        say(f"warning: {summary['warning']}")

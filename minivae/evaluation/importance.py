@@ -1,26 +1,34 @@
-"""log p(x) by importance sampling from q(z|x): the estimate, its standard error, and how it rises with K."""
+"""log p(x) by importance sampling from q(z|x): the estimate, how far off it may be, and how it rises with K."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..bounds import CHUNK, drawn_log_weights, log_mean_exp
-from ..errors import expect_integer
+from ..errors import expect_integer, expect_number
 from ..vae import VAE
+from . import tails
 
 
 @dataclass(frozen=True)
 class ImportanceEstimate:
-    """What K = `samples` weights w_k = p(x, z_k) / q(z_k|x) of each example say, in nats.
+    """What K = `samples` weights w_k = p(x, z_k) / q(z_k|x) of each example say, in nats. docs/log-likelihood.md
 
     log_likelihood (n,) : log (1/K) sum_k w_k, on average a lower bound of log p(x) that rises with K (Burda, Grosse and
         Salakhutdinov, arXiv:1509.00519, theorem 1)
-    standard_error (n,) : of log_likelihood as an estimate of log p(x), sd(w) / (mean(w) sqrt(K)), the first-order
-        (delta method) error; itself an estimate, and too small where effective_samples is only a few
-    effective_samples (n,) : (sum_k w_k)^2 / sum_k w_k^2, from 1 to K (Kong, 1992)
+    standard_error (n,) : of log_likelihood, sd(w) / (mean(w) sqrt(K)), the first-order (delta method) error. Taken as
+        the error of log p(x) it is too small where the weights have a heavy tail: the draws that would raise both the
+        mean and its error are those not yet made, and effective_samples, made of the same draws, does not show it
+    effective_samples (n,) : (sum_k w_k)^2 / sum_k w_k^2, from 1 to K (Kong, 1992); 0 where all weights are 0
+    k_hat (n,) : the shape of a generalized Pareto distribution fitted to the largest weights (`tails.describe`); above
+        `k_hat_threshold` the standard error is unreliable. NaN where K is below 96: nothing checks the error then
+    rise (n,) : by how much the bound of K draws lies above the mean of those of either half, at least 0: with a bias of
+        c / K just the bias, with heavy tails less. NaN for one draw
+    tail_excess (n,) : how much higher log_likelihood were if the tail of the weights had its fitted mean
     counts, bounds : numbers of draws K_1 = 1 < K_2 < ... < `samples`, each a divisor of the next, and (n, len(counts))
         the mean over groups of K_j draws of log mean w. Rising in j for every example, by Jensen's inequality.
     """
@@ -28,24 +36,102 @@ class ImportanceEstimate:
     log_likelihood: np.ndarray
     standard_error: np.ndarray
     effective_samples: np.ndarray
+    k_hat: np.ndarray
+    rise: np.ndarray
+    tail_excess: np.ndarray
     counts: tuple[int, ...]
     bounds: np.ndarray
 
     def __repr__(self) -> str:
-        mean = self.log_likelihood.mean()
-        return f"ImportanceEstimate(log_likelihood={mean:.6g} of {len(self.bounds)} rows, samples={self.counts[-1]})"
+        mean, count = self.log_likelihood.mean(), self.counts[-1]
+        unreliable = "" if self.unreliable is None else f", unreliable={int(self.unreliable.sum())}"
+        return f"ImportanceEstimate(log_likelihood={mean:.6g} of {len(self.bounds)} rows, samples={count}{unreliable})"
+
+    @property
+    def k_hat_threshold(self) -> float:
+        return tails.threshold(self.counts[-1])
+
+    @property
+    def unreliable(self) -> np.ndarray | None:
+        """Of which examples k-hat is above the threshold, (n,) bool; None where K is too small for k-hat."""
+        return None if np.isnan(self.k_hat).any() else self.k_hat > self.k_hat_threshold
+
+    def interval(self, level: float = 0.95) -> np.ndarray:
+        """(n, 2): where log p(x) of each example lies, at least with this probability over the draws of z.
+
+        From z standard errors below log_likelihood to z above log_likelihood + max(rise, tail_excess), with the z of
+        the normal distribution: longer above, since log_likelihood is on average too low. The upper end is NaN where
+        k_hat is; where all weights are 0 there is no end on either side.
+        """
+        reach = _quantile(level) * self.standard_error
+        with np.errstate(invalid="ignore"):
+            high = self.log_likelihood + self._above + reach
+        high[(self.log_likelihood == -np.inf) & ~np.isnan(self.k_hat)] = np.inf
+        return np.stack([self.log_likelihood - reach, high], axis=1)
+
+    def mean_interval(self, level: float = 0.95) -> tuple[float, float] | None:
+        """The same for the mean over the examples; None where nothing is known."""
+        mean, above = self.log_likelihood.mean(), np.maximum(self.rise.mean(), self.tail_excess.mean())
+        reach = _quantile(level) * _norm(self.standard_error) / len(self.log_likelihood)
+        known = np.isfinite([mean, above, reach]).all()
+        return (float(mean - reach), float(mean + above + reach)) if known else None
+
+    @property
+    def unreliable_share(self) -> float | None:
+        """How much of `mean_interval` above the mean is due to the unreliable examples, from 0 to 1; None without
+        k-hat.
+        """
+        if self.unreliable is None:
+            return None
+        total = _norm(self.standard_error)
+        if not np.isfinite(total + self._above.sum()):
+            return float(self.unreliable.any())
+        part = self._above + _quantile(0.95) * self.standard_error**2 / (total or 1)
+        return float(part[self.unreliable].sum() / part.sum()) if part.sum() else 0.0
+
+    @property
+    def warning(self) -> str | None:
+        """Why `mean_interval` is not to be relied on, in one line, or None: its greater part is due to examples whose
+        k-hat is above the threshold, or K is too small for k-hat, or examples have hardly a weight above 0.
+        """
+        n, share = len(self.log_likelihood), self.unreliable_share
+        if self.unreliable is None or share is None:
+            return f"the error of log p(x) is unchecked: {self.counts[-1]} draws are too few for k-hat, which takes 96"
+        if lost := int(np.isinf(self.rise + self.standard_error).sum()):
+            return f"the error of log p(x) is unknown: for {lost:,} of {n:,} examples the draws, or half of them, have weight 0"
+        if share <= 0.5:
+            return None
+        count = f"{int(self.unreliable.sum()):,} of {n:,} examples have a k-hat above {self.k_hat_threshold:.2f}"
+        return f"the error of log p(x) is unreliable: {count} and make up {share:.0%} of its interval"
+
+    @property
+    def _above(self):
+        return np.maximum(self.rise, self.tail_excess)
 
     def summary(self) -> dict[str, Any]:
-        """Means over the examples as a dict of numbers; `sampling_error` is the standard error of the mean from the
-        draws of z alone, `data_error` that from the choice of examples. Either is None where one draw, or one example,
-        tells nothing of it.
+        """Means over the examples as a dict of numbers, in nats where nothing else is said.
+
+        sampling_error : the delta-method standard error of the mean from the draws of z alone; data_error : that from
+            the choice of examples. Either is None where one draw, or one example, tells nothing of it.
+        interval_95 : `mean_interval` as a list
+        k_hat : the median over the examples, a number; unreliable_examples : how many are above k_hat_threshold;
+            unreliable_share : a fraction. All None where K is too small; k_hat also where the weights are equal.
         """
         n = len(self.log_likelihood)
-        sampling_error = float(np.sqrt((self.standard_error**2).sum()) / n)
+        sampling_error = float(_norm(self.standard_error) / n)
+        interval = self.mean_interval()
         return {
             "log_likelihood": float(self.log_likelihood.mean()),
             "sampling_error": sampling_error if np.isfinite(sampling_error) else None,
-            "data_error": float(self.log_likelihood.std(ddof=1) / np.sqrt(n)) if n > 1 else None,
+            "data_error": _or_none(_data_error(self.log_likelihood)) if n > 1 else None,
+            "interval_95": None if interval is None else list(interval),
+            "rise_from_half": _or_none(self.rise.mean()),
+            "tail_excess": _or_none(self.tail_excess.mean()),
+            "k_hat": _or_none(np.median(self.k_hat)),
+            "k_hat_threshold": self.k_hat_threshold,
+            "unreliable_examples": None if self.unreliable is None else int(self.unreliable.sum()),
+            "unreliable_share": self.unreliable_share,
+            "warning": self.warning,
             "effective_samples": float(np.median(self.effective_samples)),
             "bounds": {str(k): float(bound) for k, bound in zip(self.counts, self.bounds.mean(axis=0), strict=True)},
         }
@@ -69,22 +155,40 @@ def estimate(
     """
     x, samples = model.as_data("x", x), expect_integer("samples", samples, 1)
     pages = drawn_log_weights(model, x, samples, seed, chunk, progress)
-    counts, n = divisor_chain(samples), len(x)
-    value, error, effective = (np.empty(n) for _ in range(3))
-    bounds = np.empty((n, len(counts)))
-    for rows, log_weight in pages:
-        value[rows], error[rows], effective[rows] = moments(log_weight)
-        bounds[rows] = bound_curve(log_weight, counts)
-    return ImportanceEstimate(value, error, effective, counts, bounds)
+    return of_log_weights((log_weight for _, log_weight in pages), samples, model.dtype)
+
+
+def of_log_weights(pages: Iterable[np.ndarray], samples: int, dtype: str = "float64") -> ImportanceEstimate:
+    """The `ImportanceEstimate` from pages (rows, samples) of log weights, float64, that were computed in `dtype`."""
+    counts, found = divisor_chain(samples), []
+    for page in pages:
+        found.append((*moments(page), *tails.describe(page, dtype), rise_from_half(page), bound_curve(page, counts)))
+    value, error, effective, k_hat, excess, rise, bounds = (np.concatenate(part) for part in zip(*found, strict=True))
+    return ImportanceEstimate(value, error, effective, k_hat, rise, excess, counts, bounds)
 
 
 def moments(log_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(log mean w, its standard error, effective samples), each (n,), from log weights (n, K)."""
-    count = log_weight.shape[1]
-    u = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
-    effective = u.sum(axis=1) ** 2 / (u**2).sum(axis=1)
-    spread = u.std(axis=1, ddof=1) if count > 1 else np.full(len(u), np.inf)
-    return log_mean_exp(log_weight), spread / (u.mean(axis=1) * np.sqrt(count)), effective
+    count, value = log_weight.shape[1], log_mean_exp(log_weight)
+    some = value > -np.inf  # else all weights are 0
+    effective, error = np.zeros(len(value)), np.full(len(value), np.inf)
+    u = np.exp(log_weight[some] - log_weight[some].max(axis=1, keepdims=True))
+    effective[some] = u.sum(axis=1) ** 2 / (u**2).sum(axis=1)
+    if count > 1:
+        error[some] = u.std(axis=1, ddof=1) / (u.mean(axis=1) * np.sqrt(count))
+    return value, error, effective
+
+
+def rise_from_half(log_weight: np.ndarray) -> np.ndarray:
+    """(n,): log mean w of (n, K) less its mean over the two halves, without the last of an odd number of draws.
+
+    NaN for one draw; infinite where one half has weights of 0 only, 0 where both have.
+    """
+    n, half = len(log_weight), log_weight.shape[1] // 2
+    if not half:
+        return np.full(n, np.nan)
+    whole, halves = (log_mean_exp(log_weight[:, : 2 * half].reshape(n, parts, -1)).mean(axis=1) for parts in (1, 2))
+    return np.subtract(whole, halves, out=np.zeros(n), where=whole > -np.inf)
 
 
 def bound_curve(log_weight: np.ndarray, counts: Sequence[int]) -> np.ndarray:
@@ -100,3 +204,21 @@ def divisor_chain(count: int) -> tuple[int, ...]:
         last = chain[-1]
         chain.append(last // next(p for p in range(2, last + 1) if last % p == 0))
     return tuple(reversed(chain))
+
+
+def _quantile(level):
+    """The z of the normal distribution with this much of it within -z and z."""
+    level = expect_number("level", level, lambda value: 0 < value < 1, "a number between 0 and 1")
+    return NormalDist().inv_cdf(0.5 + level / 2)
+
+
+def _norm(values):
+    return float(np.sqrt((values**2).sum()))
+
+
+def _or_none(value):
+    return float(value) if np.isfinite(value) else None
+
+
+def _data_error(values):
+    return values.std(ddof=1) / np.sqrt(len(values)) if np.isfinite(values).all() else np.nan
