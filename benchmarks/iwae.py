@@ -1,4 +1,4 @@
-"""Table 1 of the IWAE paper (Burda, Grosse and Salakhutdinov, arXiv:1509.00519), one stochastic layer, and DReG beside it.
+"""Table 1 of the IWAE paper (Burda, Grosse and Salakhutdinov, arXiv:1509.00519), one stochastic layer; DReG beside it.
 
     python -m benchmarks.iwae --models vae-1 --seeds 0 1             3280 passes each, 2.5 hours of a core
     python -m benchmarks.iwae --models vae-5 iwae-5 dreg-5           the same with five draws, 6 hours each
@@ -8,10 +8,10 @@
 
 The paper's recipe: 784-200-200-50, tanh, pixels binarised afresh at each use, Adam with beta1 0.9, beta2 0.999 and eps
 1e-4, minibatches of 20, stages i = 0 ... 7 of 3^i passes at rate 0.001 * 10^(-i/7). From the authors' code
-(github.com/yburda/iwae), of which the paper says nothing: rates rounded to 1e-4 * round(10^(1 - i/7), 1), the initial
-weights of Glorot and Bengio (2010), zero biases but for the output's, the logit of the mean image clipped to [0.001, 0.999], and
-a VAE that differentiates the mean of K sampled log w, without the KL in closed form ("miwae" with K groups of one
-draw). -log p(x) is the mean over the test images, binarised once, of -log mean w of 5,000 draws, as there.
+(github.com/yburda/iwae), of which the paper says nothing: rates rounded to 1e-4 * round(10^(1 - i/7), 1); the initial
+weights of Glorot and Bengio (2010), zero biases but for the output's, which is the logit of the mean image clipped to
+[0.001, 0.999]; and a VAE that differentiates the mean of K sampled log w, without the KL in closed form ("miwae" with K
+groups of one draw). -log p(x) is the mean over the test images, binarised once, of -log mean w of 5,000 draws.
 
 Where that code departs from its paper, or this script from both, the script goes by the words below; `--code` takes
 the code's side in those named, or in all:
@@ -150,52 +150,64 @@ def measure(name, model, seed, arguments, data):
     examples, test = data
     made, history = train(model, seed, arguments, examples, Path(arguments.work) / f"{name}.npz")
     values = folder.unit_values(test, "dynamic", seed=0)
-    found = importance.estimate(made, values[: arguments.examples], arguments.draws, seed=0)
+    evenly = np.linspace(0, len(test), arguments.examples, endpoint=False).astype(int)  # the first half is easier
+    found = importance.estimate(made, values[evenly], arguments.draws, seed=0)
     evaluation = mv.Evaluator(made, test, pixels="dynamic", seed=0)()
     summary = found.summary()
     row = {"name": name, "model": model, "seed": seed, "pace": arguments.pace, "code": arguments.code}
     row |= {"passes": history.epochs, "nll": -summary["log_likelihood"]}
-    row |= {key: summary[key] for key in ("sampling_error", "data_error", "effective_samples")}
-    return row | {
-        "examples": arguments.examples,
-        "draws": arguments.draws,
-        "minus_elbo": evaluation.nll + evaluation.kl,
-        "active_units": evaluation.active_units,
-        "train_loss": history["train_loss"][-1],
-        "seconds_training": sum(len(examples) / rate for rate in history["examples_per_second"]),
-        "machine": machine() | {"backend": made.backend.name},
-    }
+    keys = ("interval_95", "sampling_error", "data_error", "effective_samples", "k_hat", "unreliable_examples")
+    return (
+        row
+        | {key: summary[key] for key in keys}
+        | {
+            "examples": arguments.examples,
+            "draws": arguments.draws,
+            "minus_elbo": evaluation.nll + evaluation.kl,
+            "active_units": evaluation.active_units,
+            "train_loss": history["train_loss"][-1],
+            "seconds_training": sum(len(examples) / rate for rate in history["examples_per_second"]),
+            "machine": machine() | {"backend": made.backend.name},
+        }
+    )
 
 
 def describe(row):
     return (
         f"{row['name']}, {row['passes']} passes: -log p {row['nll']:.2f} (+- {row['sampling_error']:.3f} draws, +- "
-        f"{row['data_error']:.2f} data), -ELBO {row['minus_elbo']:.2f}, {row['active_units']} active, "
-        f"{row['seconds_training']:.0f} s"
+        f"{row['data_error']:.2f} data, k-hat high for {row['unreliable_examples']} of {row['examples']}), -ELBO "
+        f"{row['minus_elbo']:.2f}, {row['active_units']} active, {row['seconds_training']:.0f} s"
     )
 
 
 def table(results):
     """The results as a table in Markdown, the seeds of each training side by side, beside what was published."""
     lines = [
-        "| | seeds | passes | -log p(x) | -ELBO | active | hours | published, 3280 passes |",
-        "| --- | --- | --: | --: | --: | --: | --: | --: |",
+        "| | seeds | passes | images x draws | -log p(x) | k-hat high | -ELBO | active | hours | published |",
+        "| --- | --- | --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
     for key in dict.fromkeys(kind_of(row) for row in results):
         rows = [row for row in results if kind_of(row) == key]
-        model, passes, pace, code = key
+        model, passes, pace, code, examples, draws = key
         words = [f"authors' {', '.join(code)}"] if code else []
         title = ", ".join([model.replace("-", ", K = "), *([f"pace {pace}"] if pace > 1 else []), *words])
-        hours = [f"{row['seconds_training'] / 3600:.1f}" for row in rows]
-        columns = [str(row["seed"]) for row in rows], [str(passes)]
-        columns += [f"{row['nll']:.2f}" for row in rows], [f"{row['minus_elbo']:.2f}" for row in rows]
-        columns += [str(row["active_units"]) for row in rows], hours
-        lines.append(f"| {title} | " + " | ".join(map(", ".join, columns)) + f" | {PUBLISHED.get(model, '')} |")
+        columns = [
+            [str(row["seed"]) for row in rows],
+            [str(passes)],
+            [f"{examples:,} x {draws:,}"],
+            [f"{row['nll']:.2f}" for row in rows],
+            [f"{row['unreliable_examples'] / examples:.0%}" for row in rows],
+            [f"{row['minus_elbo']:.2f}" for row in rows],
+            [str(row["active_units"]) for row in rows],
+            [f"{row['seconds_training'] / 3600:.1f}" for row in rows],
+            [PUBLISHED.get(model, "")],
+        ]
+        lines.append(f"| {title} | " + " | ".join(map(", ".join, columns)) + " |")
     return "\n".join(lines)
 
 
 def kind_of(row):
-    return row["model"], row["passes"], row["pace"], tuple(row["code"])
+    return row["model"], row["passes"], row["pace"], tuple(row["code"]), row["examples"], row["draws"]
 
 
 def read(path):
@@ -214,14 +226,16 @@ def keep(path, row):
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.iwae", description=__doc__.split("\n")[0])
     add = parser.add_argument
-    add("--models", nargs="+", default=["vae-1"], metavar="KIND-K", help="vae, iwae or dreg, and the draws of z (vae-1)")
+    add(
+        "--models", nargs="+", default=["vae-1"], metavar="KIND-K", help="vae, iwae or dreg, and the draws of z (vae-1)"
+    )
     add("--seeds", type=int, nargs="+", default=[0], metavar="N")
     add("--pace", type=int, default=1, metavar="N", help="all stages in 1/N of their passes (1)")
     add("--code", nargs="*", default=[], choices=CODE, help="go by the authors' code in these, or in all")
     add("--more", type=int, default=0, metavar="N", help="passes after the last stage, at its rate (0)")
     add("--as-is", action="store_true", help="train nothing; evaluate the checkpoints in --work as they are")
     add("--draws", type=int, default=5000, help="of z for each -log p(x) (5000)")
-    add("--examples", type=int, default=10_000, help="test examples for -log p(x), the first ones (10000)")
+    add("--examples", type=int, default=10_000, help="test images for -log p(x), evenly spaced (10000)")
     add("--backend", default="auto")
     add("--out", type=Path, default="benchmarks/results/iwae.json")
     add("--work", type=Path, default="runs/iwae", help="folder for checkpoints (runs/iwae)")
