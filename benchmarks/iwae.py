@@ -148,43 +148,43 @@ def name_of(model, seed, arguments):
 def measure(name, model, seed, arguments, data):
     """Trains one model and evaluates it: its row of the results."""
     examples, test = data
-    made, history = train(model, seed, arguments, examples, Path(arguments.work) / f"{name}.npz")
-    values = folder.unit_values(test, "dynamic", seed=0)
+    made, history = train(model, seed, arguments, examples, arguments.work / f"{name}.npz")
     evenly = np.linspace(0, len(test), arguments.examples, endpoint=False).astype(int)  # the first half is easier
-    found = importance.estimate(made, values[evenly], arguments.draws, seed=0)
+    values = folder.unit_values(test, "dynamic", seed=0)[evenly]
+    found = importance.estimate(made, values, arguments.draws, seed=0)
     evaluation = mv.Evaluator(made, test, pixels="dynamic", seed=0)()
     summary = found.summary()
     row = {"name": name, "model": model, "seed": seed, "pace": arguments.pace, "code": arguments.code}
     row |= {"passes": history.epochs, "nll": -summary["log_likelihood"]}
-    keys = ("interval_95", "sampling_error", "data_error", "effective_samples", "k_hat", "unreliable_examples")
-    return (
-        row
-        | {key: summary[key] for key in keys}
-        | {
-            "examples": arguments.examples,
-            "draws": arguments.draws,
-            "minus_elbo": evaluation.nll + evaluation.kl,
-            "active_units": evaluation.active_units,
-            "train_loss": history["train_loss"][-1],
-            "seconds_training": sum(len(examples) / rate for rate in history["examples_per_second"]),
-            "machine": machine() | {"backend": made.backend.name},
-        }
-    )
+    row |= {key: summary[key] for key in ("interval_95", "sampling_error", "data_error", "effective_samples")}
+    row |= {"k_hat_high": float(found.unreliable.mean()), "examples": len(values), "draws": arguments.draws}
+    if arguments.against:
+        other, _, _ = checkpoint.load_state(arguments.work / f"{arguments.against}.npz", arguments.backend)
+        gain = found.log_likelihood - importance.estimate(other, values, arguments.draws, seed=0).log_likelihood
+        error = gain.std(ddof=1) / np.sqrt(len(gain))
+        row |= {"against": arguments.against, "gain": float(gain.mean()), "gain_error": float(error)}
+    return row | {
+        "minus_elbo": evaluation.nll + evaluation.kl,
+        "active_units": evaluation.active_units,
+        "train_loss": history["train_loss"][-1],
+        "seconds_training": sum(len(examples) / rate for rate in history["examples_per_second"]),
+        "machine": machine() | {"backend": made.backend.name},
+    }
 
 
 def describe(row):
     return (
         f"{row['name']}, {row['passes']} passes: -log p {row['nll']:.2f} (+- {row['sampling_error']:.3f} draws, +- "
-        f"{row['data_error']:.2f} data, k-hat high for {row['unreliable_examples']} of {row['examples']}), -ELBO "
-        f"{row['minus_elbo']:.2f}, {row['active_units']} active, {row['seconds_training']:.0f} s"
+        f"{row['data_error']:.2f} data, k-hat high for {row['k_hat_high']:.0%}), -ELBO {row['minus_elbo']:.2f}, "
+        f"{row['active_units']} active, {row['seconds_training']:.0f} s"
     )
 
 
 def table(results):
     """The results as a table in Markdown, the seeds of each training side by side, beside what was published."""
     lines = [
-        "| | seeds | passes | images x draws | -log p(x) | k-hat high | -ELBO | active | hours | published |",
-        "| --- | --- | --: | --: | --: | --: | --: | --: | --: | --: |",
+        "| | seeds | passes | images x draws | -log p(x) | gain | k-hat high | -ELBO | active | hours | published |",
+        "| --- | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
     for key in dict.fromkeys(kind_of(row) for row in results):
         rows = [row for row in results if kind_of(row) == key]
@@ -196,7 +196,8 @@ def table(results):
             [str(passes)],
             [f"{examples:,} x {draws:,}"],
             [f"{row['nll']:.2f}" for row in rows],
-            [f"{row['unreliable_examples'] / examples:.0%}" for row in rows],
+            [f"{row['gain']:+.2f} +- {row['gain_error']:.2f}" for row in rows if "gain" in row],
+            [f"{row['k_hat_high']:.0%}" for row in rows],
             [f"{row['minus_elbo']:.2f}" for row in rows],
             [str(row["active_units"]) for row in rows],
             [f"{row['seconds_training'] / 3600:.1f}" for row in rows],
@@ -217,7 +218,7 @@ def read(path):
 def keep(path, row):
     """Puts the row into the results file, in the place of an earlier one of the same training."""
     results = [other for other in read(path) if other["name"] != row["name"]] + [row]
-    results.sort(key=lambda row: (row["pace"], len(row["code"]), row["model"][::-1], row["seed"]))
+    results.sort(key=lambda row: (row["pace"], len(row["code"]), row["model"][::-1], row["passes"], row["seed"]))
     path.parent.mkdir(parents=True, exist_ok=True)
     what = "IWAE on dynamically binarised MNIST by benchmarks/iwae.py, nats per example"
     write_text(path, json.dumps({"what": what, "results": results}, indent=1) + "\n")
@@ -234,6 +235,7 @@ def main():
     add("--code", nargs="*", default=[], choices=CODE, help="go by the authors' code in these, or in all")
     add("--more", type=int, default=0, metavar="N", help="passes after the last stage, at its rate (0)")
     add("--as-is", action="store_true", help="train nothing; evaluate the checkpoints in --work as they are")
+    add("--against", metavar="NAME", help="compare with this checkpoint of --work, image by image on the same noise")
     add("--draws", type=int, default=5000, help="of z for each -log p(x) (5000)")
     add("--examples", type=int, default=10_000, help="test images for -log p(x), evenly spaced (10000)")
     add("--backend", default="auto")
