@@ -150,7 +150,7 @@ def measure(name, model, seed, arguments, data):
     examples, test = data
     made, history = train(model, seed, arguments, examples, arguments.work / f"{name}.npz")
     evenly = np.linspace(0, len(test), arguments.examples, endpoint=False).astype(int)  # the first half is easier
-    values = folder.unit_values(test, "dynamic", seed=0)[evenly]
+    values = folder.unit_values(test, "dynamic", arguments.binarised)[evenly]
     found = importance.estimate(made, values, arguments.draws, seed=0)
     evaluation = mv.Evaluator(made, test, pixels="dynamic", seed=0)()
     summary = found.summary()
@@ -238,6 +238,7 @@ def main():
     add("--against", metavar="NAME", help="compare with this checkpoint of --work, image by image on the same noise")
     add("--draws", type=int, default=5000, help="of z for each -log p(x) (5000)")
     add("--examples", type=int, default=10_000, help="test images for -log p(x), evenly spaced (10000)")
+    add("--binarised", type=int, default=0, metavar="N", help="seed of the test images' binarisation (0)")
     add("--backend", default="auto")
     add("--out", type=Path, default="benchmarks/results/iwae.json")
     add("--work", type=Path, default="runs/iwae", help="folder for checkpoints (runs/iwae)")
