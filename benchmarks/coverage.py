@@ -85,7 +85,7 @@ def measure(name, seeds):
     exact = calibration.quadrature(model, x, half, step)
     grid_error = float(np.abs(exact - calibration.quadrature(model, x, half, 2 * step)).max())
     for draws in DRAWS[name]:
-        found = list(calibration.measure(model, x, exact, draws, seeds, label=f"{name}, K = {draws}"))
+        found = list(calibration.measure(model, x, exact, draws, seeds))
         for n in (examples, FEWER):
             result = {key: rounded(value) for key, value in row([first(one, n) for one in found], draws).items()}
             yield {"model": name, "exact": float(exact[:n].mean()), "grid_error": grid_error} | result

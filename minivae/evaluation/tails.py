@@ -14,10 +14,11 @@ import math
 
 import numpy as np
 
-LEAST = 20  # weights in a tail below which nothing is said of it: K = 100
+LEAST = 20  # weights in a tail, as 96 draws have: with fewer nothing is said of it
 
-# The shape that the mean of a tail is taken at, where the fit is above: a mean of 10 sigma. Beyond 1 there is none.
-CAP = 0.9
+# The largest shapes at which the mean of a tail is taken, without and with its error: means of 5 and of 10 sigma. A
+# shape of 1 has none. Chosen by benchmarks/coverage.py.
+CAP, CAP_WITH_ERROR = 0.8, 0.9
 
 
 def tail_length(count: int) -> int:
@@ -38,7 +39,7 @@ def fit(excess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     its mean over a prior with the scale of the first quartile needs no search. For k the prior of arXiv:1507.02646
     counts as ten excesses of a tail with k = 1/2.
     """
-    n, length = excess.shape
+    length = excess.shape[1]
     points = 30 + math.isqrt(length)
     quartile, largest = excess[:, _quartile(length), None], excess[:, -1:]
     b = 1 / largest + (1 - np.sqrt(points / (np.arange(1, points + 1) - 0.5))) / (3 * quartile)
@@ -51,35 +52,42 @@ def fit(excess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (k * length + 10 * 0.5) / (length + 10), -k / b
 
 
-def describe(log_weight: np.ndarray, dtype: str = "float64") -> tuple[np.ndarray, np.ndarray]:
-    """(k_hat, excess), each (n,), of log weights (n, K) that were computed in `dtype`.
+def describe(log_weight: np.ndarray, dtype: str = "float64") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(k_hat, excess, error), each (n,), of log weights (n, K) that were computed in `dtype`.
 
     k_hat : NaN where K is too small to tell (`tail_length`), -inf where the tail's weights are equal but for rounding,
-        inf where they span more than floats hold, or most of them are equal and the rest larger
+        inf where all weights are 0, where they span more than floats hold, or where the tail has too many equal ones
     excess : nats, log of the mean weight with the fitted tail's mean in place of the tail's own, less that of the
-        weights as they are: above 0 where larger weights are to come. 0 where nothing was fitted, NaN where K is too
-        small.
+        weights as they are: above 0 where larger weights are to come
+    error : nats, by how much the excess grows where k is a standard error, (1 + k) / sqrt(tail length), above k_hat.
+        Both are 0 where nothing was fitted and NaN where K is too small.
     """
     n, count = log_weight.shape
     length = tail_length(count)
     if not length:
-        return np.full(n, np.nan), np.full(n, np.nan)
+        return np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
     top = log_weight.max(axis=1, keepdims=True)
     top[top == -np.inf] = 0  # an example that no draw explains: all its weights are 0
     weight = np.exp(log_weight - top)
-    mean = weight.mean(axis=1)
-    tail = np.partition(weight, count - length - 1, axis=1)[:, count - length - 1 :]
-    tail.sort(axis=1)
-    over = tail[:, 1:] - tail[:, :1]
-    equal = over[:, -1] <= 16 * np.finfo(dtype).eps * (1 + np.abs(top[:, 0]))
-    k_hat, excess = np.where(equal & (mean > 0), -np.inf, np.inf), np.zeros(n)
+    weight.partition(count - length - 1, axis=1)
+    below, tail = weight[:, : count - length], np.sort(weight[:, count - length :], axis=1)
+    base = below.sum(axis=1) + length * below[:, -1]  # of all weights, but what the tail has over its threshold
+    over = tail - below[:, -1:]
+    with np.errstate(divide="ignore"):
+        equal = -np.log(below[:, -1]) <= 16 * np.finfo(dtype).eps * (1 + np.abs(top[:, 0]))
+    k_hat, excess, error = np.where(equal, -np.inf, np.inf), np.zeros(n), np.zeros(n)
     fitted = np.flatnonzero(~equal & (over[:, _quartile(length)] > 1e-290))
     if len(fitted):
-        k_hat[fitted], sigma = fit(over[fitted])
-        more = sigma / (1 - np.minimum(k_hat[fitted], CAP)) - over[fitted].mean(axis=1)
-        more[k_hat[fitted] > CAP] = np.maximum(more[k_hat[fitted] > CAP], 0)
-        excess[fitted] = np.log1p(more * length / (count * mean[fitted]))
-    return k_hat, excess
+        k, sigma = fit(over[fitted])
+        base, own = base[fitted], over[fitted].sum(axis=1)
+        at_k, higher = np.minimum(k, CAP), k + np.maximum(1 + k, 0.3) / math.sqrt(length)
+        taken, most = (
+            np.log(base + length * sigma / (1 - shape)) for shape in (at_k, np.minimum(higher, CAP_WITH_ERROR))
+        )
+        k_hat[fitted], error[fitted] = k, most - taken
+        taken -= np.log(base + own)
+        excess[fitted] = np.where(k > CAP, np.maximum(taken, 0), taken)
+    return k_hat, excess, error
 
 
 def _quartile(length):

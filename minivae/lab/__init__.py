@@ -11,9 +11,10 @@ EXPERIMENTS = {
     "bounds": "bounds by K, and the signal-to-noise ratio of their gradients",
     "collapse": "what four common mistakes do to training",
     "sigma": "softplus against exp as the way from rho to sigma",
+    "calibration": "the stated error of log p(x) against the exact one",
     "exercises": "answers to the exercises of the lesson",
 }
-DRAWN = ("variance", "bounds", "collapse")  # those that a seed changes
+DRAWN = ("variance", "bounds", "collapse", "calibration")  # those that a seed changes
 
 
 def run(name, folder, seed=0, progress=None):
