@@ -8,7 +8,7 @@
 
 The paper's recipe: 784-200-200-50, tanh, pixels binarised afresh at each use, Adam with beta1 0.9, beta2 0.999 and eps
 1e-4, minibatches of 20, stages i = 0 ... 7 of 3^i passes at rate 0.001 * 10^(-i/7). From the authors' code
-(github.com/yburda/iwae), of which the paper says nothing: rates rounded to 1e-4 * round(10^(1 - i/7), 1); the initial
+(github.com/yburda/iwae), which is more exact: rates rounded to 1e-4 * round(10^(1 - i/7), 1); the initial
 weights of Glorot and Bengio (2010), zero biases but for the output's, which is the logit of the mean image clipped to
 [0.001, 0.999]; and a VAE that differentiates the mean of K sampled log w, without the KL in closed form ("miwae" with K
 groups of one draw). -log p(x) is the mean over the test images, binarised once, of -log mean w of 5,000 draws.
@@ -18,8 +18,8 @@ the code's side in those named, or in all:
 
 order    the code walks through the images in the order of their file, the same 20 in each minibatch; here shuffled
 adam     its beta1 is 0.99; its gradient is the sum over the minibatch, beside which eps is 20 times smaller; and its
-         second moment begins at 1. (One difference is left: its eps is not divided by the bias correction, which ends
-         after some thousand steps.)
+         second moment begins at 1. (One difference is left: its eps is added before the bias correction, which fades
+         within some thousand steps.)
 init     all its layers draw from the same seed: equal ones begin equal, as those of the mean and of sigma do
 size     it trains on 59,600 examples and keeps 400 for a validation that it never makes; here all 60,000
 
