@@ -70,7 +70,8 @@ def test_a_training_by_the_code_and_its_row(data, tmp_path, monkeypatch):
     out, work = tmp_path / "out.json", tmp_path / "work"
     command = ["iwae", "--pace", "3280", "--backend", "numpy", "--out", str(out), "--work", str(work)]
     command += ["--draws", "100", "--examples", "20"]
-    for options in ([], ["--code", "--against", "vae-k1-seed0-pace3280"], ["--code"], ["--code", "order"], ["--more", "1"]):
+    against = ["--code", "--against", "vae-k1-seed0-pace3280"]
+    for options in ([], against, ["--code"], ["--code", "order"], ["--more", "1"]):
         monkeypatch.setattr(sys, "argv", command + options)
         iwae.main()
     name = "vae-k1-seed0-pace3280"
