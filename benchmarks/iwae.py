@@ -201,7 +201,7 @@ def table(results):
             [f"{row['minus_elbo']:.2f}" for row in rows],
             [str(row["active_units"]) for row in rows],
             [f"{row['seconds_training'] / 3600:.1f}" for row in rows],
-            [PUBLISHED.get(model, "")],
+            [PUBLISHED[model] if model in PUBLISHED and passes <= STAGES.sum() and not code else ""],
         ]
         lines.append(f"| {title} | " + " | ".join(map(", ".join, columns)) + " |")
     return "\n".join(lines)

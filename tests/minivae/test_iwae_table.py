@@ -84,7 +84,10 @@ def test_a_training_by_the_code_and_its_row(data, tmp_path, monkeypatch):
     assert "| vae, K = 1, pace 3280, authors' order, adam, init, size | 0 | 1 |" in iwae.table(iwae.read(out))
 
 
-def test_the_page_has_the_table_of_the_results():
-    results = iwae.read(ROOT / "benchmarks" / "results" / "iwae.json")
-    assert results
-    assert iwae.table(results) in (ROOT / "docs" / "reproductions.md").read_text()
+def test_the_page_has_the_figures_of_the_results():
+    page, folder = (ROOT / "docs" / "reproductions.md").read_text(), ROOT / "benchmarks" / "results"
+    assert iwae.table(iwae.read(folder / "iwae.json")) in page
+    short = iwae.read(folder / "iwae-13-passes.json")
+    nll = {kind: np.array([row["nll"] for row in short if row["model"] == kind]) for kind in ("vae", "iwae", "dreg")}
+    for values in (*nll.values(), nll["iwae"] - nll["dreg"]):
+        assert ", ".join(f"{value:.2f}" for value in values) in " ".join(page.split())
