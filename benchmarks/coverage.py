@@ -5,7 +5,7 @@
 Four settings: the pinwheel with one and with two latents, and thresholded MNIST, 784-64-2, with two numbers of draws.
 Each model is trained here, log p(x) of its first test examples integrated over a fine grid (`minivae.lab.calibration`),
 and estimated again with each seed. Writes benchmarks/results/coverage.json and prints the table of
-docs/log-likelihood.md. About 10 minutes on two cores.
+docs/log-likelihood.md. About four minutes of one core.
 """
 
 import argparse

@@ -490,7 +490,7 @@ class VAE(Built):
         """log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x), z_k from q(z|x), for each example, in nats, (n,). K = `samples`.
 
         On average a lower bound of log p(x) that rises with K. `importance_estimate`, which has the same arguments,
-        tells its standard error too.
+        tells how far off it may be.
         """
         x = self.as_data("x", x)
         pages = drawn_log_weights(self, x, samples, seed, chunk, progress)

@@ -138,7 +138,7 @@ class ImportanceEstimate:
             "interval_95": None if interval is None else list(interval),
             "rise_from_half": _or_none(self.rise.mean()),
             "tail_excess": _or_none(self.tail_excess.mean()),
-            "k_hat": _or_none(np.median(self.k_hat)),
+            "k_hat": _or_none(np.quantile(self.k_hat, 0.5, method="lower")),
             "k_hat_threshold": self.k_hat_threshold,
             "unreliable_examples": None if self.unreliable is None else int(self.unreliable.sum()),
             "unreliable_share": self.unreliable_share,

@@ -122,7 +122,7 @@ def run(folder, seed=0, progress=None):
         warned = np.mean([one.warning is not None for one in found])
         lines.append(
             f"calibration.csv: {_latents(latent)}, K = {SAMPLES}, {SEEDS} seeds: bias {bias:+.4f} nats; the mean of "
-            f"{EXAMPLES} is in its 95 % interval in {interval:.0%}, by the delta method {delta:.0%}; warned {warned:.0%}"
+            f"{EXAMPLES} in its 95 % interval: {interval:.0%}, by delta method {delta:.0%}; warned {warned:.0%}"
         )
     report.write_table(folder / "calibration.csv", levels)
     report.write_table(folder / "calibration-by-k-hat.csv", classes)

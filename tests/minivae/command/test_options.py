@@ -280,7 +280,7 @@ def test_a_seed_that_draws_nothing_is_refused(inside, capsys):
     assert "--seed: got 1, expected --out FILE.png with it, or a run of --pixels dynamic" in capsys.readouterr().err
     assert main([*arguments, str(inside / "r.png")]) == 0
     assert main(["lab", "sigma", "--seed", "1"]) == 2
-    assert "--seed: got 1, expected one of variance, bounds, collapse with it" in capsys.readouterr().err
+    assert f"--seed: got 1, expected one of {', '.join(lab.DRAWN)} with it" in capsys.readouterr().err
 
 
 def test_options_of_the_commands_that_take_long(inside, monkeypatch):

@@ -1,12 +1,15 @@
 """k-hat of known tails, what is said of weights that have none, and whether the stated interval of log p(x) holds."""
 
+import csv
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import minivae as mv
+from benchmarks import coverage
 from minivae.command.main import main
 from minivae.evaluation import importance, tails
 from minivae.lab import calibration
@@ -72,6 +75,9 @@ def test_the_fitted_mean_of_a_tail_is_that_of_the_distribution():
     assert bias > 0.015
     assert found.tail_excess.mean() == pytest.approx(bias, rel=0.6)
     assert (found.tail_error > 0).all()
+    low, high = found.mean_interval()
+    assert low < right < high
+    assert high - found.tail_excess.mean() + found.rise.mean() < right, "the rise alone does not reach it"
 
 
 @pytest.mark.parametrize("weights", [lognormal(0.2, 50, 1000), lognormal(1, 50, 1000), pareto(0.2, 50, 1000)])
@@ -169,6 +175,13 @@ def test_equal_weights_have_no_tail(value):
     assert found.summary()["k_hat"] is None
 
 
+def test_equal_weights_beside_weights_that_no_float_holds():
+    found = estimate(np.stack([np.zeros(200), 1e5 * lognormal(1, 1, 200)[0]]))
+    np.testing.assert_array_equal(found.k_hat, [-np.inf, np.inf])
+    assert found.summary()["k_hat"] is None
+    assert "1 of 2 examples" in found.warning
+
+
 def test_an_example_that_no_draw_explains():
     log_weight = lognormal(0.5, 4, 200)
     log_weight[1] = -np.inf
@@ -236,3 +249,29 @@ def test_the_command_line_says_it(tmp_path, monkeypatch, capsys):
     assert f"95 % interval over the draws: {low:.3f} to {high:.3f}" in said
     assert f"above {result['k_hat_threshold']:.2f} for {result['unreliable_examples']} of 20 examples" in said
     assert main(["verify", "run"]) == 0
+
+
+def test_the_laboratory_writes_the_calibration(tmp_path, monkeypatch):
+    for name, value in {"SEEDS": 3, "EXAMPLES": 40, "SAMPLES": 100, "GRIDS": {1: (9, 0.004)}}.items():
+        monkeypatch.setattr(calibration, name, value)
+    (line,) = calibration.run(tmp_path, progress=False)
+    assert "1 latent, K = 100, 3 seeds" in line
+    assert (tmp_path / "calibration.png").stat().st_size > 20_000
+    with open(tmp_path / "calibration.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["level"]) for row in rows] == list(calibration.LEVELS)
+    assert all(float(row["each_interval"]) >= float(row["each_delta"]) for row in rows)
+
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_table_of_the_docs_is_that_of_the_results_and_keeps_what_it_promises():
+    rows = json.loads((ROOT / "benchmarks" / "results" / "coverage.json").read_text())["rows"]
+    assert "\n".join(coverage.table(rows)) in (ROOT / "docs" / "log-likelihood.md").read_text()
+    assert {row["seeds"] for row in rows} == {100}
+    for row in rows:
+        assert row["grid_error"] < 0.003
+        assert row["warned"] == 1 or row["covered_without_warning"] >= 0.9
+    assert any(row["warned"] < 0.5 for row in rows)
+    assert any(row["covered_by_delta_method"] < 0.7 for row in rows)
