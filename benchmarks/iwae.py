@@ -1,196 +1,267 @@
-"""VAE against IWAE on dynamically binarised MNIST, after Burda, Grosse and Salakhutdinov (arXiv:1509.00519), table 1.
+"""Table 1 of the IWAE paper (Burda, Grosse and Salakhutdinov, arXiv:1509.00519), one stochastic layer; DReG beside it.
 
-    python -m benchmarks.iwae --stages 8 --seeds 0 1 2         the paper's recipe: 3280 passes for each model
-    python -m benchmarks.iwae --stages 2 --seeds 0             short: 4 passes
+    python -m benchmarks.iwae --models vae-1 --seeds 0 1             3280 passes each, 2.5 hours of a core
+    python -m benchmarks.iwae --models vae-5 iwae-5 dreg-5           the same with five draws, 6 hours each
+    python -m benchmarks.iwae --as-is --examples 1000                trains nothing: evaluates what the folder has
+    python -m benchmarks.iwae --pace 81 --models iwae-5 dreg-5       the whole recipe in an 81st of its steps
+    python -m benchmarks.iwae --pace 27 --models vae-1 --code        and as the authors' code has it
 
-The one-layer network, 784-200-200-50, tanh; Adam with eps 1e-4, minibatches of 20, and stages i = 0, 1, ... of 3^i
-passes at rate 0.001 * 10^(-i/7). Models: the ELBO with one draw and with K draws averaged, IWAE and DReG with K draws.
-All see the same data in the same order, so that draws and passes compare. -log p(x) by importance sampling on test
-examples that are binarised once. A short run says how the objectives order early on, not what they reach.
+The paper's recipe: 784-200-200-50, tanh, pixels binarised afresh at each use, Adam with beta1 0.9, beta2 0.999 and eps
+1e-4, minibatches of 20, stages i = 0 ... 7 of 3^i passes at rate 0.001 * 10^(-i/7). From the authors' code
+(github.com/yburda/iwae), which is more exact: rates rounded to 1e-4 * round(10^(1 - i/7), 1); the initial
+weights of Glorot and Bengio (2010), zero biases but for the output's, which is the logit of the mean image clipped to
+[0.001, 0.999]; and a VAE that differentiates the mean of K sampled log w, without the KL in closed form ("miwae" with K
+groups of one draw). -log p(x) is the mean over the test images, binarised once, of -log mean w of 5,000 draws.
 
-Each pass leaves a checkpoint in --work and each model a row in --out. The same command after an interruption goes on
-from there, and one with more stages from where fewer ended.
+Where that code departs from its paper, or this script from both, the script goes by the words below; `--code` takes
+the code's side in those named, or in all:
+
+order    the code walks through the images in the order of their file, the same 20 in each minibatch; here shuffled
+adam     its beta1 is 0.99; its gradient is the sum over the minibatch, beside which eps is 20 times smaller; and its
+         second moment begins at 1. (One difference is left: its eps is added before the bias correction, which fades
+         within some thousand steps.)
+init     all its layers draw from the same seed: equal ones begin equal, as those of the mean and of sigma do
+size     it trains on 59,600 examples and keeps 400 for a validation that it never makes; here all 60,000
+
+Each pass leaves a checkpoint in --work and each model a row in --out, in the place of an earlier one of the same
+training. The same command after an interruption goes on from there; a checkpoint copied to a name with other words goes
+on by them.
 """
 
 import argparse
+import contextlib
 import json
-import platform
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
 import minivae as mv
+from benchmarks.harness import machine
 from minivae.evaluation import importance
 from minivae.files.atomic import write_text
+from minivae.kernels import philox
 from minivae.runs import checkpoint, folder
 
-TRAIN = 59_600  # the paper keeps 400 of the 60,000 for validation
-MODELS = {"vae": "elbo", "iwae": "iwae", "dreg": "dreg"}
-PUBLISHED = {("vae", 1): "86.76, 19 active", ("vae", 5): "86.47, 20 active", ("iwae", 5): "85.54, 22 active"}  # table 1
+BATCH = 20
+STAGES = 3 ** np.arange(8)  # passes
+RATES = [1e-4 * round(10 ** (1 - i / 7), 1) for i in range(8)]
+CODE = ("order", "adam", "init", "size")
+OBJECTIVES = {"vae": "miwae", "iwae": "iwae", "dreg": "dreg"}
+PUBLISHED = {  # table 1; DReG: github.com/nbip/IWAE, with 100 latents
+    "vae-1": "86.76, 19 active",
+    "vae-5": "86.47, 20 active",
+    "iwae-5": "85.54, 22 active",
+    "dreg-5": "84.90 (nbip/IWAE)",
+}
 
 
-def learning_rate(batches):
-    """The paper's rate at each step, for `batches` steps in a pass."""
+def learning_rate(batches, pace=1):
+    """The rate at each step, for `batches` steps in a pass, where every stage has 1 / `pace` of its steps."""
+    ends = np.cumsum(STAGES) * batches
 
     def rate(step):
-        passes, stage = step // batches, 0
-        while passes >= 3**stage:
-            passes -= 3**stage
-            stage += 1
-        return 1e-3 * 10 ** (-stage / 7)
+        return RATES[min(int(np.searchsorted(ends, step * pace, side="right")), len(RATES) - 1)]
 
     return rate
 
 
-def train(kind, samples, seed, arguments, examples, path):
+def build(model, seed, data, code=(), backend="auto"):
+    """A model as the recipe begins with it. model : such as "vae-1"."""
+    kind, count = model.split("-")
+    samples, outer = (1, int(count)) if kind == "vae" else (int(count), 1)
+    options = {"objective": OBJECTIVES[kind], "samples": samples, "outer": outer, "seed": seed, "backend": backend}
+    made = mv.VAE(784, 50, (200, 200), "tanh", "exp", **options)
+    rng = np.random.default_rng(seed)
+    for name, parameter in made.parameters.items():
+        if name.endswith("bias"):
+            parameter[...] = 0
+            continue
+        rng = np.random.default_rng(seed) if "init" in code else rng
+        halves = 2 if name == "posterior.weight" else 1  # two layers, of the mean and of sigma, in one
+        fan_in, fan_out = parameter.shape[0], parameter.shape[1] // halves
+        bound = np.sqrt(6 / (fan_in + fan_out))
+        if "init" in code:
+            parameter[...] = np.tile(rng.uniform(-bound, bound, (fan_in, fan_out)), halves)
+        else:
+            parameter[...] = rng.uniform(-bound, bound, parameter.shape)
+    mean = np.clip((data / 255.0).mean(axis=0), 0.001, 0.999)
+    made.parameters["likelihood.bias"][...] = np.log(mean / (1 - mean))
+    return made
+
+
+def train(model, seed, arguments, data, path):
     """The model trained, and its history, going on from the checkpoint at `path` where there is one.
 
     KeyboardInterrupt where Ctrl-C came while it trained; the checkpoint is then written.
     """
+    code, passes = arguments.code, -(-STAGES.sum() // arguments.pace) + arguments.more
+    data = data[:59_600] if "size" in code else data
     if path.exists():
-        model, start, _ = checkpoint.load_state(path, arguments.backend)
+        made, start, _ = checkpoint.load_state(path, arguments.backend)
     else:
-        model, start = build(kind, samples, seed, arguments.backend), None
-    passes = sum(3**i for i in range(arguments.stages))
+        made, start = build(model, seed, data, code, arguments.backend), None
+    if arguments.as_is:
+        return made, start.history
+    rate = learning_rate(-(-len(data) // BATCH), arguments.pace)
+    if "adam" in code:
+        optimizer = mv.Adam(rate, beta1=0.99, eps=1e-4 / BATCH)
+        optimizer.attach(made)
+        made.backend.assign(optimizer.state["second"], 1 / BATCH**2)
+    else:
+        optimizer = mv.Adam(rate, eps=1e-4)
 
     def tell(row):
-        seconds = len(examples) / row["examples_per_second"]
+        seconds = len(data) / row["examples_per_second"]
         at = f"pass {row['epoch']} of {passes}"
         print(f"{path.stem}: {at}, loss {row['train_loss']:.2f}, {seconds:.0f} s", flush=True)
 
-    history = mv.fit(
-        model,
-        examples,
-        epochs=passes,
-        batch_size=arguments.batch_size,
-        optimizer=mv.Adam(learning_rate(-(-len(examples) // arguments.batch_size)), eps=1e-4),
-        pixels="dynamic",
-        seed=seed,
-        on_epoch=tell,
-        start=start,
-        on_checkpoint=lambda state: checkpoint.save(path, model, state),
-        checkpoint_seconds=60,
-    )
+    in_order = mock.patch.object(philox, "permutation", lambda seed, stream, epoch, n: np.arange(n))
+    with in_order if "order" in code else contextlib.nullcontext():
+        history = mv.fit(
+            made,
+            data,
+            epochs=int(passes),
+            batch_size=BATCH,
+            optimizer=optimizer,
+            pixels="dynamic",
+            seed=seed,
+            on_epoch=tell,
+            start=start,
+            on_checkpoint=lambda state: checkpoint.save(path, made, state),
+            checkpoint_seconds=60,
+        )
     if history.stopped == "interrupted":
         raise KeyboardInterrupt
-    return model, history
+    return made, history
 
 
-def build(kind, samples, seed, backend):
-    objective = MODELS[kind]
-    return mv.VAE(784, 50, (200, 200), "tanh", "exp", objective=objective, samples=samples, seed=seed, backend=backend)
+def name_of(model, seed, arguments):
+    """Of a training, and of its checkpoint: vae-k1-seed0, and what departs from the whole recipe."""
+    pace = f"-pace{arguments.pace}" if arguments.pace > 1 else ""
+    code = "-code" if len(arguments.code) == len(CODE) else "".join(f"-{word}" for word in arguments.code)
+    more = f"-more{arguments.more}" if arguments.more else ""
+    return model.replace("-", "-k") + f"-seed{seed}" + pace + more + code
 
 
-def measure(kind, samples, seed, arguments, data):
-    """Trains one model and evaluates it: (a dict for the results file, log p(x) of each test example in nats)."""
+def measure(name, model, seed, arguments, data):
+    """Trains one model and evaluates it: its row of the results."""
     examples, test = data
-    name = f"{kind}-k{samples}-seed{seed}-{len(examples)}by{arguments.batch_size}"
-    model, history = train(kind, samples, seed, arguments, examples, Path(arguments.work) / f"{name}.npz")
-    values = folder.unit_values(test, "dynamic", seed=0)
-    found = importance.estimate(model, values[: arguments.examples], arguments.draws, seed=0)
-    evaluation = mv.Evaluator(model, test, pixels="dynamic", seed=0)()
+    made, history = train(model, seed, arguments, examples, arguments.work / f"{name}.npz")
+    evenly = np.linspace(0, len(test), arguments.examples, endpoint=False).astype(int)  # the first half is easier
+    values = folder.unit_values(test, "dynamic", arguments.binarised)[evenly]
+    found = importance.estimate(made, values, arguments.draws, seed=0)
+    evaluation = mv.Evaluator(made, test, pixels="dynamic", seed=0)()
     summary = found.summary()
-    row = {"model": kind, "samples": samples, "seed": seed, "passes": history.epochs, "nll": -summary["log_likelihood"]}
-    row |= {key: summary[key] for key in ("sampling_error", "data_error", "effective_samples")}
+    row = {"name": name, "model": model, "seed": seed, "pace": arguments.pace, "code": arguments.code}
+    row |= {"passes": history.epochs, "nll": -summary["log_likelihood"]}
+    row |= {key: summary[key] for key in ("interval_95", "sampling_error", "data_error", "effective_samples")}
+    row |= {"k_hat_high": float(found.unreliable.mean()), "examples": len(values), "draws": arguments.draws}
+    if arguments.against:
+        other, _, _ = checkpoint.load_state(arguments.work / f"{arguments.against}.npz", arguments.backend)
+        gain = found.log_likelihood - importance.estimate(other, values, arguments.draws, seed=0).log_likelihood
+        error = gain.std(ddof=1) / np.sqrt(len(gain))
+        row |= {"against": arguments.against, "gain": float(gain.mean()), "gain_error": float(error)}
     return row | {
         "minus_elbo": evaluation.nll + evaluation.kl,
         "active_units": evaluation.active_units,
         "train_loss": history["train_loss"][-1],
         "seconds_training": sum(len(examples) / rate for rate in history["examples_per_second"]),
-    }, found.log_likelihood
-
-
-def compare(row, log_likelihood, reference):
-    """Adds to `row` how many nats of log p(x) the model is above the reference, and the standard error of that.
-
-    Example by example: they differ far more from each other than two models do on one of them.
-    """
-    gain = log_likelihood - reference
-    row |= {"gain_over_vae": gain.mean(), "gain_error": gain.std(ddof=1) / np.sqrt(len(gain))}
+        "machine": machine() | {"backend": made.backend.name},
+    }
 
 
 def describe(row):
-    text = (
-        f"{row['model']} K = {row['samples']}, seed {row['seed']}: -log p {row['nll']:.2f} (+- "
-        f"{row['sampling_error']:.2f} draws, +- {row['data_error']:.2f} data), -ELBO {row['minus_elbo']:.2f}, "
+    return (
+        f"{row['name']}, {row['passes']} passes: -log p {row['nll']:.2f} (+- {row['sampling_error']:.3f} draws, +- "
+        f"{row['data_error']:.2f} data, k-hat high for {row['k_hat_high']:.0%}), -ELBO {row['minus_elbo']:.2f}, "
         f"{row['active_units']} active, {row['seconds_training']:.0f} s"
     )
-    if "gain_over_vae" in row:
-        text += f"; {row['gain_over_vae']:.2f} +- {row['gain_error']:.2f} nats above the VAE"
-    return text
 
 
 def table(results):
-    """The results as a table in Markdown, the seeds of each model side by side, beside what was published."""
+    """The results as a table in Markdown, the seeds of each training side by side, beside what was published."""
     lines = [
-        "| | -log p(x) | nats above the VAE of the same seed | -ELBO | active units | published, 3280 passes |",
-        "| --- | --: | --: | --: | --: | --: |",
+        "| | seeds | passes | images x draws | -log p(x) | gain | k-hat high | -ELBO | active | hours | published |",
+        "| --- | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
-    for kind, samples in dict.fromkeys((row["model"], row["samples"]) for row in results):
-        rows = [row for row in results if (row["model"], row["samples"]) == (kind, samples)]
-        gains = [f"{row['gain_over_vae']:.2f} +- {row['gain_error']:.2f}" for row in rows if "gain_over_vae" in row]
-        nll, minus_elbo = ([f"{row[key]:.2f}" for row in rows] for key in ("nll", "minus_elbo"))
-        columns = (nll, gains, minus_elbo, [str(row["active_units"]) for row in rows])
-        cells = [f"{kind}, K = {samples}", *map(", ".join, columns), PUBLISHED.get((kind, samples), "")]
-        lines.append("| " + " | ".join(cells) + " |")
+    for key in dict.fromkeys(kind_of(row) for row in results):
+        rows = [row for row in results if kind_of(row) == key]
+        model, passes, pace, code, examples, draws = key
+        words = [f"authors' {', '.join(code)}"] if code else []
+        title = ", ".join([model.replace("-", ", K = "), *([f"pace {pace}"] if pace > 1 else []), *words])
+        columns = [
+            [str(row["seed"]) for row in rows],
+            [str(passes)],
+            [f"{examples:,} x {draws:,}"],
+            [f"{row['nll']:.2f}" for row in rows],
+            [f"{row['gain']:+.2f} +- {row['gain_error']:.2f}" for row in rows if "gain" in row],
+            [f"{row['k_hat_high']:.0%}" for row in rows],
+            [f"{row['minus_elbo']:.2f}" for row in rows],
+            [str(row["active_units"]) for row in rows],
+            [f"{row['seconds_training'] / 3600:.1f}" for row in rows],
+            [PUBLISHED[model] if model in PUBLISHED and passes <= STAGES.sum() and not code else ""],
+        ]
+        lines.append(f"| {title} | " + " | ".join(map(", ".join, columns)) + " |")
     return "\n".join(lines)
 
 
-def save(path, arguments, results):
-    document = {
-        "what": "VAE and IWAE on dynamically binarised MNIST, nats per example",
-        "machine": {"processor": platform.machine(), "python": platform.python_version(), "numpy": np.__version__},
-        "backend": mv.VAE(1, 1, (), backend=arguments.backend).backend.name,
-        "arguments": {key: value for key, value in vars(arguments).items() if key not in ("out", "work", "table")},
-        "results": results,
-    }
-    path = Path(path)
+def kind_of(row):
+    return row["model"], row["passes"], row["pace"], tuple(row["code"]), row["examples"], row["draws"]
+
+
+def read(path):
+    return json.loads(path.read_text())["results"] if path.exists() else []
+
+
+def keep(path, row):
+    """Puts the row into the results file, in the place of an earlier one of the same training."""
+    results = [other for other in read(path) if other["name"] != row["name"]] + [row]
+    results.sort(key=lambda row: (row["pace"], len(row["code"]), row["model"][::-1], row["passes"], row["seed"]))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(document, indent=2) + "\n")
+    what = "IWAE on dynamically binarised MNIST by benchmarks/iwae.py, nats per example"
+    write_text(path, json.dumps({"what": what, "results": results}, indent=1) + "\n")
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.iwae", description=__doc__.split("\n")[0])
-    parser.add_argument("--stages", type=int, default=2, help="of 1, 3, 9, ... passes; 8 in the paper (2)")
-    parser.add_argument("--samples", type=int, default=5, metavar="K", help="draws of z (5)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N")
-    choices = ["vae-1", *MODELS]
-    parser.add_argument("--models", nargs="+", default=choices, choices=choices, help=", ".join(choices))
-    parser.add_argument("--size", type=int, default=TRAIN, help=f"training examples ({TRAIN})")
-    parser.add_argument("--batch-size", type=int, default=20, help="20 as in the paper")
-    parser.add_argument("--draws", type=int, default=5000, help="of z for each -log p(x) (5000)")
-    parser.add_argument("--examples", type=int, default=10_000, help="test examples for -log p(x) (10000)")
-    parser.add_argument("--backend", default="auto")
-    parser.add_argument("--out", default="benchmarks/results/iwae.json")
-    parser.add_argument("--work", default="runs/iwae", help="folder for checkpoints (runs/iwae)")
-    parser.add_argument("--table", action="store_true", help="train nothing; print what --out holds as a table")
+    add = parser.add_argument
+    add(
+        "--models", nargs="+", default=["vae-1"], metavar="KIND-K", help="vae, iwae or dreg, and the draws of z (vae-1)"
+    )
+    add("--seeds", type=int, nargs="+", default=[0], metavar="N")
+    add("--pace", type=int, default=1, metavar="N", help="all stages in 1/N of their passes (1)")
+    add("--code", nargs="*", default=[], choices=CODE, help="go by the authors' code in these, or in all")
+    add("--more", type=int, default=0, metavar="N", help="passes after the last stage, at its rate (0)")
+    add("--as-is", action="store_true", help="train nothing; evaluate the checkpoints in --work as they are")
+    add("--against", metavar="NAME", help="compare with this checkpoint of --work, image by image on the same noise")
+    add("--draws", type=int, default=5000, help="of z for each -log p(x) (5000)")
+    add("--examples", type=int, default=10_000, help="test images for -log p(x), evenly spaced (10000)")
+    add("--binarised", type=int, default=0, metavar="N", help="seed of the test images' binarisation (0)")
+    add("--backend", default="auto")
+    add("--out", type=Path, default="benchmarks/results/iwae.json")
+    add("--work", type=Path, default="runs/iwae", help="folder for checkpoints (runs/iwae)")
+    add("--table", action="store_true", help="train nothing; print what --out holds as a table")
     arguments = parser.parse_args()
+    if "--code" in sys.argv and not arguments.code:
+        arguments.code = list(CODE)
     if arguments.table:
-        return print(table(json.loads(Path(arguments.out).read_text())["results"]))
+        return print(table(read(arguments.out)))
 
-    Path(arguments.work).mkdir(parents=True, exist_ok=True)
+    arguments.work.mkdir(parents=True, exist_ok=True)
     mnist = mv.load_dataset("mnist")
-    data = mnist.train[: arguments.size], mnist.test
-    results = []
     try:
         for seed in arguments.seeds:
-            vae = None
-            for name in arguments.models:
-                kind, samples = ("vae", 1) if name == "vae-1" else (name, arguments.samples)
-                row, log_likelihood = measure(kind, samples, seed, arguments, data)
-                if name == "vae":
-                    vae = log_likelihood
-                elif vae is not None:
-                    compare(row, log_likelihood, vae)
-                results.append(row)
+            for model in arguments.models:
+                name = name_of(model, seed, arguments)
+                row = measure(name, model, seed, arguments, (mnist.train, mnist.test))
+                keep(arguments.out, row)
                 print(describe(row), flush=True)
-                save(arguments.out, arguments, results)
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from here")
     except ValueError as error:
         sys.exit(f"error: {error}; with other models in {arguments.work}, choose another --work")
-    print(table(results))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The laboratory: its slopes against theory, its mistakes against what they are said to do, its files."""
 
 import csv
-import json
 import math
 import re
 from pathlib import Path
@@ -9,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import iwae
 from minivae.command.main import main
 from minivae.lab import collapse, exercises, linear_gaussian, sigma, variance
 from minivae.lab import signal_to_noise as bounds
@@ -141,11 +139,6 @@ def test_the_lesson_gives_the_answers_that_the_laboratory_computes():
     text = LESSON.read_text()
     for answer in exercises.ANSWERS:
         assert answer() in text, answer.__name__
-
-
-def test_the_table_of_the_lesson_is_that_of_the_results():
-    results = json.loads((LESSON.parents[1] / "benchmarks" / "results" / "iwae.json").read_text())["results"]
-    assert iwae.table(results) in LESSON.read_text()
 
 
 def test_the_pictures_of_the_lesson_are_there():
