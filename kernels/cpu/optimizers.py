@@ -12,7 +12,7 @@ from .jit import inline, kernel
 from .memory import float64_vector, int64_vector, memory_of, share
 from .target import CACHE_LINE, FASTMATH_SUMS, PIECE
 
-_ADAM_COST, _SGD_COST = 4, 1
+_ADAM_COST, _ADAGRAD_COST, _SGD_COST = 4, 3, 1
 
 
 @functools.cache
@@ -84,6 +84,19 @@ def optimizer_kernels(real_name):
                 velocity[i] = normal(v_i)
                 p[i] -= rate * v_i
 
+    @kernel(real_name, "size parameter gradient squares rates rate_count clock", floats="eps weight_decay")
+    def adagrad(given, part, parts):
+        start, size = share_lines(given.size, part, parts)
+        p, g = vector(given.parameter + start, size), vector(given.gradient + start, size)
+        squares = vector(given.squares + start, size)
+        rate = real(rate_now(given.rates, given.rate_count, int64_vector(given.clock, 1)[0]))
+        eps, decay = real(given.eps), real(given.weight_decay)
+        for i in range(size):
+            direction = g[i] + decay * p[i]
+            s_i = squares[i] + direction * direction
+            squares[i] = s_i
+            p[i] -= rate * direction / (np.sqrt(s_i) + eps)
+
     @kernel(real_name, "size pieces gradient sums", FASTMATH_SUMS)
     def sum_squares(given, part, parts):
         sums = float64_vector(given.sums, given.pieces)
@@ -117,7 +130,9 @@ def optimizer_kernels(real_name):
         for i in range(size):
             g[i] = np.float64(g[i]) * factor
 
-    return SimpleNamespace(adam=adam, sgd=sgd, sum_squares=sum_squares, finish_norm=finish_norm, shrink=shrink)
+    return SimpleNamespace(
+        adam=adam, sgd=sgd, adagrad=adagrad, sum_squares=sum_squares, finish_norm=finish_norm, shrink=shrink
+    )
 
 
 def _check(parameter, rates, clock, **others):
@@ -160,3 +175,10 @@ def adam_update(plan, parameter, gradient, first, second, rates, clock, beta1, b
     kernels, given = _check(parameter, rates, clock, gradient=gradient, first=first, second=second)
     given |= {"beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": weight_decay}
     plan.add(kernels.adam, given, work=_ADAM_COST * parameter.size)
+
+
+@contract("parameter squares")
+def adagrad_update(plan, parameter, gradient, squares, rates, clock, eps, weight_decay):
+    kernels, given = _check(parameter, rates, clock, gradient=gradient, squares=squares)
+    given |= {"eps": eps, "weight_decay": weight_decay}
+    plan.add(kernels.adagrad, given, work=_ADAGRAD_COST * parameter.size)

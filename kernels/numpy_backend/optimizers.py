@@ -36,8 +36,8 @@ def sgd_update(parameter, gradient, velocity, rates, clock, momentum, nesterov):
     np.subtract(parameter, direction, out=parameter)
 
 
-# An Adam step is a dozen passes; a piece of this many elements stays in the second-level cache through all of them.
-ADAM_PIECE = 32768
+# A step of Adam is a dozen passes; a piece of this many elements stays in the second-level cache through all of them.
+PIECE = 32768
 DROP_EVERY = 8  # steps: looking for subnormal moments takes three passes
 
 
@@ -47,10 +47,10 @@ def adam_update(parameter, gradient, first, second, rates, clock, beta1, beta2, 
     rate = _rate(rates, clock)
     scale = math.sqrt(1.0 - beta2**t)
     step = rate * scale / (1.0 - beta1**t)
-    for start in range(0, parameter.size, ADAM_PIECE):
-        piece = slice(start, start + ADAM_PIECE)
+    for start in range(0, parameter.size, PIECE):
+        piece = slice(start, start + PIECE)
         p, g, m, v = parameter[piece], gradient[piece], first[piece], second[piece]
-        work = scratch("adam", g.shape, g.dtype)
+        work = scratch("work", g.shape, g.dtype)
         np.multiply(g, 1.0 - beta1, out=work)
         np.multiply(m, beta1, out=m)
         np.add(m, work, out=m)
@@ -69,6 +69,24 @@ def adam_update(parameter, gradient, first, second, rates, clock, beta1, beta2, 
         if t % DROP_EVERY == 0:
             _drop_subnormal(m, work)
             _drop_subnormal(v, work)
+
+
+@quiet
+def adagrad_update(parameter, gradient, squares, rates, clock, eps, weight_decay):
+    rate = _rate(rates, clock)
+    for start in range(0, parameter.size, PIECE):
+        piece = slice(start, start + PIECE)
+        p, g, s = parameter[piece], gradient[piece], squares[piece]
+        direction, work = (scratch(name, g.shape, g.dtype) for name in ("direction", "work"))
+        np.multiply(p, weight_decay, out=direction)
+        np.add(direction, g, out=direction)
+        np.multiply(direction, direction, out=work)
+        np.add(s, work, out=s)
+        np.sqrt(s, out=work)
+        np.add(work, eps, out=work)
+        np.divide(direction, work, out=work)
+        np.multiply(work, rate, out=work)
+        np.subtract(p, work, out=p)
 
 
 def _drop_subnormal(moment, work):
