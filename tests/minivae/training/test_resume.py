@@ -26,6 +26,7 @@ OPTIMIZERS = {
     "adam": lambda: mv.Adam(1e-2, clip_norm=1.0),
     "nesterov": lambda: mv.SGD(mv.StepDecay(1e-3, 7), momentum=0.9, nesterov=True),
     "sgd": lambda: mv.SGD(1e-3),
+    "adagrad": lambda: mv.Adagrad(1e-2, weight_decay=1e-2),
     "cosine": lambda: mv.AdamW(mv.Cosine(1e-2, 20, warmup=3)),
 }
 
