@@ -21,6 +21,7 @@ share --out.
 """
 
 import argparse
+import functools
 import json
 import math
 import os
@@ -32,7 +33,9 @@ import numpy as np
 import minivae as mv
 from minivae.files.atomic import write_text
 from minivae.plotting import style
-from minivae.runs import checkpoint, machine
+from minivae.runs import machine
+
+from . import resumable
 
 TRAIN, BATCH, PASSES = 50_000, 100, 200
 STEP_SIZES = (0.01, 0.02, 0.1)
@@ -58,38 +61,21 @@ def build(latent, seed, backend):
 
 
 def train(latent, rate, seed, passes, arguments, data):
-    """The history of so many passes, going on from a checkpoint where there is one; None where training diverged."""
+    """The history of so many passes; None where training diverged."""
     path = Path(arguments.work) / f"latent{latent}-rate{rate}-seed{seed}.npz"
-    model, start = build(latent, seed, arguments.backend), None
-    if path.exists():
-        model, start, _ = checkpoint.load_state(path, arguments.backend)
-        if start.history.epochs >= passes:
-            return start.history
 
     def tell(row):
         if row["epoch"] % 10 == 0:
             at = f"{row['epoch'] * len(data[0]):,} examples"
             print(f"{path.stem}: {at}, test {-row['validation_loss']:.2f}, train {-row['train_loss']:.2f}", flush=True)
 
+    optimizer = mv.Adagrad(rate, weight_decay=1 / len(data[0]))
+    options = {"batch_size": BATCH, "optimizer": optimizer, "validation": data[1], "seed": seed, "on_epoch": tell}
+    make = functools.partial(build, latent, seed, arguments.backend)
     try:
-        history = mv.fit(
-            model,
-            data[0],
-            epochs=passes,
-            batch_size=BATCH,
-            optimizer=mv.Adagrad(rate, weight_decay=1 / len(data[0])),
-            validation=data[1],
-            seed=seed,
-            on_epoch=tell,
-            start=start,
-            on_checkpoint=lambda state: checkpoint.save(path, model, state),
-            checkpoint_seconds=60,
-        )
+        return resumable.fit(path, make, data[0], passes, backend=arguments.backend, **options)[1]
     except mv.TrainingDiverged:
         return None
-    if history.stopped == "interrupted":
-        raise KeyboardInterrupt
-    return history
 
 
 def measure(latent, seed, arguments, data):
@@ -111,7 +97,7 @@ def measure(latent, seed, arguments, data):
         "test": [-history["validation_loss"][passes - 1] for passes in kept],
         "train": [-history["train_loss"][passes - 1] for passes in kept],
         "active_units": history["active_units"][arguments.passes - 1],
-        "seconds_training": sum(len(data[0]) / speed for speed in history["examples_per_second"]),
+        "seconds_training": resumable.seconds(history, len(data[0])),
     }
 
 
