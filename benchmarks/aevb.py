@@ -166,7 +166,7 @@ def main():
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--out", default="benchmarks/results/aevb.json")
     parser.add_argument("--work", default="runs/aevb", help="folder for checkpoints (runs/aevb)")
-    parser.add_argument("--picture", metavar="PNG", help="draw what --out holds at the end")
+    parser.add_argument("--page", action="store_true", help="write table and picture into docs/ at the end")
     parser.add_argument("--table", action="store_true", help="train nothing; print what --out holds as a table")
     arguments = parser.parse_args()
     try:
@@ -181,8 +181,9 @@ def main():
         sys.exit("interrupted; the same command goes on from here")
     results = results_with(arguments.out)
     print(table(results))
-    if arguments.picture:
-        picture(results, arguments.picture)
+    if arguments.page:
+        resumable.write_to_page("aevb", table(results))
+        picture(results, resumable.PAGE.parent / "images" / "aevb.png")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,12 @@
-"""Training that goes on after an interruption, for the reproductions."""
+"""What the reproductions share: trainings that go on after an interruption, and tables in docs/reproductions.md."""
+
+from pathlib import Path
 
 import minivae as mv
+from minivae.files.atomic import write_text
 from minivae.runs import checkpoint
+
+PAGE = Path(__file__).parents[1] / "docs" / "reproductions.md"
 
 
 def fit(path, build, data, epochs, *, backend="auto", **options):
@@ -33,3 +38,10 @@ def fit(path, build, data, epochs, *, backend="auto", **options):
 def seconds(history, rows):
     """The time that training took, without evaluation."""
     return sum(rows / speed for speed in history["examples_per_second"])
+
+
+def write_to_page(name, text):
+    """Puts a table between the page's markers of this name."""
+    start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    head, rest = PAGE.read_text(encoding="utf-8").split(start)
+    write_text(PAGE, f"{head}{start}{text}\n{end}{rest.split(end)[1]}")

@@ -187,7 +187,12 @@ def test_no_moment_stays_subnormal(optimizer, backend):
 
 
 def test_optimizers_are_found_by_their_definitions():
-    assert {"sgd": mv.SGD, "adam": mv.Adam, "adamw": mv.AdamW, "adagrad": mv.Adagrad}.items() <= mv.optim.OPTIMIZERS.items()
+    assert {
+        "sgd": mv.SGD,
+        "adam": mv.Adam,
+        "adamw": mv.AdamW,
+        "adagrad": mv.Adagrad,
+    }.items() <= mv.optim.OPTIMIZERS.items()
     for cls in mv.optim.OPTIMIZERS.values():
         assert getattr(mv, cls.__name__, None) is cls, f"minivae/optim.py: __all__ lacks {cls.__name__}"
         assert "textbook" in vars(cls), f"minivae/optim.py: {cls.__name__} has no textbook"
