@@ -20,7 +20,7 @@ def sgd_update(parameter, gradient, velocity, rates, clock, momentum, nesterov):
     parameter -= rate * (gradient + momentum * velocity).
 
     All (size,); rate = rates[clock[0] % len(rates)], the length being a power of two; velocity may be None where
-    momentum is 0. A velocity below the smallest normal number of its dtype may be stored as 0.
+    momentum is 0. A velocity or parameter below the smallest normal number of its dtype may be stored as 0.
     """
     rate = float(rates[int(clock[0]) % len(rates)])
     for i in range(parameter.size):
@@ -35,9 +35,9 @@ def adam_update(parameter, gradient, first, second, rates, clock, beta1, beta2, 
     """first = beta1 first + (1 - beta1) g; second = beta2 second + (1 - beta2) g^2;
     parameter -= rate * (first / (1 - beta1^t) / (sqrt(second / (1 - beta2^t)) + eps) + weight_decay * parameter).
 
-    All (size,); t = clock[0] + 1; rate = rates[clock[0] % len(rates)], the length being a power of two. A moment below
-    the smallest normal number of its dtype may be stored as 0: the moments of a parameter whose gradient stays 0 decay
-    to there, where x86 processors are slow.
+    All (size,); t = clock[0] + 1; rate = rates[clock[0] % len(rates)], the length being a power of two. A moment or
+    parameter below the smallest normal number of its dtype may be stored as 0: the moments of a parameter whose
+    gradient stays 0 decay to there, where x86 processors are slow.
     """
     t = int(clock[0]) + 1
     rate = float(rates[int(clock[0]) % len(rates)])
@@ -53,7 +53,8 @@ def adam_update(parameter, gradient, first, second, rates, clock, beta1, beta2, 
 def adagrad_update(parameter, gradient, squares, rates, clock, eps, weight_decay):
     """d = gradient + weight_decay * parameter; squares += d^2; parameter -= rate * d / (sqrt(squares) + eps).
 
-    All (size,); rate = rates[clock[0] % len(rates)], the length being a power of two; eps above 0.
+    All (size,); rate = rates[clock[0] % len(rates)], the length being a power of two; eps above 0. A parameter below
+    the smallest normal number of its dtype may be stored as 0.
     """
     rate = float(rates[int(clock[0]) % len(rates)])
     for i in range(parameter.size):

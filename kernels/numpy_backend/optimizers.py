@@ -34,11 +34,13 @@ def sgd_update(parameter, gradient, velocity, rates, clock, momentum, nesterov):
             np.add(direction, gradient, out=direction)
     np.multiply(direction, _rate(rates, clock), out=direction)
     np.subtract(parameter, direction, out=parameter)
+    if int(clock[0]) % DROP_EVERY == 0:
+        _drop_subnormal(parameter, direction)
 
 
 # A step of Adam is a dozen passes; a piece of this many elements stays in the second-level cache through all of them.
 PIECE = 32768
-DROP_EVERY = 8  # steps: looking for subnormal moments takes three passes
+DROP_EVERY = 8  # steps: looking for subnormal numbers takes three passes
 
 
 @quiet
@@ -67,8 +69,8 @@ def adam_update(parameter, gradient, first, second, rates, clock, beta1, beta2, 
             np.multiply(p, 1.0 - rate * weight_decay, out=p)
         np.subtract(p, work, out=p)
         if t % DROP_EVERY == 0:
-            _drop_subnormal(m, work)
-            _drop_subnormal(v, work)
+            for values in (p, m, v):
+                _drop_subnormal(values, work)
 
 
 @quiet
@@ -87,10 +89,12 @@ def adagrad_update(parameter, gradient, squares, rates, clock, eps, weight_decay
         np.divide(direction, work, out=work)
         np.multiply(work, rate, out=work)
         np.subtract(p, work, out=p)
+        if int(clock[0]) % DROP_EVERY == 0:
+            _drop_subnormal(p, work)
 
 
-def _drop_subnormal(moment, work):
-    """Moments below the smallest normal number become 0: arithmetic on them takes x86 a hundred cycles each."""
-    np.abs(moment, out=work)
+def _drop_subnormal(values, work):
+    """Those below the smallest normal number become 0: arithmetic on them takes x86 a hundred cycles each."""
+    np.abs(values, out=work)
     below = np.less(work, np.finfo(work.dtype).smallest_normal, out=scratch("below", work.shape, np.bool_))
-    np.copyto(moment, 0, where=below)
+    np.copyto(values, 0, where=below)

@@ -186,6 +186,18 @@ def test_no_moment_stays_subnormal(optimizer, backend):
     assert np.isnan(first).sum() == 2, "a moment that is not a number stays one"
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("optimizer", [*mv.optim.OPTIMIZERS.values(), lambda rate: mv.SGD(rate, 0.9)])
+def test_no_parameter_stays_subnormal(optimizer, backend):
+    """Weights of a pixel that is never set shrink to where a product takes a hundred cycles for each."""
+    model, optimizer = model_with((3e-310, 3e-300), 0.0, backend), optimizer(0.1)
+    for _ in range(9):
+        optimizer.update(model)
+    subnormal, normal = model.parameters["likelihood.bias"]
+    assert subnormal == 0.0
+    assert normal == pytest.approx(3e-300, rel=0.02)
+
+
 def test_optimizers_are_found_by_their_definitions():
     assert {
         "sgd": mv.SGD,
