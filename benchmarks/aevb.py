@@ -102,18 +102,28 @@ def measure(latent, seed, arguments, data):
 
 
 def table(results):
-    """The bounds at ten million examples beside the paper's, a line for each size, the seeds side by side."""
+    """The bounds beside the paper's, a line for each size, the seeds side by side, at the most examples that the figure
+    was read at and that all seeds have reached.
+    """
     lines = [
-        "| latents | test, ours | published | worst difference | train, ours | published | step size | active units |",
-        "| --: | --: | --: | --: | --: | --: | --: | --: |",
+        "| latents | examples | test, ours | published | worst difference | train, ours | published | step size | "
+        "active units |",
+        "| --: | --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
     for latent in sorted({row["latent"] for row in results}):
-        rows = [row for row in results if row["latent"] == latent and row["examples"][-1] >= EXAMPLES[-1]]
-        if rows:
-            test, train = (values[-1] for values in PUBLISHED[latent])
-            worst = max((row["test"][-1] - test for row in rows), key=abs)
-            ours, train_ours = (", ".join(f"{row[key][-1]:.2f}" for row in rows) for key in ("test", "train"))
-            cells = [str(latent), ours, f"{test:.1f}", f"{worst:+.2f}", train_ours, f"{train:.1f}"]
+        rows = [row for row in results if row["latent"] == latent]
+        reached = [i for i, examples in enumerate(EXAMPLES) if all(row["examples"][-1] >= examples for row in rows)]
+        if reached:
+            examples = EXAMPLES[reached[-1]]
+            test, train = (
+                [float(np.interp(np.log(examples), np.log(row["examples"]), row[key])) for row in rows]
+                for key in ("test", "train")
+            )
+            published, published_train = (values[reached[-1]] for values in PUBLISHED[latent])
+            worst = max((value - published for value in test), key=abs)
+            ours, train_ours = (", ".join(f"{value:.2f}" for value in values) for values in (test, train))
+            cells = [str(latent), f"{examples:,}", ours, f"{published:.1f}", f"{worst:+.2f}", train_ours]
+            cells += [f"{published_train:.1f}"]
             cells += [", ".join(str(row[key]) for row in rows) for key in ("step_size", "active_units")]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
