@@ -131,9 +131,8 @@ def optimizer_kernels(real_name):
         for i in range(size):
             g[i] = np.float64(g[i]) * factor
 
-    return SimpleNamespace(
-        adam=adam, sgd=sgd, adagrad=adagrad, sum_squares=sum_squares, finish_norm=finish_norm, shrink=shrink
-    )
+    clipping = {"sum_squares": sum_squares, "finish_norm": finish_norm, "shrink": shrink}
+    return SimpleNamespace(adam=adam, sgd=sgd, adagrad=adagrad, **clipping)
 
 
 def _check(parameter, rates, clock, **others):
