@@ -87,6 +87,7 @@ def kernels(sizes):
     calls = {
         "adam_update": (28 * n, (parameter, gradient, first, second, rates, clock, 0.9, 0.999, 1e-8, 0.0)),
         "sgd_update": (20 * n, (parameter, gradient, first, rates, clock, 0.9, False)),
+        "adagrad_update": (20 * n, (parameter, gradient, first, rates, clock, 1e-10, 0.0)),
         "clip_norm": (4 * n, (gradient, 1e30, norm)),
         "standard_normal": (4 * n, (0, 0, clock, second)),
         "gather": (5 * rows * width, (data, order, clock, rows, "grey", 0, 0, x)),

@@ -13,7 +13,7 @@ from .errors import expect, expect_fraction, expect_not_negative, expect_positiv
 from .parameters import Model, Parameters, Portable
 from .schedules import SCHEDULES, Constant, Plateau
 
-__all__ = ["SGD", "Adam", "AdamW"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW"]
 
 AHEAD = 1 << 12  # rates in the table that the kernels read, a power of two
 LearningRate = float | Callable[[int], float]  # a number, or a schedule
@@ -297,6 +297,41 @@ class AdamW(Adam):
     def textbook(state, parameter, gradient, t, rate, options):
         decay = rate * options.get("weight_decay", 1e-2) * parameter
         return Adam.textbook(state, parameter, gradient, t, rate, options) - decay
+
+
+class Adagrad(Optimizer):
+    """d = g + weight_decay * parameter; squares += d^2; parameter -= rate * d / (sqrt(squares) + eps).
+
+    weight_decay enters the gradient, unlike AdamW's: 1 / N is the prior N(0, I) on the parameters where the loss is a
+    mean over N examples.
+    Source: Duchi, Hazan and Singer, "Adaptive subgradient methods for online learning and stochastic optimization"
+    (JMLR 12, 2011), figure 1, with the diagonal matrix.
+    """
+
+    moments = ("squares",)
+    _shown = ("learning_rate", "eps", "weight_decay", "clip_norm")
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 1e-2,
+        eps: float = 1e-10,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(learning_rate, clip_norm)
+        self.eps, self.weight_decay = expect_positive("eps", eps), expect_not_negative("weight_decay", weight_decay)
+
+    def _apply(self, parameters, gradients):
+        squares = self.state["squares"]
+        self._backend.adagrad_update(
+            parameters, gradients, squares, self._rates, self.clock, self.eps, self.weight_decay
+        )
+
+    @staticmethod
+    def textbook(state, parameter, gradient, t, rate, options):
+        gradient = gradient + options.get("weight_decay", 0.0) * parameter
+        squares = state["squares"] = state.get("squares", 0.0) + gradient**2
+        return parameter - rate * gradient / (np.sqrt(squares) + options.get("eps", 1e-10))
 
 
 # Every optimizer by the name that the command line gives it.

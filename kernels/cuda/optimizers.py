@@ -1,4 +1,4 @@
-"""Clipping, SGD and Adam: one pass over the flat buffers. Clock and rates are read from device memory.
+"""Clipping, SGD, Adam and Adagrad: one pass over the flat buffers. Clock and rates are read from device memory.
 
 Where an update does the `tick` too, its last block advances the clock, which every block has read before it gets there.
 """
@@ -151,3 +151,29 @@ def adam_update(parameter, gradient, first, second, rates, clock, beta1, beta2, 
     numbers = float(beta1), float(beta2), *logs, float(eps), float(weight_decay)
     kernel = adam_kernel(parameter.dtype.name, tick is not None)
     current().launch_flat(kernel, parameter.shape[0], *arrays, *numbers, _counters())
+
+
+@functools.cache
+def adagrad_kernel(dtype, ticks):
+    real = np.dtype(dtype).type
+
+    @cuda.jit
+    def adagrad_update(parameter, gradient, squares, rates, clock, eps, decay, counters):
+        flag = cuda.shared.array(1, int32)
+        rate, floor, pull = real(rate_now(rates, clock)), real(eps), real(decay)
+        for e in range(cuda.grid(1), parameter.shape[0], cuda.gridsize(1)):
+            p = parameter[e]
+            direction = gradient[e] + pull * p
+            total = squares[e] + direction * direction
+            squares[e] = total
+            parameter[e] = p - rate * direction / (real(math.sqrt(total)) + floor)
+        if ticks:
+            advance(clock, counters, flag)
+
+    return adagrad_update
+
+
+def adagrad_update(parameter, gradient, squares, rates, clock, eps, weight_decay, *, tick=None):
+    kernel = adagrad_kernel(parameter.dtype.name, tick is not None)
+    arrays = parameter, gradient, squares, rates, clock
+    current().launch_flat(kernel, parameter.shape[0], *arrays, float(eps), float(weight_decay), _counters())

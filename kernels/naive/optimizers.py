@@ -20,7 +20,7 @@ def sgd_update(parameter, gradient, velocity, rates, clock, momentum, nesterov):
     parameter -= rate * (gradient + momentum * velocity).
 
     All (size,); rate = rates[clock[0] % len(rates)], the length being a power of two; velocity may be None where
-    momentum is 0. A velocity below the smallest normal number of its dtype may be stored as 0.
+    momentum is 0. A velocity or parameter below the smallest normal number of its dtype may be stored as 0.
     """
     rate = float(rates[int(clock[0]) % len(rates)])
     for i in range(parameter.size):
@@ -35,9 +35,9 @@ def adam_update(parameter, gradient, first, second, rates, clock, beta1, beta2, 
     """first = beta1 first + (1 - beta1) g; second = beta2 second + (1 - beta2) g^2;
     parameter -= rate * (first / (1 - beta1^t) / (sqrt(second / (1 - beta2^t)) + eps) + weight_decay * parameter).
 
-    All (size,); t = clock[0] + 1; rate = rates[clock[0] % len(rates)], the length being a power of two. A moment below
-    the smallest normal number of its dtype may be stored as 0: the moments of a parameter whose gradient stays 0 decay
-    to there, where x86 processors are slow.
+    All (size,); t = clock[0] + 1; rate = rates[clock[0] % len(rates)], the length being a power of two. A moment or
+    parameter below the smallest normal number of its dtype may be stored as 0: the moments of a parameter whose
+    gradient stays 0 decay to there, where x86 processors are slow.
     """
     t = int(clock[0]) + 1
     rate = float(rates[int(clock[0]) % len(rates)])
@@ -48,6 +48,20 @@ def adam_update(parameter, gradient, first, second, rates, clock, beta1, beta2, 
         v = beta2 * float(second[i]) + (1.0 - beta2) * g * g
         first[i], second[i] = m, v
         parameter[i] = p - rate * ((m / correction1) / (math.sqrt(v / correction2) + eps) + weight_decay * p)
+
+
+def adagrad_update(parameter, gradient, squares, rates, clock, eps, weight_decay):
+    """d = gradient + weight_decay * parameter; squares += d^2; parameter -= rate * d / (sqrt(squares) + eps).
+
+    All (size,); rate = rates[clock[0] % len(rates)], the length being a power of two; eps above 0. A parameter below
+    the smallest normal number of its dtype may be stored as 0.
+    """
+    rate = float(rates[int(clock[0]) % len(rates)])
+    for i in range(parameter.size):
+        p = float(parameter[i])
+        d = float(gradient[i]) + weight_decay * p
+        squares[i] = s = float(squares[i]) + d * d
+        parameter[i] = p - rate * d / (math.sqrt(s) + eps)
 
 
 SIZES = (1, 2, 3, 7, 16, 33, 67, 5001)
@@ -105,7 +119,26 @@ def adam_update_cases(dtype, rng):
             yield adam_update_case(dtype, rng, size, step, decay)
 
 
+def adagrad_update_cases(dtype, rng):
+    for size in SIZES:
+        for decay in (0.0, 0.1):
+            parameter, gradient = matrix(rng, size, dtype), matrix(rng, size, dtype)
+            squares = matrix(rng, size, dtype) ** 2
+            gradient[0] = squares[0] = 0.0  # as in the gaps between parameters
+            squares[size // 2] = 0.0  # as in the first step
+            rates, clock = np.array([0.5, 0.25, 0.125, 1.0]), np.array([int(rng.integers(9))])
+            p, g = parameter.astype(np.float64), gradient.astype(np.float64)
+            scale = np.abs(g) + decay * np.abs(p)  # what rounding of the sum is relative to, where its terms cancel
+            root = np.sqrt(squares + (g + decay * p) ** 2) + 1e-6
+            bounds = {
+                "parameter": eps(dtype) * ELEMENTARY * (np.abs(p) + rates[clock[0] % 4] * scale / root),
+                "squares": eps(dtype) * 4 * (squares + scale**2),
+            }
+            yield [parameter, gradient, squares, rates, clock, 1e-6, decay], bounds
+
+
 class Optimizers:
     clip_norm = staticmethod(clip_norm)
     sgd_update = staticmethod(sgd_update)
     adam_update = staticmethod(adam_update)
+    adagrad_update = staticmethod(adagrad_update)

@@ -34,11 +34,13 @@ def sgd_update(parameter, gradient, velocity, rates, clock, momentum, nesterov):
             np.add(direction, gradient, out=direction)
     np.multiply(direction, _rate(rates, clock), out=direction)
     np.subtract(parameter, direction, out=parameter)
+    if int(clock[0]) % DROP_EVERY == 0:
+        _drop_subnormal(parameter, direction)
 
 
-# An Adam step is a dozen passes; a piece of this many elements stays in the second-level cache through all of them.
-ADAM_PIECE = 32768
-DROP_EVERY = 8  # steps: looking for subnormal moments takes three passes
+# A step of Adam is a dozen passes; a piece of this many elements stays in the second-level cache through all of them.
+PIECE = 32768
+DROP_EVERY = 8  # steps: looking for subnormal numbers takes three passes
 
 
 @quiet
@@ -47,10 +49,10 @@ def adam_update(parameter, gradient, first, second, rates, clock, beta1, beta2, 
     rate = _rate(rates, clock)
     scale = math.sqrt(1.0 - beta2**t)
     step = rate * scale / (1.0 - beta1**t)
-    for start in range(0, parameter.size, ADAM_PIECE):
-        piece = slice(start, start + ADAM_PIECE)
+    for start in range(0, parameter.size, PIECE):
+        piece = slice(start, start + PIECE)
         p, g, m, v = parameter[piece], gradient[piece], first[piece], second[piece]
-        work = scratch("adam", g.shape, g.dtype)
+        work = scratch("work", g.shape, g.dtype)
         np.multiply(g, 1.0 - beta1, out=work)
         np.multiply(m, beta1, out=m)
         np.add(m, work, out=m)
@@ -67,12 +69,32 @@ def adam_update(parameter, gradient, first, second, rates, clock, beta1, beta2, 
             np.multiply(p, 1.0 - rate * weight_decay, out=p)
         np.subtract(p, work, out=p)
         if t % DROP_EVERY == 0:
-            _drop_subnormal(m, work)
-            _drop_subnormal(v, work)
+            for values in (p, m, v):
+                _drop_subnormal(values, work)
 
 
-def _drop_subnormal(moment, work):
-    """Moments below the smallest normal number become 0: arithmetic on them takes x86 a hundred cycles each."""
-    np.abs(moment, out=work)
+@quiet
+def adagrad_update(parameter, gradient, squares, rates, clock, eps, weight_decay):
+    rate = _rate(rates, clock)
+    for start in range(0, parameter.size, PIECE):
+        piece = slice(start, start + PIECE)
+        p, g, s = parameter[piece], gradient[piece], squares[piece]
+        direction, work = (scratch(name, g.shape, g.dtype) for name in ("direction", "work"))
+        np.multiply(p, weight_decay, out=direction)
+        np.add(direction, g, out=direction)
+        np.multiply(direction, direction, out=work)
+        np.add(s, work, out=s)
+        np.sqrt(s, out=work)
+        np.add(work, eps, out=work)
+        np.divide(direction, work, out=work)
+        np.multiply(work, rate, out=work)
+        np.subtract(p, work, out=p)
+        if int(clock[0]) % DROP_EVERY == 0:
+            _drop_subnormal(p, work)
+
+
+def _drop_subnormal(values, work):
+    """Those below the smallest normal number become 0: arithmetic on them takes x86 a hundred cycles each."""
+    np.abs(values, out=work)
     below = np.less(work, np.finfo(work.dtype).smallest_normal, out=scratch("below", work.shape, np.bool_))
-    np.copyto(moment, 0, where=below)
+    np.copyto(values, 0, where=below)

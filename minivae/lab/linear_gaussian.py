@@ -28,7 +28,7 @@ def make(features=4, latent=2, *, observation_sigma=0.8, seed=0, **options):
 def matrices(model):
     """W (latent, features), b (features,) and s^2 of the model."""
     w, b = (np.array(model.backend.to_host(model.parameters[f"likelihood.{name}"])) for name in ("weight", "bias"))
-    return w, b, model.config["observation_sigma"] ** 2
+    return w, b, model.likelihood.sigma**2
 
 
 def posterior(model):
@@ -66,6 +66,37 @@ def log_likelihood(model, x):
     centred = x - b
     squares = np.einsum("ij,ij->i", centred, np.linalg.solve(covariance, centred.T).T)
     return -0.5 * (squares + np.linalg.slogdet(covariance)[1] + model.features * np.log(2 * np.pi))
+
+
+def elbo(model, x, rows=1000):
+    """The mean ELBO of the model as it is over the rows of x, nats per example: its expectation over the noise, exact,
+    in float64. x (n, features) is read so many rows at a time.
+    """
+    values = {name: np.asarray(model.backend.to_host(array), np.float64) for name, array in model.parameters.items()}
+    gain, offset = values["posterior.weight"], values["posterior.bias"]
+    w, b, variance = values["likelihood.weight"], values["likelihood.bias"], model.likelihood.sigma**2
+    total = 0.0
+    for start in range(0, len(x), rows):
+        part = np.asarray(x[start : start + rows], np.float64)
+        mu, log_sigma = np.split(part @ gain + offset, 2, axis=1)
+        spread = np.exp(2 * log_sigma)
+        squares = np.sum((part - b - mu @ w) ** 2) + np.sum(spread @ np.sum(w**2, axis=1))
+        total -= 0.5 * squares / variance + 0.5 * np.sum(mu**2 + spread - 1 - 2 * log_sigma)
+    return total / len(x) - 0.5 * model.features * np.log(2 * np.pi * variance)
+
+
+def optimum(eigenvalues, latent, variance=None):
+    """(mean log p(x) in nats per example, s^2, how many latents are active) of the best model for data whose
+    covariance has these eigenvalues, largest first; with a `variance` s^2 is that, without one the best.
+
+    The rows of W are sqrt(eigenvalue_i - s^2) times the leading eigenvectors, and 0 where that is not above 0. They
+    are orthogonal: the best ELBO is as high. Source: Tipping and Bishop (1999), equations 7 and 8 and appendix A.
+    """
+    variance = np.mean(eigenvalues[latent:]) if variance is None else variance
+    active = int(np.sum(eigenvalues[:latent] > variance))
+    rest = eigenvalues[active:]
+    logs = np.sum(np.log(eigenvalues[:active])) + len(rest) * np.log(variance)
+    return -0.5 * (len(eigenvalues) * np.log(2 * np.pi) + logs + active + np.sum(rest) / variance), variance, active
 
 
 def draw(model, n, seed=1):

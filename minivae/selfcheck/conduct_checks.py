@@ -19,6 +19,8 @@ TRIALS: dict[str, tuple[str, dict]] = {
     "Adam": ("Adam", {"learning_rate": 0.01}),
     "Adam, other constants": ("Adam", {"learning_rate": 0.01, "beta1": 0.7, "beta2": 0.8, "eps": 1e-4}),
     "AdamW": ("AdamW", {"learning_rate": 0.01, "weight_decay": 0.1}),
+    "Adagrad": ("Adagrad", {"learning_rate": 0.1}),
+    "Adagrad, other constants": ("Adagrad", {"learning_rate": 0.1, "eps": 1e-4, "weight_decay": 0.1}),
 }
 TRIALS |= {
     optimizer.__name__: (optimizer.__name__, {"learning_rate": lambda step: 0.01 / (1 + step), "clip_norm": 0.5})

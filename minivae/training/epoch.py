@@ -121,7 +121,8 @@ class Epoch:
         sums = step.tally.read()
         bad_step = sums.bad_step
         bad_parameter = None if bad_step else first_non_finite_parameter(step.model)
-        if not bad_step and not bad_parameter:
+        bad_moment = None if bad_step or bad_parameter else step.first_non_finite_moment()
+        if not (bad_step or bad_parameter or bad_moment):
             return
         if bad_step:
             if not step.model.backend.on_host:
@@ -132,8 +133,8 @@ class Epoch:
             what = f"the loss became {'NaN' if math.isnan(sums.last) else 'infinite'} at step {bad_step}"
             where = first_non_finite(step.model) or "the sum of the loss"
         else:
-            what = f"a parameter became infinite or NaN by step {step.made}"
-            where = bad_parameter
+            kind = "a parameter" if bad_parameter else "a moment of the optimizer"
+            what, where = f"{kind} became infinite or NaN by step {step.made}", bad_parameter or bad_moment
         self.good.restore(step)
         back = f"step {self.good.step}" if self._within_epoch else f"the end of epoch {self.number - 1}"
         raise TrainingDiverged(

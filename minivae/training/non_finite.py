@@ -34,7 +34,16 @@ def first_non_finite(model):
 
 def first_non_finite_parameter(model):
     """The name of the first parameter that holds a NaN or an infinity, or None."""
-    for name, array in model.parameters.items():
+    return _first(model, model.parameters)
+
+
+def first_non_finite_moment(model, optimizer):
+    """Likewise of the optimizer's moments: a square that is infinite keeps its parameter where it is for ever."""
+    return _first(model, optimizer.state)
+
+
+def _first(model, arrays):
+    for name, array in arrays.items():
         if not np.isfinite(model.backend.to_host(array)).all():
             return name
     return None

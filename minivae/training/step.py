@@ -11,6 +11,7 @@ from ..kernels import philox
 from ..losses import Tally
 from ..optim import Optimizer
 from ..parameters import RowBuffers
+from .non_finite import first_non_finite_moment
 from .replay import Replay, foreign, overrides
 
 # From the ids of optimizers of the user's own to (weak references to it and to the model, the number of steps made with
@@ -195,6 +196,10 @@ class TrainingStep:
             self.optimizer.update(model)
         if clock is not self.optimizer.clock:
             backend.tick(clock)
+
+    def first_non_finite_moment(self):
+        """The name of the first moment that holds a NaN or an infinity, or None; an optimizer of one's own may."""
+        return None if self._optimizer_is_foreign else first_non_finite_moment(self.model, self.optimizer)
 
     def _update_or_undo(self):
         """The update of an optimizer of one's own: all of it, or, where it raises, nothing."""

@@ -12,6 +12,8 @@ from .offline import ARCHITECTURES
 MEASURED = {
     "accumulate_batch float32": (30, 30, 36),
     "accumulate_batch float64": (30, 30, 36),
+    "adagrad_update float32": (29, 32, 0),
+    "adagrad_update float64": (40, 42, 0),
     "adam_update float32": (35, 34, 32),
     "adam_update float64": (40, 40, 24),
     "bernoulli_nll float32": (84, 84, 52),

@@ -54,6 +54,20 @@ def test_adam_by_hand(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_adagrad_by_hand(backend):
+    # a constant gradient g has squares t g^2 after t steps, so that step t is rate * sign(g) / sqrt(t)
+    steps = 0.1 * np.cumsum(1 / np.sqrt([1, 2, 3, 4]))
+    path = run(mv.Adagrad(0.1), 4, backend)
+    np.testing.assert_allclose(path, [1.0, -2.0] - np.outer(steps, [1, -1]), rtol=1e-9)
+    # the decay is part of the gradient and of its square, and not multiplied by the rate alone as AdamW's
+    d1 = np.array([0.5, -4.0]) + 0.25 * np.array([1.0, -2.0])
+    p1 = np.array([1.0, -2.0]) - 0.1 * d1 / (np.abs(d1) + 1e-2)
+    d2 = np.array([0.5, -4.0]) + 0.25 * p1
+    p2 = p1 - 0.1 * d2 / (np.sqrt(d1**2 + d2**2) + 1e-2)
+    np.testing.assert_allclose(run(mv.Adagrad(0.1, eps=1e-2, weight_decay=0.25), 2, backend), [p1, p2], rtol=1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_adam_with_changing_gradients(backend):
     """Two steps worked out from the paper's algorithm 1, in its own order of operations."""
     model = model_with(1.0, 3.0, backend)
@@ -81,9 +95,10 @@ def test_clipping_scales_the_whole_gradient(optimizer, backend):
     np.testing.assert_array_equal(untouched.gradients["likelihood.bias"], (0.3, 0.4))
 
 
-def test_the_gaps_between_parameters_stay_zero():
+@pytest.mark.parametrize("kind", [mv.AdamW, mv.Adagrad])
+def test_the_gaps_between_parameters_stay_zero(kind):
     model = mv.VAE(3, 2, (5,), backend="numpy")
-    optimizer = mv.AdamW(0.1, clip_norm=0.5)
+    optimizer = kind(0.1, weight_decay=1e-2, clip_norm=0.5)
     inside = np.zeros(model.store.flat.size, bool)
     for view in model.store.views(inside).values():
         view[...] = True
@@ -131,6 +146,8 @@ def test_an_optimizer_follows_its_schedule(planned):
         (lambda: mv.Adam(beta1=-0.1), "beta1: got -0.1"),
         (lambda: mv.Adam(eps=0.0), "eps: got 0.0"),
         (lambda: mv.AdamW(weight_decay=-1.0), "weight_decay: got -1.0"),
+        (lambda: mv.Adagrad(eps=0.0), "eps: got 0.0"),
+        (lambda: mv.Adagrad(weight_decay=-1.0), "weight_decay: got -1.0"),
         (lambda: mv.Adam(clip_norm=0.0), "clip_norm: got 0.0"),
         (lambda: mv.Cosine(1.0, total=5, warmup=5), "warmup: got 5, expected fewer steps than the total, 5"),
         (lambda: mv.StepDecay(1.0, every=0), "every: got 0"),
@@ -169,8 +186,25 @@ def test_no_moment_stays_subnormal(optimizer, backend):
     assert np.isnan(first).sum() == 2, "a moment that is not a number stays one"
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("optimizer", [*mv.optim.OPTIMIZERS.values(), lambda rate: mv.SGD(rate, 0.9)])
+def test_no_parameter_stays_subnormal(optimizer, backend):
+    """Weights of a pixel that is never set shrink to where a product takes a hundred cycles for each."""
+    model, optimizer = model_with((3e-310, 3e-300), 0.0, backend), optimizer(0.1)
+    for _ in range(9):
+        optimizer.update(model)
+    subnormal, normal = model.parameters["likelihood.bias"]
+    assert subnormal == 0.0
+    assert normal == pytest.approx(3e-300, rel=0.02)
+
+
 def test_optimizers_are_found_by_their_definitions():
-    assert {"sgd": mv.SGD, "adam": mv.Adam, "adamw": mv.AdamW}.items() <= mv.optim.OPTIMIZERS.items()
+    assert {
+        "sgd": mv.SGD,
+        "adam": mv.Adam,
+        "adamw": mv.AdamW,
+        "adagrad": mv.Adagrad,
+    }.items() <= mv.optim.OPTIMIZERS.items()
     for cls in mv.optim.OPTIMIZERS.values():
         assert getattr(mv, cls.__name__, None) is cls, f"minivae/optim.py: __all__ lacks {cls.__name__}"
         assert "textbook" in vars(cls), f"minivae/optim.py: {cls.__name__} has no textbook"

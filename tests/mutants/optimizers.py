@@ -125,6 +125,35 @@ class DecayForgotten(AdamW):
         super().attach(model)
 
 
+@instead("adagrad_update")
+def adagrad_forgets(a):
+    """The sum of squares is a moving average: RMSProp under Adagrad's name."""
+    a.gradient = a.gradient + a.weight_decay * a.parameter
+    a.squares[...] = 0.9 * a.squares + 0.1 * a.gradient**2
+    a.parameter -= _rate(a) * a.gradient / (np.sqrt(a.squares) + a.eps)
+
+
+@before("adagrad_update")
+def adagrad_decay_decoupled(a):
+    """Weight decay does not pass through the sum of squares: AdamW's under Adagrad's name."""
+    a.parameter *= 1 - _rate(a) * a.weight_decay
+    a.weight_decay = 0.0
+
+
+@instead("adagrad_update")
+def adagrad_looks_back(a):
+    """The step is divided by the root of the squares before this gradient's entered them."""
+    a.gradient = a.gradient + a.weight_decay * a.parameter
+    a.parameter -= _rate(a) * a.gradient / (np.sqrt(a.squares) + a.eps)
+    a.squares += a.gradient**2
+
+
+@before("adagrad_update")
+def adagrad_sum_lost(a):
+    """The sum of squares is updated in a copy."""
+    a.squares = a.squares.copy()
+
+
 @before("sgd_update")
 def momentum_dampened(a):
     """The gradient enters the velocity times 1 - momentum."""

@@ -27,7 +27,7 @@ SECTIONS = (
     ("losses", ("BetaBinomial", "Logistic", "beta_binomial_nll", "logistic_nll")),
     ("model", ("VAE", "free_bits")),
     ("bounds", ("log_weights", "importance_weights", "importance_gradient", "log_sigma_backward")),
-    ("optimizers", ("SGD", "Adam", "AdamW", "sgd_update", "adam_update", "clip_norm")),
+    ("optimizers", ("SGD", "Adam", "AdamW", "Adagrad", "sgd_update", "adam_update", "adagrad_update", "clip_norm")),
     ("kernels", ("gather", "accumulate", "standard_normal")),
 )
 

@@ -1,5 +1,6 @@
 """Every option of every command, by its effect: what comes out with it is not what comes out without it."""
 
+import inspect
 import json
 from dataclasses import replace
 
@@ -67,6 +68,7 @@ CASES = [
     ("--precision", [], ["bf16"]),
     ("--optimizer", [], ["sgd"]),
     ("--optimizer", [], ["adamw"]),
+    ("--optimizer", [], ["adagrad"]),
     *takers("learning_rate", "0.05"),
     *takers("clip_norm", "0.001"),
     *takers("weight_decay", "0.5"),
@@ -165,7 +167,8 @@ def test_an_option_that_is_dropped_would_be_seen(outcome, monkeypatch, option):
     make = Training.make_optimizer
 
     def drops(training, steps_per_epoch):
-        return make(replace(training, **{option: getattr(Training, option)}), steps_per_epoch)
+        usual = inspect.signature(OPTIMIZERS[training.optimizer]).parameters[option].default
+        return make(replace(training, **{option: usual}), steps_per_epoch)
 
     monkeypatch.setattr(Training, "make_optimizer", drops)
     for flag, context, values in CASES:
@@ -184,7 +187,7 @@ def test_config_json_says_what_counted(inside, optimizer, schedule):
     entry = json.loads((out / "config.json").read_text())
     training, model = entry["training"], entry["model"]
     assert (training["momentum"] is None, training["nesterov"]) == (optimizer != "sgd", None)
-    assert (training["weight_decay"] is None) == (optimizer != "adamw")
+    assert (training["weight_decay"] is None) == (optimizer not in ("adamw", "adagrad"))
     assert (training["decay_epochs"] is None) == (schedule == "constant")
     assert training["warmup_epochs"] is training["clip_norm"] is None
     assert (model["observation_sigma"], model["learn_sigma"], model["outer"]) == (None, None, None)

@@ -26,6 +26,7 @@ OPTIMIZERS = {
     "adam": lambda: mv.Adam(1e-2, clip_norm=1.0),
     "nesterov": lambda: mv.SGD(mv.StepDecay(1e-3, 7), momentum=0.9, nesterov=True),
     "sgd": lambda: mv.SGD(1e-3),
+    "adagrad": lambda: mv.Adagrad(1e-2, weight_decay=1e-2),
     "cosine": lambda: mv.AdamW(mv.Cosine(1e-2, 20, warmup=3)),
 }
 
@@ -155,6 +156,21 @@ def test_a_parameter_that_overflows_after_the_last_loss_is_never_saved():
         mv.fit(vae, pixels() * 1.0 / 255, epochs=5, batch_size=16, optimizer=optimizer, on_checkpoint=states.append)
     assert [state.step for state in states] == [5]
     np.testing.assert_array_equal(vae.store.flat, states[-1].parameters)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("kind", "moment"), [(mv.Adagrad, "squares"), (mv.Adam, "second")])
+def test_a_moment_that_overflows_is_never_saved(kind, moment, backend):
+    """Squares of gradients above 2e19 are infinite in float32: their parameters would not move again, and a file with
+    them would be refused."""
+    states = []
+    vae = model(backend=backend, likelihood="gaussian", observation_sigma=1e-6)
+    data = pixels().astype(np.float32) * 1e6
+    words = f"a moment of the optimizer became infinite or NaN by step 5, in epoch 1; .* finite is in {moment}"
+    with pytest.raises(mv.TrainingDiverged, match=words):
+        mv.fit(vae, data, epochs=2, batch_size=16, optimizer=kind(1e-9), on_checkpoint=states.append)
+    assert not states
+    assert np.isfinite(vae.store.flat).all()
 
 
 def test_a_clock_that_jumps_changes_nothing(monkeypatch):
