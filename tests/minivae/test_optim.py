@@ -163,7 +163,7 @@ def test_an_eps_that_is_0_in_the_models_dtype_is_refused(kind):
     """Parameters without a gradient would be 0 / 0."""
     data = np.zeros((6, 3))
     model = mv.VAE(3, 1, (2,), dtype="float32", backend="numpy")
-    with pytest.raises(ValueError, match="eps: got 1e-50, expected at least 1.18e-38, above what is 0 in float32"):
+    with pytest.raises(ValueError, match=r"eps: got 1e-50, expected at least 1\.18e-38, above what is 0 in float32"):
         mv.fit(model, data, epochs=1, optimizer=kind(eps=1e-50))
     for dtype, eps in (("float32", 2e-38), ("float64", 1e-50)):
         model = mv.VAE(3, 1, (2,), dtype=dtype, backend="numpy")
