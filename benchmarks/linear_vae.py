@@ -105,13 +105,13 @@ def main():
     arguments = parser.parse_args()
     for folder in (Path(arguments.work), Path(arguments.out).parent):
         folder.mkdir(parents=True, exist_ok=True)
-    data = mv.load_dataset("mnist").train
-    values = data / np.float64(255)
-    exact = eigenvalues(values)
-    variances = {"learned": None, "fixed": float(np.sqrt(exact[ABOVE - 1] * exact[ABOVE]))}
     chosen = {"passes": arguments.passes, "batch_size": arguments.batch_size, "rate": arguments.rate}
     backend, results = mv.VAE(1, 1, (), backend=arguments.backend).backend.name, []
     try:
+        data = mv.load_dataset("mnist").train
+        values = data / np.float64(255)
+        exact = eigenvalues(values)
+        variances = {"learned": None, "fixed": float(np.sqrt(exact[ABOVE - 1] * exact[ABOVE]))}
         for kind in arguments.models:
             for seed in arguments.seeds:
                 path = Path(arguments.work) / f"{kind}-seed{seed}.npz"
