@@ -141,6 +141,8 @@ def _look_at_backward(student, subject, mark):
             mark.findings.append(f"it calls {inner}, which is not yet written")
         return None
     except Exception as error:
+        if isinstance(error, NameError) and error.name in student.broken:
+            return mark.find(f"it calls {error.name}, which could not be read")
         fit = any(word in str(error) for word in ("matmul", "broadcast", "aligned"))
         shapes = ": shapes that do not fit; is something to be transposed, or an axis missing?" if fit else ""
         return mark.find(f"{name} {student.said(error)}{shapes}")

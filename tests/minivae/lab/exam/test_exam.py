@@ -171,6 +171,9 @@ def test_a_blank_that_calls_one_not_yet_written_says_so(graded):
         "not yet written",
         ["it calls bernoulli_nll_backward, which is not yet written"],
     )
+    broken = {"bernoulli_nll_backward": "def bernoulli_nll_backward(:\n    pass\n"}
+    mark = graded(filled({ELBO: SOLUTIONS[ELBO]} | broken))[ELBO]
+    assert mark.findings == ["it calls bernoulli_nll_backward, which could not be read"]
 
 
 def test_the_forward_is_ours_whatever_stands_in_the_file(graded):
