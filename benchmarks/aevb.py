@@ -31,7 +31,9 @@ from pathlib import Path
 import numpy as np
 
 import minivae as mv
+from minivae.command import options
 from minivae.files.atomic import write_text
+from minivae.kernels import BACKENDS
 from minivae.plotting import style
 from minivae.runs import machine
 
@@ -87,6 +89,8 @@ def measure(latent, seed, arguments, data):
         first[rate] = -loss if math.isfinite(loss) else None
     rate = max(first, key=lambda rate: -math.inf if first[rate] is None else first[rate])
     history = train(latent, rate, seed, arguments.passes, arguments, data)
+    if history is None:
+        raise ValueError(f"{latent} latents, seed {seed}: training diverged with the best step size, {rate}")
     kept = sorted({min(arguments.passes, round(1.25**i)) for i in range(40)} - {0})
     return {
         "latent": latent,
@@ -171,9 +175,9 @@ def results_with(path, row=None, arguments=None):
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.aevb", description=__doc__.split("\n\n")[0])
     parser.add_argument("--latent", type=int, nargs="+", default=list(PUBLISHED), choices=PUBLISHED, metavar="N")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N")
-    parser.add_argument("--passes", type=int, default=PASSES, help=f"over {TRAIN:,} examples each ({PASSES})")
-    parser.add_argument("--backend", default="auto")
+    parser.add_argument("--seeds", type=options.seed, nargs="+", default=[0], metavar="N")
+    parser.add_argument("--passes", type=options.whole, default=PASSES, help=f"over {TRAIN:,} examples each ({PASSES})")
+    parser.add_argument("--backend", default="auto", choices=("auto", *BACKENDS))
     parser.add_argument("--out", default="benchmarks/results/aevb.json")
     parser.add_argument("--work", default="runs/aevb", help="folder for checkpoints (runs/aevb)")
     parser.add_argument("--page", action="store_true", help="write table and picture into docs/ at the end")
@@ -189,6 +193,8 @@ def main():
                     results_with(arguments.out, row, arguments)
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from here")
+    except ValueError as error:
+        sys.exit(f"error: {error}; with other choices in {arguments.work}, choose another --work")
     results = results_with(arguments.out)
     print(table(results))
     if arguments.page:

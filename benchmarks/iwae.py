@@ -39,9 +39,10 @@ import numpy as np
 
 import minivae as mv
 from benchmarks.harness import machine
+from minivae.command import options
 from minivae.evaluation import importance
 from minivae.files.atomic import write_text
-from minivae.kernels import philox
+from minivae.kernels import BACKENDS, philox
 from minivae.runs import checkpoint, folder
 
 BATCH = 20
@@ -137,6 +138,13 @@ def train(model, seed, arguments, data, path):
     return made, history
 
 
+def model_name(text):
+    kind, _, count = text.partition("-")
+    if kind not in OBJECTIVES:
+        raise ValueError
+    return f"{kind}-{options.whole(count)}"
+
+
 def name_of(model, seed, arguments):
     """Of a training, and of its checkpoint: vae-k1-seed0, and what departs from the whole recipe."""
     pace = f"-pace{arguments.pace}" if arguments.pace > 1 else ""
@@ -228,18 +236,23 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.iwae", description=__doc__.split("\n")[0])
     add = parser.add_argument
     add(
-        "--models", nargs="+", default=["vae-1"], metavar="KIND-K", help="vae, iwae or dreg, and the draws of z (vae-1)"
+        "--models",
+        type=model_name,
+        nargs="+",
+        default=["vae-1"],
+        metavar="KIND-K",
+        help="vae, iwae or dreg, and the draws of z (vae-1)",
     )
-    add("--seeds", type=int, nargs="+", default=[0], metavar="N")
-    add("--pace", type=int, default=1, metavar="N", help="all stages in 1/N of their passes (1)")
+    add("--seeds", type=options.seed, nargs="+", default=[0], metavar="N")
+    add("--pace", type=options.whole, default=1, metavar="N", help="all stages in 1/N of their passes (1)")
     add("--code", nargs="*", default=[], choices=CODE, help="go by the authors' code in these, or in all")
     add("--more", type=int, default=0, metavar="N", help="passes after the last stage, at its rate (0)")
     add("--as-is", action="store_true", help="train nothing; evaluate the checkpoints in --work as they are")
     add("--against", metavar="NAME", help="compare with this checkpoint of --work, image by image on the same noise")
-    add("--draws", type=int, default=5000, help="of z for each -log p(x) (5000)")
-    add("--examples", type=int, default=10_000, help="test images for -log p(x), evenly spaced (10000)")
-    add("--binarised", type=int, default=0, metavar="N", help="seed of the test images' binarisation (0)")
-    add("--backend", default="auto")
+    add("--draws", type=options.whole, default=5000, help="of z for each -log p(x) (5000)")
+    add("--examples", type=options.whole, default=10_000, help="test images for -log p(x), evenly spaced (10000)")
+    add("--binarised", type=options.seed, default=0, metavar="N", help="seed of the test images' binarisation (0)")
+    add("--backend", default="auto", choices=("auto", *BACKENDS))
     add("--out", type=Path, default="benchmarks/results/iwae.json")
     add("--work", type=Path, default="runs/iwae", help="folder for checkpoints (runs/iwae)")
     add("--table", action="store_true", help="train nothing; print what --out holds as a table")

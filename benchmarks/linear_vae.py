@@ -22,7 +22,9 @@ from pathlib import Path
 import numpy as np
 
 import minivae as mv
+from minivae.command import options
 from minivae.files.atomic import write_text
+from minivae.kernels import BACKENDS
 from minivae.lab import linear_gaussian
 from minivae.runs import machine
 
@@ -91,24 +93,25 @@ def table(results):
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.linear_vae", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N")
+    parser.add_argument("--seeds", type=options.seed, nargs="+", default=[0], metavar="N")
     parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS, help="of sigma (both)")
-    parser.add_argument("--passes", type=int, default=300, help="over the 60,000 examples (300)")
-    parser.add_argument("--batch-size", type=int, default=200)
-    parser.add_argument("--rate", type=float, default=1e-2, help="of Adam at first; it falls to 0 (0.01)")
-    parser.add_argument("--backend", default="auto")
+    parser.add_argument("--passes", type=options.whole, default=300, help="over the 60,000 examples (300)")
+    parser.add_argument("--batch-size", type=options.whole, default=200)
+    parser.add_argument("--rate", type=options.positive, default=1e-2, help="of Adam at first; it falls to 0 (0.01)")
+    parser.add_argument("--backend", default="auto", choices=("auto", *BACKENDS))
     parser.add_argument("--out", default="benchmarks/results/linear-vae.json")
     parser.add_argument("--work", default="runs/linear-vae", help="folder for checkpoints (runs/linear-vae)")
     parser.add_argument("--page", action="store_true", help="write the table into docs/reproductions.md at the end")
     arguments = parser.parse_args()
-    Path(arguments.work).mkdir(parents=True, exist_ok=True)
-    data = mv.load_dataset("mnist").train
-    values = data / np.float64(255)
-    exact = eigenvalues(values)
-    variances = {"learned": None, "fixed": float(np.sqrt(exact[ABOVE - 1] * exact[ABOVE]))}
+    for folder in (Path(arguments.work), Path(arguments.out).parent):
+        folder.mkdir(parents=True, exist_ok=True)
     chosen = {"passes": arguments.passes, "batch_size": arguments.batch_size, "rate": arguments.rate}
     backend, results = mv.VAE(1, 1, (), backend=arguments.backend).backend.name, []
     try:
+        data = mv.load_dataset("mnist").train
+        values = data / np.float64(255)
+        exact = eigenvalues(values)
+        variances = {"learned": None, "fixed": float(np.sqrt(exact[ABOVE - 1] * exact[ABOVE]))}
         for kind in arguments.models:
             for seed in arguments.seeds:
                 path = Path(arguments.work) / f"{kind}-seed{seed}.npz"

@@ -85,6 +85,9 @@ class Optimizer(Portable):
         expect(self._model in (None, model), "optimizer", "one that is attached to another model", "a new optimizer")
         if self._model is model:
             expect(False, "optimizer", "one made for the parameters that the model had", "a new optimizer")
+        least = float(np.finfo(model.dtype).smallest_normal)
+        eps = getattr(self, "eps", 1.0)  # at 0: 0 / 0 where a gradient has always been 0
+        expect(eps >= least, "eps", eps, f"at least {least:.3g}, above what is 0 in {model.dtype}")
         backend = model.backend
         self._model, self._backend, self._store = model, backend, store
         self.clock = backend.zeros((1,), "int64")

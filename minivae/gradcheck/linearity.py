@@ -200,6 +200,8 @@ class _Calls:
             return "that of -dy is not minus that of dy"
         if ratio is None:
             least = 2.0 ** self._breaks(int(np.log2(-factor))) * max(map(_largest, self.dy))
+            if largest > _largest(expected):
+                return f"it grows faster than dy where that is {least:.2g} and more"
             return f"it does not grow with dy where that is {least:.2g} and more: something within is clipped?"
         power = 1.0 + np.log2(abs(ratio)) / np.log2(abs(factor)) if ratio else 0.0
         if abs(power - round(power)) < 0.01 and round(power) > 1:

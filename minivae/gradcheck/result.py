@@ -202,7 +202,7 @@ class GradientReport:
         if not self.words:
             return sentence
         known = "|".join(map(re.escape, sorted(self.words, key=len, reverse=True)))
-        return re.sub(rf"(?<!['\w])({known})\b(?!'| +\()", lambda found: self.words[found[1]], sentence)
+        return re.sub(rf"(?<!['\w])({known})\b(?!'| +\([\d)])", lambda found: self.words[found[1]], sentence)
 
     def __repr__(self) -> str:
         return f"GradientReport({str(self).partition(chr(10))[0]}; {len(self.arrays)} arrays)"

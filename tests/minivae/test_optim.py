@@ -158,6 +158,19 @@ def test_bad_options_are_named(call, message):
         call()
 
 
+@pytest.mark.parametrize("kind", [mv.Adam, mv.AdamW, mv.Adagrad])
+def test_an_eps_that_is_0_in_the_models_dtype_is_refused(kind):
+    """Parameters without a gradient would be 0 / 0."""
+    data = np.zeros((6, 3))
+    model = mv.VAE(3, 1, (2,), dtype="float32", backend="numpy")
+    with pytest.raises(ValueError, match=r"eps: got 1e-50, expected at least 1\.18e-38, above what is 0 in float32"):
+        mv.fit(model, data, epochs=1, optimizer=kind(eps=1e-50))
+    for dtype, eps in (("float32", 2e-38), ("float64", 1e-50)):
+        model = mv.VAE(3, 1, (2,), dtype=dtype, backend="numpy")
+        mv.fit(model, data, epochs=1, optimizer=kind(eps=eps))
+        assert all(np.isfinite(array).all() for array in model.parameters.values())
+
+
 def test_an_optimizer_serves_one_model():
     optimizer = mv.Adam()
     optimizer.update(model_with(0.0, 1.0))

@@ -10,6 +10,8 @@ ALIKE = 1e-6  # of the largest value: up to which two gradients are one
 
 def likely(subject, name, claim, truth):
     """The known mistake whose gradient this is, in words, or ""."""
+    if alike(claim, truth):  # wrong in the seventh digit
+        return ""
     place = list(subject.inputs).index(name)
     known = []
     for mistake in subject.mistakes:
@@ -23,23 +25,32 @@ def likely(subject, name, claim, truth):
     for factor, text in factors(subject):
         if alike(claim, factor * truth):
             return f"this is the right gradient, {text}"
+    if multiple(claim, truth):  # of which the checker says what the factor may be
+        return ""
+    if told := mixture(subject, place, claim, truth):
+        return told
     for gradient, text in known:
         for factor, more in factors(subject):
             if alike(claim, factor * gradient):
                 return f"this is what one gets when {text}; and it is {more}, besides"
-    return mixture(subject, place, claim, truth)
+    return ""
 
 
 def alike(a, b):
     return bool(np.max(np.abs(a - b)) <= ALIKE * max(np.max(np.abs(b)), 1e-300))
 
 
+def multiple(claim, truth):
+    return alike(claim, np.vdot(claim, truth) / np.vdot(truth, truth) * truth)
+
+
 def factors(subject):
     """Factors that get lost, and what is said of a gradient that has them."""
     yield -1.0, "turned in sign"
     for count, what in subject.sizes.items():
-        more = f"{count} times too large, the number of {what}: summed, where a mean is meant"
-        less = f"{count} times too small, the number of {what}: averaged, where a sum is meant"
+        more, less = (f"{count} times too {size}, the number of {what}" for size in ("large", "small"))
+        more += ": a sum where a mean is meant (or, below a fraction, the reverse)"
+        less += ": a mean where a sum is meant (or, below a fraction, the reverse)"
         for factor, text in ((count, more), (1 / count, less)):
             yield factor, text
             yield -factor, f"turned in sign and {text}"

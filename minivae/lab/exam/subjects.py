@@ -12,8 +12,6 @@ from . import mistakes_pieces as mistakes_pieces
 from . import sheet
 from .mistakes import MISTAKES
 
-EXAMPLES, DRAWS, LATENTS, FEATURES = 5, 3, 4, 7
-
 
 @dataclass(frozen=True)
 class Subject:
@@ -65,11 +63,11 @@ def surrogate(mu, sigma, z, f):
 
 
 @functools.cache
-def subjects() -> dict[str, Subject]:
-    """By the name of the function that is asked for; made once, and not to be written to."""
+def subjects(n: int = 5, draws: int = 3) -> dict[str, Subject]:
+    """By the name of the function that is asked for; made once, and not to be written to. n: the number of examples."""
     rng = np.random.default_rng(2013)
-    n, draws, latents, features = EXAMPLES, DRAWS, LATENTS, FEATURES
-    examples, per_draw = {n: "examples"}, {n: "examples", draws: "draws"}
+    latents, features = 4, 7
+    examples, per_draw = {n: "examples"}, {n: "examples", draws: "draws", n * draws: "draws of all examples"}
 
     def normal(*shape):
         return rng.standard_normal(shape)

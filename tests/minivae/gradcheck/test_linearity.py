@@ -45,6 +45,7 @@ FAULTS = {
     "ones": (Sine(lambda g, _: np.ones_like(g), after=False), "dy is ignored: these are the right values for dy = 1"),
     "first dy": (Sine(first_kept, after=False), "the same values come for every dy: it is that of an earlier call"),
     "random": (Sine(lambda g, _: data(*g.shape)), "dy is ignored: the same values come for every dy"),
+    "cube of dy": (Sine(lambda g, _: g - g**3, after=False), "it grows faster than dy where that is"),
     "square": (Sine(lambda g, _: g * abs(g)), "grows with dy to the power of 2"),
     "absolute": (Sine(lambda g, _: abs(g)), "its sign does not change with that of dy"),
     "sign of the sum": (Sine(lambda g, _: g * np.sign(g.sum())), "its sign does not change"),

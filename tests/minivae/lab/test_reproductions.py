@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minivae as mv
-from benchmarks import aevb, linear_vae, resumable
+from benchmarks import aevb, iwae, linear_vae, resumable
 from minivae.lab import linear_gaussian
 
 RESULTS = resumable.PAGE.parents[1] / "benchmarks" / "results"
@@ -90,6 +90,28 @@ def test_figure_2_takes_the_step_size_that_begins_best_and_goes_on_where_it_stop
     arguments.passes = 5
     longer = aevb.measure(3, 0, arguments, (digits, digits[:100]))
     assert (longer["train"][:3], longer["test"][:3]) == (row["train"], row["test"])
+
+
+def test_a_training_that_diverges_with_the_best_step_size_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(aevb, "STEP_SIZES", (1e30,))
+    digits = mv.load_dataset("mnist").train[:500]
+    arguments = argparse.Namespace(work=tmp_path, passes=1, backend="numpy")
+    with pytest.raises(ValueError, match="3 latents, seed 0: training diverged with the best step size"):
+        aevb.measure(3, 0, arguments, (digits, digits[:100]))
+
+
+@pytest.mark.parametrize("module", [linear_vae, aevb, iwae])
+@pytest.mark.parametrize(
+    "wrong", [["--seeds", "-1"], ["--backend", "gpu"], ["--passes", "0"], ["--draws", "0"], ["--models", "vae-0"]]
+)
+def test_wrong_options_are_told_before_anything_is_made(module, wrong, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [module.__name__, *wrong])
+    with pytest.raises(SystemExit) as caught:
+        module.main()
+    assert caught.value.code == 2
+    assert wrong[0] in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("name", "module"), [("linear-vae", linear_vae), ("aevb", aevb)])

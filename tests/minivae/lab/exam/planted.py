@@ -77,4 +77,19 @@ PLANTED = [
     (SCORE, "each * noise / sigma,", "each * noise,", "z - mu is divided by sigma, not by sigma^2"),
     (SCORE, "(z - mu)", "(mu - z)", "turned"),
     (SCORE, BASELINE, "(f - f.min())", "f less its baseline, is not"),
+    (DENSE, "da.sum(axis=0)", "sum(da[i] for i in range(5))", "with 6 examples, 2 draws: dbias"),
+    (ELBO, "1 / (n * draws)", "1 / 15", "with 6 examples, 2 draws: "),
+    (IWAE, "weight.sum(axis=1, keepdims=True)", "(weight @ np.ones((3, 1)))", "with 6 examples, 2 draws: "),
+]
+
+# (..., words that must be said, words that would name another mistake)
+NO_OTHER_CAUSE = [
+    (KL, "dkl[:, None] * mu", "dkl[:, None] * mu / 2", "dmu: constant factor 0.5", "this is what one gets"),
+    (KL, "sigma - 1 / sigma", "sigma - 1 / (sigma + 1e-8)", "nearly right", "this is what one gets"),
+    (KL, "(sigma - 1 / sigma)", "(sigma - 1 / sigma - 1)", "the error is the same all along axis 1", "path"),
+    (ELBO, "dlogits @ decoder.T", "-dlogits @ decoder.T", "nll counts -1 times", "sign of the KL is turned"),
+    (ELBO, "1 / (n * draws)", "1.0", "ddecoder: this is the right gradient, 15 times", "K is forgotten"),
+    (IWAE, WEIGHT, "np.exp(-log_weight)", "dlog_weight: ", "has the sum 1.00"),
+    (SAMPLE, "(dz * noise).sum(axis=1)", "(dz * noise)[:, 2]", "axis 1 of dz", "axis 1 of dy"),
+    (DENSE, "da.sum(axis=0)", "da.sum(axis=0, keepdims=True)", "is one too many", "not summed over"),
 ]

@@ -16,7 +16,7 @@ from minivae.lab.exam.bugs import order
 from minivae.lab.exam.subjects import subjects
 
 from .filling import SOLUTIONS, filled
-from .planted import ELBO, PLANTED
+from .planted import ELBO, NO_OTHER_CAUSE, PLANTED
 
 PIECES = {name: source for name, source in SOLUTIONS.items() if name != ELBO}
 
@@ -57,13 +57,25 @@ def rounds():
     yield from ([planted] for planted in by_name[ELBO])
 
 
+def spoilt(name, old, new):
+    head, body = SOLUTIONS[name].split("\n", 1)
+    assert old in body
+    return f"{head}\n{body.replace(old, new)}"
+
+
+@pytest.mark.parametrize(("name", "old", "new", "words", "never"), NO_OTHER_CAUSE)
+def test_no_other_mistake_is_named(graded, name, old, new, words, never):
+    functions = SOLUTIONS | {name: spoilt(name, old, new)}
+    mark = graded(filled(functions if name == ELBO else {name: functions[name]}))[name]
+    assert words in "\n".join(mark.findings)
+    assert never not in "\n".join(mark.findings)
+
+
 @pytest.mark.parametrize("planted", list(rounds()), ids=lambda planted: planted[0][3].replace(" ", "_"))
 def test_planted_mistakes_fail_and_are_named(graded, planted):
     functions = dict(SOLUTIONS if planted[0][0] == ELBO else PIECES)
     for name, old, new, _ in planted:
-        assert old in functions[name]
-        head, body = functions[name].split("\n", 1)
-        functions[name] = f"{head}\n{body.replace(old, new)}"
+        functions[name] = spoilt(name, old, new)
     report = graded(filled(functions))
     for name, _, new, words in planted:
         mark = report[name]
@@ -159,6 +171,9 @@ def test_a_blank_that_calls_one_not_yet_written_says_so(graded):
         "not yet written",
         ["it calls bernoulli_nll_backward, which is not yet written"],
     )
+    broken = {"bernoulli_nll_backward": "def bernoulli_nll_backward(:\n    pass\n"}
+    mark = graded(filled({ELBO: SOLUTIONS[ELBO]} | broken))[ELBO]
+    assert mark.findings == ["it calls bernoulli_nll_backward, which could not be read"]
 
 
 def test_the_forward_is_ours_whatever_stands_in_the_file(graded):
