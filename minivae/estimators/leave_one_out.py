@@ -58,11 +58,15 @@ def vimco(f, q, rng, samples, draws=2, baseline="geometric"):
     Source: Mnih and Rezende, "Variational inference for Monte Carlo objectives" (arXiv:1602.06725), section 2.
     """
     expect(isinstance(q, Categorical | Bernoulli), "q", q, "a Categorical or a Bernoulli")
-    expect_choice("baseline", baseline, BASELINES)
-    draws = expect_integer("draws", draws, 1 if baseline is None else 2)
+    draws = vimco_draws(draws, baseline)
     z = q.sample(rng, samples * draws)
     log_joint, score = _groups(f, q, z, draws)
     return vimco_rows(log_joint - q.log_probability(z).reshape(-1, draws), score, baseline)
+
+
+def vimco_draws(draws, baseline):
+    expect_choice("baseline", baseline, BASELINES)
+    return expect_integer("draws", draws, 1 if baseline is None else 2)
 
 
 def vimco_rows(log_weight, score, baseline):

@@ -303,6 +303,11 @@ RNG = np.random.default_rng(0)
         (lambda: est.Bernoulli((True, False)), "logits: got"),
         (lambda: est.optimal_eta(TOY, BIT, RNG, 3, temperature=math.inf), "temperature: got inf"),
         (lambda: enumeration.states(est.Normal(0.0, 1.0)), "q: got Normal"),
+        (lambda: enumeration.gradient(lambda z: z, BIT), r"f: got float64 of shape \(2, 1\)"),
+        (lambda: enumeration.bound(lambda z: z[:, 0] * math.nan, BIT, 2), "f: got .*not finite"),
+        (lambda: enumeration.rebar(TOY, BIT, temperature=0.0), "temperature: got 0.0"),
+        (lambda: enumeration.bound(TOY, BIT, 0), "draws: got 0"),
+        (lambda: enumeration.vimco(TOY, BIT, 1), "draws: got 1"),
         (lambda: enumeration.disarm(NETWORK, est.Bernoulli((0.0,) * 30)), "q: got '2.06e.14 cases'"),
     ],
 )
