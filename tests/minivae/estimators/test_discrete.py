@@ -270,6 +270,14 @@ def test_the_laboratory_measures_what_it_computes():
 RNG = np.random.default_rng(0)
 
 
+@pytest.mark.parametrize("temperature", [0.01, 0.1, 1.0, 10.0])
+@pytest.mark.parametrize("logit", [0.0, 4.0, -8.0, 12.0])
+def test_the_rule_of_rebar_holds_at_low_temperatures_and_large_logits(temperature, logit):
+    q = est.Bernoulli((logit,))
+    coarse, fine = (enumeration.rebar(TOY, q, temperature, 1.0, nodes)[1] for nodes in (40, 300))
+    np.testing.assert_allclose(coarse, fine, rtol=3e-6)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
