@@ -8,7 +8,7 @@ from . import code_links
 from .code_links import ROOT, renumbered
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-LESSON = [ROOT / "docs" / name for name in ("backprop-through-sampling.md", "derivations.md")]
+LESSON = [ROOT / "docs" / f"{name}.md" for name in ("backprop-through-sampling", "derivations", "discrete-estimators")]
 
 SOURCE = """class A:
     def forward(self):
@@ -40,6 +40,13 @@ def test_links_lead_to_the_lines_they_name(page):
     new, problems = renumbered(text)
     assert problems == []
     assert new == text, "python -m tests.code_links writes the numbers anew"
+
+
+@pytest.mark.parametrize("page", LESSON, ids=lambda page: page.name)
+def test_all_code_of_the_lesson_is_quoted(page):
+    """A block of Python without the mark above it would be compared with nothing."""
+    text = page.read_text(encoding="utf-8")
+    assert text.count("```python\n") == len(re.findall(r"^<!-- from \S+ -->\n```python\n", text, re.MULTILINE))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ all of them and the variance over rows is the variance that a single one has. Co
   that say so use the derivative. `functions.py` has some whose expectations are known exactly.
 * q is one of `Normal`, `Gamma`, `Beta`, `Dirichlet`, `Categorical`, `Bernoulli` in `distributions.py`, a `Gaussian` of
   full covariance (`gaussian.py`) or a `PlanarFlow` (`planar.py`).
-* rng is a `numpy.random.Generator`: the only randomness.
+* rng is a `numpy.random.Generator`: the only randomness; samples, at least 1, how many rows.
 
     estimator                 for q               needs f'   unbiased       source
     score_function            all but PlanarFlow  no         yes            Williams 1992
@@ -29,7 +29,7 @@ all of them and the variance over rows is the variance that a single one has. Co
     gumbel_softmax            Categorical         yes        no             Jang et al. 2016; Maddison et al. 2016
     straight_through          Categorical         yes        no             Bengio et al. 2013
     straight_through_gumbel   Categorical         yes        no             Jang et al. 2016
-    leave_one_out             all of them         no         yes            Salimans, Knowles 2014; Kool et al. 2019
+    leave_one_out             all but PlanarFlow  no         yes            Salimans, Knowles 2014; Kool et al. 2019
     disarm                    Bernoulli           no         yes            Dong et al. 2020; Yin et al. 2020
     rebar                     Bernoulli           yes        yes            Tucker et al. 2017
     vimco, of the bound L_K   discrete            no         yes            Mnih, Rezende 2016

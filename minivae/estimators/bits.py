@@ -2,10 +2,12 @@
 
 import numpy as np
 
-from ..errors import expect, expect_number, expect_positive
+from ..errors import expect
+from .checked import constant, estimator, expect_temperature
 from .distributions import Bernoulli, sigmoid
 
 
+@estimator
 def disarm(f, q, rng, samples):
     """A pair of bits from u and from 1 - u; no derivative of f, two evaluations a row.
 
@@ -31,6 +33,7 @@ def pair_rows(f, q, z, other):
     return 0.5 * (f(z) - f(other))[:, None] * (z - other) * sigmoid(np.abs(q.logits))
 
 
+@estimator
 def rebar(f, q, rng, samples, temperature=0.5, eta=1.0):
     """The score function, with the relaxed problem taken off and its gradient put back: two evaluations of f and one of
     its derivative a row. f must be defined between the bits' two values.
@@ -54,11 +57,10 @@ def rebar(f, q, rng, samples, temperature=0.5, eta=1.0):
     on the conditional reparameterization.
     """
     plain, control = _sampled_parts(f, q, rng, samples, temperature)
-    for value in np.ravel(eta):
-        expect_number("eta", value, np.isfinite, "a finite number, or one for each parameter")
-    return plain + np.asarray(eta) * control
+    return plain + constant("eta", eta, q) * control
 
 
+@estimator
 def optimal_eta(f, q, rng, samples, temperature=0.5):
     """The eta of each parameter for which `rebar` varies least, -Cov(f(b) s, c) / Var(c) for what eta multiplies, c;
     from draws, (parameters,). 0 where c is 0 in every draw.
@@ -89,7 +91,7 @@ def relaxed_parts(f, q, z, size, temperature):
 
 def _sampled_parts(f, q, rng, samples, temperature):
     expect(isinstance(q, Bernoulli), "q", q, "a Bernoulli")
-    expect_positive("temperature", temperature)
+    expect_temperature(temperature)
     z = q.sample(rng, samples)
     v = np.maximum(rng.random(z.shape), np.finfo(float).tiny)  # 0 has no logarithm
     return relaxed_parts(f, q, z, conditional_size(q, z, v), temperature)

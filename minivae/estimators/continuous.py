@@ -3,11 +3,13 @@
 import numpy as np
 
 from ..errors import expect
+from .checked import constant, estimator, expect_score
 from .distributions import Normal
 from .gaussian import Gaussian
 from .planar import PlanarFlow
 
 
+@estimator
 def score_function(f, q, rng, samples, baseline=0.0):
     """(f(z) - baseline) * d log q(z) / d parameter. Uses no derivative of f.
 
@@ -18,11 +20,13 @@ def score_function(f, q, rng, samples, baseline=0.0):
     Source: Williams, "Simple statistical gradient-following algorithms for connectionist reinforcement learning"
     (1992).
     """
-    expect(hasattr(q, "score"), "q", q, "a distribution with a score")
+    expect_score(q)
+    baseline = constant("baseline", baseline, q)
     z = q.sample(rng, samples)
-    return (f(z)[:, None] - np.asarray(baseline)) * q.score(z)
+    return (f(z)[:, None] - baseline) * q.score(z)
 
 
+@estimator
 def optimal_baseline(f, q, rng, samples):
     """The constants that make `score_function` vary least, E[f s^2] / E[s^2] for score s, from draws; (parameters,).
 
@@ -33,6 +37,7 @@ def optimal_baseline(f, q, rng, samples):
     Where the score is 0 at every draw, as that of a logit whose category has probability 0 or 1, the estimate is 0 with
     any baseline: 0 stands for it.
     """
+    expect_score(q)
     z = q.sample(rng, samples)
     score = q.score(z)
     # the ratio does not change with the score's unit: with the largest as 1, squares of tiny ones do not vanish
@@ -41,6 +46,7 @@ def optimal_baseline(f, q, rng, samples):
     return (f(z)[:, None] * square).sum(axis=0) / np.where(largest > 0, square.sum(axis=0), 1)
 
 
+@estimator
 def pathwise(f, q, rng, samples):
     """f'(z) and f'(z) * noise, for z = mu + sigma * noise: the reparameterization trick (`reparam.py`).
 
@@ -59,6 +65,7 @@ def pathwise(f, q, rng, samples):
     return np.stack([slope, slope * noise], axis=1)
 
 
+@estimator
 def pathwise_elbo(f, q, rng, samples):
     """The pathwise gradient of E_q[f(z) - log q(z)]: of the ELBO in nats, where f is log p(x, z).
 
@@ -71,6 +78,7 @@ def pathwise_elbo(f, q, rng, samples):
     return q.backward(f.derivative(z), np.full(samples, -1.0), cache)
 
 
+@estimator
 def measure_valued(f, q, rng, samples):
     """Differences of f at two coupled draws. Uses no derivative of f, which may have jumps; two evaluations a
     parameter.

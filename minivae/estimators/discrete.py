@@ -10,7 +10,8 @@ and tends to the one-hot draw as the temperature falls to 0, while the derivativ
 
 import numpy as np
 
-from ..errors import expect, expect_positive
+from ..errors import expect
+from .checked import estimator, expect_temperature
 from .distributions import Categorical, one_hot
 
 
@@ -22,7 +23,7 @@ def _softmax(values):
 def _relaxed(q, rng, samples, temperature):
     """logits + g, and its softmax at the temperature, each (samples, categories)."""
     expect(isinstance(q, Categorical), "q", q, "a Categorical")
-    expect_positive("temperature", temperature)
+    expect_temperature(temperature)
     perturbed = np.array(q.logits) + rng.gumbel(size=(samples, len(q.logits)))
     return perturbed, _softmax(perturbed / temperature)
 
@@ -32,6 +33,7 @@ def _softmax_backward(y, dy):
     return y * (dy - (dy * y).sum(axis=1, keepdims=True))
 
 
+@estimator
 def gumbel_softmax(f, q, rng, samples, temperature=1.0):
     """The pathwise gradient of E[f(y)]: unbiased for the relaxed problem, biased for E[f(z)].
 
@@ -42,6 +44,7 @@ def gumbel_softmax(f, q, rng, samples, temperature=1.0):
     return _softmax_backward(y, f.derivative(y)) / temperature
 
 
+@estimator
 def straight_through_gumbel(f, q, rng, samples, temperature=1.0):
     """f and its derivative at the one-hot draw, the way back through the softmax of the same draw.
 
@@ -51,6 +54,7 @@ def straight_through_gumbel(f, q, rng, samples, temperature=1.0):
     return _softmax_backward(y, f.derivative(one_hot(perturbed))) / temperature
 
 
+@estimator
 def straight_through(f, q, rng, samples):
     """f' at the one-hot draw as if the draw were p itself: dlogits = p * (f'(z) - sum_j f'(z)_j p_j).
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..errors import LARGEST, expect, expect_number, expect_positive
+from ..errors import LARGEST, as_array, expect, expect_number, expect_positive
 from .special import digamma
 
 TINY = float(np.finfo(float).tiny)
@@ -21,7 +21,7 @@ class Normal:
     names = ("mu", "sigma")
 
     def __post_init__(self):
-        expect(np.isfinite(self.mu), "mu", self.mu, "a finite number")
+        expect_number("mu", self.mu, lambda mu: -LARGEST <= mu <= LARGEST, "a finite number")
         expect_positive("sigma", self.sigma)
 
     def sample(self, rng, samples):
@@ -35,23 +35,28 @@ class Normal:
 
 @dataclass(frozen=True)
 class Gamma:
-    """Density rate^shape z^(shape - 1) exp(-rate z) / Gamma(shape), z > 0."""
+    """Density rate^shape z^(shape - 1) exp(-rate z) / Gamma(shape), z > 0; shape >= 1e-100."""
 
     shape: float
     rate: float
     names = ("shape", "rate")
 
     def __post_init__(self):
-        expect_positive("shape", self.shape)
+        _expect_shape("shape", self.shape)
         expect_positive("rate", self.rate)
 
+    @property
+    def _least(self):
+        """The least draw, such that neither it nor its product with the rate is too small for a float."""
+        return TINY / min(1, self.rate)
+
     def sample(self, rng, samples):
-        return _positive(rng.standard_gamma(self.shape, samples)) / self.rate
+        return np.maximum(rng.standard_gamma(self.shape, samples) / self.rate, self._least)
 
     def score(self, z):
         """log(rate z) - digamma(shape) and shape / rate - z, (samples, 2)."""
-        log_z = _log(self.rate * z, self.shape)
-        return np.stack([log_z - digamma(self.shape), self.shape / self.rate - z], axis=1)
+        log_z = _log(z, self.shape, self._least)
+        return np.stack([log_z + np.log(self.rate) - digamma(self.shape), self.shape / self.rate - z], axis=1)
 
 
 @dataclass(frozen=True)
@@ -116,8 +121,8 @@ class Categorical:
     names: tuple = field(init=False)
 
     def __post_init__(self):
-        expect(len(self.logits) > 1, "logits", self.logits, "at least two numbers")
-        finite = -np.inf < max(self.logits) < np.inf and not np.isnan(self.logits).any()
+        logits = _expect_logits(self, 2, "at least two numbers")
+        finite = -np.inf < max(logits) < np.inf and not np.isnan(logits).any()
         expect(finite, "logits", self.logits, "numbers below infinity (-inf: never drawn), one of them finite")
         object.__setattr__(self, "names", tuple(f"logit_{c}" for c in range(len(self.logits))))
 
@@ -166,15 +171,21 @@ def _positive(draws):
     return np.maximum(draws, TINY)
 
 
-def _log(z, shape):
-    """log z, and where z has underflowed the mean of log z over such draws: the density there is z^(shape - 1), which
-    makes it log(limit) - 1 / shape.
+def _log(z, shape, limit=TINY):
+    """log z, and where z has underflowed, to the limit, the mean of log z over such draws: the density there is
+    z^(shape - 1), which makes it log(limit) - 1 / shape.
     """
-    return np.where(z <= TINY, np.log(TINY) - 1 / np.asarray(shape), np.log(z))
+    return np.where(z <= limit, np.log(limit) - 1 / np.asarray(shape), np.log(z))
 
 
 def _expect_shape(name, value):
     expect_number(name, value, lambda value: LEAST <= value <= LARGEST, f"a finite number of at least {LEAST:g}")
+
+
+def _expect_logits(q, least, text):
+    logits = as_array("logits", q.logits)
+    expect(logits.ndim == 1 and len(logits) >= least and logits.dtype.kind in "iuf", "logits", q.logits, text)
+    return logits
 
 
 @dataclass(frozen=True)
@@ -187,8 +198,8 @@ class Bernoulli:
     names: tuple = field(init=False)
 
     def __post_init__(self):
-        expect(np.ndim(self.logits) == 1 and len(self.logits) > 0, "logits", self.logits, "a number for each bit")
-        expect(not np.isnan(self.logits).any(), "logits", self.logits, "numbers")
+        logits = _expect_logits(self, 1, "a number for each bit")
+        expect(not np.isnan(logits).any(), "logits", self.logits, "numbers")
         object.__setattr__(self, "names", tuple(f"logit_{i}" for i in range(len(self.logits))))
 
     @property

@@ -104,8 +104,9 @@ class Gaussian:
 
     def score(self, z):
         """a = S^-1 (z - mean), and (a a' - S^-1) / 2 with both mirror images added, (samples, parameters)."""
-        precision = np.linalg.inv(self.covariance)
-        a = (z - self.mean) @ precision
+        inverse = np.linalg.inv(self.factor)  # not of the covariance, whose condition is the factor's squared
+        precision = inverse.T @ inverse
+        a = (z - self.mean) @ inverse.T @ inverse
         full = a[:, :, None] * a[:, None, :] - precision
         rows, columns = np.tril_indices(self.size)
         return np.hstack([a, full[:, rows, columns] * np.where(rows == columns, 0.5, 1.0)])

@@ -3,10 +3,12 @@
 import numpy as np
 
 from ..errors import expect
+from .checked import estimator
 from .distributions import TINY, Beta, Dirichlet, Gamma, log_gamma, shares
 from .special import gamma_draw_slope, gamma_log_slope
 
 
+@estimator
 def implicit(f, q, rng, samples):
     """f'(z) * dz/dparameter, where dz/dparameter comes from the distribution function F instead of from a sampler.
 

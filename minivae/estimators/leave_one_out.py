@@ -7,13 +7,15 @@ mean of the gradient stays what it is.
 import numpy as np
 
 from ..errors import expect, expect_choice, expect_integer
+from .checked import estimator, expect_score
 from .distributions import Bernoulli, Categorical
 
 BASELINES = ("geometric", "arithmetic", None)
 
 
+@estimator
 def leave_one_out(f, q, rng, samples, draws=2):
-    """REINFORCE with leave-one-out baselines; `draws` = K evaluations of f a row, K >= 2. For every q.
+    """REINFORCE with leave-one-out baselines; `draws` = K evaluations of f a row, K >= 2. For every q that has a score.
 
         1/K sum_k (f_k - 1/(K - 1) sum_{j != k} f_j) s_k  =  1/(K - 1) sum_k (f_k - mean f) s_k
 
@@ -31,11 +33,13 @@ def leave_one_out(f, q, rng, samples, draws=2):
     connection to stochastic linear regression" (arXiv:1401.1022); Kool, van Hoof and Welling, "Buy 4 REINFORCE samples,
     get a baseline for free!" (2019).
     """
+    expect_score(q)
     draws = expect_integer("draws", draws, 2)
     values, score = _groups(f, q, q.sample(rng, samples * draws), draws)
     return np.einsum("sk,skp->sp", values - values.mean(axis=1, keepdims=True), score) / (draws - 1)
 
 
+@estimator
 def vimco(f, q, rng, samples, draws=2, baseline="geometric"):
     """The gradient of L_K = E[log 1/K sum_k w_k] with w_k = exp(f(z_k)) / q(z_k), for a Categorical or Bernoulli q;
     `draws` = K evaluations of f a row.
@@ -54,12 +58,15 @@ def vimco(f, q, rng, samples, draws=2, baseline="geometric"):
     Source: Mnih and Rezende, "Variational inference for Monte Carlo objectives" (arXiv:1602.06725), section 2.
     """
     expect(isinstance(q, Categorical | Bernoulli), "q", q, "a Categorical or a Bernoulli")
-    expect_choice("baseline", baseline, BASELINES)
-    draws = expect_integer("draws", draws, 1 if baseline is None else 2)
+    draws = vimco_draws(draws, baseline)
     z = q.sample(rng, samples * draws)
     log_joint, score = _groups(f, q, z, draws)
-    expect(np.isfinite(log_joint).all(), "f", "values that are not finite", "log p(x, z) of each draw")
     return vimco_rows(log_joint - q.log_probability(z).reshape(-1, draws), score, baseline)
+
+
+def vimco_draws(draws, baseline):
+    expect_choice("baseline", baseline, BASELINES)
+    return expect_integer("draws", draws, 1 if baseline is None else 2)
 
 
 def vimco_rows(log_weight, score, baseline):
@@ -91,6 +98,5 @@ def _bounds_without(log_weight, baseline):
 
 def _groups(f, q, z, draws):
     """f (rows, K) and scores (rows, K, parameters) of draws in rows of K."""
-    values, score = np.asarray(f(z)), q.score(z)
-    expect(values.shape == (len(z),), "f", values, f"a value for each of {len(z)} draws")
-    return values.reshape(-1, draws), score.reshape(-1, draws, score.shape[1])
+    score = q.score(z)
+    return f(z).reshape(-1, draws), score.reshape(-1, draws, score.shape[1])

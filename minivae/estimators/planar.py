@@ -26,7 +26,7 @@ def planar_forward(z, u, w, b):
     """
     s, square = w @ u, w @ w
     positive = np.logaddexp(0, s)
-    shift = positive - 1 - s
+    shift = np.logaddexp(0, -s) - 1  # softplus(s) - 1 - s, with all its digits
     v = u + shift / square * w
     a = z @ w + b
     t, decay = np.tanh(a), np.exp(-2 * np.abs(a))
@@ -82,10 +82,11 @@ class PlanarFlow:
             text = f"a shape of {shape}, for a mean of {d} and a b of {steps} numbers"
             expect(values[name].shape == shape, name, values[name], text)
         expect((values["sigma"] > 0).all(), "sigma", self.sigma, "numbers above 0")
-        norms = np.abs(values["w"]).max(axis=1, initial=0)
+        norms, largest = np.abs(values["w"]).max(axis=1, initial=0), np.abs(values["u"]).max(initial=0)
         expect(
             ((norms > 1e-100) & (norms < 1e100)).all(), "w", self.w, "no row of zeros, and none near the float limits"
         )
+        expect(largest < 1e100, "u", self.u, "numbers below 1e100 in size")
         inner = (values["u"] * values["w"]).sum(axis=1)
         expect(
             (inner > -700).all(), "u", self.u, "w'u above -700 in each row: the determinant's least value is exp(w'u)"

@@ -2,10 +2,13 @@
 
 import numpy as np
 
+from ..errors import expect
+
 # Bernoulli numbers B_2 .. B_14 over 2 n: the coefficients of digamma's asymptotic series.
 DIGAMMA_SERIES = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12)
 ASYMPTOTIC = 10.0  # from here on seven terms of the series are exact to double precision
 TERMS = 100_000
+LARGEST_SHAPE = 1e7  # some 15 sqrt(shape) terms are summed
 
 
 def digamma(x):
@@ -45,6 +48,7 @@ def gamma_draw_slope(shape, z):
 
 def gamma_log_slope(shape, log_z):
     """d log z / dshape = (dz/dshape) / z of the same draw, from log z: also where z is too small for a float."""
+    expect(shape <= LARGEST_SHAPE, "shape", shape, f"at most {LARGEST_SHAPE:g} where dz/dshape is needed")
     log_z = np.array(log_z, float)
     z, a = np.exp(log_z), float(shape)
     term = np.full_like(z, 1 / a)

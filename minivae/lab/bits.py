@@ -89,7 +89,7 @@ def relaxed(t, logit):
     logit of the first, as the other's is its negative.
     """
     f, q = FirstBit(t), est.Bernoulli((logit,))
-    z, size, p = enumeration.logistic_grid(q, 200)
+    z, size, p = enumeration.logistic_grid(q, 200, TEMPERATURE)
     y = sigmoid((2 * z - 1) * size / TEMPERATURE)
     warm = partial(est.gumbel_softmax, temperature=TEMPERATURE)
     return {

@@ -100,7 +100,8 @@ def draw(rows, path):
     squared = "\N{SUPERSCRIPT TWO}"
     text = "Left and middle: variance of the gradient with respect to the logits, added up; lower is better. "
     text += f"{report.MEASURED[0].upper() + report.MEASURED[1:]}. Temperature {TEMPERATURE:g}. "
-    text += "One bit (top): the best baseline leaves no variance, and REBAR lies on the score function at left."
+    text += "One bit (top): the best baseline leaves no variance, nor does DisARM at logit 0; REBAR lies on the score "
+    text += "function at left."
     figure = style.new_figure(style.WIDTH, 6.6, "Gradients through bits: what a row costs, and what it is worth", text)
     panels = figure.subplots(2, 3)
     for line, (problem, title) in enumerate((("t = 0.45", f"(b {style.MINUS} 0.45){squared}"), ("network", "network"))):

@@ -20,6 +20,8 @@ from . import linear_gaussian, report
 DRAWS, RATE = 64, 0.03  # of a step; of Adam, which falls to 0 by half a cosine
 STEPS = 1000, 4000  # for the correlated posterior, for the curved one
 DEPTHS, STARTS = (0, 2, 4, 8), 3
+# where a Gaussian starts, (mean, r, v) as in `gaussian_of`: in the middle, and on either wing of the curved posterior
+MIDDLE, *WINGS = (0, 0, 0, 0, 0.3, -0.3), (1, 0.5, -1, -1, 0.3, -0.3), (-1, 0.5, -1, -1, 0.3, 0.3)
 WEIGHTS = ((1.2, 0.9, -0.3, 0.8), (0.7, 0.9, 0.5, 0.2))  # W of the correlated posterior: rows at an angle
 X, NOISE = 1.5, 0.3  # x and s of the curved one
 GRID = np.linspace(-8, 8, 401)
@@ -127,10 +129,10 @@ def gaussian_gradient(log_joint, vector, rng, full):
     return np.concatenate([rows[:2], 2 * np.diag(symmetric) * np.exp(2 * r), 2 * full * symmetric @ v])
 
 
-def train_gaussian(log_joint, full, seed, steps, observe=lambda step, q: None):
+def train_gaussian(log_joint, full, seed, steps, observe=lambda step, q: None, start=MIDDLE):
     """A Gaussian q, full or diagonal, trained on the ELBO."""
     rng = np.random.default_rng(seed)
-    start = np.array([0, 0, 0, 0, 0.3 * full, -0.3 * full])
+    start = np.array(start) * ([1] * 4 + [full] * 2)
     vector = ascend(
         *(start, lambda vector: gaussian_gradient(log_joint, vector, rng, full), steps),
         lambda step, vector: observe(step, gaussian_of(vector)),
@@ -180,8 +182,9 @@ def measure(seed=0, progress=None, steps=STEPS):
         q = trained[name] = train_gaussian(correlated, full, [seed, 0, full], steps[0], observe)
         rows.append(_row("correlated", correlated.log_evidence, name, 0, 0, correlated.gap(q), exact[name]))
         if full:
-            q = train_gaussian(curved, full, [seed, 1], steps[0])
-            rows.append(_row("curved", evidence, name, 0, 0, evidence - curved.elbo(q)))
+            for number, place in enumerate((MIDDLE, *WINGS)):
+                q = train_gaussian(curved, full, [seed, 1], steps[0], start=place)
+                rows.append(_row("curved", evidence, name, 0, number, evidence - curved.elbo(q)))
     return rows, course, trained
 
 
@@ -209,8 +212,8 @@ def run(folder, seed=0, progress=None):
     draw(rows, course, trained, folder / "posteriors.png")
     lines = []
     for (posterior, name, depth), (least, most) in best(rows).items():
-        text = f"{depth} planar steps, best of {STARTS} (the worst: {nats(most)})" if depth else name
-        text = "diagonal" if (name, depth) == ("planar flow", 0) else text
+        text = f"{depth} planar steps" if depth else "diagonal" if name == "planar flow" else name
+        text += f", best of {STARTS} (the worst: {nats(most)})" if most > least else ""
         lines.append(f"posteriors.csv: {posterior}, {text}: ELBO {nats(least)} nats below log p(x)")
     lines[0] += f", closed form of the best {nats(Correlated().best_diagonal_gap())}"
     return lines

@@ -126,6 +126,7 @@ def draw(rows, curve, fitted, path):
     report.curve(bound, curve, "K", "bound", "o-", color=style.SINGLE, markersize=3.5)
     bound.axhline(log_p, color=style.INK, linewidth=1, linestyle="--")
     exact, elbo = f"exact log p(x) = {style.number(log_p)}", f"ELBO {style.number(curve[0]['bound'])}"
+    exact, elbo = (label.replace("-", style.MINUS) for label in (exact, elbo))
     note = {"textcoords": "offset points", "fontsize": style.TICK}
     bound.annotate(exact, (curve[-1]["K"], log_p), xytext=(0, -26), ha="right", **note)
     bound.annotate(elbo, (1, curve[0]["bound"]), xytext=(8, -3), **note)

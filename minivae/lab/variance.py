@@ -114,7 +114,7 @@ def _floor(values):
 
 def draw(rows, path):
     squared, mu, sigma = "\N{SUPERSCRIPT TWO}", style.MU, style.SIGMA
-    title = f"Four ways to estimate the gradient of E[(z - k){squared}], z ~ N({mu}, {sigma}{squared})"
+    title = f"Four ways to estimate the gradient of E[(z {style.MINUS} k){squared}], z ~ N({mu}, {sigma}{squared})"
     text = f"Variance of the gradient with respect to {mu} (top) and {sigma} (bottom), {mu} = 1; lower is better. "
     text += f"{report.MEASURED[0].upper() + report.MEASURED[1:]}. Left and middle: one draw, and dashed measure-valued "
     text += f"at the cost of the others, twice its variance for its two evaluations of f. With respect to {mu} it is "
@@ -151,7 +151,7 @@ def draw_functions(rows, path):
     text += "is better. Points: measured; lines: quadrature. After Mohamed et al. (arXiv:1906.10652), figure 3."
     figure = style.new_figure(style.WIDTH, 3.2, "No estimator is best for every function", text)
     panels = figure.subplots(1, 4)
-    titles = {Exponential: "exp(-k z\N{SUPERSCRIPT TWO})", Cosine: "cos(k z)"}
+    titles = {Exponential: f"exp({style.MINUS}k z\N{SUPERSCRIPT TWO})", Cosine: "cos(k z)"}
     for axes, (make, p) in zip(panels, product(titles, (0, 1)), strict=True):
         ylabel = "variance of one draw" if axes is panels[0] else None
         report.panel(axes, f"{titles[make]}, d/d{LETTERS[p]}", "k", ylabel, logx=make is Exponential, logy=True)

@@ -270,6 +270,14 @@ def test_the_laboratory_measures_what_it_computes():
 RNG = np.random.default_rng(0)
 
 
+@pytest.mark.parametrize("temperature", [0.01, 0.1, 1.0, 10.0])
+@pytest.mark.parametrize("logit", [0.0, 4.0, -8.0, 12.0])
+def test_the_rule_of_rebar_holds_at_low_temperatures_and_large_logits(temperature, logit):
+    q = est.Bernoulli((logit,))
+    coarse, fine = (enumeration.rebar(TOY, q, temperature, 1.0, nodes)[1] for nodes in (40, 300))
+    np.testing.assert_allclose(coarse, fine, rtol=3e-6)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -289,14 +297,25 @@ RNG = np.random.default_rng(0)
         (lambda: est.vimco(TOY, BIT, RNG, 3, 0, None), "draws: got 0"),
         (lambda: est.vimco(TOY, BIT, RNG, 3, baseline="none"), "baseline: got 'none'"),
         (lambda: est.vimco(TOY, est.Normal(0.0, 1.0), RNG, 3), "q: got Normal.*a Categorical or a Bernoulli"),
-        (lambda: est.vimco(lambda z: np.log(z[:, 0] * 0), BIT, RNG, 3), "f: got 'values that are not finite'"),
+        (lambda: est.vimco(lambda z: np.log(z[:, 0] * 0), BIT, RNG, 3), "f: got .values that are not finite numbers"),
         (lambda: est.disarm(TOY, CATEGORIES, RNG, 3), "q: got Categorical.*a Bernoulli"),
         (lambda: est.rebar(TOY, CATEGORIES, RNG, 3), "q: got Categorical.*a Bernoulli"),
         (lambda: est.rebar(TOY, BIT, RNG, 3, temperature=0.0), "temperature: got 0.0"),
         (lambda: est.rebar(TOY, BIT, RNG, 3, temperature=-1.0), "temperature: got -1.0"),
         (lambda: est.rebar(TOY, BIT, RNG, 3, eta=math.nan), "eta: got nan"),
+        (lambda: est.rebar(TOY, BIT, RNG, 3, eta=np.ones(3)), r"eta: got float64 of shape \(3,\)"),
+        (lambda: est.rebar(TOY, BIT, RNG, 3, temperature=1e-310), "temperature: got 1e-310"),
+        (lambda: est.disarm(lambda z: z[:, :1], BIT, RNG, 3), r"f: got float64 of shape \(3, 1\)"),
+        (lambda: est.Categorical(0.3), "logits: got 0.3"),
+        (lambda: est.Categorical(("a", "b")), "logits: got"),
+        (lambda: est.Bernoulli((True, False)), "logits: got"),
         (lambda: est.optimal_eta(TOY, BIT, RNG, 3, temperature=math.inf), "temperature: got inf"),
         (lambda: enumeration.states(est.Normal(0.0, 1.0)), "q: got Normal"),
+        (lambda: enumeration.gradient(lambda z: z, BIT), r"f: got float64 of shape \(2, 1\)"),
+        (lambda: enumeration.bound(lambda z: z[:, 0] * math.nan, BIT, 2), "f: got .*not finite"),
+        (lambda: enumeration.rebar(TOY, BIT, temperature=0.0), "temperature: got 0.0"),
+        (lambda: enumeration.bound(TOY, BIT, 0), "draws: got 0"),
+        (lambda: enumeration.vimco(TOY, BIT, 1), "draws: got 1"),
         (lambda: enumeration.disarm(NETWORK, est.Bernoulli((0.0,) * 30)), "q: got '2.06e.14 cases'"),
     ],
 )

@@ -1,6 +1,7 @@
 """Gradient estimators against closed forms, quadrature and enumeration: means, and variances too."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -331,6 +332,13 @@ def test_digamma():
     np.testing.assert_allclose(digamma(x + 1), digamma(x) + 1 / x, rtol=1e-12)
 
 
+FLAT = SimpleNamespace(derivative=lambda z: 0.0)
+
+
+def on_normal(rng, samples, f=np.square, **options):
+    return est.score_function(f, est.Normal(0.0, 1.0), rng, samples, **options)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -344,6 +352,18 @@ def test_digamma():
             "a Gamma, a Beta or a Dirichlet",
         ),
         (lambda: est.gumbel_softmax(LOG, Q, np.random.default_rng(0), 3, temperature=0.0), "temperature: got 0.0"),
+        (lambda: est.Normal("a", 1.0), "mu: got 'a'"),
+        (lambda: est.Normal(np.zeros(2), 1.0), "mu: got float64"),
+        (lambda: on_normal(None, 3), "rng: got None"),
+        (lambda: on_normal(np.random.default_rng(0), 2.5), "samples: got 2.5"),
+        (lambda: on_normal(np.random.default_rng(0), 0), "samples: got 0"),
+        (lambda: on_normal(np.random.default_rng(0), 3, lambda z: z[:, None]), r"f: got float64 of shape \(3, 1\)"),
+        (lambda: on_normal(np.random.default_rng(0), 3, lambda z: 1.0), "f: got 1.0, expected a value for each of 3"),
+        (lambda: on_normal(np.random.default_rng(0), 3, lambda z: z + math.nan), "f: got .*not finite"),
+        (lambda: on_normal(np.random.default_rng(0), 3, baseline=np.ones((3, 1))), r"baseline: .*\(3, 1\)"),
+        (lambda: on_normal(np.random.default_rng(0), 3, baseline=math.nan), "baseline: got nan"),
+        (lambda: est.pathwise(lambda z: z, est.Normal(0.0, 1.0), np.random.default_rng(0), 3), "with a derivative"),
+        (lambda: est.pathwise(FLAT, est.Normal(0.0, 1.0), np.random.default_rng(0), 3), r"f.derivative: got 0.0"),
     ],
 )
 def test_bad_distributions_are_named(make, message):

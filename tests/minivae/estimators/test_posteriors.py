@@ -394,8 +394,27 @@ def test_the_score_of_gamma_draws_that_underflow():
     mean = math.gamma(0.503) / math.gamma(0.003) / math.sqrt(2)
     shifted = math.gamma(0.503001) / math.gamma(0.003001) / math.sqrt(2)
     assert within(rows[:, 0], (shifted - mean) / 1e-6).all()
-    scores = est.Gamma(0.003, 2.0).score(est.Gamma(0.003, 2.0).sample(np.random.default_rng(1), 400_000))
-    assert within(scores, 0).all()
+    for rate in (0.3, 2.0, 9.0, 9e12):  # 1 / 9 and 9 do not give 1 again in floats as small as these draws are
+        gamma = est.Gamma(0.003, rate)
+        assert within(gamma.score(gamma.sample(np.random.default_rng(1), 400_000)), 0).all()
+
+
+def test_the_score_of_a_nearly_singular_covariance():
+    """By the noise that was drawn, a = L^-T noise, at a condition of 1e13."""
+    rng = np.random.default_rng(0)
+    turn = np.linalg.qr(rng.standard_normal((3, 3)))[0]
+    covariance = turn * np.geomspace(1, 1e-13, 3) @ turn.T
+    q, noise = est.Gaussian((0.0, 0.0, 0.0), covariance), rng.standard_normal((50, 3))
+    expected = np.linalg.solve(q.factor.T, noise.T).T
+    np.testing.assert_allclose(q.score(q.forward(noise)[0])[:, :3], expected, atol=1e-7 * np.abs(expected).max())
+
+
+def test_a_strongly_bent_step_keeps_the_digits_of_its_shift():
+    """w'u = 1e10: softplus(s) - 1 - s is -1, and w's entry that nothing else reaches has -tanh(a) / |w|^2."""
+    u = w = np.array([1e5, 0.0])
+    *_, cache = planar_forward(np.array([[1e-5, 0.0]]), u, w, 0.0)
+    dw = planar_backward(np.array([[0.0, 1.0]]), np.zeros(1), cache)[2]
+    np.testing.assert_allclose(dw[0, 1], -np.tanh(1.0) / 1e10, rtol=1e-12)
 
 
 NAN = float("nan")
@@ -416,6 +435,10 @@ NAN = float("nan")
         (lambda: est.Gaussian((0, 0), ((1e10, 1e-3), (0.0, 1e-10))), "symmetric"),
         (lambda: est.PlanarFlow((0.0, 0.0), (1.0, 1.0), [[1, 1]], [[1, 0]], [1, 2]), r"u: .*a shape of \(2, 2\)"),
         (lambda: est.PlanarFlow((0.0, 0.0), (1.0, 1.0), [[1, 1]]), r"u: .*a shape of \(0, 2\)"),
+        (lambda: est.PlanarFlow((0.0, 0.0), (1.0, 1.0), [[1e300, 1]], [[1, 1]], [1]), "u: .*below 1e100"),
+        (lambda: est.implicit(FORM, est.Dirichlet((1e9, 1.0)), np.random.default_rng(0), 3), "shape: got 1000000000.0"),
+        (lambda: est.leave_one_out(FORM, FLOW, np.random.default_rng(0), 3), "q: got PlanarFlow.*with a score"),
+        (lambda: est.optimal_baseline(FORM, FLOW, np.random.default_rng(0), 3), "q: got PlanarFlow.*with a score"),
         (lambda: est.Dirichlet((1.0,)), "concentration: .*at least two"),
         (lambda: est.Dirichlet((1.0, 0.0)), "concentration 1: got 0.0, expected a finite number of at least 1e-100"),
         (lambda: est.Dirichlet((1e-200, 1.0)), "concentration 0: got 1e-200"),

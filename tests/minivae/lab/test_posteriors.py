@@ -68,8 +68,13 @@ def test_planar_steps_close_most_of_the_gap_of_the_curved_one(measured):
     gaps = [measured["curved", "planar flow", depth][0] for depth in posteriors.DEPTHS]
     assert all(later < 0.5 * earlier for earlier, later in pairwise(gaps))
     assert 0 < gaps[-1] < 0.02
-    # both mirror images weigh the same, so the best Gaussian has no correlation to use
-    assert measured["curved", "full covariance", 0][0] == pytest.approx(gaps[0], abs=1e-3)
+
+
+def test_the_best_gaussian_lies_along_a_wing_and_is_not_found_from_the_middle(measured):
+    """0.9105 by BFGS from 60 starts on the ELBO as a function of the mean and the Cholesky factor."""
+    least, largest = measured["curved", "full covariance", 0]
+    assert least == pytest.approx(0.9105, abs=3e-4)
+    assert largest == pytest.approx(measured["curved", "planar flow", 0][0], abs=1e-3)
 
 
 def test_the_table_of_the_page_is_what_comes_out(measured):
