@@ -33,6 +33,7 @@ class ImportanceEstimate:
         c / K just the bias, with heavy tails less. NaN for one draw
     tail_excess, tail_error (n,) : how much higher log_likelihood were if the tail of the weights had its fitted mean,
         and what one standard error of the fitted shape adds to that. NaN where k_hat is
+    rounding (n,) : what the dtype leaves open of a number as large as log_likelihood: eps (1 + |log_likelihood|)
     counts, bounds : numbers of draws K_1 = 1 < K_2 < ... < `samples`, each a divisor of the next, and (n, len(counts))
         the mean over groups of K_j draws of log mean w. Rising in j for every example, by Jensen's inequality.
     """
@@ -44,6 +45,7 @@ class ImportanceEstimate:
     rise: np.ndarray
     tail_excess: np.ndarray
     tail_error: np.ndarray
+    rounding: np.ndarray
     counts: tuple[int, ...]
     bounds: np.ndarray
 
@@ -66,28 +68,32 @@ class ImportanceEstimate:
 
         With the z of the normal distribution from log_likelihood - z standard_error to log_likelihood +
         max(rise, tail_excess) + z sqrt(standard_error^2 + tail_error^2): longer above, since log_likelihood is on
-        average too low. The upper end is NaN where k_hat is; where all weights are 0 there is no end on either side.
+        average too low; and `rounding` further on both sides. The upper end is NaN where k_hat is; where all weights
+        are 0 there is no end on either side.
         """
         z, value = _quantile(level), self.log_likelihood
         with np.errstate(invalid="ignore"):
-            high = value + self._above + z * self._error_above
+            high = value + self._above + z * self._error_above + self.rounding
         high[(value == -np.inf) & ~np.isnan(self.k_hat)] = np.inf
-        return np.stack([value - z * self.standard_error, high], axis=1)
+        return np.stack([value - z * self.standard_error - self.rounding, high], axis=1)
 
     def mean_interval(self, level: float = 0.95) -> tuple[float, float] | None:
         """The same for the mean over the examples; None where nothing is known."""
         n, z, mean = len(self.log_likelihood), _quantile(level), float(self.log_likelihood.mean())
-        low = mean - z * _norm(self.standard_error) / n
+        rounding = float(self.rounding.mean())
+        low = mean - z * _norm(self.standard_error) / n - rounding
         above = float(np.maximum(self.rise.mean(), self.tail_excess.mean())) + z * _norm(self._error_above) / n
-        return (low, mean + above) if np.isfinite([low, above]).all() else None
+        return (low, mean + above + rounding) if np.isfinite([low, above]).all() else None
 
     @property
     def unreliable_share(self) -> float | None:
-        """How much of `mean_interval` above the mean is due to the unreliable examples, from 0 to 1; None without
-        k-hat.
+        """How much of `mean_interval` above the mean is due to the unreliable examples, from 0 to 1, rounding apart: 1
+        where a k-hat is infinite, as nothing says what it lacks. None without k-hat.
         """
         if self.unreliable is None:
             return None
+        if np.isposinf(self.k_hat).any():
+            return 1.0
         total = _norm(self._error_above)
         if not np.isfinite(total + self._above.sum()):
             return float(self.unreliable.any())
@@ -176,7 +182,8 @@ def of_log_weights(pages: Iterable[np.ndarray], samples: int, dtype: str = "floa
         found.append((*moments(page), *tails.describe(page, dtype), rise_from_half(page), bound_curve(page, counts)))
     parts = (np.concatenate(part) for part in zip(*found, strict=True))
     value, error, effective, k_hat, excess, excess_error, rise, bounds = parts
-    return ImportanceEstimate(value, error, effective, k_hat, rise, excess, excess_error, counts, bounds)
+    rounding = np.finfo(dtype).eps * (1 + np.abs(value))
+    return ImportanceEstimate(value, error, effective, k_hat, rise, excess, excess_error, rounding, counts, bounds)
 
 
 def moments(log_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

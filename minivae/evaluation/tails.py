@@ -17,7 +17,7 @@ import numpy as np
 LEAST = 20  # weights in a tail, as 96 draws have: with fewer nothing is said of it
 
 # The largest shapes at which the mean of a tail is taken, without and with its error: means of 5 and of 10 sigma. A
-# shape of 1 has none. Chosen by benchmarks/coverage.py.
+# shape of 1 has none: of `count` draws the sum grows with count^k. Chosen by benchmarks/coverage.py.
 CAP, CAP_WITH_ERROR = 0.8, 0.9
 
 
@@ -56,9 +56,12 @@ def describe(log_weight: np.ndarray, dtype: str = "float64") -> tuple[np.ndarray
     """(k_hat, excess, error), each (n,), of log weights (n, K) that were computed in `dtype`.
 
     k_hat : NaN where K is too small to tell (`tail_length`), -inf where the tail's weights are equal but for rounding,
-        inf where all weights are 0, where they span more than floats hold, or where the tail has too many equal ones
+        inf where all weights are 0, where they span more than floats hold, or where the tail has too many equal ones,
+        as rounding makes them where log weights are large
     excess : nats, log of the mean weight with the fitted tail's mean in place of the tail's own, less that of the
-        weights as they are: above 0 where larger weights are to come
+        weights as they are: above 0 where larger weights are to come. Where k is above 1, and so is the slope of log w
+        against the log of its rank, the tail has no mean, and the one of K times as many draws is taken, which is
+        larger by a factor of K^(k - 1) with the smaller of both
     error : nats, by how much the excess grows where k is a standard error, (1 + k) / sqrt(tail length), above k_hat.
         Both are 0 where nothing was fitted and NaN where K is too small.
     """
@@ -74,19 +77,22 @@ def describe(log_weight: np.ndarray, dtype: str = "float64") -> tuple[np.ndarray
     base = below.sum(axis=1) + length * below[:, -1]  # of all weights, but what the tail has over its threshold
     over = tail - below[:, -1:]
     with np.errstate(divide="ignore"):
-        equal = -np.log(below[:, -1]) <= 16 * np.finfo(dtype).eps * (1 + np.abs(top[:, 0]))
+        equal = -np.log(below[:, -1]) <= np.minimum(16 * np.finfo(dtype).eps * (1 + np.abs(top[:, 0])), 0.1)
     k_hat, excess, error = np.where(equal, -np.inf, np.inf), np.zeros(n), np.zeros(n)
     fitted = np.flatnonzero(~equal & (over[:, _quartile(length)] > 1e-290))
     if len(fitted):
         k, sigma = fit(over[fitted])
         base, own = base[fitted], over[fitted].sum(axis=1)
         at_k, higher = np.minimum(k, CAP), k + np.maximum(1 + k, 0.3) / math.sqrt(length)
-        taken, most = (
-            np.log(base + length * sigma / (1 - shape)) for shape in (at_k, np.minimum(higher, CAP_WITH_ERROR))
-        )
-        k_hat[fitted], error[fitted] = k, most - taken
-        taken -= np.log(base + own)
-        excess[fitted] = np.where(k > CAP, np.maximum(taken, 0), taken)
+        expected, most = (length * sigma / (1 - shape) for shape in (at_k, np.minimum(higher, CAP_WITH_ERROR)))
+        k_hat[fitted], error[fitted] = k, np.log(base + most) - np.log(base + expected)
+        expected = np.where(k > CAP, np.maximum(expected, own), expected)
+        # The slope of log w against the log of its rank (Hill, 1975), where a few large weights beside many equal ones
+        # make k-hat large, and are no sum that grows.
+        with np.errstate(divide="ignore"):
+            slope = (np.log(tail[fitted]) - np.log(below[fitted, -1:])).mean(axis=1)
+        growth = np.maximum(np.minimum(k, slope) - 1, 0) * math.log(count)
+        excess[fitted] = np.logaddexp(np.log(base), np.log(expected) + growth) - np.log(base + own)
     return k_hat, excess, error
 
 

@@ -84,26 +84,59 @@ def test_a_planted_collision_is_seen(monkeypatch, name, other, uses):
     assert uses is not None or max(taken["evaluation"].values()) > 1
 
 
-def draws(path):
-    """Names of streams that a file takes numbers of, and whether it has another generator."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("philox") and node.attr in NAMES:
-            yield node.attr
-        elif isinstance(node, ast.Attribute) and node.attr in ("default_rng", "RandomState", "SeedSequence"):
-            yield "another generator"
+RANDOM = {"random", "np.random", "numpy.random"}
+DRAWING = {"fill_normals", "fill_words", "permutation", "standard_normal", "uniforms"}
+
+
+def draws(text):
+    """Names of streams that a source takes numbers of, and whether it has another generator, or a stream by number."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Attribute):
+            owner = ast.unparse(node.value)
+            if owner.endswith("philox") and node.attr in NAMES:
+                yield node.attr
+            elif owner in RANDOM:
+                yield "another generator"
+        elif isinstance(node, ast.ImportFrom):
+            named = [alias.name for alias in node.names]
+            if (node.module or "").endswith("philox"):
+                yield from (name for name in named if name in NAMES)
+            elif node.module in RANDOM or (node.module == "numpy" and "random" in named):
+                yield "another generator"
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in DRAWING:
+            yield from ("a stream by number" for given in node.args[1:2] if isinstance(given, ast.Constant))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("philox.fill_normals(seed, philox.SAMPLE, 0, z)", "SAMPLE"),
+        ("from .kernels.philox import SAMPLE", "SAMPLE"),
+        ("philox.fill_normals(seed, 3, 0, z)", "a stream by number"),
+        ("backend.standard_normal(seed, 2, clock, noise)", "a stream by number"),
+        ("np.random.default_rng(0)", "another generator"),
+        ("np.random.normal(size=3)", "another generator"),
+        ("np.random.Generator(np.random.PCG64(0))", "another generator"),
+        ("from numpy.random import default_rng", "another generator"),
+        ("from numpy import random", "another generator"),
+        ("random.random()", "another generator"),
+    ],
+)
+def test_ways_to_take_numbers_are_seen(text, found):
+    assert set(draws(text)) == {found}
 
 
 def test_each_stream_is_taken_in_one_place_and_nothing_else_is():
     """A new use needs a stream of its own and a line in USES."""
     files = [path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] != "kernels"]
-    used = Counter(name for path in files for name in draws(path))
+    used = Counter(name for path in files for name in draws(path.read_text()))
     assert {name: used[name] for name in NAMES} == dict.fromkeys(NAMES, 1)
     assert NAMES[:5] == ["INIT", "SHUFFLE", "NOISE", "SAMPLE", "PIXELS"], "runs of earlier versions resume"
-    # what a part of one's own is tried with, and what a model is checked with
-    constant = {PACKAGE / "build.py", PACKAGE / "parameters" / "trial.py"}
+    # what a part of one's own is tried with, what a model is checked with, and generators that a part may hold
+    constant = {PACKAGE / "build.py", *(PACKAGE / "parameters" / name for name in ("trial.py", "survey.py"))}
     rooms = ("", "evaluation", "parameters", "runs", "training")
     for path in [path for room in rooms for path in (PACKAGE / room).glob("*.py") if path not in constant]:
-        assert "another generator" not in draws(path), path
+        assert set(draws(path.read_text())) <= set(NAMES), path
 
 
 def binarised(data, draw):

@@ -13,7 +13,7 @@ import minivae as mv
 from benchmarks import coverage
 from minivae.command.main import main
 from minivae.evaluation import importance, tails
-from minivae.lab import calibration
+from minivae.lab import calibration, linear_gaussian
 
 
 def pareto(k, n, count, seed=0):
@@ -104,6 +104,60 @@ def test_a_few_heavy_examples_that_do_not_matter_do_not_warn():
     found = estimate(np.concatenate([lognormal(1, 50, 1000), heavy]))
     assert found.unreliable[-2:].all()
     assert found.warning is None
+
+
+@pytest.mark.parametrize(("light", "heavy", "many", "draws"), [(1, 8, 5, 200), (1.5, 5, 15, 1000), (1.5, 8, 3, 1000)])
+def test_hopeless_examples_are_not_outweighed_by_many_light_ones(light, heavy, many, draws):
+    """Those whose k-hat is above 1 lack more than any error made of their weights says."""
+    held, warned = [], []
+    for seed in range(5):
+        weights = [lognormal(light, 500 - many, draws, 2 * seed), lognormal(heavy, many, draws, 2 * seed + 1)]
+        found = estimate(np.concatenate(weights))
+        low, high = found.mean_interval()
+        held.append(low <= 0 <= high)
+        warned.append(found.warning is not None)
+    assert np.logical_or(held, warned).all()
+    light_only = estimate(weights[0])
+    assert light_only.warning is None or light == 1.5
+
+
+def test_above_a_shape_of_one_more_draws_bring_more():
+    """What K times as many draws would add to log mean w of a tail with k > 1 is (k - 1) log K."""
+    log_weight = pareto(2, 400, 200)
+    found = estimate(log_weight)
+    k = np.median(found.k_hat)
+    assert k == pytest.approx((2 * 40 + 5) / 50, abs=0.2)
+    assert np.median(found.tail_excess) == pytest.approx((k - 1) * math.log(200), rel=0.1)
+    more = [np.median(estimate(pareto(2, 40, count, 1)).log_likelihood) for count in (200, 40_000)]
+    assert more[1] - more[0] == pytest.approx(math.log(200), rel=0.2)
+
+
+@pytest.mark.parametrize("weights", [lognormal(1000, 1, 500), np.where(np.arange(500) % 20, -np.inf, 0.0)[None]])
+def test_one_infinite_k_hat_warns(weights):
+    found = estimate(np.concatenate([lognormal(1, 99, 500), weights]))
+    assert np.isposinf(found.k_hat[-1])
+    assert found.unreliable_share == 1
+    assert "of 100 examples have a k-hat above" in found.warning
+
+
+@pytest.mark.parametrize("distance", [0, 300, 3000])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_interval_has_room_for_rounding(distance, dtype):
+    """Of data that lie off the model's plane log p(x) is -7e4 and -7e6, its weights are light; float32 rounds it."""
+    exact = linear_gaussian.make(6, 2, backend="numpy")
+    linear_gaussian.shift_posterior(exact, log_sigma=0.1)
+    model = mv.VAE(**(exact.config | {"dtype": dtype}), backend="numpy")
+    for name, value in exact.parameters.items():
+        model.parameters[name] = value.astype(dtype)
+        exact.parameters[name] = value.astype(dtype).astype(np.float64)
+    across = np.linalg.svd(linear_gaussian.matrices(exact)[0])[2][-1]
+    x = (linear_gaussian.draw(exact, 20, seed=3) + distance * across).astype(dtype)
+    right = linear_gaussian.log_likelihood(exact, x.astype(np.float64))
+    found = importance.estimate(model, x, 1000, progress=False)
+    low, high = found.interval(0.999).T
+    assert ((low <= right) & (right <= high)).all()
+    assert found.mean_interval(0.999)[0] <= right.mean() <= found.mean_interval(0.999)[1]
+    assert (high - low).max() < 0.1 or (dtype, distance) == ("float32", 3000)
 
 
 @pytest.mark.parametrize("weights", [lognormal(2, 2000, 500), pareto(0.6, 2000, 500)])
