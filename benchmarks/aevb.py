@@ -41,6 +41,7 @@ from . import resumable
 
 TRAIN, BATCH, PASSES = 50_000, 100, 200
 STEP_SIZES = (0.01, 0.02, 0.1)
+INITIAL = 0.01  # standard deviation of the initial parameters
 FIRST = 2  # passes after which the step size is chosen
 # Points of the curves "AEVB (test)" and "AEVB (train)" of figure 2, nats: the coordinates of the lines in the paper's
 # PDF (version 10), whose graphics are no pixels, scaled by those of the ticks. The curves scatter by 0.2 to 0.3 nats.
@@ -54,17 +55,18 @@ PUBLISHED = {
 }
 
 
-def build(latent, seed, backend):
+def build(latent, seed, initial, backend):
     model = mv.VAE(784, latent, (500,), "tanh", "exp", seed=seed, backend=backend)
     rng = np.random.default_rng([seed, latent])
     for name, array in model.parameters.items():
-        model.parameters[name] = rng.normal(0.0, 0.01, array.shape)
+        model.parameters[name] = rng.normal(0.0, initial, array.shape)
     return model
 
 
 def train(latent, rate, seed, passes, arguments, data):
     """The history of so many passes; None where training diverged."""
-    path = Path(arguments.work) / f"latent{latent}-rate{rate}-seed{seed}.npz"
+    other = "" if arguments.initial == INITIAL else f"-initial{arguments.initial}"
+    path = Path(arguments.work) / f"latent{latent}-rate{rate}-seed{seed}{other}.npz"
 
     def tell(row):
         if row["epoch"] % 10 == 0:
@@ -73,7 +75,7 @@ def train(latent, rate, seed, passes, arguments, data):
 
     optimizer = mv.Adagrad(rate, weight_decay=1 / len(data[0]))
     options = {"batch_size": BATCH, "optimizer": optimizer, "validation": data[1], "seed": seed, "on_epoch": tell}
-    make = functools.partial(build, latent, seed, arguments.backend)
+    make = functools.partial(build, latent, seed, arguments.initial, arguments.backend)
     try:
         return resumable.fit(path, make, data[0], passes, backend=arguments.backend, **options)[1]
     except mv.TrainingDiverged:
@@ -149,7 +151,7 @@ def picture(results, path):
             axes.plot(EXAMPLES, published, marker, color=colour, markersize=4.5, markeredgecolor="white")
         axes.set(xscale="log", ylim=(-170, -95), xlim=(5e4, 1.3e7))
         axes.minorticks_off()
-    panels[0].legend(fontsize=style.TICK, frameon=False, loc="lower right")
+    panels[0].legend(fontsize=style.TICK, frameon=False, loc="upper left")
     style.finish(figure, style.check_path(path))
 
 
@@ -177,6 +179,8 @@ def main():
     parser.add_argument("--latent", type=int, nargs="+", default=list(PUBLISHED), choices=PUBLISHED, metavar="N")
     parser.add_argument("--seeds", type=options.seed, nargs="+", default=[0], metavar="N")
     parser.add_argument("--passes", type=options.whole, default=PASSES, help=f"over {TRAIN:,} examples each ({PASSES})")
+    other = f"standard deviation of the initial parameters ({INITIAL}); write another's results to another --out"
+    parser.add_argument("--initial", type=options.positive, default=INITIAL, metavar="S", help=other)
     parser.add_argument("--backend", default="auto", choices=("auto", *BACKENDS))
     parser.add_argument("--out", default="benchmarks/results/aevb.json")
     parser.add_argument("--work", default="runs/aevb", help="folder for checkpoints (runs/aevb)")

@@ -81,7 +81,7 @@ def test_figure_2_takes_the_step_size_that_begins_best_and_goes_on_where_it_stop
     """Rates of which one is far too slow and one diverges."""
     monkeypatch.setattr(aevb, "STEP_SIZES", (1e-6, 0.01, 1e30))
     digits = mv.load_dataset("mnist").train[:500]
-    arguments = argparse.Namespace(work=tmp_path, passes=3, backend="numpy")
+    arguments = argparse.Namespace(work=tmp_path, passes=3, backend="numpy", initial=aevb.INITIAL)
     row = aevb.measure(3, 0, arguments, (digits, digits[:100]))
     assert row["step_size"] == 0.01
     assert row["train_bound_after_first_passes"][1e30] is None
@@ -95,7 +95,7 @@ def test_figure_2_takes_the_step_size_that_begins_best_and_goes_on_where_it_stop
 def test_a_training_that_diverges_with_the_best_step_size_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(aevb, "STEP_SIZES", (1e30,))
     digits = mv.load_dataset("mnist").train[:500]
-    arguments = argparse.Namespace(work=tmp_path, passes=1, backend="numpy")
+    arguments = argparse.Namespace(work=tmp_path, passes=1, backend="numpy", initial=aevb.INITIAL)
     with pytest.raises(ValueError, match="3 latents, seed 0: training diverged with the best step size"):
         aevb.measure(3, 0, arguments, (digits, digits[:100]))
 
