@@ -9,7 +9,7 @@ import inspect
 
 import numpy as np
 
-from . import naive
+from . import naive, numpy_backend
 from .backend import FAMILIES
 
 
@@ -75,7 +75,7 @@ def _is_float(argument):
 
 
 def _copied(arguments):
-    """Copies; two column blocks of one array stay two column blocks of one array."""
+    """Copies in memory of their own, as models have it; two column blocks of one array stay two of one array."""
     bases: dict[int, np.ndarray] = {}
     copies: dict[str, object] = {}
     for name, a in arguments.items():
@@ -83,7 +83,13 @@ def _copied(arguments):
             copies[name] = a
         elif isinstance(a.base, np.ndarray) and not a.flags.c_contiguous:
             base, first = a.base, (a.ctypes.data - a.base.ctypes.data) // a.itemsize
-            copies[name] = bases.setdefault(id(base), base.copy())[:, first : first + a.shape[1]]
+            copies[name] = bases.setdefault(id(base), _copy(base))[:, first : first + a.shape[1]]
         else:
-            copies[name] = a.copy()
+            copies[name] = _copy(a)
     return copies
+
+
+def _copy(array):
+    copy = numpy_backend.zeros(array.shape, array.dtype)
+    copy[...] = array
+    return copy

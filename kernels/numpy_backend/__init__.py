@@ -9,13 +9,18 @@ import math
 import numpy as np
 
 ALIGNMENT = 64
+APART = 1024  # bytes: more than a loop of the widest vectors takes at a time
 
 
 def zeros(shape, dtype):
-    """An array of zeros whose first byte lies on a cache line."""
+    """An array of zeros whose first byte lies on a cache line, at least APART bytes from any other array of this kind.
+
+    Compiled loops that write one array and add up others take another order where two of them lie within some
+    vectors of each other, as arrays of few numbers would: the last bits of a sum would hang on where memory was free.
+    """
     itemsize = np.dtype(dtype).itemsize
     size = math.prod(shape)
-    buffer = np.zeros(size + ALIGNMENT // itemsize, dtype)
+    buffer = np.zeros(size + (ALIGNMENT + APART) // itemsize, dtype)
     start = -(buffer.ctypes.data % -ALIGNMENT) // itemsize
     return buffer[start : start + size].reshape(shape)
 

@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from minivae import kernels
 from minivae.kernels import backend as registry
-from minivae.kernels import naive
+from minivae.kernels import naive, numpy_backend
 from minivae.kernels.cases import cases_of
 
 FOLDER = Path(kernels.__file__).parent
@@ -142,6 +143,13 @@ def test_record_replays_the_same_calls():
     assert not np.array_equal(noise, first)
     backend.tick(clock)
     assert len(program.calls) == 2, "calls after the recording are not recorded"
+
+
+def test_zeros_of_a_few_numbers_lie_apart():
+    """Nearer to each other, sums in compiled loops have other last bits."""
+    arrays = [numpy_backend.zeros((5,), dtype) for _ in range(50) for dtype in ("float32", "float64", "uint8")]
+    spans = sorted((array.ctypes.data, array.ctypes.data + array.nbytes) for array in arrays)
+    assert min(after[0] - before[1] for before, after in pairwise(spans)) >= numpy_backend.APART
 
 
 def test_zeros_are_aligned():
