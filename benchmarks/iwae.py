@@ -38,6 +38,7 @@ from unittest import mock
 import numpy as np
 
 import minivae as mv
+from benchmarks import resumable
 from benchmarks.harness import machine
 from minivae.command import options
 from minivae.evaluation import importance
@@ -97,45 +98,31 @@ def train(model, seed, arguments, data, path):
 
     KeyboardInterrupt where Ctrl-C came while it trained; the checkpoint is then written.
     """
+    if arguments.as_is:
+        made, start, _ = checkpoint.load_state(path, arguments.backend)
+        return made, start.history
     code, passes = arguments.code, -(-STAGES.sum() // arguments.pace) + arguments.more
     data = data[:59_600] if "size" in code else data
-    if path.exists():
-        made, start, _ = checkpoint.load_state(path, arguments.backend)
-    else:
-        made, start = build(model, seed, data, code, arguments.backend), None
-    if arguments.as_is:
-        return made, start.history
     rate = learning_rate(-(-len(data) // BATCH), arguments.pace)
-    if "adam" in code:
-        optimizer = mv.Adam(rate, beta1=0.99, eps=1e-4 / BATCH)
-        optimizer.attach(made)
-        made.backend.assign(optimizer.state["second"], 1 / BATCH**2)
-    else:
-        optimizer = mv.Adam(rate, eps=1e-4)
+    adam = {"beta1": 0.99, "eps": 1e-4 / BATCH} if "adam" in code else {"eps": 1e-4}
+    optimizer = mv.Adam(rate, **adam)
+
+    def make():
+        made = build(model, seed, data, code, arguments.backend)
+        if "adam" in code:
+            optimizer.attach(made)
+            made.backend.assign(optimizer.state["second"], 1 / BATCH**2)
+        return made
 
     def tell(row):
         seconds = len(data) / row["examples_per_second"]
         at = f"pass {row['epoch']} of {passes}"
         print(f"{path.stem}: {at}, loss {row['train_loss']:.2f}, {seconds:.0f} s", flush=True)
 
+    how = {"batch_size": BATCH, "optimizer": optimizer, "pixels": "dynamic", "seed": seed, "on_epoch": tell}
     in_order = mock.patch.object(philox, "permutation", lambda seed, stream, epoch, n: np.arange(n))
     with in_order if "order" in code else contextlib.nullcontext():
-        history = mv.fit(
-            made,
-            data,
-            epochs=int(passes),
-            batch_size=BATCH,
-            optimizer=optimizer,
-            pixels="dynamic",
-            seed=seed,
-            on_epoch=tell,
-            start=start,
-            on_checkpoint=lambda state: checkpoint.save(path, made, state),
-            checkpoint_seconds=60,
-        )
-    if history.stopped == "interrupted":
-        raise KeyboardInterrupt
-    return made, history
+        return resumable.fit(path, make, data, int(passes), backend=arguments.backend, **how)
 
 
 def model_name(text):
@@ -175,7 +162,7 @@ def measure(name, model, seed, arguments, data):
         "minus_elbo": evaluation.nll + evaluation.kl,
         "active_units": evaluation.active_units,
         "train_loss": history["train_loss"][-1],
-        "seconds_training": sum(len(examples) / rate for rate in history["examples_per_second"]),
+        "seconds_training": resumable.seconds(history, len(examples)),
         "machine": machine() | {"backend": made.backend.name},
     }
 

@@ -21,9 +21,7 @@ NUMBERS = ("exact_gradient", "measured_mean", "exact_mean", "exact_variance", "m
 
 def _rows(place, parameters, gradient, exact, estimates):
     """A table row for each parameter, from the exact mean and variance and the estimates (rows, parameters)."""
-    mean = estimates.mean(axis=0)
-    variance = ((estimates - mean) ** 2).mean(axis=0)
-    error = np.sqrt(np.maximum(((estimates - mean) ** 4).mean(axis=0) - variance**2, 0) / len(estimates))
+    mean, variance, error = report.moments(estimates)
     numbers = (gradient, mean, *exact, variance, error)
     for p, parameter in enumerate(parameters):
         yield place | {"parameter": parameter} | {n: float(v[p]) for n, v in zip(NUMBERS, numbers, strict=True)}
@@ -54,13 +52,6 @@ def bound_rows(draws, rng, rows=ROWS):
         yield from _rows(place, q.names, exact[0], exact, estimates)
 
 
-def inside(rows):
-    """How many of the measured variances lie in their 99 % intervals of the exact ones, and of how many."""
-    checked = [row for row in rows if row["exact_variance"] > 1e-20]
-    errors = [abs(row["measured_variance"] - row["exact_variance"]) / row["standard_error"] for row in checked]
-    return sum(error < 2.576 for error in errors), len(checked)
-
-
 def run(folder, seed=0, progress=None):
     rng, rows = np.random.default_rng([seed, 6]), []
     plan = [partial(rows_for, problem, logit, rng) for problem in PROBLEMS for logit in LOGITS]
@@ -69,7 +60,7 @@ def run(folder, seed=0, progress=None):
         rows += part()
     report.write_table(folder / "discrete.csv", rows)
     draw(rows, folder / "discrete.png")
-    found, count = inside(rows)
+    found, count = report.inside(rows)
     lines = [
         f"discrete.csv: {found} of {count} measured variances within their 99 % intervals of the exact ones "
         f"({ROWS:,} rows each)"

@@ -3,6 +3,8 @@
 import csv
 import io
 
+import numpy as np
+
 from ..files import progress as progress_bar
 from ..files.atomic import write_text
 from ..plotting import style
@@ -23,6 +25,21 @@ def write_table(path, rows):
     for row in rows:
         writer.writerow({key: f"{value:.7g}" if isinstance(value, float) else value for key, value in row.items()})
     write_text(path, text.getvalue())
+
+
+def moments(estimates):
+    """Mean, variance and the standard error sqrt((m4 - v^2) / n) of the variance, of each column of (n, columns)."""
+    mean = estimates.mean(axis=0)
+    variance = ((estimates - mean) ** 2).mean(axis=0)
+    fourth = ((estimates - mean) ** 4).mean(axis=0)
+    return mean, variance, np.sqrt(np.maximum(fourth - variance**2, 0) / len(estimates))
+
+
+def inside(rows):
+    """How many measured variances of table rows lie in their 99 % intervals of the exact ones, and of how many."""
+    checked = [row for row in rows if row["exact_variance"] > 1e-20]
+    within = [abs(row["measured_variance"] - row["exact_variance"]) < 2.576 * row["standard_error"] for row in checked]
+    return sum(within), len(checked)
 
 
 def panel(axes, title, xlabel, ylabel, *, logx=False, logy=False):

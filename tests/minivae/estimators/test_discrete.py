@@ -12,7 +12,8 @@ from minivae.estimators.bits import conditional_size
 from minivae.estimators.functions import Quadratic
 from minivae.gradcheck import check_sampler
 from minivae.lab.bits import BeliefNetwork, FirstBit, methods
-from minivae.lab.discrete import inside, rows_for
+from minivae.lab.discrete import rows_for
+from minivae.lab.report import inside
 
 from .test_estimators import NORMAL_99, variance_interval
 
