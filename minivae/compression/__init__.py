@@ -1,0 +1,1 @@
+"""Lossless compression with a model: files that decode to the same bytes on every machine."""
