@@ -57,7 +57,7 @@ def whole_layer(name, weight, bias, activation, *, of_bytes=False, weight_bits=N
     if weight_bits is not None:  # the largest may have been rounded up to a power of two
         np.clip(whole, 1 - 2 ** (weight_bits - 1), 2 ** (weight_bits - 1) - 1, out=whole)
     whole_bias = np.rint(np.ldexp(np.asarray(bias, np.float64), bits + ACTIVATION_BITS))
-    return Layer(whole, whole_bias, activation, bits)
+    return Layer(whole + 0.0, whole_bias + 0.0, activation, bits)  # no -0, which has other bits
 
 
 class Exact:
