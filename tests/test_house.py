@@ -14,7 +14,7 @@ FLOORS = (
     {"command"},
     {"__init__", "facade"},  # what `import minivae` gives
     {"lab", "runs", "selfcheck"},
-    {"training", "plotting"},
+    {"training", "plotting", "compression"},
     {"evaluation"},
     {"model"},
     {"parameters"},

@@ -10,8 +10,9 @@ and pushes what was popped: the bits come back. The net price of an image is on 
 
 the bound L_K of `bounds.py` in bits, for K = 1 the negative ELBO.
 
-Images are pushed in groups that grow. A group takes the bits for its draws from what those before it left, so what must
-be there at the start are the bits for one image, while the networks see many rows.
+Images are pushed in groups that grow: first the number of draws, from 1 to K, then the number of images. A group takes
+the bits for its draws from what those before it left, so what must be there at the start are the bits for one draw,
+while the networks see many rows.
 
 Source: Townsend, Bird and Barber (arXiv:1901.04866), K = 1; Ruan et al. (arXiv:2102.11086), section 3.3.
 """
@@ -29,9 +30,10 @@ from .networks import Networks
 from .tables import ONE
 
 BUCKET_BITS = 12  # z takes 2^12 values a latent, all as likely under the prior
-MOST_ROWS = 512  # of a group
+MOST_ROWS = 512  # of z in a group
 TRIED = 32  # images by which the growth of groups is chosen
 GROWTH_BITS = 16
+FASTEST = 4 << GROWTH_BITS
 INDEX_BITS = 24  # of the index of a draw
 
 
@@ -104,7 +106,6 @@ class Codec:
         self._sigmas, self._phi = tables.sigmas(networks.scale), tables.normal_distribution()
         self._code = load_coder()
         self._pixels = "bytes" if networks.of_bytes else "bernoulli"
-        self._most = max(1, MOST_ROWS // samples)
 
     # What the networks say
 
@@ -135,11 +136,11 @@ class Codec:
         """The likelihood of some rows of z alone."""
         return tuple(part[rows] if getattr(part, "ndim", 0) == 2 else part for part in likelihood)
 
-    def _choice(self, x, z, posterior, likelihood):
+    def _choice(self, x, z, draws, posterior, likelihood):
         """The masses below each of K draws, (n, K + 1)."""
-        starts = np.zeros((len(x), self.samples + 1), np.int64)
+        starts = np.zeros((len(x), draws + 1), np.int64)
         starts[:, -1] = 1 << coder.CHOICE_BITS
-        if self.samples > 1:
+        if draws > 1:
             ours, theirs = np.zeros(len(z), np.int64), np.zeros(len(z), np.int64)
             logs = tables.logarithms()
             getattr(self._code, f"log2_{self._pixels}")(x, *likelihood, logs, ours)
@@ -150,17 +151,17 @@ class Codec:
 
     # Pushing and popping images
 
-    def _room(self, n):
+    def _room(self, n, draws):
         """Bits that n images take at most."""
         pixel = coder.BYTE_BITS if self.networks.of_bytes else coder.PIXEL_BITS
-        draws = self.samples * self.networks.latent * coder.NORMAL_BITS
+        posterior = draws * self.networks.latent * coder.NORMAL_BITS
         choice = coder.CHOICE_BITS + INDEX_BITS + self.networks.latent * self._bucket_bits
-        return n * (self.networks.features * pixel + draws + choice)
+        return n * (self.networks.features * pixel + posterior + choice)
 
-    def push(self, stack, x):
+    def push(self, stack, x, draws):
         """One group; returns the bits that its draws of z were made of."""
-        n, latent, draws = len(x), self.networks.latent, self.samples
-        stack.reserve(self._room(n))
+        n, latent = len(x), self.networks.latent
+        stack.reserve(self._room(n, draws))
         before = stack.bits
         posterior = self._posterior(x)
         repeated = tuple(np.repeat(part, draws, axis=0) for part in posterior)
@@ -168,7 +169,7 @@ class Codec:
         stack.pop("normal", z, *repeated, self._edges, self._phi)
         taken = before - stack.bits
         likelihood = self._likelihood(z)
-        starts = self._choice(x, z, posterior, likelihood)
+        starts = self._choice(x, z, draws, posterior, likelihood)
         stack.pop("choice", chosen, starts)
         ours = np.arange(n) * draws + chosen
         others = np.delete(np.arange(n * draws), ours)
@@ -178,10 +179,10 @@ class Codec:
         stack.push("uniform", chosen, draws, INDEX_BITS)
         return taken
 
-    def pop(self, stack, x):
+    def pop(self, stack, x, draws):
         """The inverse: fills x (n, features) with the group that was pushed last."""
-        n, latent, draws = len(x), self.networks.latent, self.samples
-        stack.reserve(self._room(n))
+        n, latent = len(x), self.networks.latent
+        stack.reserve(self._room(n, draws))
         chosen, own = np.empty(n, np.int64), np.empty((n, latent), np.int64)
         stack.pop("uniform", chosen, draws, INDEX_BITS)
         stack.pop("uniform", own, 1 << self._bucket_bits, self._bucket_bits)
@@ -195,31 +196,33 @@ class Codec:
         stack.pop("normal", rest, *(part[others] for part in repeated), self._edges, self._phi)
         z[ours], z[others] = own, rest
         likelihood = self._likelihood(z) if draws > 1 else ()
-        stack.push("choice", chosen, self._choice(x, z, posterior, likelihood))
+        stack.push("choice", chosen, self._choice(x, z, draws, posterior, likelihood))
         stack.push("normal", z, *repeated, self._edges, self._phi)
         stack.expect_whole()
 
     def growth(self, x):
-        """How fast groups may grow, of 2^GROWTH_BITS: what an image leaves on the stack over what its draws take."""
+        """How fast groups may grow, of 2^GROWTH_BITS: what an image leaves on the stack over what one draw takes."""
         stack, taken = Stack(), 0.0
         for i in range(min(TRIED, len(x))):
-            taken += self.push(stack, x[i : i + 1])
-        share = 0.8 * stack.bits / taken if taken > 0 else 0.0
-        return int(min(max(share, 0.0), 0.5) * (1 << GROWTH_BITS))
+            taken += self.push(stack, x[i : i + 1], 1)
+        share = 0.7 * stack.bits / taken if taken > 0 else 0.0
+        return min(max(int(share * (1 << GROWTH_BITS)), 0), FASTEST)
 
     def groups(self, n, growth):
-        """The sizes of the groups of n images, in the order in which they are pushed."""
+        """(images, draws) of the groups of n images, in the order in which they are pushed."""
         done = 0
         while done < n:
-            size = min(max(1, growth * done >> GROWTH_BITS), self._most, n - done)
+            rows = max(1, growth * done >> GROWTH_BITS)
+            draws = min(self.samples, rows)
+            size = min(max(1, min(rows, MOST_ROWS) // draws), n - done)
             done += size
-            yield size
+            yield size, draws
 
     def encode(self, x, growth):
         """(words, initial words that they hold) of pixels (n, features)."""
         stack, done = Stack(), 0
-        for size in self.groups(len(x), growth):
-            self.push(stack, x[done : done + size])
+        for size, draws in self.groups(len(x), growth):
+            self.push(stack, x[done : done + size], draws)
             done += size
         return stack.words(), stack.drawn
 
@@ -227,8 +230,8 @@ class Codec:
         """Pixels (n, features) from words; ValueError where they are not those of n images."""
         stack, x = Stack(words), np.empty((n, self.networks.features), np.uint8)
         first = n
-        for size in reversed(list(self.groups(n, growth))):
+        for size, draws in reversed(list(self.groups(n, growth))):
             first -= size
-            self.pop(stack, x[first : first + size])
+            self.pop(stack, x[first : first + size], draws)
         stack.expect_start()
         return x

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import expect, expect_integer
 from ..parameters.memory import expect_room
-from .codec import BUCKET_BITS, GROWTH_BITS, Codec
+from .codec import BUCKET_BITS, FASTEST, Codec
 from .networks import Networks, networks_of, pack, unpack
 
 MAGIC, VERSION = b"MVZ\x1a", 1
@@ -158,7 +158,7 @@ def _parse(data):
         numbers.append(value)
     kind, bucket_bits, samples, growth, features, rows, block, inside = numbers
     sane = data[5] == 0 and kind < len(TYPES) and 1 <= bucket_bits <= 16 and 1 <= samples <= MOST_DRAWS
-    sane = sane and growth <= 1 << GROWTH_BITS and features and rows and 1 <= block <= rows
+    sane = sane and growth <= FASTEST and features and rows and 1 <= block <= rows
     # every block takes six bytes at least of the header
     expect(sane and -(-rows // block) * 6 <= end - place, "data", "settings that cannot be", "those of a file")
     counts = []
@@ -216,7 +216,9 @@ def as_pixels(model: Any, x: ArrayLike) -> tuple[np.ndarray, str]:
     else:
         top = 255 if checked.dtype == np.uint8 else 1
         lossy = f"0 and {top} only: pixels between are made so by a threshold or a draw, which loses what they were"
-        expect(((checked == 0) | (checked == top)).all(), "x", "other values", lossy)
+        between = (checked != 0) & (checked != top)
+        if between.any():
+            expect(False, "x", f"values such as {checked[between][0]:.6g}", lossy)
         pixels = (checked != 0).astype(np.uint8)
     dtype = given.dtype.name if given.dtype.name in TYPES else "float64" if given.dtype.kind == "f" else "uint8"
     back = from_pixels(pixels, dtype, getattr(model.likelihood, "of_bytes", False))

@@ -51,11 +51,10 @@ class Networks(NamedTuple):
 
 def networks_of(model: Any, weight_bits: int | None = None) -> Networks:
     """The `Networks` of a `VAE`; ValueError, with the reason, for one whose data cannot be coded."""
-    name = getattr(model.likelihood, "name", None)
-    own = type(model.likelihood).__name__ if name is None else name
+    name = str(getattr(model.likelihood, "name", type(model.likelihood).__name__))
     reason = "a Gaussian likelihood is of real numbers, which have no lossless rate: expected one of "
     expect(name != "gaussian", "likelihood", name, reason + ", ".join(map(repr, CODED)))
-    expect(name in CODED, "likelihood", own, "one of " + ", ".join(map(repr, CODED)))
+    expect(name in CODED, "likelihood", name, "one of " + ", ".join(map(repr, CODED)))
     expect(type(model.sampler) is Reparameterize, "sampler", type(model.sampler).__name__, "a Reparameterize")
     model.settle()
     of_bytes = name != "bernoulli"

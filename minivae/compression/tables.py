@@ -87,9 +87,10 @@ def normal_distribution():
     -step^2 f'(t) / 12: to 1e-13.
     """
     count = coder.FARTHEST * coder.STEPS
-    side = [(-(Decimal(i) / coder.STEPS) ** 2 / 2).exp() for i in range(count + 1)]
+    side = [(-((Decimal(i) / coder.STEPS) ** 2) / 2).exp() for i in range(count + 1)]
     density = side[:0:-1] + side
-    total, below = Decimal(0), []
+    total = Decimal(0)
+    below: list[Decimal] = []
     for before, after in zip([Decimal(0), *density[:-1]], density, strict=True):
         total += (before + after) / 2
         t = Decimal(len(below) - count) / coder.STEPS

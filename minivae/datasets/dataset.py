@@ -183,7 +183,14 @@ def load_dataset(
         raise ValueError(f"{Path(name_or_path).name}: does not fit in memory") from error
 
 
-def _load_file(path, size, test_fraction, seed, options):
+def load_rows(path: str | os.PathLike[str]) -> np.ndarray:
+    """All rows of a file in its order, (n, features), those for training first, as `load_dataset` reads them."""
+    _, rows, _, _, _ = _read(path, TableOptions())
+    return np.concatenate([rows[part] for part in ("train", "test") if part in rows])
+
+
+def _read(path, options):
+    """(name, rows by part, shape of an image, what else the file holds, how it was read)."""
     text = os.fsdecode(path)
     expect(text and "\0" not in text, "name_or_path", text, "a data set's name or a path")
     unknown = isinstance(path, str) and not os.path.lexists(path) and Path(path).name == path and not Path(path).suffix
@@ -195,10 +202,15 @@ def _load_file(path, size, test_fraction, seed, options):
         rows[part], shapes[part] = as_rows(f"{name}: {part}", arrays.pop(part))
     rows, taken_for = settle(name, rows, shapes["train"])
     source = ": ".join(filter(None, [f"file {name}", "; ".join(filter(None, [read_as, taken_for]))]))
+    return name, rows, shapes["train"], arrays, source
+
+
+def _load_file(path, size, test_fraction, seed, options):
+    name, rows, image_shape, arrays, source = _read(path, options)
     train_labels, test_labels = (arrays.get(f"{part}_labels") for part in ("train", "test"))
     train = rows["train"]
     if "test" in rows:
-        return _build(name, train, rows["test"], train_labels, test_labels, shapes["train"], source, size)
+        return _build(name, train, rows["test"], train_labels, test_labels, image_shape, source, size)
     expect(test_labels is None, name, "test_labels and no test rows", "both or neither")
     expect(len(train) > 1, name, "one row, which cannot be split", "at least 2 rows, or test rows as well")
     if train_labels is not None:
@@ -206,7 +218,7 @@ def _load_file(path, size, test_fraction, seed, options):
     kept, held_out = _split(len(train), test_fraction, seed)
     labels: tuple[np.ndarray | None, np.ndarray | None]
     labels = (None, None) if train_labels is None else (train_labels[kept], train_labels[held_out])
-    return replace(_build(name, train[kept], train[held_out], *labels, shapes["train"], source, size), split=True)
+    return replace(_build(name, train[kept], train[held_out], *labels, image_shape, source, size), split=True)
 
 
 def _build(name, train, test, train_labels, test_labels, image_shape, source, size):

@@ -1,6 +1,7 @@
 """The names of `import minivae`, all of them."""
 
 from .. import optim
+from ..compression import compress, decompress
 from ..datasets import load_dataset
 from ..errors import TrainingDiverged
 from ..evaluation import importance as importance
@@ -45,6 +46,8 @@ __all__ = [
     "assert_gradients",
     "available_backends",
     "check_gradients",
+    "compress",
+    "decompress",
     "fit",
     "importance_estimate",
     "load_dataset",

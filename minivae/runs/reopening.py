@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..datasets import dataset_names
+from ..datasets.dataset import load_rows
 from ..errors import brief, expect
 from ..vae import VAE
 from . import folder
@@ -92,6 +93,22 @@ def open_run(path, backend="auto", best=False, given=None):
     if data.features != model.features:
         raise ValueError(f"data: {data.name} has {data.features} features, expected the run's {model.features}")
     return config, model, data, own
+
+
+def open_rows(path, backend="auto", best=False, given=None, pixels=None, seed=0):
+    """(model, rows, image shape, training rows) to compress: the run's held-out data, those of a named data set, or all
+    rows of a file in its order; made 0 and 1 as `pixels` says. Training rows only beside the run's own data.
+    """
+    train = None
+    if given is None or given in dataset_names:
+        _, model, data, own = open_run(path, backend, best, given)
+        x, shape, train = data.test, data.image_shape, data.train if own else None
+    else:
+        config, model = open_model(path, backend, best)
+        x, shape = load_rows(given), config.data.image_shape
+    if pixels:
+        x, train = (part if part is None else folder.unit_values(part, pixels, seed) for part in (x, train))
+    return model, x, shape, train
 
 
 def image_shape(path, config):
