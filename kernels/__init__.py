@@ -14,6 +14,7 @@ from .backend import (
     Program,
     available_backends,
     load_backend,
+    load_coder,
     register_backend,
 )
 
@@ -26,5 +27,6 @@ __all__ = [
     "Program",
     "available_backends",
     "load_backend",
+    "load_coder",
     "register_backend",
 ]

@@ -1,6 +1,7 @@
 """Backends by name, and recorded sequences of kernel calls."""
 
 import difflib
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -9,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
-from . import naive, numpy_backend
+from . import coder, naive, numpy_backend
 from .cpu import probe  # noqa: F401, which watches forks from now on
 
 # name: (module, what it needs, packages it imports). In order of preference: "auto" takes the first that is available.
@@ -243,3 +244,13 @@ def _find(name, module, kernel):
         raise NotImplementedError(f"the {name} backend lacks {kernel}: expected in {path}.py")
 
     return getattr(module, kernel, missing)
+
+
+@functools.cache
+def load_coder() -> SimpleNamespace:
+    """The functions of `coder`, compiled, or where there is no Numba as they stand, a hundred times as slow."""
+    try:
+        from .cpu.coder import compiled
+    except ImportError:
+        return coder.specification
+    return compiled()

@@ -19,7 +19,6 @@ words : (room,) uint32, the stack
 Source: Duda, "Asymmetric numeral systems" (arXiv:1311.2540), section 2.3 and 3.3.
 """
 
-import functools
 import math
 from types import SimpleNamespace
 
@@ -381,13 +380,3 @@ def build(jit):
 
 
 specification = build(lambda function: function)
-
-
-@functools.cache
-def load_coder():
-    """The compiled functions, or where there is no Numba the specification, about a hundred times as slow."""
-    try:
-        from .cpu.coder import compiled
-    except ImportError:
-        return specification
-    return compiled()

@@ -23,8 +23,7 @@ from functools import cached_property
 import numpy as np
 
 from ..errors import expect
-from ..kernels import coder
-from ..kernels.coder import load_coder
+from ..kernels import coder, load_coder
 from . import tables
 from .networks import Networks
 from .tables import ONE

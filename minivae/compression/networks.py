@@ -52,9 +52,8 @@ class Networks(NamedTuple):
 def networks_of(model: Any, weight_bits: int | None = None) -> Networks:
     """The `Networks` of a `VAE`; ValueError, with the reason, for one whose data cannot be coded."""
     name = str(getattr(model.likelihood, "name", type(model.likelihood).__name__))
-    reason = "a Gaussian likelihood is of real numbers, which have no lossless rate: expected one of "
-    expect(name != "gaussian", "likelihood", name, reason + ", ".join(map(repr, CODED)))
-    expect(name in CODED, "likelihood", name, "one of " + ", ".join(map(repr, CODED)))
+    reason = ": real numbers, which a gaussian one is of, have no lossless rate" * (name == "gaussian")
+    expect(name in CODED, "likelihood", name, "one of " + ", ".join(map(repr, CODED)) + reason)
     expect(type(model.sampler) is Reparameterize, "sampler", type(model.sampler).__name__, "a Reparameterize")
     model.settle()
     of_bytes = name != "bernoulli"

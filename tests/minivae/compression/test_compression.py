@@ -1,0 +1,230 @@
+"""Compression: nothing is lost, the rate is the bound, and the bytes are the same wherever they are made."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import minivae as mv
+from minivae.compression.codec import Codec
+from minivae.compression.exact import Exact, activate
+from minivae.compression.networks import networks_of
+from minivae.compression.tables import ONE
+from minivae.kernels import philox
+from minivae.kernels.naive import ACTIVATIONS
+
+LIKELIHOODS = ("bernoulli", "beta_binomial", "logistic")
+HERE = Path(__file__).parent
+
+
+def numbers(seed, *shape):
+    """Uniforms that are the same on every machine."""
+    return philox.uniforms(seed, philox.SAMPLE, 0, int(np.prod(shape))).reshape(shape)
+
+
+def rows(likelihood, n, features, seed=1):
+    u = numbers(seed, n, features)
+    return (u * 256).astype(np.uint8) if likelihood != "bernoulli" else (u < 0.3) * np.uint8(255)
+
+
+def model_of(likelihood, features=30, latent=3, hidden=(8,), factor=3.0, **options):
+    model = mv.VAE(features, latent, hidden, likelihood=likelihood, backend="numpy", **options)
+    for name in model.parameters:
+        model.parameters[name] = np.float32(factor) * model.parameters[name]
+    return model
+
+
+@settings(max_examples=60)
+@given(
+    likelihood=st.sampled_from(LIKELIHOODS),
+    activation=st.sampled_from(ACTIVATIONS),
+    scale=st.sampled_from(["softplus", "exp"]),
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 12), st.integers(1, 4)),
+    hidden=st.lists(st.integers(1, 6), max_size=2),
+    factor=st.sampled_from([0.0, 1.0, 30.0, 1000.0]),
+    rho=st.sampled_from([0.0, -1e4, 1e4]),
+    outputs=st.sampled_from([0.0, 300.0, -300.0]),
+    samples=st.sampled_from([1, 2, 7]),
+    weight_bits=st.sampled_from([None, 8, 16]),
+    block=st.sampled_from([None, 1, 7]),
+    seed=st.integers(0, 1000),
+)
+def test_nothing_is_lost(
+    likelihood, activation, scale, shape, hidden, factor, rho, outputs, samples, weight_bits, block, seed
+):
+    """Any weights, sigma of nothing and huge, outputs of 300, one image and one feature."""
+    n, features, latent = shape
+    model = model_of(likelihood, features, latent, hidden, factor, activation=activation, scale=scale, seed=seed)
+    for name, value in (("posterior.bias", rho), ("likelihood.bias", outputs)):
+        bias = np.array(model.parameters[name])
+        bias[len(bias) // 2 :] += value
+        model.parameters[name] = bias
+    x = rows(likelihood, n, features, seed)
+    data = mv.compress(model, x, samples, weight_bits=weight_bits, block=block)
+    back = mv.decompress(model if weight_bits is None else None, data)
+    assert back.dtype == x.dtype
+    np.testing.assert_array_equal(back, x)
+    part = mv.decompress(model if weight_bits is None else None, data, slice(n // 3, n // 2))
+    np.testing.assert_array_equal(part, x[n // 3 : n // 2])
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_every_type_of_values_comes_back_as_it_was(likelihood):
+    model = model_of(likelihood)
+    x = rows(likelihood, 5, 30)
+    kinds = [x, (x / 255).astype(np.float32), x / 255]
+    for given_ in kinds if likelihood != "bernoulli" else [*kinds, x > 0]:
+        back = mv.decompress(model, mv.compress(model, given_))
+        assert back.dtype == given_.dtype
+        np.testing.assert_array_equal(back, given_)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A model of 64 pixels with structure, and rows that it has not seen."""
+    z = numbers(3, 3000, 2)
+    grid = np.stack(np.meshgrid(np.arange(8), np.arange(8)), -1).reshape(-1, 2) / 8
+    distance = ((z[:, None] - grid) ** 2).sum(-1)
+    x = (numbers(4, 3000, 64) < np.where(distance < 0.08, 0.95, 0.05)).astype(np.float32)
+    model = mv.VAE(64, 4, (32,), backend="numpy", seed=0)
+    mv.fit(model, x[:1000], epochs=60, batch_size=50, optimizer=mv.Adam(3e-3), seed=0, progress=False)
+    return model, x[1000:]
+
+
+@pytest.mark.parametrize("samples", [1, 4, 16])
+def test_the_rate_is_the_bound(trained, samples):
+    """Within 1 % of the negative ELBO, or the bound with K draws; the initial bits are those of one draw."""
+    model, x = trained
+    codec = Codec(networks_of(model), samples)
+    words, drawn = codec.encode(x.astype(np.uint8), codec.growth(x.astype(np.uint8)))
+    draws = [mv.importance_estimate(model, x, samples, seed=seed, progress=False) for seed in range(4)]
+    bound = -np.mean([found.log_likelihood.mean() for found in draws]) / np.log(2)
+    assert 32 * (len(words) - drawn) / len(x) == pytest.approx(bound, rel=0.01)
+    assert drawn <= 6
+    assert 8 * len(mv.compress(model, x, samples)) / len(x) == pytest.approx(bound, rel=0.02)
+
+
+def test_sums_do_not_depend_on_their_order():
+    """With inputs and hidden units in another order, and in pieces, the whole numbers are the same."""
+    model = model_of("beta_binomial", 200, 5, (50, 20), activation="tanh")
+    codec = networks_of(model)
+    x = np.rint(255 * numbers(5, 40, 200)).astype(np.float64)
+    plain = codec.head()(x)
+    assert (plain == np.rint(plain)).all()
+    first, second, *rest = codec.encoder
+    order, inner = np.argsort(numbers(6, 200)), np.argsort(numbers(7, 50))
+    moved = first._replace(weight=first.weight[order][:, inner], bias=first.bias[inner])
+    others = [moved, second._replace(weight=second.weight[inner]), *rest]
+    shuffled = Exact("encoder", others, 255, 0)
+    np.testing.assert_array_equal(shuffled(x[:, order]), plain)
+    np.testing.assert_array_equal(np.concatenate([codec.head()(x[i : i + 1]) for i in range(40)]), plain)
+    mu, _ = model.encode((x / 255).astype(np.float32))
+    np.testing.assert_allclose(plain[:, :5] / ONE, mu, atol=0.02 * np.abs(mu).max())
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_are_those_of_the_model(name):
+    a = np.concatenate([np.arange(-20 * ONE, 20 * ONE, 7.0), [-(2.0**22), 2.0**22, 0.0, -0.0]])
+    layer = mv.Dense(1, 1, name, dtype="float64")
+    layer.parameters["weight"][...], layer.parameters["bias"][...] = 1, 0
+    expected = layer.forward(a[:, None] / ONE)[:, 0]
+    assert np.abs(activate(name, a.copy()) / ONE - expected).max() <= 0.501 / ONE
+
+
+def test_models_that_have_no_lossless_rate_are_refused():
+    x = np.zeros((2, 3), np.float32)
+    with pytest.raises(ValueError, match=r"likelihood: got 'gaussian', .*have no lossless rate"):
+        mv.compress(mv.VAE(3, 2, (), likelihood="gaussian"), x)
+    model = mv.VAE(3, 2, (4,))
+    weight = model.parameters["encoder.0.weight"]
+    for value, words in ((np.nan, "NaN or infinity"), (1e15, r"sums that may reach .*2\^53")):
+        weight[0, 0] = value
+        with pytest.raises(ValueError, match=f"encoder, layer 0.*{words}"):
+            mv.compress(model, x)
+
+    class Twice:
+        def forward(self, x):
+            return 2 * x
+
+        def backward(self, dy):
+            return 2 * dy
+
+    with pytest.raises(ValueError, match="encoder, layer 0: got 'Twice', expected a Dense"):
+        mv.compress(mv.VAE(3, 2, encoder=[Twice()], backend="numpy"), x)
+    with pytest.raises(ValueError, match=r"x: got 'values such as 0\.5'"):
+        mv.compress(mv.VAE(3, 2, ()), np.full((2, 3), 0.5, np.float32))
+    for name, value in (("samples", 0), ("weight_bits", 7), ("weight_bits", 17), ("block", 0), ("samples", 10_000)):
+        with pytest.raises(ValueError, match=name):
+            mv.compress(mv.VAE(3, 2, ()), x, **{name: value})
+
+
+# The same bytes everywhere
+
+KINDS = [(likelihood, bits) for likelihood in LIKELIHOODS for bits in (None, 8)]
+# The SHA-256 of the files below, made on x86-64 with AVX-512; wherever these tests run, the bytes are the same.
+DIGESTS = HERE / "digests.txt"
+
+
+def make(likelihood, weight_bits):
+    """A file of a model as it is before training, whose weights follow from the seed alone."""
+    activation = {"bernoulli": "relu", "beta_binomial": "tanh", "logistic": "gelu"}[likelihood]
+    model = model_of(likelihood, 40, 4, (16,), activation=activation, seed=5)
+    x = rows(likelihood, 60, 40)
+    return model, x, mv.compress(model, x, 3, weight_bits=weight_bits, block=50)
+
+
+def digests():
+    made = [make(*kind)[2] for kind in KINDS]
+    return "".join(
+        f"{hashlib.sha256(data).hexdigest()} {kind} {bits}\n" for data, (kind, bits) in zip(made, KINDS, strict=True)
+    )
+
+
+def test_the_bytes_are_those_of_every_other_machine():
+    assert digests() == DIGESTS.read_text()
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_a_committed_file_is_decoded(likelihood):
+    """Made elsewhere, with its networks inside."""
+    back = mv.decompress(None, (HERE / f"{likelihood}.mvz").read_bytes())
+    np.testing.assert_array_equal(back, rows(likelihood, 60, 40))
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"NUMBA_CPU_NAME": "nehalem", "OPENBLAS_CORETYPE": "Nehalem"},
+        {"OPENBLAS_NUM_THREADS": "2", "NUMBA_NUM_THREADS": "1", "OPENBLAS_CORETYPE": "Haswell"},
+        {"WITHOUT_NUMBA": "1"},
+    ],
+    ids=["no-fma", "two-threads", "python"],
+)
+def test_other_processors_make_the_same_bytes(environment):
+    """Without fused multiply-add, with other kernels of the BLAS, and with the specification in place of Numba."""
+    code = "import sys; 'WITHOUT_NUMBA' in __import__('os').environ and sys.modules.update(numba=None);"
+    code += "from tests.minivae.compression import test_compression as t; sys.stdout.write(t.digests())"
+    root = HERE.parents[2]
+    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | environment | {"PYTHONPATH": path},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == DIGESTS.read_text()
+
+
+if __name__ == "__main__":  # makes the committed files afresh: only after a change of the format, with its version
+    DIGESTS.write_text(digests())
+    for kind in LIKELIHOODS:
+        (HERE / f"{kind}.mvz").write_bytes(make(kind, 8)[2])
