@@ -55,32 +55,34 @@ def build(jit):
         z = z * 0x297A2D39 & WORD
         return z ^ z >> 15
 
+    # Words move now and then. `spill` and `refill` are called only then: compiled code pays much for two results.
+
     @jit
-    def push(x, top, state, words, start, freq, bits):
-        """(x, top) with a symbol more."""
-        if freq == 1 << bits:  # certain: no bits, and the product below would be too large
-            return x, top
-        if x >= ((LOW >> bits) << 32) * freq:
-            if top == words.size:
-                state[FULL] = 1
-                return x, top
-            words[top] = x & WORD
-            top += 1
-            x >>= 32
-        return ((x // freq) << bits) + x % freq + start, top
+    def crowded(x, freq, bits):
+        """Whether a push needs a word moved to the stack first."""
+        return x >> 32 >= (LOW >> bits) * freq
+
+    @jit
+    def spill(x, top, state, words):
+        if top == words.size:
+            state[FULL] = 1
+            return x >> 32, top
+        words[top] = x & WORD
+        return x >> 32, top + 1
+
+    @jit
+    def push(x, start, freq, bits):
+        quotient = x // freq
+        return (quotient << bits) + x - quotient * freq + start
 
     @jit
     def refill(x, top, state, words):
-        """(x, top) after a pop: a word from the stack, or where that is empty an initial one."""
-        if x < LOW:
-            if top > 0:
-                top -= 1
-                word = int(words[top])
-            else:
-                word = initial_word(int(state[DRAWN]))
-                state[DRAWN] += 1
-            x = (x << 32) | word
-        return x, top
+        """(x, top) where a pop left x below LOW: a word from the stack, or where that is empty an initial one."""
+        if top > 0:
+            return (x << 32) | int(words[top - 1]), top - 1
+        word = initial_word(int(state[DRAWN]))
+        state[DRAWN] += 1
+        return (x << 32) | word, top
 
     # Equal masses
 
@@ -90,7 +92,10 @@ def build(jit):
         flat = symbols.reshape(-1)
         for i in range(flat.size - 1, -1, -1):
             start = (int(flat[i]) << bits) // count
-            x, top = push(x, top, state, words, start, ((int(flat[i]) + 1 << bits) // count) - start, bits)
+            freq = ((int(flat[i]) + 1 << bits) // count) - start
+            if crowded(x, freq, bits):
+                x, top = spill(x, top, state, words)
+            x = push(x, start, freq, bits)
         state[X], state[TOP] = x, top
 
     def pop_uniform(state, words, symbols, count, bits):
@@ -102,7 +107,8 @@ def build(jit):
             start = (symbol << bits) // count
             flat[i] = symbol
             x = (((symbol + 1 << bits) // count) - start) * (x >> bits) + c - start
-            x, top = refill(x, top, state, words)
+            if x < LOW:
+                x, top = refill(x, top, state, words)
         state[X], state[TOP] = x, top
 
     # Buckets of z under N(mu, sigma^2)
@@ -139,7 +145,9 @@ def build(jit):
                 if freq == 0:  # only a damaged file, or another model, has such a bucket
                     state[FULL] = 1
                     return
-                x, top = push(x, top, state, words, start, freq, NORMAL_BITS)
+                if crowded(x, freq, NORMAL_BITS):
+                    x, top = spill(x, top, state, words)
+                x = push(x, start, freq, NORMAL_BITS)
         state[X], state[TOP] = x, top
 
     def pop_normal(state, words, z, mu, sigma, edges, phi):
@@ -158,7 +166,8 @@ def build(jit):
                         high, above = middle, mass
                 z[i, j] = low
                 x = (above - below) * (x >> NORMAL_BITS) + c - below
-                x, top = refill(x, top, state, words)
+                if x < LOW:
+                    x, top = refill(x, top, state, words)
         state[X], state[TOP] = x, top
 
     # Pixels of 0 and 1
@@ -169,11 +178,12 @@ def build(jit):
         for i in range(pixels.shape[0] - 1, -1, -1):
             for j in range(pixels.shape[1] - 1, -1, -1):
                 one = int(table[index[i, j]])
-                zero = (1 << PIXEL_BITS) - one
+                start, freq = 0, (1 << PIXEL_BITS) - one
                 if pixels[i, j]:
-                    x, top = push(x, top, state, words, zero, one, PIXEL_BITS)
-                else:
-                    x, top = push(x, top, state, words, 0, zero, PIXEL_BITS)
+                    start, freq = freq, one
+                if crowded(x, freq, PIXEL_BITS):
+                    x, top = spill(x, top, state, words)
+                x = push(x, start, freq, PIXEL_BITS)
         state[X], state[TOP] = x, top
 
     def pop_bernoulli(state, words, pixels, index, table):
@@ -188,7 +198,8 @@ def build(jit):
                 else:
                     pixels[i, j] = 0
                     x = zero * (x >> PIXEL_BITS) + c
-                x, top = refill(x, top, state, words)
+                if x < LOW:
+                    x, top = refill(x, top, state, words)
         state[X], state[TOP] = x, top
 
     # Bytes: the masses below each of them, all of which have at least 1
@@ -244,7 +255,10 @@ def build(jit):
                 byte_starts(kind, first[i, j], second[i, j], sigmoid, starts)
                 k = int(pixels[i, j])
                 start = int(starts[k])
-                x, top = push(x, top, state, words, start, int(starts[k + 1]) - start, BYTE_BITS)
+                freq = int(starts[k + 1]) - start
+                if crowded(x, freq, BYTE_BITS):
+                    x, top = spill(x, top, state, words)
+                x = push(x, start, freq, BYTE_BITS)
         state[X], state[TOP] = x, top
 
     def pop_bytes(state, words, pixels, kind, first, second, sigmoid):
@@ -264,7 +278,8 @@ def build(jit):
                 pixels[i, j] = low
                 start = int(starts[low])
                 x = (int(starts[low + 1]) - start) * (x >> BYTE_BITS) + c - start
-                x, top = refill(x, top, state, words)
+                if x < LOW:
+                    x, top = refill(x, top, state, words)
         state[X], state[TOP] = x, top
 
     # One of K draws, with a probability as its weight
@@ -345,7 +360,9 @@ def build(jit):
             if freq == 0:  # as in push_normal
                 state[FULL] = 1
                 return
-            x, top = push(x, top, state, words, int(starts[i, k]), freq, CHOICE_BITS)
+            if crowded(x, freq, CHOICE_BITS):
+                x, top = spill(x, top, state, words)
+            x = push(x, int(starts[i, k]), freq, CHOICE_BITS)
         state[X], state[TOP] = x, top
 
     def pop_choice(state, words, chosen, starts):
@@ -357,7 +374,8 @@ def build(jit):
             chosen[i] = k
             start = int(starts[i, k])
             x = (int(starts[i, k + 1]) - start) * (x >> CHOICE_BITS) + c - start
-            x, top = refill(x, top, state, words)
+            if x < LOW:
+                x, top = refill(x, top, state, words)
         state[X], state[TOP] = x, top
 
     return SimpleNamespace(
