@@ -44,10 +44,10 @@ class Stack:
         self.state = np.array([coder.LOW, 0, 0, 0], np.int64)
         self._words = np.zeros(64, np.uint32)
         if len(words):
-            *rest, low, high = words.tolist()
+            low, high = (int(word) for word in words[-2:])
             expect(high < coder.LOW and (high or low >= coder.LOW), "data", "a damaged state", "words of a file")
-            self._words = np.array([*rest, *np.zeros(64)], np.uint32)
-            self.state[:2] = high << 32 | low, len(rest)
+            self._words = np.concatenate([words[:-2].astype(np.uint32), self._words])
+            self.state[:2] = high << 32 | low, len(words) - 2
 
     def words(self):
         """All there is, as uint32: the stack and, last, the state."""
@@ -204,8 +204,9 @@ class Codec:
         stack, taken = Stack(), 0.0
         for i in range(min(TRIED, len(x))):
             taken += self.push(stack, x[i : i + 1], 1)
-        share = 0.7 * stack.bits / taken if taken > 0 else 0.0
-        return min(max(int(share * (1 << GROWTH_BITS)), 0), FASTEST)
+        if taken <= 0:  # a sigma of nothing: the draws are free
+            return FASTEST
+        return min(max(int(0.7 * stack.bits / taken * (1 << GROWTH_BITS)), 0), FASTEST)
 
     def groups(self, n, growth):
         """(images, draws) of the groups of n images, in the order in which they are pushed."""
