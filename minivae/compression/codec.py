@@ -33,6 +33,7 @@ MOST_ROWS = 512  # of z in a group
 TRIED = 32  # images by which the growth of groups is chosen
 GROWTH_BITS = 16
 FASTEST = 4 << GROWTH_BITS
+FEW = 64  # initial words that need no second try
 INDEX_BITS = 24  # of the index of a draw
 
 
@@ -225,6 +226,17 @@ class Codec:
             self.push(stack, x[done : done + size], draws)
             done += size
         return stack.words(), stack.drawn
+
+    def encode_parts(self, parts, growth):
+        """(words of each part, growth): less of it where the first images left more than those that come after, so that
+        groups would take many initial words.
+        """
+        while True:
+            coded = [self.encode(part, growth) for part in parts]
+            drawn = sum(drawn for _, drawn in coded)
+            if not growth or drawn <= max(FEW * len(parts), sum(len(words) for words, _ in coded) // 8):
+                return [words for words, _ in coded], growth
+            growth //= 4
 
     def decode(self, words, n, growth):
         """Pixels (n, features) from words; ValueError where they are not those of n images."""

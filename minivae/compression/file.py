@@ -98,15 +98,14 @@ def compress(
     n = len(pixels)
     block = n if block is None else min(expect_integer("block", block, 1), n)
     codec = Codec(networks, samples)
-    growth = codec.growth(pixels)
+    parts = [pixels[first : first + block] for first in range(0, n, block)]
+    coded, growth = codec.encode_parts(parts, codec.growth(pixels))
     inside = b"" if weight_bits is None else zlib.compress(pack(networks), 9)
     head = [MAGIC, bytes([VERSION, 0]), bytes.fromhex(networks.fingerprint())]
     settings = TYPES.index(dtype), BUCKET_BITS, samples, growth, networks.features, n, block, len(inside)
     head += [_number(value) for value in settings]
     body = [inside]
-    for first in range(0, n, block):
-        part = pixels[first : first + block]
-        words, _ = codec.encode(part, growth)
+    for part, words in zip(parts, coded, strict=True):
         head.append(_number(len(words)) + zlib.crc32(part.tobytes()).to_bytes(4, "little"))
         body.append(words.astype("<u4").tobytes())
     content = b"".join(head + body)
