@@ -246,7 +246,9 @@ def as_pixels(model: Any, x: ArrayLike) -> tuple[np.ndarray, str]:
     if different.any():
         as_is = "uint8, or floats that were divided by 255 in their own dtype" if of_bytes else "0 and 1"
         expect(False, "x", f"{dtype} such as {given[different][0].item()!r}", f"what comes back as it is: {as_is}")
-    return np.ascontiguousarray(pixels), dtype
+    return np.require(
+        pixels, requirements=["C", "W"]
+    ), dtype  # of arrays to read only Numba makes functions of their own
 
 
 def from_pixels(pixels: np.ndarray, dtype: str, of_bytes: bool) -> np.ndarray:

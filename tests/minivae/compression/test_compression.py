@@ -21,7 +21,7 @@ from minivae.compression.exact import Exact, activate
 from minivae.compression.file import TYPES, read_header
 from minivae.compression.networks import networks_of, pack
 from minivae.compression.tables import ONE
-from minivae.kernels import philox
+from minivae.kernels import coder, philox
 from minivae.kernels.naive import ACTIVATIONS
 
 LIKELIHOODS = ("bernoulli", "beta_binomial", "logistic")
@@ -160,6 +160,21 @@ def test_the_rate_is_the_bound(trained, samples):
     assert 32 * (len(words) - drawn) / len(x) == pytest.approx(bound, rel=0.01)
     assert drawn <= 6
     assert 8 * len(mv.compress(model, x, samples)) / len(x) == pytest.approx(bound, rel=0.02)
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("samples", [1, 4, 16])
+def test_the_rate_of_a_posterior_that_is_the_prior(likelihood, samples):
+    """Of a decoder that does not look at z: the bound is -log2 p(x) for every K, and draws of z add nothing to it."""
+    model = model_of(likelihood, 30, 5, (), 0.0, scale="exp", dtype="float64")
+    output = model.parameters["likelihood.bias"]
+    output[...] = numbers(2, output.size) / 2 - 0.25
+    x, codec = rows(likelihood, 300, 30), Codec(networks_of(model), samples)
+    pixels = (x > 0).astype(np.uint8) if likelihood == "bernoulli" else x
+    words, drawn = codec.encode(pixels, codec.growth(pixels))
+    low, high = words[-2:].tolist()
+    bits = math.log2((high << 32 | low) / coder.LOW) + 32 * (len(words) - 2 - drawn)
+    assert bits == pytest.approx(300 * mv.Evaluator(model, x)().nll / math.log(2), rel=3e-4)
 
 
 def test_images_unlike_the_first_ones_take_few_initial_words():
