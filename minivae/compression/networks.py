@@ -11,7 +11,6 @@ from ..errors import expect
 from ..kernels.naive import ACTIVATIONS, SCALES
 from ..layers import Dense
 from ..reparam import Reparameterize
-from ..training.replay import foreign
 from ..vae import VAE
 from .exact import BITS, Exact, Layer, fingerprint, whole_layer
 from .tables import ACTIVATION_BITS, ONE
@@ -60,8 +59,8 @@ def networks_of(model: Any, weight_bits: int | None = None) -> Networks:
     reason = ": real numbers, which a gaussian one is of, have no lossless rate" * (name == "gaussian")
     expect(name in CODED, "likelihood", name, "one of " + ", ".join(map(repr, CODED)) + reason)
     expect(type(model.sampler) is Reparameterize, "sampler", type(model.sampler).__name__, "a Reparameterize")
-    changed = foreign("likelihood", likelihood) or foreign("sampler", model.sampler)
-    expect(not changed, "model", changed, "minivae's own")
+    _expect_own_methods("likelihood", likelihood)
+    _expect_own_methods("sampler", model.sampler)
     model.settle()
     of_bytes = name != "bernoulli"
     encoder = _layers(model, [*model.encoder.layers, model.posterior], "encoder", of_bytes, weight_bits)
@@ -69,12 +68,18 @@ def networks_of(model: Any, weight_bits: int | None = None) -> Networks:
     return Networks(encoder, decoder, model.scale, name)
 
 
+def _expect_own_methods(name, part):
+    """ValueError where a method of one's own has been put into an object in the place of its class's."""
+    replaced = [method for method in vars(part) if callable(getattr(type(part), method, None))]
+    expect(not replaced, name, f"another {', '.join(replaced)}", f"that of {type(part).__name__}")
+
+
 def _layers(model, layers, name, of_bytes, weight_bits):
     found = []
     for i, layer in enumerate(layers):
         label = f"{name}, layer {i}"
         expect(type(layer) is Dense, label, type(layer).__name__, "a Dense: only its sums are known to be exact")
-        expect(not foreign(label, layer), "model", foreign(label, layer), "minivae's own")
+        _expect_own_methods(label, layer)
         weight, bias = (model.backend.to_host(layer.parameters[part]) for part in ("weight", "bias"))
         options = {"of_bytes": of_bytes and not i, "weight_bits": weight_bits}
         found.append(whole_layer(label, weight, bias, layer.activation, **options))

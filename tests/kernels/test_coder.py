@@ -123,7 +123,7 @@ def test_states_and_masses_at_their_bounds(kind, x, top, n, seed):
     for code in (load_coder(), specification):
         state, stack = np.array([x, top, 0, 0], np.int64), words.copy()
         getattr(code, f"push_{verb}")(state, stack, likely, *arguments)
-        assert coder.LOW <= state[coder.X]
+        assert state[coder.X] >= coder.LOW
         assert not state[coder.FULL]
         peak = int(state[coder.TOP])
         for room in {peak, max(peak - 1, top)}:
