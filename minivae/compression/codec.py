@@ -33,6 +33,7 @@ MOST_ROWS = 512  # of z in a group
 TRIED = 32  # images by which the growth of groups is chosen
 GROWTH_BITS = 16
 FASTEST = 4 << GROWTH_BITS
+FEW = 64  # initial words that need no second try
 INDEX_BITS = 24  # of the index of a draw
 
 
@@ -44,10 +45,10 @@ class Stack:
         self.state = np.array([coder.LOW, 0, 0, 0], np.int64)
         self._words = np.zeros(64, np.uint32)
         if len(words):
-            *rest, low, high = words.tolist()
+            low, high = (int(word) for word in words[-2:])
             expect(high < coder.LOW and (high or low >= coder.LOW), "data", "a damaged state", "words of a file")
-            self._words = np.array([*rest, *np.zeros(64)], np.uint32)
-            self.state[:2] = high << 32 | low, len(rest)
+            self._words = np.concatenate([words[:-2].astype(np.uint32), self._words])
+            self.state[:2] = high << 32 | low, len(words) - 2
 
     def words(self):
         """All there is, as uint32: the stack and, last, the state."""
@@ -204,8 +205,9 @@ class Codec:
         stack, taken = Stack(), 0.0
         for i in range(min(TRIED, len(x))):
             taken += self.push(stack, x[i : i + 1], 1)
-        share = 0.7 * stack.bits / taken if taken > 0 else 0.0
-        return min(max(int(share * (1 << GROWTH_BITS)), 0), FASTEST)
+        if taken <= 0:  # a sigma of nothing: the draws are free
+            return FASTEST
+        return min(max(int(0.7 * stack.bits / taken * (1 << GROWTH_BITS)), 0), FASTEST)
 
     def groups(self, n, growth):
         """(images, draws) of the groups of n images, in the order in which they are pushed."""
@@ -224,6 +226,17 @@ class Codec:
             self.push(stack, x[done : done + size], draws)
             done += size
         return stack.words(), stack.drawn
+
+    def encode_parts(self, parts, growth):
+        """(words of each part, growth): less of it where the first images left more than those that come after, so that
+        groups would take many initial words.
+        """
+        while True:
+            coded = [self.encode(part, growth) for part in parts]
+            drawn = sum(drawn for _, drawn in coded)
+            if not growth or drawn <= max(FEW * len(parts), sum(len(words) for words, _ in coded) // 8):
+                return [words for words, _ in coded], growth
+            growth //= 4
 
     def decode(self, words, n, growth):
         """Pixels (n, features) from words; ValueError where they are not those of n images."""

@@ -21,6 +21,9 @@ BYTE_WEIGHT_BITS = 22  # those of inputs that are bytes, which are divided by 25
 LARGEST = 1 << 10  # activations are limited to +- this
 EXACT = 2.0**53  # every whole number up to here is a float64
 LEAK = 0.01
+FINEST = 30  # the unit of weights of a number of bits is 2^-30 at the least, and below 2^BITS
+BITS = 64
+NEEDS = "weights for which whole numbers below 2^53 do: a model that has not diverged"
 
 
 class Layer(NamedTuple):
@@ -48,15 +51,18 @@ def whole_layer(name, weight, bias, activation, *, of_bytes=False, weight_bits=N
         finite = np.isfinite(array).all()
         expect(finite, f"{name}.{part}", "NaN or infinity", "finite numbers: only these can be rounded to whole ones")
     weight = np.asarray(weight, np.float64) / 255 if of_bytes else np.asarray(weight, np.float64)
+    largest = float(np.abs(weight).max())
     if weight_bits is None:
         bits = BYTE_WEIGHT_BITS if of_bytes else WEIGHT_BITS
     else:
-        largest = float(np.abs(weight).max())
-        bits = min(weight_bits - 1 - int(np.frexp(largest)[1]), 48) if largest else 0
-    whole = np.rint(np.ldexp(weight, bits))
+        bits = min(weight_bits - 1 - int(np.frexp(largest)[1]), FINEST) if largest else 0
+    with np.errstate(over="ignore"):  # infinity is refused, here or by `Exact`
+        whole = np.rint(np.ldexp(weight, bits))
+        whole_bias = np.rint(np.ldexp(np.asarray(bias, np.float64), bits + ACTIVATION_BITS))
+    expect(abs(bits) < BITS, f"{name}.weight", f"{largest:.3g}", NEEDS)
+    expect(np.abs(whole_bias).max() < EXACT, f"{name}.bias", f"{float(np.abs(bias).max()):.3g}", NEEDS)
     if weight_bits is not None:  # the largest may have been rounded up to a power of two
         np.clip(whole, 1 - 2 ** (weight_bits - 1), 2 ** (weight_bits - 1) - 1, out=whole)
-    whole_bias = np.rint(np.ldexp(np.asarray(bias, np.float64), bits + ACTIVATION_BITS))
     return Layer(whole + 0.0, whole_bias + 0.0, activation, bits)  # no -0, which has other bits
 
 
@@ -81,9 +87,9 @@ class Exact:
             lift = 2.0 ** (ACTIVATION_BITS - bits)
             # a bias is in units of 2^-(bits + ACTIVATION_BITS); with inputs of another unit it is brought to theirs
             bias = np.rint(layer.bias / lift)
-            reach = float((np.abs(layer.weight).sum(axis=0) * largest + np.abs(bias)).max())
-            needs = "weights for which whole numbers below 2^53 do: a model that has not diverged"
-            expect(reach < EXACT, f"{name}, layer {i}", f"sums that may reach {reach:.3g}", needs)
+            with np.errstate(over="ignore"):
+                reach = float((np.abs(layer.weight).sum(axis=0) * largest + np.abs(bias)).max())
+            expect(reach < EXACT, f"{name}, layer {i}", f"sums that may reach {reach:.3g}", NEEDS)
             self._layers.append((layer.weight, bias, layer.activation, 2.0 ** (ACTIVATION_BITS - layer.bits - bits)))
             largest, bits = LARGEST * ONE, ACTIVATION_BITS
 

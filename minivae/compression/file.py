@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import expect, expect_integer
+from ..errors import as_array, expect, expect_integer, expect_pixels
 from ..parameters.memory import expect_room
 from .codec import BUCKET_BITS, FASTEST, Codec
 from .networks import Networks, networks_of, pack, unpack
@@ -29,7 +29,20 @@ SEAL = 4  # bytes of a CRC-32
 MOST_DRAWS = 1 << 12
 LARGEST_MODEL = 1 << 30  # bytes of a model inside, unpacked
 # What data a file may hold, by the number that says so.
-TYPES = ("uint8", "bool", "float32", "float64")
+TYPES = (
+    "uint8",
+    "bool",
+    "float32",
+    "float64",
+    "float16",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint16",
+    "uint32",
+    "uint64",
+)
 
 
 class Block(NamedTuple):
@@ -63,7 +76,8 @@ def compress(
     Parameters
     ----------
     model : a `VAE` of dense layers with the likelihood "bernoulli", "beta_binomial" or "logistic"
-    x : (n, features). For "bernoulli" of 0 and 1 (bytes: 0 and 255), for the others bytes or bytes / 255
+    x : (n, features). For "bernoulli" of 0 and 1 (bytes: 0 and 255), for the others bytes or bytes / 255. Its dtype is
+        kept, its byte order and memory layout are not
     samples : K draws of z for each row: a lower rate, in K times the time
     weight_bits : 8 to 16 puts the networks into the file, their weights rounded to so many bits: it can then be decoded
         without the model
@@ -84,15 +98,14 @@ def compress(
     n = len(pixels)
     block = n if block is None else min(expect_integer("block", block, 1), n)
     codec = Codec(networks, samples)
-    growth = codec.growth(pixels)
+    parts = [pixels[first : first + block] for first in range(0, n, block)]
+    coded, growth = codec.encode_parts(parts, codec.growth(pixels))
     inside = b"" if weight_bits is None else zlib.compress(pack(networks), 9)
     head = [MAGIC, bytes([VERSION, 0]), bytes.fromhex(networks.fingerprint())]
     settings = TYPES.index(dtype), BUCKET_BITS, samples, growth, networks.features, n, block, len(inside)
     head += [_number(value) for value in settings]
     body = [inside]
-    for first in range(0, n, block):
-        part = pixels[first : first + block]
-        words, _ = codec.encode(part, growth)
+    for part, words in zip(parts, coded, strict=True):
         head.append(_number(len(words)) + zlib.crc32(part.tobytes()).to_bytes(4, "little"))
         body.append(words.astype("<u4").tobytes())
     content = b"".join(head + body)
@@ -120,8 +133,11 @@ def decompress(model: Any, data: bytes, rows: slice | None = None) -> np.ndarray
         same = networks.fingerprint() == header.fingerprint
         expect(same, "model", "another model", "the one that the data were compressed with")
     expect(networks.features == header.features, "data", f"{header.features} features", f"{networks.features}")
-    first, last, step = (slice(None) if rows is None else rows).indices(header.rows)
-    expect(step == 1, "rows", rows, "a slice of step 1")
+    try:
+        first, last, step = slice.indices(slice(None) if rows is None else rows, header.rows)
+    except TypeError:
+        step = None
+    expect(step == 1, "rows", rows, "a slice of step 1, of whole numbers")
     wanted = [block for block in header.blocks if block.first < last and block.first + block.rows > first]
     expect_room("data", f"{header.rows:,} rows", sum(block.rows for block in wanted) * header.features * 9)
     codec, parts = Codec(networks, header.samples, header.bucket_bits), []
@@ -209,25 +225,34 @@ def _read_number(data, place):
 
 def as_pixels(model: Any, x: ArrayLike) -> tuple[np.ndarray, str]:
     """(uint8 of 0 and 1, or bytes; the dtype that `from_pixels` gives back) of data; ValueError where they are not."""
-    given = np.asarray(x)
-    checked = model.as_data("x", x)
-    if getattr(model.likelihood, "of_bytes", False):
+    given = as_array("x", x)
+    checked = model.as_data("x", given)
+    of_bytes = model.likelihood.of_bytes
+    if of_bytes:
         pixels = checked if checked.dtype == np.uint8 else np.rint(255.0 * checked.astype(np.float64)).astype(np.uint8)
     else:
+        expect_pixels("x", checked)
         top = 255 if checked.dtype == np.uint8 else 1
         lossy = f"0 and {top} only: pixels between are made so by a threshold or a draw, which loses what they were"
         between = (checked != 0) & (checked != top)
         if between.any():
             expect(False, "x", f"values such as {checked[between][0]:.6g}", lossy)
         pixels = (checked != 0).astype(np.uint8)
-    dtype = given.dtype.name if given.dtype.name in TYPES else "float64" if given.dtype.kind == "f" else "uint8"
-    back = from_pixels(pixels, dtype, getattr(model.likelihood, "of_bytes", False))
-    expect(np.array_equal(back, given), "x", f"{given.dtype} values", f"what is kept exactly: {', '.join(TYPES)}")
-    return np.ascontiguousarray(pixels), dtype
+    dtype = given.dtype.name
+    expect(dtype in TYPES, "x", f"the dtype {dtype}", f"one that is kept: {', '.join(TYPES)}")
+    different = from_pixels(pixels, dtype, of_bytes) != given
+    if given.dtype.kind == "f":
+        different |= np.signbit(given)
+    if different.any():
+        as_is = "uint8, or floats that were divided by 255 in their own dtype" if of_bytes else "0 and 1"
+        expect(False, "x", f"{dtype} such as {given[different][0].item()!r}", f"what comes back as it is: {as_is}")
+    return np.require(
+        pixels, requirements=["C", "W"]
+    ), dtype  # of arrays to read only Numba makes functions of their own
 
 
 def from_pixels(pixels: np.ndarray, dtype: str, of_bytes: bool) -> np.ndarray:
     """The inverse of `as_pixels`."""
     if dtype == "uint8":
         return pixels if of_bytes else pixels * np.uint8(255)
-    return np.divide(pixels, 255, dtype=dtype) if of_bytes and dtype != "bool" else pixels.astype(dtype)
+    return np.divide(pixels, 255, dtype=dtype) if of_bytes and dtype.startswith("float") else pixels.astype(dtype)

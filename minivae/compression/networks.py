@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..build import OWN_LIKELIHOODS
 from ..errors import expect
 from ..kernels.naive import ACTIVATIONS, SCALES
 from ..layers import Dense
 from ..reparam import Reparameterize
-from .exact import Exact, Layer, fingerprint, whole_layer
+from ..vae import VAE
+from .exact import BITS, Exact, Layer, fingerprint, whole_layer
 from .tables import ACTIVATION_BITS, ONE
 
 CODED = ("bernoulli", "beta_binomial", "logistic")
@@ -51,10 +53,14 @@ class Networks(NamedTuple):
 
 def networks_of(model: Any, weight_bits: int | None = None) -> Networks:
     """The `Networks` of a `VAE`; ValueError, with the reason, for one whose data cannot be coded."""
-    name = str(getattr(model.likelihood, "name", type(model.likelihood).__name__))
+    expect(isinstance(model, VAE), "model", model, "a VAE")
+    likelihood = model.likelihood
+    name = likelihood.name if type(likelihood) in OWN_LIKELIHOODS else type(likelihood).__name__
     reason = ": real numbers, which a gaussian one is of, have no lossless rate" * (name == "gaussian")
     expect(name in CODED, "likelihood", name, "one of " + ", ".join(map(repr, CODED)) + reason)
     expect(type(model.sampler) is Reparameterize, "sampler", type(model.sampler).__name__, "a Reparameterize")
+    _expect_own_methods("likelihood", likelihood)
+    _expect_own_methods("sampler", model.sampler)
     model.settle()
     of_bytes = name != "bernoulli"
     encoder = _layers(model, [*model.encoder.layers, model.posterior], "encoder", of_bytes, weight_bits)
@@ -62,11 +68,18 @@ def networks_of(model: Any, weight_bits: int | None = None) -> Networks:
     return Networks(encoder, decoder, model.scale, name)
 
 
+def _expect_own_methods(name, part):
+    """ValueError where a method of one's own has been put into an object in the place of its class's."""
+    replaced = [method for method in vars(part) if callable(getattr(type(part), method, None))]
+    expect(not replaced, name, f"another {', '.join(replaced)}", f"that of {type(part).__name__}")
+
+
 def _layers(model, layers, name, of_bytes, weight_bits):
     found = []
     for i, layer in enumerate(layers):
         label = f"{name}, layer {i}"
         expect(type(layer) is Dense, label, type(layer).__name__, "a Dense: only its sums are known to be exact")
+        _expect_own_methods(label, layer)
         weight, bias = (model.backend.to_host(layer.parameters[part]) for part in ("weight", "bias"))
         options = {"of_bytes": of_bytes and not i, "weight_bits": weight_bits}
         found.append(whole_layer(label, weight, bias, layer.activation, **options))
@@ -102,7 +115,7 @@ def unpack(content: bytes) -> Networks:
         layers, place = [], 0
         for inputs, outputs, activation, bits, *types in choices["layers"]:
             sane = all(isinstance(number, int) and 0 < number < 1 << 31 for number in (inputs, outputs))
-            if not sane or activation not in ACTIVATIONS or type(bits) is not int or not -64 < bits < 64:
+            if not sane or activation not in ACTIVATIONS or type(bits) is not int or not abs(bits) < BITS:
                 raise ValueError("a layer that cannot be")
             arrays = []
             for kind, count in zip(types, (inputs * outputs, outputs), strict=True):

@@ -70,6 +70,73 @@ def test_draws_of_every_kind_go_back_to_the_bits_they_were_made_of(seed, n, feat
         np.testing.assert_array_equal(ours, theirs)
 
 
+EXTREMES = {
+    "normal": lambda pick, n: (
+        pick([-1024.0, -9.0, 0.0, 1e-9, 3.5, 1024.0], (n, 2)),
+        pick([math.exp(-16), 1e-3, 1.0, 16.0, math.exp(16)], (n, 2)),
+        pick([tables.prior_buckets(1 << bits)[0] for bits in (1, 12, 16)]),
+        PHI,
+    ),
+    "choice": lambda pick, n: (
+        pick([np.array([0, mass, 1 << 24], np.int64) for mass in (0, 1, 5, (1 << 24) - 1, 1 << 24)], n),
+    ),
+    "bernoulli": lambda pick, n: (pick(np.array([0, 1, 704, 1407, 1408], np.int32), (n, 3)), tables.pixel_masses()),
+    "bytes": lambda pick, n: (0, *pick([math.exp(-12), 1e-3, 1.0, 255.0, math.exp(12)], (2, n, 3)), SIGMOID),
+    "bytes of a logistic": lambda pick, n: (
+        1,
+        pick([-261_000.0, -1.0, 0.0, 127.5, 255.5, 261_000.0], (n, 3)),
+        pick([255 / 8 * math.exp(-8), 1.0, 255 / 8 * math.exp(8)], (n, 3)),
+        SIGMOID,
+    ),
+    "uniform": lambda pick, n: pick(np.array([(1, 24), (3, 24), (4096, 24), (2, 1), (1 << 16, 16)])).tolist(),
+}
+
+
+@given(
+    kind=st.sampled_from(sorted(EXTREMES)),
+    x=st.sampled_from([coder.LOW, coder.LOW + 1, (1 << 63) - 1, (1 << 63) - (1 << 32)])
+    | st.integers(31, 62).map(lambda bits: 1 << bits)
+    | st.integers(coder.LOW, (1 << 63) - 1),
+    top=st.integers(0, 9),
+    n=st.integers(1, 4),
+    seed=st.integers(0, 2**32),
+)
+def test_states_and_masses_at_their_bounds(kind, x, top, n, seed):
+    """Symbols of masses 1 and all, onto states of 2^31 and 2^63 - 1: both codes push the same words, into room for just
+    these and no fewer, and pop what was there.
+    """
+    rng = np.random.default_rng(seed)
+
+    def pick(values, shape=None):
+        chosen = np.asarray(values)[rng.integers(0, len(values), shape)] if shape else values[rng.integers(len(values))]
+        return np.ascontiguousarray(chosen)
+
+    arguments = EXTREMES[kind](pick, n)
+    words = rng.integers(0, 1 << 32, 64, dtype=np.uint32)
+    verb, ends = kind.split()[0], []
+    likely, other = (symbols(kind, n, 3, 2) for _ in range(2))
+    load = getattr(load_coder(), f"pop_{verb}")  # of a random state: symbols that have a mass
+    load(np.array([rng.integers(coder.LOW, (1 << 63) - 1), 9, 0, 0]), words.copy(), likely, *arguments)
+    if kind in ("bernoulli", "bytes", "bytes of a logistic"):  # all have a mass: the unlikely ones as well
+        unlikely = rng.integers(0, 2 if kind == "bernoulli" else 256, likely.shape).astype(np.uint8)
+        likely = np.where(rng.random(likely.shape) < 0.5, unlikely, likely)
+    for code in (load_coder(), specification):
+        state, stack = np.array([x, top, 0, 0], np.int64), words.copy()
+        getattr(code, f"push_{verb}")(state, stack, likely, *arguments)
+        assert state[coder.X] >= coder.LOW
+        assert not state[coder.FULL]
+        peak = int(state[coder.TOP])
+        for room in {peak, max(peak - 1, top)}:
+            tight = np.array([x, top, 0, 0], np.int64)
+            getattr(code, f"push_{verb}")(tight, words[:room].copy(), likely, *arguments)
+            assert tight[coder.FULL] == (room < peak)
+        ends.append([*state.tolist(), *stack[:peak].tolist()])
+        getattr(code, f"pop_{verb}")(state, stack, other, *arguments)
+        np.testing.assert_array_equal(other, likely)
+        assert (state[:2].tolist(), stack[:top].tolist()) == ([x, top], words[:top].tolist())
+    assert ends[0] == ends[1]
+
+
 def test_the_price_of_symbols_is_their_information():
     """10,000 pixels of masses p cost -sum log2 p bits, to a hundredth of a bit each hundred."""
     rng = np.random.default_rng(0)

@@ -1,7 +1,10 @@
 """Compression: nothing is lost, the rate is the bound, and the bytes are the same wherever they are made."""
 
+import decimal
 import hashlib
+import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minivae as mv
+from minivae.compression import tables
 from minivae.compression.codec import Codec
 from minivae.compression.exact import Exact, activate
-from minivae.compression.networks import networks_of
+from minivae.compression.file import TYPES, read_header
+from minivae.compression.networks import networks_of, pack
 from minivae.compression.tables import ONE
-from minivae.kernels import philox
+from minivae.kernels import coder, philox
 from minivae.kernels.naive import ACTIVATIONS
 
 LIKELIHOODS = ("bernoulli", "beta_binomial", "logistic")
@@ -74,15 +79,62 @@ def test_nothing_is_lost(
     np.testing.assert_array_equal(part, x[n // 3 : n // 2])
 
 
+@given(
+    name=st.sampled_from([*model_of("logistic", 3, 2, (2,)).parameters]),
+    exponent=st.integers(-1074, 1023),
+    all_of_them=st.booleans(),
+    likelihood=st.sampled_from(LIKELIHOODS),
+    weight_bits=st.sampled_from([None, 8, 16]),
+)
+def test_weights_of_any_size_are_coded_or_refused(name, exponent, all_of_them, likelihood, weight_bits):
+    """From the least float64 to the largest; what can be coded can be decoded, also without the model."""
+    model = model_of(likelihood, 3, 2, (2,), 1.0, dtype="float64")
+    model.parameters[name].reshape(-1)[: None if all_of_them else 1] = math.ldexp(1.0, exponent)
+    x = rows(likelihood, 2, 3)
+    try:
+        data = mv.compress(model, x, weight_bits=weight_bits)
+    except ValueError as error:
+        data, line = b"", str(error)
+    if data:
+        np.testing.assert_array_equal(mv.decompress(None if weight_bits else model, data), x)
+    else:
+        assert exponent > 10
+        assert re.match(r"(en|de)coder, layer \d.*expected weights for which whole numbers", line)
+
+
+def test_small_weights_in_few_bits_leave_room_for_their_biases():
+    model = model_of("bernoulli", 3, 2, (2,), 1e-12)
+    for name in model.parameters:
+        model.parameters[name] += np.float32(3) * name.endswith("bias")
+    x = rows("bernoulli", 9, 3)
+    np.testing.assert_array_equal(mv.decompress(None, mv.compress(model, x, weight_bits=16)), x)
+
+
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_every_type_of_values_comes_back_as_it_was(likelihood):
+    """Or is refused: never another type, nor another zero."""
     model = model_of(likelihood)
     x = rows(likelihood, 5, 30)
-    kinds = [x, (x / 255).astype(np.float32), x / 255]
-    for given_ in kinds if likelihood != "bernoulli" else [*kinds, x > 0]:
+    kinds = [x, (x / 255).astype(np.float32), x / 255, x > 0, np.asfortranarray(x), x[::-1, ::-1]]
+    if likelihood == "bernoulli":
+        kinds += [(x > 0).astype(name) for name in TYPES if name != "uint8"]
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    for given_ in (*kinds, frozen, np.zeros((2, 30), np.int32)):
         back = mv.decompress(model, mv.compress(model, given_))
         assert back.dtype == given_.dtype
         np.testing.assert_array_equal(back, given_)
+    if likelihood == "bernoulli":
+        ones = (x > 0).astype(int)
+        np.testing.assert_array_equal(mv.decompress(model, mv.compress(model, ones.tolist())), ones)
+    refused = [np.where(x > 100, 1.0, -0.0)]
+    if likelihood != "bernoulli":
+        refused += [x * np.float32(1 / 255), x * (1 / 255), (x > 0).astype(np.int64)]
+    if np.dtype(np.longdouble).itemsize > 8:
+        refused += [np.zeros((2, 30), np.longdouble)]
+    for given_ in refused:
+        with pytest.raises(ValueError, match=r"x: got .*(comes back as it is|one that is kept)"):
+            mv.compress(model, given_)
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +160,35 @@ def test_the_rate_is_the_bound(trained, samples):
     assert 32 * (len(words) - drawn) / len(x) == pytest.approx(bound, rel=0.01)
     assert drawn <= 6
     assert 8 * len(mv.compress(model, x, samples)) / len(x) == pytest.approx(bound, rel=0.02)
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("samples", [1, 4, 16])
+def test_the_rate_of_a_posterior_that_is_the_prior(likelihood, samples):
+    """Of a decoder that does not look at z: the bound is -log2 p(x) for every K, and draws of z add nothing to it."""
+    model = model_of(likelihood, 30, 5, (), 0.0, scale="exp", dtype="float64")
+    output = model.parameters["likelihood.bias"]
+    output[...] = numbers(2, output.size) / 2 - 0.25
+    x, codec = rows(likelihood, 300, 30), Codec(networks_of(model), samples)
+    pixels = (x > 0).astype(np.uint8) if likelihood == "bernoulli" else x
+    words, drawn = codec.encode(pixels, codec.growth(pixels))
+    low, high = words[-2:].tolist()
+    bits = math.log2((high << 32 | low) / coder.LOW) + 32 * (len(words) - 2 - drawn)
+    assert bits == pytest.approx(300 * mv.Evaluator(model, x)().nll / math.log(2), rel=3e-4)
+
+
+def test_images_unlike_the_first_ones_take_few_initial_words():
+    """40 images of noise, by which the groups would grow fast, then blank ones that leave nothing for their draws."""
+    model = model_of("bernoulli", 200, 20, (), 0.0)
+    for name, value in (("likelihood.bias", -8), ("posterior.bias", 0.5)):
+        model.parameters[name] += np.float32(value)
+    x = np.concatenate([numbers(1, 40, 200) < 0.5, np.zeros((2000, 200), bool)])
+    codec = Codec(networks_of(model))
+    data, pixels = mv.compress(model, x), x.astype(np.uint8)
+    (_, many), (_, few) = (codec.encode(pixels, growth) for growth in (codec.growth(pixels), read_header(data).growth))
+    assert 8 * 4 * few < len(data)
+    assert many > 4 * few
+    np.testing.assert_array_equal(mv.decompress(model, data), x)
 
 
 def test_sums_do_not_depend_on_their_order():
@@ -159,6 +240,19 @@ def test_models_that_have_no_lossless_rate_are_refused():
         mv.compress(mv.VAE(3, 2, encoder=[Twice()], backend="numpy"), x)
     with pytest.raises(ValueError, match=r"x: got 'values such as 0\.5'"):
         mv.compress(mv.VAE(3, 2, ()), np.full((2, 3), 0.5, np.float32))
+    with pytest.raises(ValueError, match="uint8 of 0 and 1 only"):
+        mv.compress(mv.VAE(3, 2, ()), np.eye(3, dtype=np.uint8))
+    mine = type("Mine", (mv.Logistic,), {"of_bytes": False})
+    with pytest.raises(ValueError, match="likelihood: got 'Mine', expected one of"):
+        mv.compress(mv.VAE(3, 2, (), likelihood=mine(), backend="numpy"), x)
+    model = mv.VAE(3, 2, (4,), backend="numpy")
+    data, layer = mv.compress(model, x), model.decoder.layers[0]
+    layer.forward = lambda x, forward=layer.forward: 2 * forward(x)
+    with pytest.raises(ValueError, match="decoder, layer 0: got 'another forward', expected that of Dense"):
+        mv.compress(model, x)
+    for call in (lambda: mv.compress("run", x), lambda: mv.decompress("run", data)):
+        with pytest.raises(ValueError, match="model: got 'run', expected a VAE"):
+            call()
     for name, value in (("samples", 0), ("weight_bits", 7), ("weight_bits", 17), ("block", 0), ("samples", 10_000)):
         with pytest.raises(ValueError, match=name):
             mv.compress(mv.VAE(3, 2, ()), x, **{name: value})
@@ -179,8 +273,14 @@ def make(likelihood, weight_bits):
     return model, x, mv.compress(model, x, 3, weight_bits=weight_bits, block=50)
 
 
+def _of_all_machines(data):
+    """A file; where networks are inside, they and the words: how zlib packs the networks depends on who built it."""
+    header = read_header(data)
+    return pack(header.model) + b"".join(data[block.words] for block in header.blocks) if header.model else data
+
+
 def digests():
-    made = [make(*kind)[2] for kind in KINDS]
+    made = [_of_all_machines(make(*kind)[2]) for kind in KINDS]
     return "".join(
         f"{hashlib.sha256(data).hexdigest()} {kind} {bits}\n" for data, (kind, bits) in zip(made, KINDS, strict=True)
     )
@@ -188,6 +288,24 @@ def digests():
 
 def test_the_bytes_are_those_of_every_other_machine():
     assert digests() == DIGESTS.read_text()
+
+
+@pytest.mark.parametrize(
+    ("table", "arguments"),
+    [(tables.sigmas, ["softplus"]), (tables.powers, []), (tables.pixel_masses, []), (tables.activation, ["tanh"])],
+)
+def test_tables_do_not_depend_on_the_decimals_of_a_caller(table, arguments):
+    """Nor on `DefaultContext`, of which other contexts are made."""
+    known = table(*arguments)
+    default = decimal.DefaultContext.rounding
+    try:
+        decimal.DefaultContext.rounding = decimal.ROUND_UP
+        narrow = decimal.Context(3, decimal.ROUND_DOWN, -2, 2, traps=[decimal.Inexact, decimal.Overflow])
+        for context in (narrow, decimal.Context()):
+            with decimal.localcontext(context):
+                np.testing.assert_array_equal(table.__wrapped__(*arguments), known)
+    finally:
+        decimal.DefaultContext.rounding = default
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
