@@ -12,8 +12,9 @@ SUMMARY = "compress data with a trained model, losslessly"
 def add(parser):
     options.add_run(parser)
     held_out = "a file, all rows of it, or a data set's name, its held-out part (the run's held-out data)"
+    parser.set_defaults(seed=None)
     parser.add_argument("given", metavar="DATA", nargs="?", help=held_out)
-    parser.add_argument("-o", "--out", metavar="FILE", help="the file to write, such as data.mvz")
+    parser.add_argument("-o", "--out", metavar="FILE", help="the file to write, such as data.mvz: the values of DATA, a row each")
     parser.add_argument(
         "--samples", type=options.whole, metavar="K", help="draws of z a row: smaller, K times slower (1)"
     )
@@ -38,12 +39,15 @@ def run(args):
                 raise ValueError(f"{name}: got {value}, expected none with --report")
     elif args.out is None:
         raise ValueError("--out: got none, expected -o FILE, or --report")
-    how = args.backend, args.best, args.given, args.pixels, args.seed
-    model, x, shape, train = reopening.open_rows(args.run, *how)
+    if args.seed is not None and args.pixels != "dynamic":
+        raise ValueError(f"--seed: got {args.seed}, expected --pixels dynamic with it")
+    how = args.backend, args.best, args.given, args.pixels, args.seed or 0
     if args.report:
-        return _report(model, x, train, shape)
-    content = compress(model, x, args.samples or 1, weight_bits=args.weight_bits, block=args.block)
+        return _report(*reopening.open_rows(args.run, *how))
+    options.expect_other(args.out, args.given)
     with replacing(Path(args.out)) as file:
+        model, x, _, _ = reopening.open_rows(args.run, *how)
+        content = compress(model, x, args.samples or 1, weight_bits=args.weight_bits, block=args.block)
         file.write(content)
     say(f"{len(x):,} rows in {len(content):,} bytes, {8 * len(content) / x.size:.5f} bits per dimension: {args.out}")
     if args.pixels:
@@ -52,7 +56,7 @@ def run(args):
         say("to decode it the run's checkpoint is needed, the very same weights")
 
 
-def _report(model, x, train, shape):
+def _report(model, x, shape, train):
     from ..compression.report import report
 
     found = report(model, x, train, shape)

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import sys
 import threading
 from pathlib import Path
@@ -64,6 +65,12 @@ def result_path(args, name):
     if path.suffix not in (".png", ".npy"):
         raise ValueError(f"--out: got {str(path)!r}, expected a name that ends in .png or .npy")
     return path
+
+
+def expect_other(out, given):
+    """ValueError where a result would be written over what it is made from."""
+    if given is not None and os.path.exists(out) and os.path.exists(given) and os.path.samefile(out, given):
+        raise ValueError(f"--out: got {str(out)!r}, which is the input, expected another file")
 
 
 def save_array(path, array):

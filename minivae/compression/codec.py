@@ -24,6 +24,7 @@ import numpy as np
 
 from ..errors import expect
 from ..kernels import coder, load_coder
+from ..parameters.memory import expect_room
 from . import tables
 from .networks import Networks
 from .tables import ONE
@@ -32,7 +33,7 @@ BUCKET_BITS = 12  # z takes 2^12 values a latent, all as likely under the prior
 MOST_ROWS = 512  # of z in a group
 TRIED = 32  # images by which the growth of groups is chosen
 GROWTH_BITS = 16
-FASTEST = 4 << GROWTH_BITS
+SLOWEST, FASTEST = 1 << GROWTH_BITS >> 10, 4 << GROWTH_BITS  # so that a million images are ten thousand groups at most
 INDEX_BITS = 24  # of the index of a draw
 
 
@@ -44,10 +45,10 @@ class Stack:
         self.state = np.array([coder.LOW, 0, 0, 0], np.int64)
         self._words = np.zeros(64, np.uint32)
         if len(words):
-            *rest, low, high = words.tolist()
+            low, high = (int(word) for word in words[-2:])
             expect(high < coder.LOW and (high or low >= coder.LOW), "data", "a damaged state", "words of a file")
-            self._words = np.array([*rest, *np.zeros(64)], np.uint32)
-            self.state[:2] = high << 32 | low, len(rest)
+            self._words = np.concatenate([words[:-2], np.zeros(64)]).astype(np.uint32)
+            self.state[:2] = high << 32 | low, len(words) - 2
 
     def words(self):
         """All there is, as uint32: the stack and, last, the state."""
@@ -105,6 +106,9 @@ class Codec:
         self._sigmas, self._phi = tables.sigmas(networks.scale), tables.normal_distribution()
         self._code = load_coder()
         self._pixels = "bytes" if networks.of_bytes else "bernoulli"
+        # what a layer puts out is looked at by numbers of eight bytes, five of which may be there at once
+        widest = max(layer.weight.shape[1] for layer in (*networks.encoder, *networks.decoder))
+        expect_room("samples", samples, 40 * max(MOST_ROWS, samples) * widest)
 
     # What the networks say
 
@@ -205,7 +209,7 @@ class Codec:
         for i in range(min(TRIED, len(x))):
             taken += self.push(stack, x[i : i + 1], 1)
         share = 0.7 * stack.bits / taken if taken > 0 else 0.0
-        return min(max(int(share * (1 << GROWTH_BITS)), 0), FASTEST)
+        return min(max(int(share * (1 << GROWTH_BITS)), SLOWEST), FASTEST)
 
     def groups(self, n, growth):
         """(images, draws) of the groups of n images, in the order in which they are pushed."""
@@ -217,20 +221,22 @@ class Codec:
             done += size
             yield size, draws
 
-    def encode(self, x, growth):
-        """(words, initial words that they hold) of pixels (n, features)."""
+    def encode(self, x, growth, tell=int):
+        """(words, initial words that they hold) of pixels (n, features). tell : is called with the rows of each group."""
         stack, done = Stack(), 0
         for size, draws in self.groups(len(x), growth):
             self.push(stack, x[done : done + size], draws)
             done += size
+            tell(size)
         return stack.words(), stack.drawn
 
-    def decode(self, words, n, growth):
+    def decode(self, words, n, growth, tell=int):
         """Pixels (n, features) from words; ValueError where they are not those of n images."""
         stack, x = Stack(words), np.empty((n, self.networks.features), np.uint8)
         first = n
         for size, draws in reversed(list(self.groups(n, growth))):
             first -= size
             self.pop(stack, x[first : first + size], draws)
+            tell(size)
         stack.expect_start()
         return x

@@ -21,6 +21,8 @@ BYTE_WEIGHT_BITS = 22  # those of inputs that are bytes, which are divided by 25
 LARGEST = 1 << 10  # activations are limited to +- this
 EXACT = 2.0**53  # every whole number up to here is a float64
 LEAK = 0.01
+MOST_BITS = 64  # of a layer's unit, either way
+FINEST = 38  # bits of the unit of weights next to nothing: biases in units of 2^-50 still stay below 2^53
 
 
 class Layer(NamedTuple):
@@ -35,7 +37,7 @@ class Layer(NamedTuple):
 
     def digest(self, state):
         for part in (self.weight, self.bias):
-            state.update(np.ascontiguousarray(part, "<f8").tobytes())
+            state.update(memoryview(np.ascontiguousarray(part, "<f8")).cast("B"))
         state.update(f"{self.weight.shape} {self.activation} {self.bits}\n".encode())
 
 
@@ -51,8 +53,9 @@ def whole_layer(name, weight, bias, activation, *, of_bytes=False, weight_bits=N
     if weight_bits is None:
         bits = BYTE_WEIGHT_BITS if of_bytes else WEIGHT_BITS
     else:
-        largest = float(np.abs(weight).max())
-        bits = min(weight_bits - 1 - int(np.frexp(largest)[1]), 48) if largest else 0
+        largest, bias_bits = float(np.abs(weight).max()), int(np.frexp(np.abs(bias).max())[1])
+        bits = min(weight_bits - 1 - int(np.frexp(largest)[1]), FINEST - max(bias_bits, 0)) if largest else 0
+        expect(abs(bits) < MOST_BITS, f"{name}.weight", largest, f"weights within +- 2^{MOST_BITS}")
     whole = np.rint(np.ldexp(weight, bits))
     if weight_bits is not None:  # the largest may have been rounded up to a power of two
         np.clip(whole, 1 - 2 ** (weight_bits - 1), 2 ** (weight_bits - 1) - 1, out=whole)

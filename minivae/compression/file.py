@@ -19,15 +19,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import expect, expect_integer
+from ..errors import CHUNK, expect, expect_integer
+from ..files.progress import bar
+from ..kernels.coder import PIXEL_BITS
 from ..parameters.memory import expect_room
-from .codec import BUCKET_BITS, FASTEST, Codec
+from .codec import BUCKET_BITS, FASTEST, SLOWEST, Codec
 from .networks import Networks, networks_of, pack, unpack
 
 MAGIC, VERSION = b"MVZ\x1a", 1
 SEAL = 4  # bytes of a CRC-32
+BOOKED = 80  # bytes that decoding takes for a group, which may be one row
 MOST_DRAWS = 1 << 12
-LARGEST_MODEL = 1 << 30  # bytes of a model inside, unpacked
+LARGEST_MODEL = 1 << 26  # bytes of a model inside, unpacked
 # What data a file may hold, by the number that says so.
 TYPES = ("uint8", "bool", "float32", "float64")
 
@@ -54,7 +57,13 @@ class Header(NamedTuple):
 
 
 def compress(
-    model: Any, x: ArrayLike, samples: int = 1, *, weight_bits: int | None = None, block: int | None = None
+    model: Any,
+    x: ArrayLike,
+    samples: int = 1,
+    *,
+    weight_bits: int | None = None,
+    block: int | None = None,
+    progress: bool | None = None,
 ) -> bytes:
     """The data as bytes: about the negative ELBO of x in bits, or the bound with K = `samples` draws.
 
@@ -68,6 +77,7 @@ def compress(
     weight_bits : 8 to 16 puts the networks into the file, their weights rounded to so many bits: it can then be decoded
         without the model
     block : rows that can be decoded by themselves; each block costs some tens of bytes. By default all are one
+    progress : show a tqdm bar; by default if standard error is a terminal
 
     Raises
     ------
@@ -85,27 +95,33 @@ def compress(
     block = n if block is None else min(expect_integer("block", block, 1), n)
     codec = Codec(networks, samples)
     growth = codec.growth(pixels)
-    inside = b"" if weight_bits is None else zlib.compress(pack(networks), 9)
+    packed = b"" if weight_bits is None else pack(networks)
+    expect(len(packed) <= LARGEST_MODEL, "model", f"{len(packed):,} bytes", f"at most {LARGEST_MODEL:,} inside a file")
+    inside = zlib.compress(packed, 9) if packed else b""
     head = [MAGIC, bytes([VERSION, 0]), bytes.fromhex(networks.fingerprint())]
     settings = TYPES.index(dtype), BUCKET_BITS, samples, growth, networks.features, n, block, len(inside)
     head += [_number(value) for value in settings]
     body = [inside]
-    for first in range(0, n, block):
-        part = pixels[first : first + block]
-        words, _ = codec.encode(part, growth)
-        head.append(_number(len(words)) + zlib.crc32(part.tobytes()).to_bytes(4, "little"))
-        body.append(words.astype("<u4").tobytes())
+    with bar(total=n, show=progress, desc="compressing", unit=" rows") as shown:
+        for first in range(0, n, block):
+            part = pixels[first : first + block]
+            words, _ = codec.encode(part, growth, shown.update)
+            head.append(_number(len(words)) + zlib.crc32(part).to_bytes(4, "little"))
+            body.append(words.astype("<u4").tobytes())
     content = b"".join(head + body)
     return content + zlib.crc32(content).to_bytes(SEAL, "little")
 
 
-def decompress(model: Any, data: bytes, rows: slice | None = None) -> np.ndarray:
+def decompress(
+    model: Any, data: bytes, rows: slice | None = None, *, progress: bool | None = None
+) -> np.ndarray:
     """x (n, features), as it was given to `compress`.
 
     Parameters
     ----------
-    model : the `VAE` that it was compressed with; None where the networks are inside
+    model : the `VAE` that it was compressed with; None where the networks are inside, for then no other can decode
     rows : a slice of the rows, of step 1; only the blocks that they lie in are decoded
+    progress : show a tqdm bar; by default if standard error is a terminal
 
     Raises
     ------
@@ -123,15 +139,18 @@ def decompress(model: Any, data: bytes, rows: slice | None = None) -> np.ndarray
     first, last, step = (slice(None) if rows is None else rows).indices(header.rows)
     expect(step == 1, "rows", rows, "a slice of step 1")
     wanted = [block for block in header.blocks if block.first < last and block.first + block.rows > first]
-    expect_room("data", f"{header.rows:,} rows", sum(block.rows for block in wanted) * header.features * 9)
+    asked = sum(block.rows for block in wanted)
+    each = 1 + np.dtype(header.dtype).itemsize
+    expect_room("data", f"{asked:,} rows", asked * (header.features * each + BOOKED))
     codec, parts = Codec(networks, header.samples, header.bucket_bits), []
-    for block in wanted:
-        words = np.frombuffer(data[block.words], "<u4")
-        part = codec.decode(words, block.rows, header.growth)
-        same = zlib.crc32(part.tobytes()) == block.crc
-        expect(same, "data", "another checksum of the decoded rows", "a file that is not damaged")
-        parts.append(part[max(first - block.first, 0) : max(last - block.first, 0)])
-    pixels = np.concatenate(parts) if parts else np.empty((0, header.features), np.uint8)
+    with bar(total=asked, show=progress, desc="decompressing", unit=" rows") as shown:
+        for block in wanted:
+            words = np.frombuffer(data[block.words], "<u4")
+            part = codec.decode(words, block.rows, header.growth, shown.update)
+            same = zlib.crc32(part) == block.crc
+            expect(same, "data", "another checksum of the decoded rows", "a file that is not damaged")
+            parts.append(part[max(first - block.first, 0) : max(last - block.first, 0)])
+    pixels = np.concatenate([*parts, np.empty((0, header.features), np.uint8)]) if len(parts) != 1 else parts[0]
     return from_pixels(pixels, header.dtype, networks.of_bytes)
 
 
@@ -158,7 +177,7 @@ def _parse(data):
         numbers.append(value)
     kind, bucket_bits, samples, growth, features, rows, block, inside = numbers
     sane = data[5] == 0 and kind < len(TYPES) and 1 <= bucket_bits <= 16 and 1 <= samples <= MOST_DRAWS
-    sane = sane and growth <= FASTEST and features and rows and 1 <= block <= rows
+    sane = sane and SLOWEST <= growth <= FASTEST and features and rows and 1 <= block <= rows
     # every block takes six bytes at least of the header
     expect(sane and -(-rows // block) * 6 <= end - place, "data", "settings that cannot be", "those of a file")
     counts = []
@@ -175,7 +194,10 @@ def _parse(data):
     blocks = []
     for i, (count, crc) in enumerate(counts):
         expect(count >= 2, "data", f"a block of {count} words", "at least 2")
-        blocks.append(Block(i * block, min(block, rows - i * block), slice(place, place + 4 * count), crc))
+        held = min(block, rows - i * block)
+        # no pixel has all the mass, so that a bit cannot hold more of them than this
+        expect(held * features <= 32 * (count + 2) << PIXEL_BITS, "data", f"{held:,} rows", f"what {count} words hold")
+        blocks.append(Block(i * block, held, slice(place, place + 4 * count), crc))
         place += 4 * count
     return Header(fingerprint, TYPES[kind], bucket_bits, samples, growth, features, rows, blocks, networks)
 
@@ -209,21 +231,25 @@ def _read_number(data, place):
 
 def as_pixels(model: Any, x: ArrayLike) -> tuple[np.ndarray, str]:
     """(uint8 of 0 and 1, or bytes; the dtype that `from_pixels` gives back) of data; ValueError where they are not."""
-    given = np.asarray(x)
+    given, of_bytes = np.asarray(x), getattr(model.likelihood, "of_bytes", False)
     checked = model.as_data("x", x)
-    if getattr(model.likelihood, "of_bytes", False):
-        pixels = checked if checked.dtype == np.uint8 else np.rint(255.0 * checked.astype(np.float64)).astype(np.uint8)
-    else:
-        top = 255 if checked.dtype == np.uint8 else 1
-        lossy = f"0 and {top} only: pixels between are made so by a threshold or a draw, which loses what they were"
-        between = (checked != 0) & (checked != top)
-        if between.any():
-            expect(False, "x", f"values such as {checked[between][0]:.6g}", lossy)
-        pixels = (checked != 0).astype(np.uint8)
+    top = 255 if checked.dtype == np.uint8 else 1
+    lossy = f"0 and {top} only: pixels between are made so by a threshold or a draw, which loses what they were (--pixels threshold)"
     dtype = given.dtype.name if given.dtype.name in TYPES else "float64" if given.dtype.kind == "f" else "uint8"
-    back = from_pixels(pixels, dtype, getattr(model.likelihood, "of_bytes", False))
-    expect(np.array_equal(back, given), "x", f"{given.dtype} values", f"what is kept exactly: {', '.join(TYPES)}")
-    return np.ascontiguousarray(pixels), dtype
+    pixels = np.empty(checked.shape, np.uint8)
+    rows = max(1, CHUNK // checked.shape[1])
+    for part in (slice(first, first + rows) for first in range(0, len(checked), rows)):
+        values = checked[part]
+        if not of_bytes:
+            between = (values != 0) & (values != top)
+            if between.any():
+                expect(False, "x", f"values such as {values[between][0]:.6g}", lossy)
+            pixels[part] = values != 0
+        else:
+            pixels[part] = values if top == 255 else np.rint(255.0 * values.astype(np.float64))
+        back = from_pixels(pixels[part], dtype, of_bytes)
+        expect(np.array_equal(back, given[part]), "x", f"{given.dtype} values", f"what is kept exactly: {', '.join(TYPES)}")
+    return pixels, dtype
 
 
 def from_pixels(pixels: np.ndarray, dtype: str, of_bytes: bool) -> np.ndarray:
