@@ -212,31 +212,39 @@ class Codec:
         return min(max(int(share * (1 << GROWTH_BITS)), SLOWEST), FASTEST)
 
     def groups(self, n, growth):
-        """(images, draws) of the groups of n images, in the order in which they are pushed."""
+        """(groups, images of each, draws) of n images, in the order in which they are pushed: few, whatever n is."""
         done = 0
         while done < n:
             rows = max(1, growth * done >> GROWTH_BITS)
             draws = min(self.samples, rows)
             size = min(max(1, min(rows, MOST_ROWS) // draws), n - done)
-            done += size
-            yield size, draws
+            times = (n - done) // size if rows >= max(MOST_ROWS, self.samples) else 1
+            done += times * size
+            yield times, size, draws
+
+    def push_all(self, stack, x, growth, tell=int):
+        """Pixels (n, features) in groups."""
+        done = 0
+        for times, size, draws in self.groups(len(x), growth):
+            for _ in range(times):
+                self.push(stack, x[done : done + size], draws)
+                done += size
+                tell(size)
 
     def encode(self, x, growth, tell=int):
         """(words, initial words that they hold) of pixels (n, features). tell : is called with the rows of each group."""
-        stack, done = Stack(), 0
-        for size, draws in self.groups(len(x), growth):
-            self.push(stack, x[done : done + size], draws)
-            done += size
-            tell(size)
+        stack = Stack()
+        self.push_all(stack, x, growth, tell)
         return stack.words(), stack.drawn
 
     def decode(self, words, n, growth, tell=int):
         """Pixels (n, features) from words; ValueError where they are not those of n images."""
         stack, x = Stack(words), np.empty((n, self.networks.features), np.uint8)
         first = n
-        for size, draws in reversed(list(self.groups(n, growth))):
-            first -= size
-            self.pop(stack, x[first : first + size], draws)
-            tell(size)
+        for times, size, draws in reversed(list(self.groups(n, growth))):
+            for _ in range(times):
+                first -= size
+                self.pop(stack, x[first : first + size], draws)
+                tell(size)
         stack.expect_start()
         return x

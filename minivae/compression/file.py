@@ -27,8 +27,8 @@ from .codec import BUCKET_BITS, FASTEST, SLOWEST, Codec
 from .networks import Networks, networks_of, pack, unpack
 
 MAGIC, VERSION = b"MVZ\x1a", 1
+HEAD = 38  # bytes before the numbers
 SEAL = 4  # bytes of a CRC-32
-BOOKED = 80  # bytes that decoding takes for a group, which may be one row
 MOST_DRAWS = 1 << 12
 LARGEST_MODEL = 1 << 26  # bytes of a model inside, unpacked
 # What data a file may hold, by the number that says so.
@@ -100,13 +100,13 @@ def compress(
     inside = zlib.compress(packed, 9) if packed else b""
     head = [MAGIC, bytes([VERSION, 0]), bytes.fromhex(networks.fingerprint())]
     settings = TYPES.index(dtype), BUCKET_BITS, samples, growth, networks.features, n, block, len(inside)
-    head += [_number(value) for value in settings]
+    head += [written_number(value) for value in settings]
     body = [inside]
     with bar(total=n, show=progress, desc="compressing", unit=" rows") as shown:
         for first in range(0, n, block):
             part = pixels[first : first + block]
             words, _ = codec.encode(part, growth, shown.update)
-            head.append(_number(len(words)) + zlib.crc32(part).to_bytes(4, "little"))
+            head.append(written_number(len(words)) + zlib.crc32(part).to_bytes(4, "little"))
             body.append(words.astype("<u4").tobytes())
     content = b"".join(head + body)
     return content + zlib.crc32(content).to_bytes(SEAL, "little")
@@ -140,8 +140,7 @@ def decompress(
     expect(step == 1, "rows", rows, "a slice of step 1")
     wanted = [block for block in header.blocks if block.first < last and block.first + block.rows > first]
     asked = sum(block.rows for block in wanted)
-    each = 1 + np.dtype(header.dtype).itemsize
-    expect_room("data", f"{asked:,} rows", asked * (header.features * each + BOOKED))
+    expect_room("data", f"{asked:,} rows", asked * header.features * (1 + np.dtype(header.dtype).itemsize))
     codec, parts = Codec(networks, header.samples, header.bucket_bits), []
     with bar(total=asked, show=progress, desc="decompressing", unit=" rows") as shown:
         for block in wanted:
@@ -170,11 +169,8 @@ def read_header(data: bytes) -> Header:
 
 
 def _parse(data):
-    place, end = 38, len(data) - SEAL
-    numbers = []
-    for _ in range(8):
-        value, place = _read_number(data, place)
-        numbers.append(value)
+    end = len(data) - SEAL
+    numbers, place = read_numbers(data, HEAD, 8)
     kind, bucket_bits, samples, growth, features, rows, block, inside = numbers
     sane = data[5] == 0 and kind < len(TYPES) and 1 <= bucket_bits <= 16 and 1 <= samples <= MOST_DRAWS
     sane = sane and SLOWEST <= growth <= FASTEST and features and rows and 1 <= block <= rows
@@ -182,12 +178,12 @@ def _parse(data):
     expect(sane and -(-rows // block) * 6 <= end - place, "data", "settings that cannot be", "those of a file")
     counts = []
     for _ in range(0, rows, block):
-        count, place = _read_number(data, place)
+        (count,), place = read_numbers(data, place, 1)
         counts.append((count, int.from_bytes(data[place : place + 4], "little")))
         place += 4
     expect(place + inside + 4 * sum(count for count, _ in counts) == end, "data", "lengths that do not fit", "its own")
     networks = _unpacked(data[place : place + inside]) if inside else None
-    fingerprint = data[6:38].hex()
+    fingerprint = data[6:HEAD].hex()
     if networks:
         expect(networks.fingerprint() == fingerprint, "data", "another model inside", "the one it names")
     place += inside
@@ -209,7 +205,7 @@ def _unpacked(inside):
     return unpack(content)
 
 
-def _number(value):
+def written_number(value):
     """A whole number in 7 bits a byte, the lowest first."""
     parts = []
     while value > 127:
@@ -218,15 +214,18 @@ def _number(value):
     return bytes([*parts, value])
 
 
-def _read_number(data, place):
-    value = 0
-    for shift in range(0, 63, 7):
-        byte = data[place]
-        place += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, place
-    raise OverflowError("a number of more than nine bytes")
+def read_numbers(data, place, count):
+    """(so many numbers, the place after them); IndexError or OverflowError where there are none."""
+    numbers = []
+    for _ in range(count):
+        value, shift = 0, 0
+        while shift == 0 or data[place - 1] > 127:
+            if shift == 63:
+                raise OverflowError("a number of more than nine bytes")
+            value |= (data[place] & 127) << shift
+            place, shift = place + 1, shift + 7
+        numbers.append(value)
+    return numbers, place
 
 
 def as_pixels(model: Any, x: ArrayLike) -> tuple[np.ndarray, str]:

@@ -27,6 +27,7 @@ def report(model: Any, x: np.ndarray, train: np.ndarray | None = None, image_sha
     images of 0 and 1. `break_even` is the number of rows from which file and model together are smaller than the best
     of the general ones: None where they never are.
     """
+    x = np.asarray(x)
     pixels, _ = as_pixels(model, x)
     n, features = pixels.shape
     networks = networks_of(model)
@@ -97,7 +98,8 @@ def _counts(images, places):
     for y, x in places:
         moved = np.zeros_like(images)
         height, width = images.shape[1:]
-        moved[:, y:, max(x, 0) : width + min(x, 0)] = images[:, : height - y, max(-x, 0) : width + min(-x, 0)]
+        if y < height and abs(x) < width:
+            moved[:, y:, max(x, 0) : width + min(x, 0)] = images[:, : height - y, max(-x, 0) : width + min(-x, 0)]
         contexts = contexts << 1 | moved
     return np.stack([np.bincount(contexts[images == value], minlength=1 << len(places)) for value in (0, 1)])
 

@@ -54,10 +54,7 @@ def trace(codec, pixels):
     """Rows of the steps by which one image goes onto the stack after IMAGE others, and comes off again."""
     stack = Traced()
     growth = codec.growth(pixels)
-    done = 0
-    for size, draws in codec.groups(IMAGE, growth):
-        codec.push(stack, pixels[done : done + size], draws)
-        done += size
+    codec.push_all(stack, pixels[:IMAGE], growth)
     x = pixels[IMAGE : IMAGE + 1]
     back, total, rows = np.empty_like(x), stack.bits, []
     stack.steps.clear()
