@@ -4,7 +4,7 @@
     python -m benchmarks.compression bytes                  grey MNIST with the likelihoods of bytes
     python -m benchmarks.compression speed                  one thread, beside the cold start of the report
     python -m benchmarks.compression processors             the same file from other BLAS kernels, threads, instructions
-    python -m benchmarks.compression fuzz [--files 100000]  damaged files, lying headers, forged models; most with checksums that fit
+    python -m benchmarks.compression fuzz [--files 100000]  damaged, lying, forged files; most checksums fit
     python -m benchmarks.compression table                  what was written before, as Markdown
 
 The models are trained first, and kept in --work: 784-400-20 on dynamically binarised MNIST, 784-200-50 on grey values.
@@ -263,8 +263,8 @@ def forged(rng, content):
 
 
 def fuzz(arguments):
-    """Whatever the bytes, the rows as they were or one line, within ten seconds and a gigabyte. Bits of all likelihoods,
-    of one draw and three, of one block and several, with the model inside and without.
+    """Whatever the bytes, the rows as they were or one line, within ten seconds and a gigabyte: of all likelihoods, one
+    draw and three, one block and several, with the model inside and without.
     """
     good, rng = [], np.random.default_rng(arguments.seed)
     for kind in ("bernoulli", "beta_binomial", "logistic"):

@@ -14,7 +14,9 @@ def add(parser):
     held_out = "a file, all rows of it, or a data set's name, its held-out part (the run's held-out data)"
     parser.set_defaults(seed=None)
     parser.add_argument("given", metavar="DATA", nargs="?", help=held_out)
-    parser.add_argument("-o", "--out", metavar="FILE", help="the file to write, such as data.mvz: the values of DATA, a row each")
+    parser.add_argument(
+        "-o", "--out", metavar="FILE", help="the file to write, such as data.mvz: the values of DATA, a row each"
+    )
     parser.add_argument(
         "--samples", type=options.whole, metavar="K", help="draws of z a row: smaller, K times slower (1)"
     )
@@ -44,10 +46,10 @@ def run(args):
     how = args.backend, args.best, args.given, args.pixels, args.seed or 0
     if args.report:
         return _report(*reopening.open_rows(args.run, *how))
-    options.expect_other(args.out, args.given)
+    options.expect_output(args.out, args.given)
+    model, x, _, _ = reopening.open_rows(args.run, *how)
+    content = compress(model, x, args.samples or 1, weight_bits=args.weight_bits, block=args.block)
     with replacing(Path(args.out)) as file:
-        model, x, _, _ = reopening.open_rows(args.run, *how)
-        content = compress(model, x, args.samples or 1, weight_bits=args.weight_bits, block=args.block)
         file.write(content)
     say(f"{len(x):,} rows in {len(content):,} bytes, {8 * len(content) / x.size:.5f} bits per dimension: {args.out}")
     if args.pixels:
@@ -67,6 +69,8 @@ def _report(model, x, shape, train):
     say(f"{found['bound_of_draws']:8.5f}  the bound with K = {found['draws']} of these")
     for name, rate in sorted(found["others"].items(), key=lambda item: item[1]):
         say(f"{rate:8.5f}  {name}")
+    if "zstd -19" not in found["others"]:
+        say("zstd is not among them: zstandard is not installed")
     sizes = f"{found['model_bytes']:,} bytes in float32, {found['model_bytes_8_bits']:,} in 8 bits a weight"
     say(f"the model itself: {sizes}")
     if found["break_even"] is None:

@@ -67,10 +67,15 @@ def result_path(args, name):
     return path
 
 
-def expect_other(out, given):
-    """ValueError where a result would be written over what it is made from."""
-    if given is not None and os.path.exists(out) and os.path.exists(given) and os.path.samefile(out, given):
-        raise ValueError(f"--out: got {str(out)!r}, which is the input, expected another file")
+def expect_output(out, given):
+    """ValueError, before any work, where a result could not be written, or would be over the file it is made from."""
+    name, out = str(out), Path(out)
+    if not out.parent.is_dir():
+        raise ValueError(f"--out: got {name!r}, expected a name in a folder that exists")
+    if out.exists() and not out.is_file():
+        raise ValueError(f"--out: got {name!r}, expected the name of a file")
+    if given is not None and out.exists() and os.path.exists(given) and out.samefile(given):
+        raise ValueError(f"--out: got {name!r}, which is the input, expected another file")
 
 
 def save_array(path, array):

@@ -232,7 +232,7 @@ class Codec:
                 tell(size)
 
     def encode(self, x, growth, tell=int):
-        """(words, initial words that they hold) of pixels (n, features). tell : is called with the rows of each group."""
+        """(words, initial words that they hold) of pixels (n, features). tell : called with the rows of each group."""
         stack = Stack()
         self.push_all(stack, x, growth, tell)
         return stack.words(), stack.drawn

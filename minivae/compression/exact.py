@@ -37,7 +37,7 @@ class Layer(NamedTuple):
 
     def digest(self, state):
         for part in (self.weight, self.bias):
-            state.update(memoryview(np.ascontiguousarray(part, "<f8")).cast("B"))
+            state.update(np.ascontiguousarray(part, "<f8").data)
         state.update(f"{self.weight.shape} {self.activation} {self.bits}\n".encode())
 
 

@@ -106,15 +106,13 @@ def compress(
         for first in range(0, n, block):
             part = pixels[first : first + block]
             words, _ = codec.encode(part, growth, shown.update)
-            head.append(written_number(len(words)) + zlib.crc32(part).to_bytes(4, "little"))
+            head.append(written_number(len(words)) + zlib.crc32(part.data).to_bytes(4, "little"))
             body.append(words.astype("<u4").tobytes())
     content = b"".join(head + body)
     return content + zlib.crc32(content).to_bytes(SEAL, "little")
 
 
-def decompress(
-    model: Any, data: bytes, rows: slice | None = None, *, progress: bool | None = None
-) -> np.ndarray:
+def decompress(model: Any, data: bytes, rows: slice | None = None, *, progress: bool | None = None) -> np.ndarray:
     """x (n, features), as it was given to `compress`.
 
     Parameters
@@ -146,7 +144,7 @@ def decompress(
         for block in wanted:
             words = np.frombuffer(data[block.words], "<u4")
             part = codec.decode(words, block.rows, header.growth, shown.update)
-            same = zlib.crc32(part) == block.crc
+            same = zlib.crc32(part.data) == block.crc
             expect(same, "data", "another checksum of the decoded rows", "a file that is not damaged")
             parts.append(part[max(first - block.first, 0) : max(last - block.first, 0)])
     pixels = np.concatenate([*parts, np.empty((0, header.features), np.uint8)]) if len(parts) != 1 else parts[0]
@@ -233,7 +231,7 @@ def as_pixels(model: Any, x: ArrayLike) -> tuple[np.ndarray, str]:
     given, of_bytes = np.asarray(x), getattr(model.likelihood, "of_bytes", False)
     checked = model.as_data("x", x)
     top = 255 if checked.dtype == np.uint8 else 1
-    lossy = f"0 and {top} only: pixels between are made so by a threshold or a draw, which loses what they were (--pixels threshold)"
+    lossy = f"0 and {top} only: --pixels threshold or dynamic makes those between so, and loses what they were"
     dtype = given.dtype.name if given.dtype.name in TYPES else "float64" if given.dtype.kind == "f" else "uint8"
     pixels = np.empty(checked.shape, np.uint8)
     rows = max(1, CHUNK // checked.shape[1])
@@ -247,7 +245,9 @@ def as_pixels(model: Any, x: ArrayLike) -> tuple[np.ndarray, str]:
         else:
             pixels[part] = values if top == 255 else np.rint(255.0 * values.astype(np.float64))
         back = from_pixels(pixels[part], dtype, of_bytes)
-        expect(np.array_equal(back, given[part]), "x", f"{given.dtype} values", f"what is kept exactly: {', '.join(TYPES)}")
+        expect(
+            np.array_equal(back, given[part]), "x", f"{given.dtype} values", f"what is kept exactly: {', '.join(TYPES)}"
+        )
     return pixels, dtype
 
 

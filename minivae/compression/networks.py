@@ -94,7 +94,9 @@ def _integers(array):
     """The narrowest integers that hold it."""
     reach = float(np.abs(array).max(initial=0))
     found = next((f"<i{size}" for size in (1, 2, 4, 8) if reach < 2.0 ** (8 * size - 1)), None)
-    expect(found, "weight_bits", f"whole numbers up to {reach:.3g}", "a model with weights and biases of at most 64 bits")
+    expect(
+        found, "weight_bits", f"whole numbers up to {reach:.3g}", "a model with weights and biases of at most 64 bits"
+    )
     return found
 
 
@@ -121,11 +123,11 @@ def unpack(content: bytes) -> Networks:
                 place += arrays[-1].size * np.dtype(kind).itemsize
             layers.append(Layer(arrays[0].reshape(inputs, outputs), arrays[1], activation, bits))
         split = choices["encoder"]
-        if type(split) is not int:
+        if type(split) is not int or not 0 < split < len(layers):
             raise ValueError("no number of the encoder's layers")
         found = Networks(layers[:split], layers[split:], choices["scale"], choices["likelihood"])
         known = found.scale in SCALES and found.likelihood in CODED and place == len(rest)
-        if not (known and found.encoder and found.decoder):
+        if not known:
             raise ValueError("settings that are not known, or bytes left over")
         chained = all(
             before.weight.shape[1] == after.weight.shape[0]
