@@ -17,7 +17,7 @@ import minivae as mv
 from minivae.command.main import main
 from minivae.command.options import save_array
 from minivae.compression.codec import FASTEST, SLOWEST
-from minivae.compression.file import HEAD, LARGEST_MODEL, SEAL, read_numbers, written_number
+from minivae.compression.file import HEAD, SEAL, read_numbers, written_number
 from tests.minivae.compression.test_compression import LIKELIHOODS, model_of, rows
 
 NUMBERS = ("kind", "bucket_bits", "samples", "growth", "features", "rows", "block", "inside")
@@ -125,6 +125,7 @@ def test_few_words_do_not_hold_millions_of_rows():
     for n in (10**5, 8 * 10**6, 10**9):
         for draws, growth in ((1, SLOWEST), (4096, FASTEST)):
             assert refused(model, lie(data, rows=n, block=n, samples=draws, growth=growth))[1]
+    assert "words hold" in refused(model, lie(data, rows=10**9, block=10**9))[1]
     assert "settings that cannot be" in refused(model, lie(data, growth=0))[1]  # a group for each row
     assert time.perf_counter() - start < 20
 
@@ -167,12 +168,13 @@ def test_a_model_inside_that_lies_is_refused(made):
                  for value in (None, [], 0, "", 2, -1)]  # fmt: skip
     contents += [plan(first, second) + bytes(143), plan(first, second) + bytes(145)]
     assert "another model inside" in refused(None, holding(inside, plan(first, second) + bytes(144)))[1]
+    assert "first line" in refused(None, holding(inside, bytes(1 << 20)))[1]
     tracemalloc.start()
     try:
         for content in contents:
             line = refused(None, holding(inside, content))[1]
             assert "the model in the file is damaged" in line or "a model that does not end" in line, content[:200]
-        assert tracemalloc.get_traced_memory()[1] < 5 * LARGEST_MODEL + (1 << 28)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 29
     finally:
         tracemalloc.stop()
 
