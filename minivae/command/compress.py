@@ -14,9 +14,7 @@ def add(parser):
     held_out = "a file, all rows of it, or a data set's name, its held-out part (the run's held-out data)"
     parser.set_defaults(seed=None)
     parser.add_argument("given", metavar="DATA", nargs="?", help=held_out)
-    parser.add_argument(
-        "-o", "--out", metavar="FILE", help="the file to write, such as data.mvz; not DATA itself"
-    )
+    parser.add_argument("-o", "--out", metavar="FILE", help="the file to write, such as data.mvz; not DATA itself")
     parser.add_argument(
         "--samples", type=options.whole, metavar="K", help="draws of z a row: smaller, K times slower (1)"
     )
