@@ -12,8 +12,9 @@ SUMMARY = "compress data with a trained model, losslessly"
 def add(parser):
     options.add_run(parser)
     held_out = "a file, all rows of it, or a data set's name, its held-out part (the run's held-out data)"
+    parser.set_defaults(seed=None)
     parser.add_argument("given", metavar="DATA", nargs="?", help=held_out)
-    parser.add_argument("-o", "--out", metavar="FILE", help="the file to write, such as data.mvz")
+    parser.add_argument("-o", "--out", metavar="FILE", help="the file to write, such as data.mvz; not DATA itself")
     parser.add_argument(
         "--samples", type=options.whole, metavar="K", help="draws of z a row: smaller, K times slower (1)"
     )
@@ -38,10 +39,13 @@ def run(args):
                 raise ValueError(f"{name}: got {value}, expected none with --report")
     elif args.out is None:
         raise ValueError("--out: got none, expected -o FILE, or --report")
-    how = args.backend, args.best, args.given, args.pixels, args.seed
-    model, x, shape, train = reopening.open_rows(args.run, *how)
+    if args.seed is not None and args.pixels != "dynamic":
+        raise ValueError(f"--seed: got {args.seed}, expected --pixels dynamic with it")
+    how = args.backend, args.best, args.given, args.pixels, args.seed or 0
     if args.report:
-        return _report(model, x, train, shape)
+        return _report(*reopening.open_rows(args.run, *how))
+    options.expect_output(args.out, args.given)
+    model, x, _, _ = reopening.open_rows(args.run, *how)
     content = compress(model, x, args.samples or 1, weight_bits=args.weight_bits, block=args.block)
     with replacing(Path(args.out)) as file:
         file.write(content)
@@ -52,7 +56,7 @@ def run(args):
         say("to decode it the run's checkpoint is needed, the very same weights")
 
 
-def _report(model, x, train, shape):
+def _report(model, x, shape, train):
     from ..compression.report import report
 
     found = report(model, x, train, shape)
@@ -63,6 +67,8 @@ def _report(model, x, train, shape):
     say(f"{found['bound_of_draws']:8.5f}  the bound with K = {found['draws']} of these")
     for name, rate in sorted(found["others"].items(), key=lambda item: item[1]):
         say(f"{rate:8.5f}  {name}")
+    if "zstd -19" not in found["others"]:
+        say("zstd is not among them: zstandard is not installed")
     sizes = f"{found['model_bytes']:,} bytes in float32, {found['model_bytes_8_bits']:,} in 8 bits a weight"
     say(f"the model itself: {sizes}")
     if found["break_even"] is None:

@@ -109,9 +109,21 @@ def _open_closed_streams():
 class Parser(argparse.ArgumentParser):
     """A parser whose complaint is one line, without the usage in front, and which says whatever it prints."""
 
+    _parses = False
+
     def error(self, message):
         complain(f"{self.prog}: error: {brief(message, 400)} (see {self.prog} --help)")
         self.exit(2)
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Of a command, options may stand anywhere between its arguments, before one that may be left out as well."""
+        if self._parses or self._subparsers:
+            return super().parse_known_args(args, namespace)
+        self._parses = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._parses = False
 
     def _print_message(self, message, file=None):
         for line in message.splitlines():

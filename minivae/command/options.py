@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import sys
 import threading
 from pathlib import Path
@@ -64,6 +65,17 @@ def result_path(args, name):
     if path.suffix not in (".png", ".npy"):
         raise ValueError(f"--out: got {str(path)!r}, expected a name that ends in .png or .npy")
     return path
+
+
+def expect_output(out, given):
+    """ValueError, before any work, where a result could not be written, or would be over the file it is made from."""
+    name, out = str(out), Path(out)
+    if not out.parent.is_dir():
+        raise ValueError(f"--out: got {name!r}, expected a name in a folder that exists")
+    if out.exists() and not out.is_file():
+        raise ValueError(f"--out: got {name!r}, expected the name of a file")
+    if given is not None and out.exists() and os.path.exists(given) and out.samefile(given):
+        raise ValueError(f"--out: got {name!r}, which is the input, expected another file")
 
 
 def save_array(path, array):

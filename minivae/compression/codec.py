@@ -24,6 +24,7 @@ import numpy as np
 
 from ..errors import expect
 from ..kernels import coder, load_coder
+from ..parameters.memory import expect_room
 from . import tables
 from .networks import Networks
 from .tables import ONE
@@ -32,7 +33,7 @@ BUCKET_BITS = 12  # z takes 2^12 values a latent, all as likely under the prior
 MOST_ROWS = 512  # of z in a group
 TRIED = 32  # images by which the growth of groups is chosen
 GROWTH_BITS = 16
-FASTEST = 4 << GROWTH_BITS
+SLOWEST, FASTEST = 1 << GROWTH_BITS >> 10, 4 << GROWTH_BITS  # so that a million images are ten thousand groups at most
 FEW = 64  # initial words that need no second try
 INDEX_BITS = 24  # of the index of a draw
 
@@ -106,6 +107,9 @@ class Codec:
         self._sigmas, self._phi = tables.sigmas(networks.scale), tables.normal_distribution()
         self._code = load_coder()
         self._pixels = "bytes" if networks.of_bytes else "bernoulli"
+        # what a layer puts out is looked at by numbers of eight bytes, five of which may be there at once
+        widest = max(layer.weight.shape[1] for layer in (*networks.encoder, *networks.decoder))
+        expect_room("samples", samples, 40 * max(MOST_ROWS, samples) * widest)
 
     # What the networks say
 
@@ -207,43 +211,55 @@ class Codec:
             taken += self.push(stack, x[i : i + 1], 1)
         if taken <= 0:  # a sigma of nothing: the draws are free
             return FASTEST
-        return min(max(int(0.7 * stack.bits / taken * (1 << GROWTH_BITS)), 0), FASTEST)
+        return min(max(int(0.7 * stack.bits / taken * (1 << GROWTH_BITS)), SLOWEST), FASTEST)
 
     def groups(self, n, growth):
-        """(images, draws) of the groups of n images, in the order in which they are pushed."""
+        """(groups, images of each, draws) of n images, in the order in which they are pushed: few, whatever n is."""
         done = 0
         while done < n:
             rows = max(1, growth * done >> GROWTH_BITS)
             draws = min(self.samples, rows)
             size = min(max(1, min(rows, MOST_ROWS) // draws), n - done)
-            done += size
-            yield size, draws
+            times = (n - done) // size if rows >= max(MOST_ROWS, self.samples) else 1
+            done += times * size
+            yield times, size, draws
 
-    def encode(self, x, growth):
-        """(words, initial words that they hold) of pixels (n, features)."""
-        stack, done = Stack(), 0
-        for size, draws in self.groups(len(x), growth):
-            self.push(stack, x[done : done + size], draws)
-            done += size
+    def push_all(self, stack, x, growth, tell=int):
+        """Pixels (n, features) in groups."""
+        done = 0
+        for times, size, draws in self.groups(len(x), growth):
+            for _ in range(times):
+                self.push(stack, x[done : done + size], draws)
+                done += size
+                tell(size)
+
+    def encode(self, x, growth, tell=int):
+        """(words, initial words that they hold) of pixels (n, features). tell : called with the rows of each group."""
+        stack = Stack()
+        self.push_all(stack, x, growth, tell)
         return stack.words(), stack.drawn
 
-    def encode_parts(self, parts, growth):
+    def encode_parts(self, parts, growth, tell=int, again=int):
         """(words of each part, growth): less of it where the first images left more than those that come after, so that
-        groups would take many initial words.
+        groups would take many initial words. again : called before another try
         """
         while True:
-            coded = [self.encode(part, growth) for part in parts]
+            coded = [self.encode(part, growth, tell) for part in parts]
             drawn = sum(drawn for _, drawn in coded)
-            if not growth or drawn <= max(FEW * len(parts), sum(len(words) for words, _ in coded) // 8):
+            few = drawn <= max(FEW * len(parts), sum(len(words) for words, _ in coded) // 8)
+            if growth <= SLOWEST or few:
                 return [words for words, _ in coded], growth
-            growth //= 4
+            growth = max(growth // 4, SLOWEST)
+            again()
 
-    def decode(self, words, n, growth):
+    def decode(self, words, n, growth, tell=int):
         """Pixels (n, features) from words; ValueError where they are not those of n images."""
         stack, x = Stack(words), np.empty((n, self.networks.features), np.uint8)
         first = n
-        for size, draws in reversed(list(self.groups(n, growth))):
-            first -= size
-            self.pop(stack, x[first : first + size], draws)
+        for times, size, draws in reversed(list(self.groups(n, growth))):
+            for _ in range(times):
+                first -= size
+                self.pop(stack, x[first : first + size], draws)
+                tell(size)
         stack.expect_start()
         return x

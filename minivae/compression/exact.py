@@ -38,7 +38,7 @@ class Layer(NamedTuple):
 
     def digest(self, state):
         for part in (self.weight, self.bias):
-            state.update(np.ascontiguousarray(part, "<f8").tobytes())
+            state.update(np.ascontiguousarray(part, "<f8").data)
         state.update(f"{self.weight.shape} {self.activation} {self.bits}\n".encode())
 
 

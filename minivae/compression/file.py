@@ -19,15 +19,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import as_array, expect, expect_integer, expect_pixels
+from ..errors import CHUNK, as_array, expect, expect_integer, expect_pixels
+from ..files.progress import bar
+from ..kernels.coder import PIXEL_BITS
 from ..parameters.memory import expect_room
-from .codec import BUCKET_BITS, FASTEST, Codec
+from .codec import BUCKET_BITS, FASTEST, SLOWEST, Codec
 from .networks import Networks, networks_of, pack, unpack
 
 MAGIC, VERSION = b"MVZ\x1a", 1
+HEAD = 38  # bytes before the numbers
 SEAL = 4  # bytes of a CRC-32
 MOST_DRAWS = 1 << 12
-LARGEST_MODEL = 1 << 30  # bytes of a model inside, unpacked
+LARGEST_MODEL = 1 << 26  # bytes of a model inside, unpacked
 # What data a file may hold, by the number that says so.
 TYPES = (
     "uint8",
@@ -67,7 +70,13 @@ class Header(NamedTuple):
 
 
 def compress(
-    model: Any, x: ArrayLike, samples: int = 1, *, weight_bits: int | None = None, block: int | None = None
+    model: Any,
+    x: ArrayLike,
+    samples: int = 1,
+    *,
+    weight_bits: int | None = None,
+    block: int | None = None,
+    progress: bool | None = None,
 ) -> bytes:
     """The data as bytes: about the negative ELBO of x in bits, or the bound with K = `samples` draws.
 
@@ -82,6 +91,7 @@ def compress(
     weight_bits : 8 to 16 puts the networks into the file, their weights rounded to so many bits: it can then be decoded
         without the model
     block : rows that can be decoded by themselves; each block costs some tens of bytes. By default all are one
+    progress : show a tqdm bar; by default if standard error is a terminal
 
     Raises
     ------
@@ -99,26 +109,30 @@ def compress(
     block = n if block is None else min(expect_integer("block", block, 1), n)
     codec = Codec(networks, samples)
     parts = [pixels[first : first + block] for first in range(0, n, block)]
-    coded, growth = codec.encode_parts(parts, codec.growth(pixels))
-    inside = b"" if weight_bits is None else zlib.compress(pack(networks), 9)
+    packed = b"" if weight_bits is None else pack(networks)
+    expect(len(packed) <= LARGEST_MODEL, "model", f"{len(packed):,} bytes", f"at most {LARGEST_MODEL:,} inside a file")
+    inside = zlib.compress(packed, 9) if packed else b""
+    with bar(total=n, show=progress, desc="compressing", unit=" rows") as shown:
+        coded, growth = codec.encode_parts(parts, codec.growth(pixels), shown.update, shown.reset)
     head = [MAGIC, bytes([VERSION, 0]), bytes.fromhex(networks.fingerprint())]
     settings = TYPES.index(dtype), BUCKET_BITS, samples, growth, networks.features, n, block, len(inside)
-    head += [_number(value) for value in settings]
+    head += [written_number(value) for value in settings]
     body = [inside]
     for part, words in zip(parts, coded, strict=True):
-        head.append(_number(len(words)) + zlib.crc32(part.tobytes()).to_bytes(4, "little"))
+        head.append(written_number(len(words)) + zlib.crc32(part.data).to_bytes(4, "little"))
         body.append(words.astype("<u4").tobytes())
     content = b"".join(head + body)
     return content + zlib.crc32(content).to_bytes(SEAL, "little")
 
 
-def decompress(model: Any, data: bytes, rows: slice | None = None) -> np.ndarray:
+def decompress(model: Any, data: bytes, rows: slice | None = None, *, progress: bool | None = None) -> np.ndarray:
     """x (n, features), as it was given to `compress`.
 
     Parameters
     ----------
-    model : the `VAE` that it was compressed with; None where the networks are inside
+    model : the `VAE` that it was compressed with; None where the networks are inside, for then no other can decode
     rows : a slice of the rows, of step 1; only the blocks that they lie in are decoded
+    progress : show a tqdm bar; by default if standard error is a terminal
 
     Raises
     ------
@@ -139,15 +153,17 @@ def decompress(model: Any, data: bytes, rows: slice | None = None) -> np.ndarray
         step = None
     expect(step == 1, "rows", rows, "a slice of step 1, of whole numbers")
     wanted = [block for block in header.blocks if block.first < last and block.first + block.rows > first]
-    expect_room("data", f"{header.rows:,} rows", sum(block.rows for block in wanted) * header.features * 9)
+    asked = sum(block.rows for block in wanted)
+    expect_room("data", f"{asked:,} rows", asked * header.features * (1 + np.dtype(header.dtype).itemsize))
     codec, parts = Codec(networks, header.samples, header.bucket_bits), []
-    for block in wanted:
-        words = np.frombuffer(data[block.words], "<u4")
-        part = codec.decode(words, block.rows, header.growth)
-        same = zlib.crc32(part.tobytes()) == block.crc
-        expect(same, "data", "another checksum of the decoded rows", "a file that is not damaged")
-        parts.append(part[max(first - block.first, 0) : max(last - block.first, 0)])
-    pixels = np.concatenate(parts) if parts else np.empty((0, header.features), np.uint8)
+    with bar(total=asked, show=progress, desc="decompressing", unit=" rows") as shown:
+        for block in wanted:
+            words = np.frombuffer(data[block.words], "<u4")
+            part = codec.decode(words, block.rows, header.growth, shown.update)
+            same = zlib.crc32(part.data) == block.crc
+            expect(same, "data", "another checksum of the decoded rows", "a file that is not damaged")
+            parts.append(part[max(first - block.first, 0) : max(last - block.first, 0)])
+    pixels = np.concatenate([*parts, np.empty((0, header.features), np.uint8)]) if len(parts) != 1 else parts[0]
     return from_pixels(pixels, header.dtype, networks.of_bytes)
 
 
@@ -167,31 +183,31 @@ def read_header(data: bytes) -> Header:
 
 
 def _parse(data):
-    place, end = 38, len(data) - SEAL
-    numbers = []
-    for _ in range(8):
-        value, place = _read_number(data, place)
-        numbers.append(value)
+    end = len(data) - SEAL
+    numbers, place = read_numbers(data, HEAD, 8)
     kind, bucket_bits, samples, growth, features, rows, block, inside = numbers
     sane = data[5] == 0 and kind < len(TYPES) and 1 <= bucket_bits <= 16 and 1 <= samples <= MOST_DRAWS
-    sane = sane and growth <= FASTEST and features and rows and 1 <= block <= rows
+    sane = sane and SLOWEST <= growth <= FASTEST and features and rows and 1 <= block <= rows
     # every block takes six bytes at least of the header
     expect(sane and -(-rows // block) * 6 <= end - place, "data", "settings that cannot be", "those of a file")
     counts = []
     for _ in range(0, rows, block):
-        count, place = _read_number(data, place)
+        (count,), place = read_numbers(data, place, 1)
         counts.append((count, int.from_bytes(data[place : place + 4], "little")))
         place += 4
     expect(place + inside + 4 * sum(count for count, _ in counts) == end, "data", "lengths that do not fit", "its own")
     networks = _unpacked(data[place : place + inside]) if inside else None
-    fingerprint = data[6:38].hex()
+    fingerprint = data[6:HEAD].hex()
     if networks:
         expect(networks.fingerprint() == fingerprint, "data", "another model inside", "the one it names")
     place += inside
     blocks = []
     for i, (count, crc) in enumerate(counts):
         expect(count >= 2, "data", f"a block of {count} words", "at least 2")
-        blocks.append(Block(i * block, min(block, rows - i * block), slice(place, place + 4 * count), crc))
+        held = min(block, rows - i * block)
+        # no pixel has all the mass, so that a bit cannot hold more of them than this
+        expect(held * features <= 32 * (count + 2) << PIXEL_BITS, "data", f"{held:,} rows", f"what {count} words hold")
+        blocks.append(Block(i * block, held, slice(place, place + 4 * count), crc))
         place += 4 * count
     return Header(fingerprint, TYPES[kind], bucket_bits, samples, growth, features, rows, blocks, networks)
 
@@ -203,7 +219,7 @@ def _unpacked(inside):
     return unpack(content)
 
 
-def _number(value):
+def written_number(value):
     """A whole number in 7 bits a byte, the lowest first."""
     parts = []
     while value > 127:
@@ -212,43 +228,48 @@ def _number(value):
     return bytes([*parts, value])
 
 
-def _read_number(data, place):
-    value = 0
-    for shift in range(0, 63, 7):
-        byte = data[place]
-        place += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, place
-    raise OverflowError("a number of more than nine bytes")
+def read_numbers(data, place, count):
+    """(so many numbers, the place after them); IndexError or OverflowError where there are none."""
+    numbers = []
+    for _ in range(count):
+        value, shift = 0, 0
+        while shift == 0 or data[place - 1] > 127:
+            if shift == 63:
+                raise OverflowError("a number of more than nine bytes")
+            value |= (data[place] & 127) << shift
+            place, shift = place + 1, shift + 7
+        numbers.append(value)
+    return numbers, place
 
 
 def as_pixels(model: Any, x: ArrayLike) -> tuple[np.ndarray, str]:
     """(uint8 of 0 and 1, or bytes; the dtype that `from_pixels` gives back) of data; ValueError where they are not."""
     given = as_array("x", x)
     checked = model.as_data("x", given)
-    of_bytes = model.likelihood.of_bytes
-    if of_bytes:
-        pixels = checked if checked.dtype == np.uint8 else np.rint(255.0 * checked.astype(np.float64)).astype(np.uint8)
-    else:
+    of_bytes, dtype = model.likelihood.of_bytes, given.dtype.name
+    if not of_bytes:
         expect_pixels("x", checked)
-        top = 255 if checked.dtype == np.uint8 else 1
-        lossy = f"0 and {top} only: pixels between are made so by a threshold or a draw, which loses what they were"
-        between = (checked != 0) & (checked != top)
-        if between.any():
-            expect(False, "x", f"values such as {checked[between][0]:.6g}", lossy)
-        pixels = (checked != 0).astype(np.uint8)
-    dtype = given.dtype.name
     expect(dtype in TYPES, "x", f"the dtype {dtype}", f"one that is kept: {', '.join(TYPES)}")
-    different = from_pixels(pixels, dtype, of_bytes) != given
-    if given.dtype.kind == "f":
-        different |= np.signbit(given)
-    if different.any():
-        as_is = "uint8, or floats that were divided by 255 in their own dtype" if of_bytes else "0 and 1"
-        expect(False, "x", f"{dtype} such as {given[different][0].item()!r}", f"what comes back as it is: {as_is}")
-    return np.require(
-        pixels, requirements=["C", "W"]
-    ), dtype  # of arrays to read only Numba makes functions of their own
+    top = 255 if checked.dtype == np.uint8 else 1
+    lossy = f"0 and {top} only: --pixels threshold or dynamic makes those between so, and loses what they were"
+    as_is = "uint8, or floats that were divided by 255 in their own dtype" if of_bytes else "0 and 1"
+    pixels = np.empty(checked.shape, np.uint8)
+    rows = max(1, CHUNK // checked.shape[1])
+    for part in (slice(first, first + rows) for first in range(0, len(checked), rows)):
+        values, own = checked[part], given[part]
+        if of_bytes:
+            pixels[part] = values if top == 255 else np.rint(255.0 * values.astype(np.float64))
+        else:
+            between = (values != 0) & (values != top)
+            if between.any():
+                expect(False, "x", f"values such as {values[between][0]:.6g}", lossy)
+            pixels[part] = values != 0
+        different = from_pixels(pixels[part], dtype, of_bytes) != own
+        if own.dtype.kind == "f":
+            different |= np.signbit(own)
+        if different.any():
+            expect(False, "x", f"{dtype} such as {own[different][0].item()!r}", f"what comes back as it is: {as_is}")
+    return pixels, dtype
 
 
 def from_pixels(pixels: np.ndarray, dtype: str, of_bytes: bool) -> np.ndarray:

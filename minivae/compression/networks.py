@@ -7,15 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..build import OWN_LIKELIHOODS
-from ..errors import expect
+from ..errors import brief, expect
 from ..kernels.naive import ACTIVATIONS, SCALES
 from ..layers import Dense
+from ..parameters.memory import expect_room
 from ..reparam import Reparameterize
 from ..vae import VAE
 from .exact import BITS, Exact, Layer, fingerprint, whole_layer
 from .tables import ACTIVATION_BITS, ONE
 
 CODED = ("bernoulli", "beta_binomial", "logistic")
+LONGEST = 1 << 17  # bytes of the line before a model's weights
 WIDEST = 9 * ONE  # z lies within nine standard deviations of the prior
 
 
@@ -104,30 +106,41 @@ def pack(networks: Networks) -> bytes:
 def _integers(array):
     """The narrowest integers that hold it."""
     reach = float(np.abs(array).max(initial=0))
-    return next(f"<i{size}" for size in (1, 2, 4, 8) if reach < 2.0 ** (8 * size - 1))
+    found = next((f"<i{size}" for size in (1, 2, 4, 8) if reach < 2.0 ** (8 * size - 1)), None)
+    expect(
+        found, "weight_bits", f"whole numbers up to {reach:.3g}", "a model with weights and biases of at most 64 bits"
+    )
+    return found
 
 
 def unpack(content: bytes) -> Networks:
     """ValueError for bytes that are no networks."""
     line, _, rest = content.partition(b"\n")
     try:
+        if len(line) > LONGEST:
+            raise ValueError("a first line that does not end")
         choices = json.loads(line)
         layers, place = [], 0
+        expect_room("data", "a model", 32 * len(rest))
         for inputs, outputs, activation, bits, *types in choices["layers"]:
-            sane = all(isinstance(number, int) and 0 < number < 1 << 31 for number in (inputs, outputs))
-            if not sane or activation not in ACTIVATIONS or type(bits) is not int or not abs(bits) < BITS:
+            sane = all(type(number) is int and 0 < number <= len(rest) for number in (inputs, outputs))
+            if not sane or activation not in ACTIVATIONS or type(bits) is not int or abs(bits) >= BITS:
                 raise ValueError("a layer that cannot be")
             arrays = []
             for kind, count in zip(types, (inputs * outputs, outputs), strict=True):
                 if kind not in ("<i1", "<i2", "<i4", "<i8"):
                     raise ValueError(f"integers of type {kind!r:.20}")
+                if count > len(rest):
+                    raise ValueError("fewer weights than its layers have")
                 arrays.append(np.frombuffer(rest, kind, count, place).astype(np.float64))
                 place += arrays[-1].size * np.dtype(kind).itemsize
             layers.append(Layer(arrays[0].reshape(inputs, outputs), arrays[1], activation, bits))
         split = choices["encoder"]
+        if type(split) is not int or not 0 < split < len(layers):
+            raise ValueError("no number of the encoder's layers")
         found = Networks(layers[:split], layers[split:], choices["scale"], choices["likelihood"])
         known = found.scale in SCALES and found.likelihood in CODED and place == len(rest)
-        if not (known and found.encoder and found.decoder):
+        if not known:
             raise ValueError("settings that are not known, or bytes left over")
         chained = all(
             before.weight.shape[1] == after.weight.shape[0]
@@ -140,5 +153,5 @@ def unpack(content: bytes) -> Networks:
         if found.decoder[-1].weight.shape[1] != outputs:
             raise ValueError("a decoder of another width")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"the model in the file is damaged: {error}") from error
+        raise ValueError(f"the model in the file is damaged: {brief(error)}") from error
     return found

@@ -1,7 +1,9 @@
 """What a model's compression is worth: its rate beside the bounds, other compressors, and the bytes of the model."""
 
 import bz2
+import contextlib
 import gzip
+import io
 import lzma
 import math
 from typing import Any
@@ -17,16 +19,19 @@ SEVERAL = 16  # K of the second rate
 MOST = 1000  # rows of it: it takes K times the time
 NEAR = 16  # pixels that the context model looks at
 PRIOR = 0.4  # of its counts
+WIDEST_PICTURE = 16383  # pixels, of WebP
 
 
 def report(model: Any, x: np.ndarray, train: np.ndarray | None = None, image_shape: Any = None) -> dict[str, Any]:
     """Rates in bits per dimension of the rows x, and what they are to be seen beside, as a dict.
 
     `rate` counts every byte of the file; `minus_elbo` is of the same rows, by one draw of z each. `others` are rates of
-    general compressors of all rows in one piece (of 0 and 1, eight to a byte), and of a context model, where rows are
-    images of 0 and 1. `break_even` is the number of rows from which file and model together are smaller than the best
-    of the general ones: None where they never are.
+    general compressors of all rows in one piece (of 0 and 1, eight to a byte; zstd where `zstandard` is installed);
+    where rows are images also of PNG and WebP, all in one picture, and of a context model of images of 0 and 1.
+    `break_even` is the number of rows from which file and model together are smaller than the best of them without the
+    context model: None where they never are.
     """
+    x = np.asarray(x)
     pixels, _ = as_pixels(model, x)
     n, features = pixels.shape
     networks = networks_of(model)
@@ -52,8 +57,10 @@ def report(model: Any, x: np.ndarray, train: np.ndarray | None = None, image_sha
         "model_bytes_8_bits": len(lzma.compress(pack(networks_of(model, 8)))),
         "others": others,
     }
-    saved = min(others.values()) - rate
-    result["break_even"] = math.ceil(8 * result["model_bytes_8_bits"] / (saved * features)) if saved > 0 else None
+    if image_shape:
+        others |= pictures(pixels.reshape(n, *image_shape), networks.of_bytes)
+    saved = (min(others.values()) - rate) * features
+    result["break_even"] = math.ceil(8 * result["model_bytes_8_bits"] / saved) if saved > 0 else None
     if image_shape and not networks.of_bytes:
         images = pixels.reshape(n, *image_shape)
         others[f"{NEAR} pixels of context"] = context_rate(images)
@@ -72,7 +79,32 @@ def general(packed: np.ndarray, dimensions: int) -> dict[str, float]:
         "bz2 -9": len(bz2.compress(content, 9)),
         "lzma -9e": len(lzma.compress(content, preset=9 | lzma.PRESET_EXTREME)),
     }
+    with contextlib.suppress(ImportError):
+        from zstandard import ZstdCompressor
+
+        sizes["zstd -19"] = len(ZstdCompressor(level=19).compress(content))
     return {name: 8 * size / dimensions for name, size in sizes.items()}
+
+
+def pictures(images: np.ndarray, of_bytes: bool) -> dict[str, float]:
+    """Rates of formats of pictures that lose nothing, for images (n, height, width) side by side in one; none where it
+    is larger than they can be.
+    """
+    from PIL import Image, features
+
+    (n, height, width), across = images.shape, math.ceil(math.sqrt(len(images)))
+    if across * max(height, width) > WIDEST_PICTURE:
+        return {}
+    places = np.zeros((across * across, height, width), np.uint8)
+    places[:n] = images
+    sheet = places.reshape(across, across, height, width).swapaxes(1, 2).reshape(across * height, across * width)
+    picture, sizes = Image.fromarray(sheet if of_bytes else sheet.astype(bool)), {}
+    for name, options in (("PNG", {"optimize": True}), ("WebP", {"lossless": True})):
+        if name == "PNG" or features.check("webp"):
+            file = io.BytesIO()
+            (picture if name == "PNG" else picture.convert("RGB")).save(file, name, **options)
+            sizes[name] = 8 * file.tell() / images.size
+    return sizes
 
 
 def context_rate(images: np.ndarray, earlier: np.ndarray | None = None, near: int = NEAR) -> float:
@@ -97,7 +129,8 @@ def _counts(images, places):
     for y, x in places:
         moved = np.zeros_like(images)
         height, width = images.shape[1:]
-        moved[:, y:, max(x, 0) : width + min(x, 0)] = images[:, : height - y, max(-x, 0) : width + min(-x, 0)]
+        if y < height and abs(x) < width:
+            moved[:, y:, max(x, 0) : width + min(x, 0)] = images[:, : height - y, max(-x, 0) : width + min(-x, 0)]
         contexts = contexts << 1 | moved
     return np.stack([np.bincount(contexts[images == value], minlength=1 << len(places)) for value in (0, 1)])
 

@@ -186,7 +186,8 @@ def load_dataset(
 def load_rows(path: str | os.PathLike[str]) -> np.ndarray:
     """All rows of a file in its order, (n, features), those for training first, as `load_dataset` reads them."""
     _, rows, _, _, _ = _read(path, TableOptions())
-    return np.concatenate([rows[part] for part in ("train", "test") if part in rows])
+    parts = [rows[part] for part in ("train", "test") if part in rows]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _read(path, options):

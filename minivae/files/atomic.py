@@ -20,6 +20,8 @@ def replacing(path):
     path = Path(path)
     temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # a device or pipe would be gone
+            raise OSError(errno.EINVAL, "it is not a regular file")
         with open(temporary, "xb") as file:
             yield file
             file.flush()

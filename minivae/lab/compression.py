@@ -54,10 +54,7 @@ def trace(codec, pixels):
     """Rows of the steps by which one image goes onto the stack after IMAGE others, and comes off again."""
     stack = Traced()
     growth = codec.growth(pixels)
-    done = 0
-    for size, draws in codec.groups(IMAGE, growth):
-        codec.push(stack, pixels[done : done + size], draws)
-        done += size
+    codec.push_all(stack, pixels[:IMAGE], growth)
     x = pixels[IMAGE : IMAGE + 1]
     back, total, rows = np.empty_like(x), stack.bits, []
     stack.steps.clear()
@@ -117,7 +114,7 @@ def run(folder, seed=0, progress=None):
     train_rows, test_rows = ((rows > 127).astype(np.uint8) * 255 for rows in (data.train[:TRAIN], data.test[:TEST]))
     rows, model = train(train_rows, test_rows, seed, progress)
     steps = trace(Codec(networks_of(model)), test_rows // 255)
-    images = (test_rows // 255).reshape(-1, *data.image_shape)
+    images = (test_rows // 255).reshape(-1, 28, 28)
     others = general(np.packbits(test_rows // 255, axis=1), test_rows.size)
     others = {"bz2": others["bz2 -9"], f"{NEAR} pixels of context": context_rate(images)}
     report.write_table(folder / "compression.csv", rows)

@@ -107,6 +107,8 @@ def open_rows(path, backend="auto", best=False, given=None, pixels=None, seed=0)
         config, model = open_model(path, backend, best)
         x, shape = load_rows(given), config.data.image_shape
     if pixels:
+        of_bytes = getattr(model.likelihood, "of_bytes", False)
+        expect(not of_bytes, "pixels", pixels, "none for a likelihood of bytes, which keeps grey values")
         x, train = (part if part is None else folder.unit_values(part, pixels, seed) for part in (x, train))
     return model, x, shape, train
 

@@ -98,6 +98,19 @@ ELSEWHERE = {  # with a test of their own below
     "evaluate": ["--best", "--backend", "--data", "--seed", "--pixels", "--draws", "--samples", "--examples"],
     "sample": ["--best", "--backend", "--seed", "--count", "--out"],
     "reconstruct": ["--best", "--backend", "--data", "--seed", "--count", "--out"],
+    "compress": [
+        "--best",
+        "--backend",
+        "--seed",
+        "-o",
+        "--out",
+        "--samples",
+        "--weight-bits",
+        "--block",
+        "--pixels",
+        "--report",
+    ],
+    "decompress": ["--best", "--rows", "-o", "--out"],
     "verify": [],
     "gradcheck": ["--backend", "--dtype", "--out"],
     "bench": ["--backend", "--ladder", "--verify-only", "--out"],
@@ -284,6 +297,38 @@ def test_a_seed_that_draws_nothing_is_refused(inside, capsys):
     assert main([*arguments, str(inside / "r.png")]) == 0
     assert main(["lab", "sigma", "--seed", "1"]) == 2
     assert f"--seed: got 1, expected one of {', '.join(lab.DRAWN)} with it" in capsys.readouterr().err
+
+
+def test_options_of_compress_and_decompress(run, monkeypatch, capsys):
+    opened, open_model = [], reopening.open_model
+    monkeypatch.setattr(
+        reopening, "open_model", lambda path, backend, best: opened.append(backend) or open_model(path, "numpy", best)
+    )
+
+    def made(*options):
+        assert main(["compress", str(run), *options, "--out", str(run / "a.mvz")]) == 0
+        return (run / "a.mvz").read_bytes()
+
+    grey = ["--pixels", "threshold"]
+    found = [made(*grey, *more) for more in ([], ["--best"], ["--samples", "2"], ["--weight-bits", "9"])]
+    found += [made(*grey, "--block", "2"), made("--pixels", "dynamic"), made("--pixels", "dynamic", "--seed", "1")]
+    assert len(set(found)) == len(found)
+    assert made("--backend", "numpy", *grey) == found[0]
+    assert opened == ["auto"] * 7 + ["numpy"]
+    assert main(["compress", str(run), *grey, "--seed", "1", "-o", "b.mvz"]) == 2
+    assert "--seed: got 1, expected --pixels dynamic with it" in capsys.readouterr().err
+    assert main(["compress", str(run), "--report", *grey, "--best"]) == 0
+    assert "negative ELBO" in capsys.readouterr().out
+    back = run / "back.npy"
+    made(*grey, "--best")
+    assert main(["decompress", str(run), str(run / "a.mvz"), "-o", str(back)]) == 2
+    assert "another model" in capsys.readouterr().err
+    backs = []
+    for options in ([], ["--rows", "2:4"]):
+        assert main(["decompress", str(run), "--best", *options, "--out", str(back), str(run / "a.mvz")]) == 0
+        backs.append(np.load(back))
+    assert len(backs[0]) == 6
+    np.testing.assert_array_equal(backs[1], backs[0][2:4])
 
 
 def test_options_of_the_commands_that_take_long(inside, monkeypatch):
