@@ -5,7 +5,7 @@ specification, and so are products and sums. Everything here is computed with it
 """
 
 import functools
-from decimal import Decimal, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 
 import numpy as np
 
@@ -22,12 +22,12 @@ POWERS = 1024
 
 
 def _table(function):
-    """Keeps the result, and computes it with DIGITS digits."""
+    """Keeps the result, and computes it with DIGITS digits, whatever way of rounding the program has chosen."""
+    choices = {"prec": DIGITS, "rounding": ROUND_HALF_EVEN, "Emin": -999999, "Emax": 999999, "clamp": 0, "traps": []}
 
     @functools.cache
     def made(*arguments):
-        with localcontext() as context:
-            context.prec = DIGITS
+        with localcontext(Context(**choices)):
             return function(*arguments)
 
     return made
