@@ -1,7 +1,9 @@
 """Compression measured: rates beside the bounds, speed, other compressors, the same bytes on other processors.
 
-    python -m benchmarks.compression rates [--model FILE]   K = 1, 16, 64 and fewer rows; the peer `constriction`
+    python -m benchmarks.compression rates [--model FILE]   K = 1, 16, 64 and fewer rows
     python -m benchmarks.compression bytes                  grey MNIST with the likelihoods of bytes
+    python -m benchmarks.compression others                 other compressors, on the same 0 and 1 and on grey values
+    python -m benchmarks.compression peer                   the rate of the same model by the coder `constriction`
     python -m benchmarks.compression speed                  one thread, beside the cold start of the report
     python -m benchmarks.compression processors             the same file from other BLAS kernels, threads, instructions
     python -m benchmarks.compression fuzz [--files 100000]  damaged files, with checksums that fit in half of them
@@ -12,9 +14,11 @@ Test images are binarised once, each pixel 1 with its grey value as the probabil
 """
 
 import argparse
+import io
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -83,42 +87,37 @@ def rates(arguments):
         if n <= arguments.rows and samples <= arguments.most:
             rows.append(rate_row(model, x[:n], samples))
             print(rows[-1], flush=True)
-    images = x.astype(np.uint8).reshape(-1, 28, 28)
-    train = mv.load_dataset("mnist").train
-    seen = (np.random.default_rng(1).random(train.shape) < train / 255).astype(np.uint8).reshape(-1, 28, 28)
-    others = general(np.packbits(x, axis=1), x.size) | {
-        "16 pixels of context": context_rate(images),
-        "14 pixels of context, primed": context_rate(images, seen, 14),
-        "20 pixels of context, primed": context_rate(images, seen, 20),
-    }
-    result = {"rows": rows, "others": others, "model": str(model)}
-    try:
-        result["constriction"] = peer(model, x[:1000].astype(np.uint8))
-    except ImportError:
-        print("constriction is not installed: pip install constriction", file=sys.stderr)
-    return result
+    return {"rows": rows, "model": str(model)}
 
 
-def peer(model, x):
-    """The rate of the same model by the coder of `constriction`: bits back, image by image, with its own masses."""
-    from constriction.stream.model import Bernoulli, QuantizedGaussian
-    from constriction.stream.stack import AnsCoder
+def beside_peer(arguments):
+    return compare(model_of("bernoulli", arguments), binary()[: arguments.rows].astype(np.uint8))
+
+
+def compare(model, x, seed=0):
+    """Net rates of the same model and rows by the coder of `constriction`, image by image with its own masses, and by
+    ours, in bits per pixel.
+    """
+    from constriction import stream
 
     grid, limit = 16, 8 * 16
-    coder = AnsCoder(np.random.default_rng(0).integers(1 << 32, size=64, dtype=np.uint32), seal=True)
+    words = np.random.default_rng(seed).integers(1 << 32, size=64, dtype=np.uint32)
+    coder = stream.stack.AnsCoder(words, seal=True)
     start = coder.num_bits()
-    prior, posterior = QuantizedGaussian(-limit, limit, 0.0, float(grid)), QuantizedGaussian(-limit, limit)
+    gaussian, bernoulli = stream.model.QuantizedGaussian, stream.model.Bernoulli(perfect=False)
+    prior, posterior = gaussian(-limit, limit, 0.0, float(grid)), gaussian(-limit, limit)
     for row in x:
         mu, sigma = (part[0].astype(np.float64) for part in model.encode(row[None].astype(np.float32)))
         z = coder.decode(posterior, mu * grid, sigma * grid)
         p = model.decode((z / grid)[None].astype(np.float32))[0].astype(np.float64)
-        coder.encode_reverse(row.astype(np.int32), Bernoulli(), np.clip(p, 2.0**-16, 1 - 2.0**-16))
+        coder.encode_reverse(row.astype(np.int32), bernoulli, np.clip(p, 2.0**-16, 1 - 2.0**-16))
         coder.encode_reverse(z, prior)
-    ours = rate_row(model, x.astype(bool), 1)
+    codec = Codec(networks_of(model))
+    ours, drawn = codec.encode(x, codec.growth(x))
     return {
         "rows": len(x),
-        "rate": (coder.num_bits() - start) / x.size,
-        "ours": ours["rate"] - ours["initial_bits"] / x.size,
+        "constriction": (coder.num_bits() - start) / x.size,
+        "ours": 32 * (len(ours) - drawn) / x.size,
     }
 
 
@@ -128,7 +127,73 @@ def of_bytes(arguments):
     for kind in ("beta_binomial", "logistic"):
         rows.append({"likelihood": kind} | rate_row(model_of(kind, arguments), x[: arguments.rows], 1))
         print(rows[-1], flush=True)
-    return {"rows": rows, "others": general(x, x.size)}
+    return {"rows": rows}
+
+
+def others(arguments):
+    """Bits per pixel of other compressors at their best, everything counted; what is missing is told and left out."""
+    x, grey = binary(), mv.load_dataset("mnist").test
+    images = x.astype(np.uint8).reshape(-1, 28, 28)
+    train = mv.load_dataset("mnist").train
+    seen = (np.random.default_rng(1).random(train.shape) < train / 255).astype(np.uint8).reshape(-1, 28, 28)
+    packed = np.packbits(x)
+    found = {"binary": general(packed, x.size), "grey": general(grey, grey.size)}
+    try:
+        import zstandard
+    except ImportError:
+        print("without zstd: pip install zstandard", file=sys.stderr)
+    else:
+        for name, content in (("binary", packed), ("grey", grey)):
+            size = len(zstandard.ZstdCompressor(level=19).compress(content.tobytes()))
+            found[name]["zstd -19"] = 8 * size / x.size
+    try:
+        found["binary"] |= pictures(images * np.uint8(255), "1", ("PNG", "WebP", "TIFF"))
+        found["grey"] |= pictures(grey.reshape(-1, 28, 28), "L", ("PNG", "WebP"))
+    except ImportError:
+        print("without PNG, WebP and TIFF: pip install pillow", file=sys.stderr)
+    if shutil.which("pbmtojbg"):
+        sheet = np.packbits(sheet_of(images), axis=1).tobytes()
+        done = subprocess.run(["pbmtojbg", "-q"], input=b"P4 2800 2800\n" + sheet, capture_output=True, check=True)
+        found["binary"]["JBIG1, one sheet"] = 8 * len(done.stdout) / x.size
+    else:
+        print("without JBIG1: its program pbmtojbg is in Debian's package jbigkit-bin", file=sys.stderr)
+    found["binary"] |= {
+        "16 pixels of context": context_rate(images),
+        "14 pixels of context, primed": context_rate(images, seen, 14),
+        "20 pixels of context, primed": context_rate(images, seen, 20),
+        "14 pixels of context and place, primed": context_rate(images, seen, 14, square=2),
+    }
+    return {name: dict(sorted(rates.items(), key=lambda item: -item[1])) for name, rates in found.items()}
+
+
+def sheet_of(images):
+    """10,000 images of 28 x 28 as one of 2800 x 2800."""
+    return images.reshape(100, 100, 28, 28).swapaxes(1, 2).reshape(2800, 2800)
+
+
+def pictures(images, mode, formats):
+    """Lossless picture files: one of each image, all bytes counted, and one of the sheet."""
+    from PIL import Image
+
+    options = {
+        "PNG": {"optimize": True},
+        "WebP": {"lossless": True, "quality": 100, "method": 6},
+        "TIFF": {"compression": "group4"},
+    }
+    found = {}
+    for name in formats:
+
+        def size(image, name=name):
+            file = io.BytesIO()
+            Image.fromarray(image).convert(mode).save(file, name, **options[name])
+            return len(file.getvalue())
+
+        if name == "TIFF":
+            found["CCITT group 4, one sheet"] = 8 * size(sheet_of(images)) / images.size
+        else:
+            found[f"{name}, each image"] = 8 * sum(map(size, images)) / images.size
+            found[f"{name}, one sheet"] = 8 * size(sheet_of(images)) / images.size
+    return found
 
 
 SPEED = """
@@ -249,7 +314,15 @@ def fuzz(arguments):
     }
 
 
-PARTS = {"rates": rates, "bytes": of_bytes, "speed": speed, "processors": processors, "fuzz": fuzz}
+PARTS = {
+    "rates": rates,
+    "bytes": of_bytes,
+    "others": others,
+    "peer": beside_peer,
+    "speed": speed,
+    "processors": processors,
+    "fuzz": fuzz,
+}
 
 
 def table(results):

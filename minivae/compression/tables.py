@@ -5,7 +5,16 @@ specification, and so are products and sums. Everything here is computed with it
 """
 
 import functools
-from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from decimal import (
+    MAX_EMAX,
+    MIN_EMIN,
+    ROUND_HALF_EVEN,
+    Context,
+    Decimal,
+    DivisionByZero,
+    InvalidOperation,
+    localcontext,
+)
 
 import numpy as np
 
@@ -22,12 +31,13 @@ POWERS = 1024
 
 
 def _table(function):
-    """Keeps the result, and computes it with DIGITS digits, whatever way of rounding the program has chosen."""
-    choices = {"prec": DIGITS, "rounding": ROUND_HALF_EVEN, "Emin": -999999, "Emax": 999999, "clamp": 0, "traps": []}
+    """Keeps the result, and computes it with DIGITS digits, whatever a caller has set for sums of his own."""
 
     @functools.cache
     def made(*arguments):
-        with localcontext(Context(**choices)):
+        # nothing is left to `decimal.DefaultContext`, which can be changed too
+        traps = [InvalidOperation, DivisionByZero]
+        with localcontext(Context(DIGITS, ROUND_HALF_EVEN, MIN_EMIN, MAX_EMAX, 1, 0, [], traps)):
             return function(*arguments)
 
     return made
