@@ -246,7 +246,7 @@ assert (mv.decompress(model, data) == x).all()
 print(hashlib.sha256(data).hexdigest())
 """
 PROCESSORS = {
-    "numpy": ("numpy", {}),
+    "numpy, 1 thread": ("numpy", {"OPENBLAS_NUM_THREADS": "1"}),
     "numpy, 2 threads": ("numpy", {"OPENBLAS_NUM_THREADS": "2"}),
     "numpy, Haswell kernels": ("numpy", {"OPENBLAS_CORETYPE": "Haswell"}),
     "numpy, Nehalem kernels": ("numpy", {"OPENBLAS_CORETYPE": "Nehalem"}),
