@@ -4,6 +4,7 @@
     python -m benchmarks.compression bytes                  grey MNIST with the likelihoods of bytes
     python -m benchmarks.compression others                 other compressors, on the same 0 and 1 and on grey values
     python -m benchmarks.compression peer                   the rate of the same model by the coder `constriction`
+    python -m benchmarks.compression rounding               weights of fewer bits, and fewer buckets
     python -m benchmarks.compression speed                  one thread, beside the cold start of the report
     python -m benchmarks.compression processors             the same file from other BLAS kernels, threads, instructions
     python -m benchmarks.compression fuzz [--files 100000]  damaged files, with checksums that fit in half of them
@@ -30,7 +31,7 @@ import numpy as np
 import minivae as mv
 from minivae.compression.codec import Codec
 from minivae.compression.file import SEAL, as_pixels
-from minivae.compression.networks import networks_of
+from minivae.compression.networks import networks_of, pack
 from minivae.compression.report import context_rate, general
 
 from . import harness
@@ -112,13 +113,26 @@ def compare(model, x, seed=0):
         p = model.decode((z / grid)[None].astype(np.float32))[0].astype(np.float64)
         coder.encode_reverse(row.astype(np.int32), bernoulli, np.clip(p, 2.0**-16, 1 - 2.0**-16))
         coder.encode_reverse(z, prior)
-    codec = Codec(networks_of(model))
-    ours, drawn = codec.encode(x, codec.growth(x))
-    return {
-        "rows": len(x),
-        "constriction": (coder.num_bits() - start) / x.size,
-        "ours": 32 * (len(ours) - drawn) / x.size,
-    }
+    ours = net_rate(Codec(networks_of(model)), x)
+    return {"rows": len(x), "constriction": (coder.num_bits() - start) / x.size, "ours": ours}
+
+
+def net_rate(codec, x):
+    """Bits per pixel, without header and initial bits."""
+    words, drawn = codec.encode(x, codec.growth(x))
+    return 32 * (len(words) - drawn) / x.size
+
+
+def rounding(arguments):
+    """What fewer bits of a weight and fewer buckets of z cost, net, and the bytes of the model inside."""
+    model, x = model_of("bernoulli", arguments), binary()[: arguments.rows].astype(np.uint8)
+    found = {"buckets": {}, "weight_bits": {}}
+    for bits in range(4, 17, 2):
+        found["buckets"][bits] = net_rate(Codec(networks_of(model), bucket_bits=bits), x)
+    for bits in (8, 9, 10, 12, 16):
+        networks = networks_of(model, bits)
+        found["weight_bits"][bits] = net_rate(Codec(networks), x), len(zlib.compress(pack(networks), 9))
+    return found
 
 
 def of_bytes(arguments):
@@ -319,6 +333,7 @@ PARTS = {
     "bytes": of_bytes,
     "others": others,
     "peer": beside_peer,
+    "rounding": rounding,
     "speed": speed,
     "processors": processors,
     "fuzz": fuzz,
