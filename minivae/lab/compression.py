@@ -181,7 +181,8 @@ def _draw_stack(axes, steps):
     labels = ["draw z", "push x", "push z", "pop z", "pop x", "put z back"]
     axes.set_xticks(range(len(steps)), labels[: len(steps)])
     axes.set_xlim(-0.6, len(steps) - 0.4)
-    low, high = min(0, *np.cumsum([row["bits"] for row in steps])), max(0, cost)
+    totals = [0.0, *np.cumsum([row["bits"] for row in steps]).tolist()]
+    low, high = min(totals), max(totals)
     axes.set_ylim(low - 0.06 * (high - low), high + 0.22 * (high - low))
     for place, word in (((half - 1) / 2, "encode"), (half + (len(steps) - half - 1) / 2, "decode")):
         axes.text(place, 0.99, word, fontsize=style.LABEL, ha="center", va="top", transform=axes.get_xaxis_transform())
