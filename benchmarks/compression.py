@@ -1,7 +1,10 @@
 """Compression measured: rates beside the bounds, speed, other compressors, the same bytes on other processors.
 
-    python -m benchmarks.compression rates [--model FILE]   K = 1, 16, 64 and fewer rows; the peer `constriction`
+    python -m benchmarks.compression rates [--model FILE]   K = 1, 16, 64 and fewer rows
     python -m benchmarks.compression bytes                  grey MNIST with the likelihoods of bytes
+    python -m benchmarks.compression others                 other compressors, on the same 0 and 1 and on grey values
+    python -m benchmarks.compression peer                   the rate of the same model by the coder `constriction`
+    python -m benchmarks.compression rounding               weights of fewer bits, and fewer buckets
     python -m benchmarks.compression speed                  one thread, beside the cold start of the report
     python -m benchmarks.compression processors             the same file from other BLAS kernels, threads, instructions
     python -m benchmarks.compression fuzz [--files 100000]  damaged, lying, forged files; most checksums fit
@@ -29,10 +32,9 @@ import numpy as np
 import minivae as mv
 from minivae.compression.codec import Codec
 from minivae.compression.file import HEAD, SEAL, as_pixels, read_numbers, written_number
-from minivae.compression.networks import networks_of, unpack
-from minivae.compression.report import context_rate, general
+from minivae.compression.networks import networks_of, pack, unpack
 
-from . import harness
+from . import compressors, harness
 
 LN2 = math.log(2)
 
@@ -86,43 +88,51 @@ def rates(arguments):
         if n <= arguments.rows and samples <= arguments.most:
             rows.append(rate_row(model, x[:n], samples))
             print(rows[-1], flush=True)
-    images = x.astype(np.uint8).reshape(-1, 28, 28)
-    train = mv.load_dataset("mnist").train
-    seen = (np.random.default_rng(1).random(train.shape) < train / 255).astype(np.uint8).reshape(-1, 28, 28)
-    others = general(np.packbits(x, axis=1), x.size) | {
-        "16 pixels of context": context_rate(images),
-        "14 pixels of context, primed": context_rate(images, seen, 14),
-        "20 pixels of context, primed": context_rate(images, seen, 20),
-    }
-    result = {"rows": rows, "others": others, "model": str(model)}
-    try:
-        result["constriction"] = peer(model, x[:1000].astype(np.uint8))
-    except ImportError:
-        print("constriction is not installed: pip install constriction", file=sys.stderr)
-    return result
+    return {"rows": rows, "model": str(model)}
 
 
-def peer(model, x):
-    """The rate of the same model by the coder of `constriction`: bits back, image by image, with its own masses."""
-    from constriction.stream.model import Bernoulli, QuantizedGaussian
-    from constriction.stream.stack import AnsCoder
+def beside_peer(arguments):
+    return compare(model_of("bernoulli", arguments), binary()[: arguments.rows].astype(np.uint8))
+
+
+def compare(model, x, seed=0):
+    """Net rates of the same model and rows by the coder of `constriction`, image by image with its own masses, and by
+    ours, in bits per pixel.
+    """
+    from constriction import stream
 
     grid, limit = 16, 8 * 16
-    coder = AnsCoder(np.random.default_rng(0).integers(1 << 32, size=64, dtype=np.uint32), seal=True)
+    words = np.random.default_rng(seed).integers(1 << 32, size=64, dtype=np.uint32)
+    coder = stream.stack.AnsCoder(words, seal=True)
     start = coder.num_bits()
-    prior, posterior = QuantizedGaussian(-limit, limit, 0.0, float(grid)), QuantizedGaussian(-limit, limit)
+    gaussian, bernoulli = stream.model.QuantizedGaussian, stream.model.Bernoulli(perfect=False)
+    prior, posterior = gaussian(-limit, limit, 0.0, float(grid)), gaussian(-limit, limit)
     for row in x:
         mu, sigma = (part[0].astype(np.float64) for part in model.encode(row[None].astype(np.float32)))
         z = coder.decode(posterior, mu * grid, sigma * grid)
         p = model.decode((z / grid)[None].astype(np.float32))[0].astype(np.float64)
-        coder.encode_reverse(row.astype(np.int32), Bernoulli(), np.clip(p, 2.0**-16, 1 - 2.0**-16))
+        coder.encode_reverse(row.astype(np.int32), bernoulli, np.clip(p, 2.0**-16, 1 - 2.0**-16))
         coder.encode_reverse(z, prior)
-    ours = rate_row(model, x.astype(bool), 1)
-    return {
-        "rows": len(x),
-        "rate": (coder.num_bits() - start) / x.size,
-        "ours": ours["rate"] - ours["initial_bits"] / x.size,
-    }
+    ours = net_rate(Codec(networks_of(model)), x)
+    return {"rows": len(x), "constriction": (coder.num_bits() - start) / x.size, "ours": ours}
+
+
+def net_rate(codec, x):
+    """Bits per pixel, without header and initial bits."""
+    words, drawn = codec.encode(x, codec.growth(x))
+    return 32 * (len(words) - drawn) / x.size
+
+
+def rounding(arguments):
+    """What fewer bits of a weight and fewer buckets of z cost, net, and the bytes of the model inside."""
+    model, x = model_of("bernoulli", arguments), binary()[: arguments.rows].astype(np.uint8)
+    found = {"buckets": {}, "weight_bits": {}}
+    for bits in range(4, 17, 2):
+        found["buckets"][bits] = net_rate(Codec(networks_of(model), bucket_bits=bits), x)
+    for bits in (8, 9, 10, 12, 16):
+        networks = networks_of(model, bits)
+        found["weight_bits"][bits] = net_rate(Codec(networks), x), len(zlib.compress(pack(networks), 9))
+    return found
 
 
 def of_bytes(arguments):
@@ -131,7 +141,11 @@ def of_bytes(arguments):
     for kind in ("beta_binomial", "logistic"):
         rows.append({"likelihood": kind} | rate_row(model_of(kind, arguments), x[: arguments.rows], 1))
         print(rows[-1], flush=True)
-    return {"rows": rows, "others": general(x, x.size)}
+    return {"rows": rows}
+
+
+def others(arguments):
+    return compressors.rates(binary(), mv.load_dataset("mnist"))
 
 
 SPEED = """
@@ -184,7 +198,7 @@ assert (mv.decompress(model, data) == x).all()
 print(hashlib.sha256(data).hexdigest())
 """
 PROCESSORS = {
-    "numpy": ("numpy", {}),
+    "numpy, 1 thread": ("numpy", {"OPENBLAS_NUM_THREADS": "1"}),
     "numpy, 2 threads": ("numpy", {"OPENBLAS_NUM_THREADS": "2"}),
     "numpy, Haswell kernels": ("numpy", {"OPENBLAS_CORETYPE": "Haswell"}),
     "numpy, Nehalem kernels": ("numpy", {"OPENBLAS_CORETYPE": "Nehalem"}),
@@ -304,7 +318,16 @@ def fuzz(arguments):
     }
 
 
-PARTS = {"rates": rates, "bytes": of_bytes, "speed": speed, "processors": processors, "fuzz": fuzz}
+PARTS = {
+    "rates": rates,
+    "bytes": of_bytes,
+    "others": others,
+    "peer": beside_peer,
+    "rounding": rounding,
+    "speed": speed,
+    "processors": processors,
+    "fuzz": fuzz,
+}
 
 
 def table(results):

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..evaluation.importance import estimate
 from .codec import Codec
-from .file import as_pixels, compress
-from .networks import networks_of, pack
+from .file import as_pixels, compress, read_header
+from .networks import networks_of
 
 SEVERAL = 16  # K of the second rate
 MOST = 1000  # rows of it: it takes K times the time
@@ -28,20 +28,22 @@ def report(model: Any, x: np.ndarray, train: np.ndarray | None = None, image_sha
     `rate` counts every byte of the file; `minus_elbo` is of the same rows, by one draw of z each. `others` are rates of
     general compressors of all rows in one piece (of 0 and 1, eight to a byte; zstd where `zstandard` is installed);
     where rows are images also of PNG and WebP, all in one picture, and of a context model of images of 0 and 1.
-    `break_even` is the number of rows from which file and model together are smaller than the best of them without the
-    context model: None where they never are.
+    `break_even` is the number of rows from which a file with the model inside, in 8 bits a weight, is smaller than that
+    of the best of them without the context model: None where it never is.
     """
     x = np.asarray(x)
     pixels, _ = as_pixels(model, x)
     n, features = pixels.shape
     networks = networks_of(model)
-    content = compress(model, x)
+    content = compress(model, x, progress=False)
     rate = 8 * len(content) / pixels.size
     codec = Codec(networks)
     _, drawn = codec.encode(pixels[: min(n, MOST)], codec.growth(pixels))
     few = x[:MOST]
-    several = 8 * len(compress(model, few, SEVERAL)) / few.size
+    several = 8 * len(compress(model, few, SEVERAL, progress=False)) / few.size
     bits = features * math.log(2)
+    alone = compress(model, x, weight_bits=8, progress=False)
+    words = sum(block.words.stop - block.words.start for block in read_header(alone).blocks)
     weights = np.concatenate([part.ravel() for layer in (*networks.encoder, *networks.decoder) for part in layer[:2]])
     others = general(pixels if networks.of_bytes else np.packbits(pixels, axis=1), pixels.size)
     result = {
@@ -54,14 +56,15 @@ def report(model: Any, x: np.ndarray, train: np.ndarray | None = None, image_sha
         "bound_of_draws": -float(estimate(model, few, SEVERAL, progress=False).log_likelihood.mean()) / bits,
         "rows_of_draws": len(few),
         "model_bytes": 4 * weights.size,
-        "model_bytes_8_bits": len(lzma.compress(pack(networks_of(model, 8)))),
+        "model_bytes_8_bits": len(alone) - words,
         "others": others,
     }
-    if image_shape:
+    flat = image_shape is not None and len(image_shape) == 2
+    if flat:
         others |= pictures(pixels.reshape(n, *image_shape), networks.of_bytes)
-    saved = (min(others.values()) - rate) * features
+    saved = (min(others.values()) - 8 * words / pixels.size) * features
     result["break_even"] = math.ceil(8 * result["model_bytes_8_bits"] / saved) if saved > 0 else None
-    if image_shape and not networks.of_bytes:
+    if flat and not networks.of_bytes:
         images = pixels.reshape(n, *image_shape)
         others[f"{NEAR} pixels of context"] = context_rate(images)
         if train is not None:
@@ -107,32 +110,36 @@ def pictures(images: np.ndarray, of_bytes: bool) -> dict[str, float]:
     return sizes
 
 
-def context_rate(images: np.ndarray, earlier: np.ndarray | None = None, near: int = NEAR) -> float:
+def context_rate(images: np.ndarray, earlier: np.ndarray | None = None, near: int = NEAR, square: int = 0) -> float:
     """The rate of an adaptive context model of images (n, height, width) of 0 and 1, bits per pixel.
 
     The probability of a pixel is (n_v + a) / (n_0 + n_1 + 2 a), from how often each value came after the same `near`
-    pixels above and to the left: as JBIG2 codes. `earlier` images are counted before. What an arithmetic coder spends
-    on all pixels of a context together does not depend on their order: it is a ratio of Beta functions of the counts.
+    pixels above and to the left: as JBIG2 codes. `earlier` images are counted before; with `square`, pixels in squares
+    of that side are counted apart. What an arithmetic coder spends on all pixels of a context together does not depend
+    on their order: it is a ratio of Beta functions of the counts.
     """
     places = [(y, x) for y in range(5) for x in range(-4, 5) if y > 0 or x > 0]
     places = sorted(places, key=lambda place: (place[0] ** 2 + place[1] ** 2, place))[:near]
-    before = np.zeros((2, 1 << near)) if earlier is None else _counts(earlier, places)
-    counts = _counts(images, places)
+    counts = _counts(images, places, square)
+    before = np.zeros(counts.shape) if earlier is None else _counts(earlier, places, square)
     used = counts.sum(axis=0) > 0
     ours = [_log_beta(*(before[:, used] + PRIOR)), _log_beta(*(before + counts)[:, used] + PRIOR)]
     return float((ours[0] - ours[1]).sum() / math.log(2) / images.size)
 
 
-def _counts(images, places):
+def _counts(images, places, square):
     """(2, contexts): how often 0 and 1 came after each context."""
+    rows, columns = (np.arange(size) // (square or max(images.shape)) for size in images.shape[1:])
+    squares = (rows[-1] + 1) * (columns[-1] + 1)
     contexts = np.zeros(images.shape, np.int32)
+    contexts += (rows[:, None] * (columns[-1] + 1) + columns).astype(np.int32)
     for y, x in places:
         moved = np.zeros_like(images)
         height, width = images.shape[1:]
         if y < height and abs(x) < width:
             moved[:, y:, max(x, 0) : width + min(x, 0)] = images[:, : height - y, max(-x, 0) : width + min(-x, 0)]
         contexts = contexts << 1 | moved
-    return np.stack([np.bincount(contexts[images == value], minlength=1 << len(places)) for value in (0, 1)])
+    return np.stack([np.bincount(contexts[images == value], minlength=squares << len(places)) for value in (0, 1)])
 
 
 def _log_beta(a, b):

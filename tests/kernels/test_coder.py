@@ -1,5 +1,7 @@
 """The entropy coder: compiled and as it stands it writes the same words, and what was pushed comes back."""
 
+import decimal
+import hashlib
 import math
 from itertools import pairwise
 
@@ -215,3 +217,35 @@ def test_the_tables_are_right():
     masses = [0.5 * (math.erfc(-b / 2**0.5) - math.erfc(-a / 2**0.5)) for a, b in pairwise(edges)]
     assert np.allclose(np.array(masses) * 4096, 1, atol=1e-3)
     assert ((edges[:-1] < centres) & (centres < edges[1:])).all()
+
+
+TABLES = [
+    (tables.pixel_masses,),
+    *((tables.sigmas, scale) for scale in ("exp", "softplus")),
+    (tables.exponentials, tables.LOG_STEPS, tables.LOG_LIMIT),
+    (tables.exponentials, tables.SCALE_STEPS, tables.SCALE_LIMIT),
+    (tables.normal_distribution,),
+    (tables.logistic_distribution,),
+    (tables.prior_buckets, 1 << 12),
+    (tables.logarithms,),
+    (tables.powers,),
+    *((tables.activation, name) for name in ("tanh", "sigmoid", "softplus", "silu")),
+    (tables.gelu,),
+]
+TABLES_SHA256 = "671d93a872fae1661116a698e75cebd6c16833c5e0c40532dee8a6466fe35a2a"
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [{}, {"rounding": decimal.ROUND_DOWN}, {"prec": 5, "Emin": -3, "Emax": 9}, {"traps": [decimal.Inexact]}],
+    ids=["as it is", "rounding down", "few digits", "traps"],
+)
+def test_the_tables_have_the_same_bits_in_every_program(chosen):
+    """Whatever it has set decimal to: files that are made there are decoded everywhere."""
+    state = hashlib.sha256()
+    with decimal.localcontext(decimal.Context(**chosen)):
+        for table, *arguments in TABLES:
+            made = table.__wrapped__(*arguments)  # not the one that is kept
+            for part in made if isinstance(made, tuple) else (made,):
+                state.update(part.astype(f"<{part.dtype.kind}8").tobytes())
+    assert state.hexdigest() == TABLES_SHA256
