@@ -1,5 +1,6 @@
 """Training: epochs, minibatches, validation, history, progress."""
 
+import contextlib
 import copy
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,11 +16,13 @@ from ..kernels.naive import PIXELS
 from ..optim import Adam
 from ..parameters.memory import expect_room_to_train
 from ..vae import VAE, check_precision
-from .epoch import Due, Epoch
-from .interrupts import Interrupt
+from .epoch import STOP, Due, Epoch
+from .interrupts import Interrupt, sigterm_as_ctrl_c
 from .non_finite import first_non_finite_parameter
+from .shards import ShardedStep
 from .state import History, TrainingState
 from .step import TrainingStep, as_optimizer
+from .team import Team, expect_shards
 
 
 def fit(
@@ -41,6 +44,8 @@ def fit(
     on_epoch: Callable[[dict[str, float]], object] | None = None,
     start: TrainingState | None = None,
     on_checkpoint: Callable[[TrainingState], object] | None = None,
+    shards: int | None = None,
+    team: Team | None = None,
     checkpoint_steps: int | None = None,
     checkpoint_seconds: float | None = None,
 ) -> History:
@@ -75,6 +80,12 @@ def fit(
         its checkpoint all the same.
     start : a `TrainingState` to go on from, as if training had never stopped; `epochs` then counts from its beginning
     on_checkpoint : called with a `TrainingState` after each epoch, and where training ends within one
+    shards : S, a power of two: each batch is S minibatches with pixels and noise of their own, whose gradients are
+        added in one tree (see `training.team`); by default one for each rank. Free bits are counted in each. Numbers
+        depend on S, and not on who computes them: a state goes on with any ranks that divide S
+    team : the processes that share the work, such as `MPITeam()`; each calls `fit` with the same arguments. All call
+        on_epoch, with the row of rank 0; only rank 0 calls on_checkpoint. threads are by default those that each rank's
+        share of its machine has
     checkpoint_steps, checkpoint_seconds : call it also after so many steps, or so much time; None for never
 
     Ctrl-C stops after the current step: history.stopped is then "interrupted" and the model is whole.
@@ -95,15 +106,18 @@ def fit(
     train, validation, epochs, batch_size, early_stopping, seed = check_arguments(
         model, train, validation, epochs, batch_size, precision, threads, pixels, validation_noise, early_stopping, seed
     )
-    due = Due(checkpoint_steps, checkpoint_seconds)
-    save, tell = on_checkpoint or _ignore, on_epoch or _ignore
+    team = Team() if team is None else team
+    shards = expect_shards(shards, team, batch_size)
+    due, tell = Due(checkpoint_steps, checkpoint_seconds), on_epoch or _ignore
+    save = on_checkpoint or _ignore if team.size == 1 else _by_first(team, on_checkpoint)
     optimizer = Adam() if optimizer is None else as_optimizer(optimizer)
     expect_room_to_train(model, len(optimizer.moments), batch_size)
     optimizer.attach(model)
     given = _beta(model, beta)
     beta = given if callable(given) else None
-    step = TrainingStep(model, train, batch_size, optimizer, pixels, seed, beta)
-    validate = Validation(model, validation, pixels, seed, validation_noise, beta)
+    common = model, train, batch_size, optimizer, pixels, seed, beta
+    step = TrainingStep(*common) if shards == 1 else ShardedStep(*common, shards, team)
+    validate = Validation(model, validation, pixels, seed, validation_noise, beta, team)
     good = _begin(step, epochs, start, validation is not None)
     if beta is None and given is not None:
         model.beta = given
@@ -112,18 +126,27 @@ def fit(
     history, stopping = good.history.copy(), EarlyStopping(early_stopping, good.best)
     total = good.first + epochs * step.batches
     foreign = any(map(_is_foreign, (on_epoch, on_checkpoint)))
-    with Interrupt() as interrupt, model.backend.at_most(threads), step:
+    if team.size > 1:
+        team.expect_same("model", good.parameters, *good.moments.values(), good.step, model.config, _numbers_of(optimizer))
+        team.expect_same("train", train)
+        team.expect_same("validation", validation)
+        told = epochs, batch_size, shards, pixels, validation_noise, early_stopping, seed, precision
+        team.expect_same("the arguments of fit", *told, checkpoint_steps, checkpoint_seconds is None)
+        threads = team.threads if threads is None and hasattr(model.backend.module, "at_most") else threads
+        progress = progress if team.rank == 0 else False
+    ended = contextlib.nullcontext() if team.size == 1 else sigterm_as_ctrl_c()
+    with team, Interrupt() as interrupt, ended, model.backend.at_most(threads), step:
         for number in range(history.epochs + 1, epochs + 1):
             for schedule in (optimizer.schedule, beta):
                 if schedule is not None and hasattr(schedule, "observe"):
                     schedule.observe(history)
             epoch = Epoch(step, number, good, total, due, save, foreign)
             epoch.run(f"epoch {number}/{epochs}", progress, interrupt)
-            if interrupt.requested:
+            if step.raised(STOP):
                 history.stopped = "interrupted"
                 save(replace(epoch.capture(), history=history.copy()))
                 return history
-            row = epoch.row() | validate(number)
+            row = team.broadcast(epoch.row()) | validate(number)
             history.add(row)
             over = stopping(model, history)
             good = TrainingState.capture(step, good.first, history, best=stopping.best)
@@ -136,10 +159,10 @@ def fit(
                 good = TrainingState.capture(step, good.first, history, best=stopping.best)
             save(good)
             due.reset()
-            if over or plain(more) is False:
+            if over or team.any(plain(more) is False):
                 history.stopped = "early" if over else "on_epoch"
                 break
-    if interrupt.requested and history.stopped == "completed":  # after the last step
+    if team.size == 1 and interrupt.requested and history.stopped == "completed":  # after the last step
         history.stopped = "interrupted"
         return history
     if stopping.best:
@@ -193,8 +216,8 @@ class Validation:
     "fresh" noise on its own. The loss is that with the beta that a warm-up leads to, so that epochs compare.
     """
 
-    def __init__(self, model, data, pixels, seed, noise, beta):
-        self._evaluate = None if data is None else Evaluator(model, data, pixels=pixels, seed=seed)
+    def __init__(self, model, data, pixels, seed, noise, beta, team):
+        self._evaluate = None if data is None else Evaluator(model, data, pixels=pixels, seed=seed, team=team)
         self._fresh, self._model, self._beta = noise == "fresh", model, getattr(beta, "value", None)
 
     def __call__(self, epoch):
@@ -231,6 +254,25 @@ def _is_foreign(callback):
     """Whether a callback is there and not this package's own, so that nobody knows what it changes."""
     package = __name__.partition(".")[0]
     return callback is not None and not str(getattr(callback, "__module__", "")).startswith(f"{package}.")
+
+
+def _numbers_of(optimizer):
+    """What can be compared of an optimizer, whosever it is."""
+    own = getattr(optimizer, "wrapped", optimizer)
+    rate = getattr(own, "learning_rate", None)
+    values = {**getattr(own, "__dict__", {}), "learning_rate": rate}
+    return type(own).__name__, {name: value for name, value in values.items() if isinstance(value, (int, float, str))}
+
+
+def _by_first(team, on_checkpoint):
+    """What takes a state of a team: it must be that of all ranks, and the first one keeps it."""
+
+    def save(state):
+        team.expect_same("the state of training", state.parameters, *state.moments.values(), state.totals, state.step)
+        if on_checkpoint is not None and team.rank == 0:
+            on_checkpoint(state)
+
+    return save
 
 
 def _ignore(_):

@@ -1,5 +1,6 @@
 """Ctrl-C and the signals that end a process, turned into a request that training meets between two steps."""
 
+import contextlib
 import signal
 import threading
 from types import FrameType
@@ -87,6 +88,14 @@ class Termination(_Handler):
         """For a process that has done all and only has to end: whatever comes now changes its status no more."""
         while self._previous:
             signal.signal(self._previous.popitem()[0], signal.SIG_IGN)
+
+
+def sigterm_as_ctrl_c():
+    """A context in which SIGTERM acts as Ctrl-C, unless it does already or is the program's own: some launchers of MPI
+    turn one into the other.
+    """
+    own = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    return Termination() if own else contextlib.nullcontext()
 
 
 class Interruptible(_Handler):
