@@ -86,7 +86,9 @@ def importance_weights_kernel(dtype, pooled, squared):
 
 def importance_weights(log_weight, outer, examples, pooled, squared, loss, weight, latent_weight, ratio):
     kernel = importance_weights_kernel(loss.dtype.name, bool(pooled), bool(squared))
-    current().launch_flat(kernel, loss.shape[0], log_weight, int(outer), int(examples * outer), loss, weight, latent_weight, ratio)
+    current().launch_flat(
+        kernel, loss.shape[0], log_weight, int(outer), int(examples * outer), loss, weight, latent_weight, ratio
+    )
 
 
 @functools.cache

@@ -67,9 +67,7 @@ class Evaluator:
     team : a `Team` whose ranks share the batches out; all have the same `Evaluation`, whatever their number
     """
 
-    def __init__(
-        self, model: VAE, data: ArrayLike, *, pixels: str = "grey", seed: int = 0, team: Any = None
-    ) -> None:
+    def __init__(self, model: VAE, data: ArrayLike, *, pixels: str = "grey", seed: int = 0, team: Any = None) -> None:
         backend, data = model.backend, model.as_data("data", data, pixels)
         self.model, self.n, self._team = model, len(data), team
         self._clock = backend.zeros((1,), "int64")

@@ -8,7 +8,6 @@ from ..files import progress as progress_bar
 from .non_finite import first_non_finite_parameter
 from .state import TrainingState
 
-
 STOP, SAVE = range(2)  # the flags of a step: that training is to end after it, that a checkpoint is due
 
 
@@ -47,6 +46,7 @@ class Epoch:
         begin = good.first + (number - 1) * step.batches
         self._end = begin + step.batches
         self._within = good.step > begin
+        self._next = good.step  # how many steps there are after that under way
         step.look(total, foreign)
         step.shuffle(begin // step.batches)
         if self._within:

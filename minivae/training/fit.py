@@ -127,7 +127,9 @@ def fit(
     total = good.first + epochs * step.batches
     foreign = any(map(_is_foreign, (on_epoch, on_checkpoint)))
     if team.size > 1:
-        team.expect_same("model", good.parameters, *good.moments.values(), good.step, model.config, _numbers_of(optimizer))
+        team.expect_same(
+            "model", good.parameters, *good.moments.values(), good.step, model.config, _numbers_of(optimizer)
+        )
         team.expect_same("train", train)
         team.expect_same("validation", validation)
         told = epochs, batch_size, shards, pixels, validation_noise, early_stopping, seed, precision

@@ -40,7 +40,7 @@ class ShardedStep(TrainingStep):
     def _make_replays(self):
         self.replay = Replay(self, self._shard, self._beta)
         self._replayed_update = Replay(self, lambda _: self._update(), self._beta)
-        self.replays = self.replay, self._replayed_update
+        self.replays = [self.replay, self._replayed_update]
 
     def arrays(self):
         return [*super().arrays(), self.part.terms, self.part.losses]

@@ -2,6 +2,7 @@
 
 import contextlib
 import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ class TrainingStep:
         self._buffers = RowBuffers(backend, model.dtype)
         self.rows, self.batches = len(data), -(-len(data) // batch_size)
         self._last = len(data) - (self.batches - 1) * batch_size
-        self.flags = ()
+        self.flags: Sequence[Callable[[], bool]] = ()
         self._make_replays()
         self._look()
 
@@ -112,7 +113,7 @@ class TrainingStep:
 
     def _make_replays(self):
         self.replay = Replay(self, self._run, self._beta)
-        self.replays = (self.replay,)
+        self.replays = [self.replay]
 
     def arrays(self):
         """All that a step changes."""

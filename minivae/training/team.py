@@ -1,9 +1,9 @@
 """The processes that train one model together: who computes which shards of a batch, and how they add up.
 
-Gradients of S shards are added as one binary tree: shard s and s + S/2, then s and s + S/4, ..., down to 0 and 1. Rank r
-of N has the shards r, r + N, r + 2N, ..., so that the upper levels of the tree lie within a rank, and the others between
-ranks that are N/2, N/4, ... apart. IEEE addition commutes: whatever power of two N is, every sum has the same bits,
-which a library's own Allreduce does not promise.
+Gradients of S shards are added as one binary tree: shard s and s + S/2, then s and s + S/4, ..., down to 0 and 1. Rank
+r of N has the shards r, r + N, r + 2N, ..., so that the upper levels of the tree lie within a rank, and the others
+between ranks that are N/2, N/4, ... apart. IEEE addition commutes: whatever power of two N is, every sum has the same
+bits, which a library's own Allreduce does not promise.
 
 Between ranks each level exchanges half of what the level before left, and the sums then go back the same way (recursive
 halving and doubling: Thakur, Rabenseifner and Gropp, "Optimization of collective communication operations in MPICH",
@@ -62,10 +62,13 @@ class Team:
         """ValueError on all ranks unless they all have equal arrays, or whatever else has a repr, in `values`."""
         digest = hashlib.blake2b()
         for value in values:
-            digest.update(np.ascontiguousarray(value).view(np.uint8) if isinstance(value, np.ndarray) else repr(value).encode())
+            array = isinstance(value, np.ndarray)
+            digest.update(np.ascontiguousarray(value).tobytes() if array else repr(value).encode())
         found = self.gather(digest.digest())
         other = [rank for rank, one in enumerate(found) if one != found[0]]
-        expect(not other, name, f"others on rank {', '.join(map(str, other[:4]))} than on rank 0", "the same on all ranks")
+        expect(
+            not other, name, f"others on rank {', '.join(map(str, other[:4]))} than on rank 0", "the same on all ranks"
+        )
 
     def __enter__(self) -> "Team":
         return self
