@@ -19,15 +19,26 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import TrainingDiverged, expect, expect_integer
+from ..errors import TrainingDiverged, brief, expect, expect_integer
+from .interrupts import Interrupt
 
-# What a launcher sets in the processes that it starts, with the number of them.
-LAUNCHERS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS")
+# What a launcher sets in the processes that it starts: how many there are, and which of them one is.
+SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS")
+RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
+
+
+def _largest(names):
+    return max(int(value) if value.isdigit() else 0 for value in (os.environ.get(name, "") for name in names))
 
 
 def launched() -> bool:
     """Whether a launcher of MPI (mpiexec, srun) has started this process as one of several."""
-    return any(os.environ.get(name, "1").isdigit() and int(os.environ.get(name, "1")) > 1 for name in LAUNCHERS)
+    return _largest(SIZES) > 1
+
+
+def launched_rank() -> int:
+    """Which of the processes that a launcher has started this is; known before MPI is."""
+    return _largest(RANKS) if launched() else 0
 
 
 class Team:
@@ -51,6 +62,14 @@ class Team:
         """What each rank has."""
         return [value]
 
+    def first(self, work: Callable[[], Any]) -> Any:
+        """work() on rank 0 alone, and what it returns on all; where it raises, all do."""
+        return work()
+
+    def each(self, work: Callable[[], Any]) -> Any:
+        """work() on each rank, and what it returns there; where it raises on one, all do."""
+        return work()
+
     def in_turn(self, work: Callable[[], object]) -> None:
         """work() on each rank: on the first of each machine before the others, which find its kernels compiled."""
         work()
@@ -65,16 +84,14 @@ class Team:
             array = isinstance(value, np.ndarray)
             digest.update(np.ascontiguousarray(value).tobytes() if array else repr(value).encode())
         found = self.gather(digest.digest())
-        other = [rank for rank, one in enumerate(found) if one != found[0]]
-        expect(
-            not other, name, f"others on rank {', '.join(map(str, other[:4]))} than on rank 0", "the same on all ranks"
-        )
+        other = ", ".join(str(rank) for rank, one in enumerate(found) if one != found[0])
+        self.each(lambda: expect(not other, name, f"others on rank {other:.40} than on rank 0", "the same on all"))
 
     def __enter__(self) -> "Team":
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        """Where a training ends; with an error that the other ranks do not have, all must end."""
+        """Where the work ends; with an error that the other ranks do not raise, which would wait, all must end."""
 
 
 class MPITeam(Team):
@@ -86,21 +103,28 @@ class MPITeam(Team):
     Parameters
     ----------
     comm : an mpi4py communicator; by default all processes, `MPI.COMM_WORLD`
-    report : called with an error of this rank that ends the job; by default it prints the traceback
+    report : called with an error of this rank that ends the job; returns the exit status of the job, None for 1. By
+        default it prints the rank and the traceback
 
     Raises
     ------
     ValueError
-        Where mpi4py, or an MPI that it can load, is not there, or the ranks are no power of two.
+        Where mpi4py, or an MPI that it can load, is not there or is another than that of the launcher, or the ranks
+        are no power of two.
     """
 
-    def __init__(self, comm: Any = None, report: Callable[[BaseException], object] = traceback.print_exception) -> None:
+    def __init__(self, comm: Any = None, report: Callable[[BaseException], int | None] | None = None) -> None:
         try:
             from mpi4py import MPI
         except (ImportError, RuntimeError) as error:
-            needs = "mpi4py and an MPI: pip install 'minivae[mpi]' mpich"
-            raise ValueError(f"team: MPI cannot be used here ({error}), expected {needs}") from error
-        self._mpi, self._report = MPI, report
+            reason, needs = brief(error), "mpi4py and an MPI: pip install 'minivae[mpi]' mpich"
+            raise ValueError(f"team: MPI cannot be used here ({reason}), expected {needs}") from error
+        self._mpi, self._report, self._raised = MPI, report or self._print, None
+        if launched() and MPI.COMM_WORLD.Get_size() == 1:
+            library = MPI.Get_library_version().split(",")[0]
+            expect(
+                False, "team", f"one rank of {_largest(SIZES)}", f"the launcher of mpi4py's MPI, {brief(library, 60)}"
+            )
         self.comm = MPI.COMM_WORLD.Dup() if comm is None else comm
         self.rank, self.size = self.comm.Get_rank(), self.comm.Get_size()
         expect(self.size & self.size - 1 == 0, "team", f"{self.size} ranks", "a power of two")
@@ -143,6 +167,35 @@ class MPITeam(Team):
     def gather(self, value):
         return self.comm.allgather(value)
 
+    def first(self, work):
+        outcome, error = _tried(work) if self.rank == 0 else (None, None)
+        with Interrupt() as interrupt:
+            outcome, failure = self.broadcast((outcome, _failure(error)))
+        self._raise([failure], error, interrupt)
+        return outcome
+
+    def each(self, work):
+        outcome, error = _tried(work)
+        with Interrupt() as interrupt:
+            failures = self.gather(_failure(error))
+        self._raise(failures, error, interrupt)
+        return outcome
+
+    def _raise(self, failures, error, interrupt):
+        """The first rank's error, on all of them: as it is where it came, as a ValueError that names the rank on the
+        others. Ctrl-C comes to all ranks, but not at the same moment.
+        """
+        rank = next((rank for rank, failure in enumerate(failures) if failure), None)
+        if rank is None:
+            if interrupt.requested:
+                raise KeyboardInterrupt
+            return
+        kind, text = failures[rank]
+        if rank != self.rank:
+            error = ValueError(f"rank {rank}: {text}" if rank else text) if kind is ValueError else kind()
+        self._raised = error
+        raise error
+
     def in_turn(self, work):
         first = self._near.Get_rank() == 0
         if first:
@@ -152,19 +205,23 @@ class MPITeam(Team):
             work()
 
     def __exit__(self, kind, error, trace):
-        if error is not None and self.size > 1 and not isinstance(error, TrainingDiverged):  # which all ranks raise
+        on_all = error is self._raised or isinstance(error, TrainingDiverged)
+        if error is not None and self.size > 1 and not on_all:
             self.end(error)
 
-    def end(self, error: BaseException, status: int = 1) -> None:
+    def end(self, error: BaseException) -> None:
         """Tells of the error and ends all processes of the job."""
+        status = None
         try:
-            if self._near.Get_size() > 1 or self.size > 1:
-                print(f"rank {self.rank} of {self.size} ends the job:", file=sys.stderr)
-            self._report(error)
+            status = self._report(error)
             sys.stdout.flush()
             sys.stderr.flush()
         finally:
-            self._mpi.COMM_WORLD.Abort(status)
+            self._mpi.COMM_WORLD.Abort(status or 1)
+
+    def _print(self, error):
+        print(f"rank {self.rank} of {self.size} ends the job:", file=sys.stderr)
+        traceback.print_exception(error)
 
     def _hook(self, before):
         def hook(kind, error, trace):
@@ -173,6 +230,22 @@ class MPITeam(Team):
             self._mpi.COMM_WORLD.Abort(1)
 
         return hook
+
+
+def _tried(work):
+    """(what it returns, what it raises)"""
+    try:
+        return work(), None
+    except BaseException as error:
+        return None, error
+
+
+def _failure(error):
+    """What other ranks are told of an error."""
+    if error is None:
+        return None
+    kind = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else ValueError
+    return kind, str(error) or type(error).__name__
 
 
 def expect_shards(shards: Any, team: Team, batch_size: int) -> int:
