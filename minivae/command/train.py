@@ -166,7 +166,8 @@ def make_team(mpi):
     try:
         team = MPITeam(report=lambda error: report(error, team.rank))
     except ValueError as error:
-        raise ValueError(str(error).replace("team:", "--mpi:", 1)) from error
+        without = ", or --no-mpi" if launched() else ""
+        raise ValueError(str(error).replace("team:", "--mpi:", 1) + without) from error
     say.silent = team.rank > 0
     return team
 

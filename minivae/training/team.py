@@ -217,7 +217,11 @@ class MPITeam(Team):
             sys.stdout.flush()
             sys.stderr.flush()
         finally:
-            self._mpi.COMM_WORLD.Abort(status or 1)
+            self._abort(status or 1)
+
+    def _abort(self, status):
+        self._mpi.COMM_WORLD.Abort(status)
+        os._exit(status)  # MPICH may return before it has ended this process
 
     def _print(self, error):
         print(f"rank {self.rank} of {self.size} ends the job:", file=sys.stderr)
@@ -227,7 +231,7 @@ class MPITeam(Team):
         def hook(kind, error, trace):
             before(kind, error, trace)
             sys.stderr.flush()
-            self._mpi.COMM_WORLD.Abort(1)
+            self._abort(1)
 
         return hook
 
