@@ -90,6 +90,17 @@ class Termination(_Handler):
             signal.signal(self._previous.popitem()[0], signal.SIG_IGN)
 
 
+class Deadly(_Handler):
+    """Within this context Ctrl-C and the signals that end a process do so at once, as if it had no handlers: for where
+    a library waits, so that Python's handlers would never run, and there is nothing to save.
+    """
+
+    _handle: Any = signal.SIG_DFL
+
+    def _signals(self):
+        return (signal.SIGINT, *TERMINATIONS)
+
+
 def sigterm_as_ctrl_c():
     """A context in which SIGTERM acts as Ctrl-C, unless it does already or is the program's own: some launchers of MPI
     turn one into the other.

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import TrainingDiverged, brief, expect, expect_integer
-from .interrupts import Interrupt
+from .interrupts import Deadly, Interrupt
+from .leaving import RANKS
 
-# What a launcher sets in the processes that it starts: how many there are, and which of them one is.
+# What a launcher sets in the processes that it starts, with how many there are.
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS")
-RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
 
 
 def _largest(names):
@@ -114,12 +114,19 @@ class MPITeam(Team):
     """
 
     def __init__(self, comm: Any = None, report: Callable[[BaseException], int | None] | None = None) -> None:
+        self._report, self._raised = report or self._print, None
+        with Deadly():  # no rank waits here for one that a signal has ended
+            self._meet(comm)
+        if self.size > 1:
+            sys.excepthook = self._hook(sys.excepthook)
+
+    def _meet(self, comm):
         try:
             from mpi4py import MPI
         except (ImportError, RuntimeError) as error:
             reason, needs = brief(error), "mpi4py and an MPI: pip install 'minivae[mpi]' mpich"
             raise ValueError(f"team: MPI cannot be used here ({reason}), expected {needs}") from error
-        self._mpi, self._report, self._raised = MPI, report or self._print, None
+        self._mpi = MPI
         if launched() and MPI.COMM_WORLD.Get_size() == 1:
             library = MPI.Get_library_version().split(",")[0]
             expect(
@@ -133,8 +140,6 @@ class MPITeam(Team):
         cores = self._near.allgather(sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None)
         shared = sum(own == cores[self._near.Get_rank()] for own in cores)  # a launcher may give each its own
         self.threads = max(1, (len(cores[0] or ()) or os.cpu_count() or 1) // shared) if self.size > 1 else None
-        if self.size > 1:
-            sys.excepthook = self._hook(sys.excepthook)
 
     def total(self, array):
         if self.size == 1:
