@@ -10,16 +10,19 @@ halving and doubling: Thakur, Rabenseifner and Gropp, "Optimization of collectiv
 2005, section 4.4). Only `MPITeam` knows of MPI.
 """
 
+import atexit
+import contextlib
 import hashlib
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from ..errors import TrainingDiverged, expect, expect_integer
+from ..errors import brief, described, expect, expect_integer
 
 # What a launcher sets in the processes that it starts, with the number of them.
 LAUNCHERS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS")
@@ -28,6 +31,9 @@ LAUNCHERS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS",
 def launched() -> bool:
     """Whether a launcher of MPI (mpiexec, srun) has started this process as one of several."""
     return any(os.environ.get(name, "1").isdigit() and int(os.environ.get(name, "1")) > 1 for name in LAUNCHERS)
+
+
+PATIENCE = 5.0  # seconds that what all ranks have begun may take to end where one of them is no more
 
 
 class Team:
@@ -62,13 +68,38 @@ class Team:
         """ValueError on all ranks unless they all have equal arrays, or whatever else has a repr, in `values`."""
         digest = hashlib.blake2b()
         for value in values:
-            array = isinstance(value, np.ndarray)
-            digest.update(np.ascontiguousarray(value).tobytes() if array else repr(value).encode())
-        found = self.gather(digest.digest())
-        other = [rank for rank, one in enumerate(found) if one != found[0]]
-        expect(
-            not other, name, f"others on rank {', '.join(map(str, other[:4]))} than on rank 0", "the same on all ranks"
-        )
+            if isinstance(value, np.ndarray):
+                digest.update(f"{value.dtype.str} {value.shape}".encode())
+                digest.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)  # no copy of a file's pages
+            else:
+                digest.update(f"{value!r};".encode())
+        said = brief(described(values[0]), 80) if len(values) == 1 else ""
+        (first, told), *others = self.gather((digest.digest(), said))
+        rank, text = next(((rank, text) for rank, (one, text) in enumerate(others, 1) if one != first), (0, ""))
+        with self.agreed():
+            if rank:
+                got = (
+                    f"another on rank {rank} than on rank 0" if text == told else f"{told} on rank 0, {text} on {rank}"
+                )
+                raise ValueError(f"{name}: got {got}, expected the same on all ranks")
+
+    @contextlib.contextmanager
+    def agreed(self) -> Iterator[None]:
+        """An exception that is raised within this context on one rank is raised on all, and ends no job.
+
+        All ranks come here; those that have none raise ValueError with the message of the first that has one.
+        """
+        own = None
+        try:
+            yield
+        except Exception as error:
+            own = error
+        messages = self.gather(None if own is None else brief(own))
+        rank = next((rank for rank, message in enumerate(messages) if message is not None), None)
+        if rank is not None:
+            agreed = own or ValueError(f"rank {rank}: {messages[rank]}")
+            agreed.on_all_ranks = self.size > 1  # type: ignore[attr-defined]
+            raise agreed
 
     def __enter__(self) -> "Team":
         return self
@@ -101,7 +132,7 @@ class MPITeam(Team):
             needs = "mpi4py and an MPI: pip install 'minivae[mpi]' mpich"
             raise ValueError(f"team: MPI cannot be used here ({error}), expected {needs}") from error
         self._mpi, self._report = MPI, report
-        self.comm = MPI.COMM_WORLD.Dup() if comm is None else comm
+        self.comm = (MPI.COMM_WORLD if comm is None else comm).Dup()
         self.rank, self.size = self.comm.Get_rank(), self.comm.Get_size()
         expect(self.size & self.size - 1 == 0, "team", f"{self.size} ranks", "a power of two")
         self._near = self.comm.Split_type(MPI.COMM_TYPE_SHARED)
@@ -111,6 +142,10 @@ class MPITeam(Team):
         self.threads = max(1, (len(cores[0] or ()) or os.cpu_count() or 1) // shared) if self.size > 1 else None
         if self.size > 1:
             sys.excepthook = self._hook(sys.excepthook)
+            # Whoever ends tells the next rank, which may be waiting for it: a ring, so that someone hears of it.
+            self._ring = self.comm.Dup()
+            self._left = self._ring.Irecv(bytearray(1), (self.rank - 1) % self.size)
+            atexit.register(self._leave)
 
     def total(self, array):
         if self.size == 1:
@@ -122,26 +157,50 @@ class MPITeam(Team):
 
     def merge(self, array):
         if self.size > 1:
-            self.comm.Allreduce(self._mpi.IN_PLACE, array)
+            bits = array.view(np.uint64)  # a sum would lose the sign of a zero
+            self._wait(self.comm.Iallreduce(self._mpi.IN_PLACE, bits, self._mpi.BOR))
         return array
 
     def broadcast(self, value):
+        self._wait(self.comm.Ibarrier())
         return self.comm.bcast(value)
 
     def gather(self, value):
+        self._wait(self.comm.Ibarrier())
         return self.comm.allgather(value)
 
     def in_turn(self, work):
         first = self._near.Get_rank() == 0
         if first:
             work()
-        self._near.Barrier()
+        self._wait(self._near.Ibarrier())
         if not first:
             work()
 
+    def _wait(self, request):
+        """For all ranks to get here; where the rank before this one has ended instead, the job is over."""
+        if self.size == 1 or (self._left and self._mpi.Request.Waitany([request, self._left]) == 0):
+            request.Wait()
+            return
+        until = time.monotonic() + PATIENCE  # it may have been here first, with others on their way
+        while not request.Test():
+            if time.monotonic() > until:
+                before = (self.rank - 1) % self.size
+                self.end(RuntimeError(f"rank {before} has ended, and rank {self.rank} waits for it"))
+            time.sleep(1e-3)
+
+    def _leave(self):
+        if not self._mpi.Is_finalized():
+            self._ring.Send(bytearray(1), (self.rank + 1) % self.size)
+            self._left.Wait()
+
     def __exit__(self, kind, error, trace):
-        if error is not None and self.size > 1 and not isinstance(error, TrainingDiverged):  # which all ranks raise
-            self.end(error)
+        """An error that not all ranks have ends the job. SystemExit ends this process, and that the job, unless all
+        leave.
+        """
+        if error is None or self.size == 1 or isinstance(error, SystemExit) or getattr(error, "on_all_ranks", False):
+            return
+        self.end(error, 130 if isinstance(error, KeyboardInterrupt) else 1)
 
     def end(self, error: BaseException, status: int = 1) -> None:
         """Tells of the error and ends all processes of the job."""
@@ -156,9 +215,12 @@ class MPITeam(Team):
 
     def _hook(self, before):
         def hook(kind, error, trace):
-            before(kind, error, trace)
-            sys.stderr.flush()
-            self._mpi.COMM_WORLD.Abort(1)
+            known = getattr(error, "on_all_ranks", False)
+            if not known or self.rank == 0:  # one of them is enough to read
+                before(kind, error, trace)
+                sys.stderr.flush()
+            if not known:
+                self._mpi.COMM_WORLD.Abort(1)
 
         return hook
 
