@@ -137,7 +137,9 @@ def add(parser):
 
 def run(args):
     with make_team(vars(args).get("mpi", launched())) as team:
-        return team.each(lambda: checked(args, team))()
+        with team.agreed():
+            train = checked(args, team)
+        return train()
 
 
 def checked(args, team):

@@ -33,12 +33,15 @@ def start(config: Config, say: Say, team: Team | None = None) -> int:
     team, name = team or Team(), config.data.name
     config = team.broadcast(config)
     say(f"loading {name}")
-    data = _same(team, team.each(lambda: folder.load(config.data)))
-    config = team.each(lambda: config.for_data(data))
+    with team.agreed():
+        data = folder.load(config.data)
+    _expect_same(team, data)
     backend = team.first(lambda: resolve_backend(config.backend).name)
-    model = team.each(lambda: VAE(**vars(config.model), backend=backend))
-    config = config.for_model(model, config.versions["minivae"])
-    settings, data = team.each(lambda: _settings(config, data, model, team)), data.held_out()
+    with team.agreed():
+        config = config.for_data(data)
+        model = VAE(**vars(config.model), backend=backend)
+        config = config.for_model(model, config.versions["minivae"])
+        settings, data = _settings(config, data, model, team), data.held_out()
 
     def claim(stack):
         out = config.results.out or folder.free_folder(Path(name).name.split(".")[0] or "run")
@@ -108,23 +111,22 @@ def resume(
             folder.write_history(path, state.history)
         return kept
 
-    def checked():
-        with damage_named(state.source if state else path / folder.CONFIG, "describes no training"):
-            return _settings(config, found, model, team)
-
     with contextlib.ExitStack() as stack:
         model, state, config, choice = team.first(lambda: reopened(stack))
-        found = _same(team, team.each(lambda: loaded.pop() if loaded else folder.load(config.data)))
-        settings, found = team.each(checked), found.held_out()
+        with team.agreed():
+            found = loaded.pop() if loaded else folder.load(config.data)
+        _expect_same(team, found)
+        source = state.source if state else path / folder.CONFIG
+        with team.agreed(), damage_named(source, "describes no training"):
+            settings, found = _settings(config, found, model, team), found.held_out()
         config = team.first(begin)
         return _train(path, config, model, found, settings, state, say, team, choice.whole)
 
 
-def _same(team, data):
-    """The data, of which all ranks have the same."""
+def _expect_same(team, data):
+    """ValueError unless all ranks have the same data."""
     if team.size > 1:
         team.expect_same(data.name, data.fingerprint())
-    return data
 
 
 def _last_good(path, backend, say):
@@ -183,7 +185,7 @@ def _settings(config, data, model, team):
         beta = training.make_beta(config.model.beta, steps_per_epoch)
         optimizer = training.make_optimizer(steps_per_epoch)
         expect_room_to_train(model, len(optimizer.moments), batch_size)
-        shards = expect_shards(training.shards, team, batch_size)
+        shards = expect_shards(training.shards, team, training.batch_size)
         return settings | {"optimizer": optimizer, "beta": beta, "shards": shards, "team": team}
     except (TypeError, KeyError, OverflowError) as error:
         raise ValueError(f"run: the configuration describes no training ({error})") from error

@@ -2,8 +2,11 @@
 
 import contextlib
 import copy
+import functools
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,37 +106,41 @@ def fit(
     Exception
         Whatever a part of one's own raises, with a note in which step; the model is in the state before that step.
     """
-    train, validation, epochs, batch_size, early_stopping, seed = check_arguments(
-        model, train, validation, epochs, batch_size, precision, threads, pixels, validation_noise, early_stopping, seed
-    )
     team = Team() if team is None else team
-    shards = expect_shards(shards, team, batch_size)
-    due, tell = Due(checkpoint_steps, checkpoint_seconds), on_epoch or _ignore
-    save = on_checkpoint or _ignore if team.size == 1 else _by_first(team, on_checkpoint)
-    optimizer = Adam() if optimizer is None else as_optimizer(optimizer)
-    expect_room_to_train(model, len(optimizer.moments), batch_size)
-    optimizer.attach(model)
-    given = _beta(model, beta)
-    beta = given if callable(given) else None
-    common = model, train, batch_size, optimizer, pixels, seed, beta
-    step = TrainingStep(*common) if shards == 1 else ShardedStep(*common, shards, team)
-    validate = Validation(model, validation, pixels, seed, validation_noise, beta, team)
-    good = _begin(step, epochs, start, validation is not None)
-    if beta is None and given is not None:
-        model.beta = given
-    if precision is not None:
-        model.precision = precision
+    with team.agreed():
+        asked, given = batch_size, (precision, threads, pixels, validation_noise, early_stopping, seed)
+        checked = check_arguments(model, train, validation, epochs, batch_size, *given)
+        train, validation, epochs, batch_size, early_stopping, seed = checked
+        shards = expect_shards(shards, team, plain(asked))
+        batch_size = min(plain(asked), -(-np.shape(train)[0] // shards) * shards)
+        due, tell = Due(checkpoint_steps, checkpoint_seconds), on_epoch or _ignore
+        save = on_checkpoint or _ignore if team.size == 1 else _by_first(team, model, on_checkpoint)
+        optimizer = Adam() if optimizer is None else as_optimizer(optimizer)
+        expect_room_to_train(model, len(optimizer.moments), batch_size)
+        optimizer.attach(model)
+        given = _beta(model, beta)
+        beta = given if callable(given) else None
+        common = model, train, batch_size, optimizer, pixels, seed, beta
+        step = TrainingStep(*common) if shards == 1 else ShardedStep(*common, shards, team)
+        validate = Validation(model, validation, pixels, seed, validation_noise, beta, team)
+        good = _begin(step, epochs, start, validation is not None)
+        if beta is None and given is not None:
+            model.beta = given
+        if precision is not None:
+            model.precision = precision
     history, stopping = good.history.copy(), EarlyStopping(early_stopping, good.best)
     total = good.first + epochs * step.batches
     foreign = any(map(_is_foreign, (on_epoch, on_checkpoint)))
     if team.size > 1:
-        team.expect_same(
-            "model", good.parameters, *good.moments.values(), good.step, model.config, _numbers_of(optimizer)
-        )
-        team.expect_same("train", train)
-        team.expect_same("validation", validation)
-        told = epochs, batch_size, shards, pixels, validation_noise, early_stopping, seed, precision
-        team.expect_same("the arguments of fit", *told, checkpoint_steps, checkpoint_seconds is None)
+        told = {"epochs": epochs, "batch_size": batch_size, "shards": shards, "pixels": pixels, "seed": seed}
+        told |= {"validation_noise": validation_noise, "early_stopping": early_stopping, "beta": _numbers_of(beta)}
+        told |= {"optimizer": _numbers_of(optimizer), "its schedule": _numbers_of(optimizer.schedule)}
+        told |= {"checkpoint_steps": checkpoint_steps, "the step of start": good.step}
+        told |= {"train": train, "validation": validation} | _of(model)
+        told |= {"parameters": good.parameters}
+        told |= {f"the moment {name}": moment for name, moment in good.moments.items()}
+        for name, value in told.items():
+            team.expect_same(name, value)
         threads = team.threads if threads is None and hasattr(model.backend.module, "at_most") else threads
         progress = progress if team.rank == 0 else False
     ended = contextlib.nullcontext() if team.size == 1 else sigterm_as_ctrl_c()
@@ -258,19 +265,43 @@ def _is_foreign(callback):
     return callback is not None and not str(getattr(callback, "__module__", "")).startswith(f"{package}.")
 
 
-def _numbers_of(optimizer):
-    """What can be compared of an optimizer, whosever it is."""
-    own = getattr(optimizer, "wrapped", optimizer)
-    rate = getattr(own, "learning_rate", None)
-    values = {**getattr(own, "__dict__", {}), "learning_rate": rate}
+def _of(model):
+    """What must be the same on all ranks of a model besides its parameters, by name."""
+    parts = {name: f"{type(part).__module__}.{type(part).__qualname__}" for name, part in model.parts().items()}
+    names = {name: array.shape for name, array in model.parameters.items()}
+    return {
+        "the code of minivae": _code(),
+        "backend": model.backend.name,
+        **{f"model.{name}": value for name, value in model.config.items()},
+        "precision": model.precision,
+        "the model's parts": (type(model).__qualname__, parts, names),
+    }
+
+
+@functools.cache
+def _code():
+    """SHA-256 of the modules of this package, and the version of NumPy."""
+    digest, root = hashlib.sha256(np.__version__.encode()), Path(__file__).parents[1]
+    for path in sorted([*root.glob("*.py"), *(root / "training").glob("*.py"), *(root / "kernels").rglob("*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _numbers_of(part):
+    """What can be compared of an optimizer or a schedule, whosever it is."""
+    own = getattr(part, "wrapped", part)
+    values = {**getattr(own, "__dict__", {}), "learning_rate": getattr(own, "learning_rate", None)}
     return type(own).__name__, {name: value for name, value in values.items() if isinstance(value, (int, float, str))}
 
 
-def _by_first(team, on_checkpoint):
+def _by_first(team, model, on_checkpoint):
     """What takes a state of a team: it must be that of all ranks, and the first one keeps it."""
 
     def save(state):
-        team.expect_same("the state of training", state.parameters, *state.moments.values(), state.totals, state.step)
+        history = {name: column for name, column in state.history.items() if name != "examples_per_second"}
+        team.expect_same("the model between steps", state.beta, model.beta, model.config, model.precision)
+        team.expect_same("the state of training", state.step, state.totals, history, state.parameters)
+        team.expect_same("the state of the optimizer", state.updates, *state.moments.values())
         if on_checkpoint is not None and team.rank == 0:
             on_checkpoint(state)
 

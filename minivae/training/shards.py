@@ -8,6 +8,7 @@ from .replay import Replay, overrides
 from .step import TrainingStep
 
 TERMS, LOSSES = slice(0, 6), slice(6, 12)
+PASSES = "forward", "backward", "pass_down", "pass_up", "elbo_terms"
 
 
 class ShardedStep(TrainingStep):
@@ -49,8 +50,8 @@ class ShardedStep(TrainingStep):
         super()._put_order(np.resize(order, self._order.shape))
 
     def __exit__(self, *exception):
-        self.model.batch_rows = None
         super().__exit__(*exception)
+        del self._replayed_update
 
     def __call__(self, step):
         team, backend, rows = self.team, self.model.backend, self._begin(step)
@@ -58,11 +59,11 @@ class ShardedStep(TrainingStep):
         self._table[...] = 0.0
         try:
             in_turn(lambda: self._own_shards(step, rows))
+            self._table[-1, : len(self.flags)] = [flag() for flag in self.flags]
+            self._agreed = (team.merge(self._table)[-1] > 0).tolist()
             team.total(self._sum)
             if not backend.on_host:
                 backend.assign(self.model.store.flat_gradients, self._sum)
-            self._table[-1, : len(self.flags)] = [flag() for flag in self.flags]
-            self._agreed = (team.merge(self._table)[-1] > 0).tolist()
             self._add_up(step)
             in_turn(lambda: self._replayed(self._replayed_update, 0, step))
         except BaseException:
@@ -104,17 +105,22 @@ class ShardedStep(TrainingStep):
             return
         backend.assign(self._shard_clock, step * self.shards + shard)
         self.part.reset()
-        model.batch_rows = rows
-        self._replayed(self.replay, own, step)
+        own_mean = overrides(model, *PASSES)  # which know of no other rows than their own
+        model.batch_rows = None if own_mean else rows
+        try:
+            self._replayed(self.replay, (own, rows), step)
+        finally:
+            model.batch_rows = None
         self._table[shard, TERMS], self._table[shard, LOSSES] = self.part.capture()
         if self._table[shard, [4, 10]].any() and self._where is None:
             self._where = first_non_finite(model)
-        if overrides(model, "forward", "backward"):  # which know of no other rows than their own
+        if own_mean:
             gradients = backend.to_host(model.store.flat_gradients) * np.asarray(own / rows, model.dtype)
             backend.assign(model.store.flat_gradients, gradients)
 
     def _shard(self, rows):
-        self._pass(rows, self._shard_clock, self._rows_of_shard, self.part)
+        """rows : those of the shard, and of its batch, which the weights of a recorded pass depend on."""
+        self._pass(rows[0], self._shard_clock, self._rows_of_shard, self.part)
 
     def _add_up(self, step):
         """Adds the shards' sums to the epoch's, as one batch."""

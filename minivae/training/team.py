@@ -10,16 +10,19 @@ halving and doubling: Thakur, Rabenseifner and Gropp, "Optimization of collectiv
 2005, section 4.4). Only `MPITeam` knows of MPI.
 """
 
+import atexit
+import contextlib
 import hashlib
 import os
 import sys
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from ..errors import TrainingDiverged, brief, expect, expect_integer
+from ..errors import brief, described, expect, expect_integer
 from .interrupts import Deadly, Interrupt
 from .leaving import RANKS
 
@@ -39,6 +42,9 @@ def launched() -> bool:
 def launched_rank() -> int:
     """Which of the processes that a launcher has started this is; known before MPI is."""
     return _largest(RANKS) if launched() else 0
+
+
+PATIENCE = 5.0  # seconds that what all ranks have begun may take to end where one of them is no more
 
 
 class Team:
@@ -63,12 +69,12 @@ class Team:
         return [value]
 
     def first(self, work: Callable[[], Any]) -> Any:
-        """work() on rank 0 alone, and what it returns on all; where it raises, all do."""
-        return work()
-
-    def each(self, work: Callable[[], Any]) -> Any:
-        """work() on each rank, and what it returns there; where it raises on one, all do."""
-        return work()
+        """work() on rank 0 alone, and what it returns on all; where it raises, all do (see `agreed`)."""
+        outcome = None
+        with self.agreed():
+            if self.rank == 0:
+                outcome = work()
+        return self.broadcast(outcome)
 
     def in_turn(self, work: Callable[[], object]) -> None:
         """work() on each rank: on the first of each machine before the others, which find its kernels compiled."""
@@ -81,11 +87,44 @@ class Team:
         """ValueError on all ranks unless they all have equal arrays, or whatever else has a repr, in `values`."""
         digest = hashlib.blake2b()
         for value in values:
-            array = isinstance(value, np.ndarray)
-            digest.update(np.ascontiguousarray(value).tobytes() if array else repr(value).encode())
-        found = self.gather(digest.digest())
-        other = ", ".join(str(rank) for rank, one in enumerate(found) if one != found[0])
-        self.each(lambda: expect(not other, name, f"others on rank {other:.40} than on rank 0", "the same on all"))
+            if isinstance(value, np.ndarray):
+                digest.update(f"{value.dtype.str} {value.shape}".encode())
+                digest.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)  # no copy of a file's pages
+            else:
+                digest.update(f"{value!r};".encode())
+        said = brief(described(values[0]), 80) if len(values) == 1 else ""
+        (first, told), *others = self.gather((digest.digest(), said))
+        rank, text = next(((rank, text) for rank, (one, text) in enumerate(others, 1) if one != first), (0, ""))
+        with self.agreed():
+            if rank:
+                got = (
+                    f"another on rank {rank} than on rank 0" if text == told else f"{told} on rank 0, {text} on {rank}"
+                )
+                raise ValueError(f"{name}: got {got}, expected the same on all ranks")
+
+    @contextlib.contextmanager
+    def agreed(self) -> Iterator[None]:
+        """An exception that is raised within this context on one rank is raised on all, and ends no job.
+
+        All ranks come here; those that have none raise ValueError with the message of the first that has one.
+        """
+        own = None
+        try:
+            yield
+        except (Exception, KeyboardInterrupt) as error:
+            own = error
+        with Interrupt() as interrupt:  # which comes to all ranks, but not at the same moment
+            messages = self.gather(
+                None if own is None else (isinstance(own, KeyboardInterrupt), brief(own) or type(own).__name__)
+            )
+        rank = next((rank for rank, message in enumerate(messages) if message is not None), None)
+        if rank is None and interrupt.requested:
+            raise KeyboardInterrupt
+        if rank is not None:
+            interrupted, text = messages[rank]
+            agreed = own or (KeyboardInterrupt() if interrupted else ValueError(f"rank {rank}: {text}"))
+            agreed.on_all_ranks = self.size > 1  # type: ignore[attr-defined]
+            raise agreed
 
     def __enter__(self) -> "Team":
         return self
@@ -103,7 +142,7 @@ class MPITeam(Team):
     Parameters
     ----------
     comm : an mpi4py communicator; by default all processes, `MPI.COMM_WORLD`
-    report : called with an error of this rank that ends the job; returns the exit status of the job, None for 1. By
+    report : called with an error of this rank that ends the job; returns the exit status, None for the usual. By
         default it prints the rank and the traceback
 
     Raises
@@ -114,7 +153,7 @@ class MPITeam(Team):
     """
 
     def __init__(self, comm: Any = None, report: Callable[[BaseException], int | None] | None = None) -> None:
-        self._report, self._raised = report or self._print, None
+        self._report = report or self._print
         with Deadly():  # no rank waits here for one that a signal has ended
             self._meet(comm)
         if self.size > 1:
@@ -132,7 +171,7 @@ class MPITeam(Team):
             expect(
                 False, "team", f"one rank of {_largest(SIZES)}", f"the launcher of mpi4py's MPI, {brief(library, 60)}"
             )
-        self.comm = MPI.COMM_WORLD.Dup() if comm is None else comm
+        self.comm = (MPI.COMM_WORLD if comm is None else comm).Dup()
         self.rank, self.size = self.comm.Get_rank(), self.comm.Get_size()
         expect(self.size & self.size - 1 == 0, "team", f"{self.size} ranks", "a power of two")
         self._near = self.comm.Split_type(MPI.COMM_TYPE_SHARED)
@@ -140,89 +179,75 @@ class MPITeam(Team):
         cores = self._near.allgather(sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None)
         shared = sum(own == cores[self._near.Get_rank()] for own in cores)  # a launcher may give each its own
         self.threads = max(1, (len(cores[0] or ()) or os.cpu_count() or 1) // shared) if self.size > 1 else None
+        if self.size > 1:
+            # Whoever ends tells the next rank, which may be waiting for it: a ring, so that someone hears of it.
+            self._ring = self.comm.Dup()
+            self._left = self._ring.Irecv(bytearray(1), (self.rank - 1) % self.size)
+            atexit.register(self._leave)
 
     def total(self, array):
         if self.size == 1:
             return
         if self._other.shape != array.shape or self._other.dtype != array.dtype:
             self._other = np.empty_like(array)
-        other, exchange = self._other, self.comm.Sendrecv
-        first, last, cuts = 0, array.size, []
-        distance = self.size // 2
-        while distance:
-            partner, middle = self.rank ^ distance, (first + last) // 2
-            keep, send = slice(first, middle), slice(middle, last)
-            if self.rank & distance:
-                keep, send = send, keep
-            exchange(array[send], partner, recvbuf=other[keep], source=partner)
-            np.add(array[keep], other[keep], out=array[keep])
-            cuts.append((partner, keep, send))
-            first, last, distance = keep.start, keep.stop, distance // 2
-        for partner, keep, send in reversed(cuts):
-            exchange(array[keep], partner, recvbuf=array[send], source=partner)
+        for part, partner, into in exchanges(array, self._other, self.rank, self.size):
+            self.comm.Sendrecv(part, partner, recvbuf=into, source=partner)
 
     def merge(self, array):
         if self.size > 1:
-            self.comm.Allreduce(self._mpi.IN_PLACE, array)
+            bits = array.view(np.uint64)  # a sum would lose the sign of a zero
+            self._wait(self.comm.Iallreduce(self._mpi.IN_PLACE, bits, self._mpi.BOR))
         return array
 
     def broadcast(self, value):
+        self._wait(self.comm.Ibarrier())
         return self.comm.bcast(value)
 
     def gather(self, value):
+        self._wait(self.comm.Ibarrier())
         return self.comm.allgather(value)
-
-    def first(self, work):
-        outcome, error = _tried(work) if self.rank == 0 else (None, None)
-        with Interrupt() as interrupt:
-            outcome, failure = self.broadcast((outcome, _failure(error)))
-        self._raise([failure], error, interrupt)
-        return outcome
-
-    def each(self, work):
-        outcome, error = _tried(work)
-        with Interrupt() as interrupt:
-            failures = self.gather(_failure(error))
-        self._raise(failures, error, interrupt)
-        return outcome
-
-    def _raise(self, failures, error, interrupt):
-        """The first rank's error, on all of them: as it is where it came, as a ValueError that names the rank on the
-        others. Ctrl-C comes to all ranks, but not at the same moment.
-        """
-        rank = next((rank for rank, failure in enumerate(failures) if failure), None)
-        if rank is None:
-            if interrupt.requested:
-                raise KeyboardInterrupt
-            return
-        kind, text = failures[rank]
-        if rank != self.rank:
-            error = ValueError(f"rank {rank}: {text}" if rank else text) if kind is ValueError else kind()
-        self._raised = error
-        raise error
 
     def in_turn(self, work):
         first = self._near.Get_rank() == 0
         if first:
             work()
-        self._near.Barrier()
+        self._wait(self._near.Ibarrier())
         if not first:
             work()
 
-    def __exit__(self, kind, error, trace):
-        on_all = error is self._raised or isinstance(error, TrainingDiverged)
-        if error is not None and self.size > 1 and not on_all:
-            self.end(error)
+    def _wait(self, request):
+        """For all ranks to get here; where the rank before this one has ended instead, the job is over."""
+        if self.size == 1 or (self._left and self._mpi.Request.Waitany([request, self._left]) == 0):
+            request.Wait()
+            return
+        until = time.monotonic() + PATIENCE  # it may have been here first, with others on their way
+        while not request.Test():
+            if time.monotonic() > until:
+                before = (self.rank - 1) % self.size
+                self.end(RuntimeError(f"rank {before} has ended, and rank {self.rank} waits for it"))
+            time.sleep(1e-3)
 
-    def end(self, error: BaseException) -> None:
+    def _leave(self):
+        if not self._mpi.Is_finalized():
+            self._ring.Send(bytearray(1), (self.rank + 1) % self.size)
+            self._left.Wait()
+
+    def __exit__(self, kind, error, trace):
+        """An error that not all ranks have ends the job. SystemExit ends this process, and that the job, unless all
+        leave.
+        """
+        if error is None or self.size == 1 or isinstance(error, SystemExit) or getattr(error, "on_all_ranks", False):
+            return
+        self.end(error, 130 if isinstance(error, KeyboardInterrupt) else 1)
+
+    def end(self, error: BaseException, status: int = 1) -> None:
         """Tells of the error and ends all processes of the job."""
-        status = None
         try:
-            status = self._report(error)
+            status = self._report(error) or status
             sys.stdout.flush()
             sys.stderr.flush()
         finally:
-            self._abort(status or 1)
+            self._abort(status)
 
     def _abort(self, status):
         self._mpi.COMM_WORLD.Abort(status)
@@ -234,27 +259,37 @@ class MPITeam(Team):
 
     def _hook(self, before):
         def hook(kind, error, trace):
-            before(kind, error, trace)
-            sys.stderr.flush()
-            self._abort(1)
+            known = getattr(error, "on_all_ranks", False)
+            if not known or self.rank == 0:  # one of them is enough to read
+                before(kind, error, trace)
+                sys.stderr.flush()
+            if not known:
+                self._abort(1)
 
         return hook
 
 
-def _tried(work):
-    """(what it returns, what it raises)"""
-    try:
-        return work(), None
-    except BaseException as error:
-        return None, error
+def exchanges(
+    array: np.ndarray, other: np.ndarray, rank: int, size: int
+) -> Iterator[tuple[np.ndarray, int, np.ndarray]]:
+    """What rank does to have array = its sum over `size` ranks, in place; `other` is memory of the same shape.
 
-
-def _failure(error):
-    """What other ranks are told of an error."""
-    if error is None:
-        return None
-    kind = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else ValueError
-    return kind, str(error) or type(error).__name__
+    Yields (what to send, the partner, where to put what the partner sends) for each exchange, which must be over when
+    the next is asked for.
+    """
+    first, last, cuts = 0, array.size, []
+    distance = size // 2
+    while distance:
+        partner, middle = rank ^ distance, (first + last) // 2
+        keep, send = slice(first, middle), slice(middle, last)
+        if rank & distance:
+            keep, send = send, keep
+        yield array[send], partner, other[keep]
+        np.add(array[keep], other[keep], out=array[keep])
+        cuts.append((partner, keep, send))
+        first, last, distance = keep.start, keep.stop, distance // 2
+    for partner, keep, send in reversed(cuts):
+        yield array[keep], partner, array[send]
 
 
 def expect_shards(shards: Any, team: Team, batch_size: int) -> int:
