@@ -17,6 +17,7 @@ from ..runs import checkpoint as checkpoint
 from ..schedules import Constant, Cosine, Cyclical, Plateau, StepDecay, Warmup
 from ..training.fit import fit
 from ..training.state import History, TrainingState
+from ..training.team import MPITeam, Team
 from ..vae import VAE, Terms
 
 __all__ = [
@@ -35,9 +36,11 @@ __all__ = [
     "ImportanceEstimate",
     "Likelihood",
     "Logistic",
+    "MPITeam",
     "Plateau",
     "Reparameterize",
     "StepDecay",
+    "Team",
     "Terms",
     "TrainingDiverged",
     "TrainingState",

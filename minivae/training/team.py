@@ -22,24 +22,36 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import brief, described, expect, expect_integer
+from ..errors import TrainingDiverged, brief, described, expect, expect_integer
+from .interrupts import Interrupt
 
-# What a launcher sets in the processes that it starts, with the number of them.
-LAUNCHERS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS")
+# What a launcher sets in the processes that it starts: how many there are, and which of them one is.
+SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS")
+RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
+
+
+def _largest(names):
+    return max(int(value) if value.isdigit() else 0 for value in (os.environ.get(name, "") for name in names))
 
 
 def launched() -> bool:
     """Whether a launcher of MPI (mpiexec, srun) has started this process as one of several."""
-    return any(os.environ.get(name, "1").isdigit() and int(os.environ.get(name, "1")) > 1 for name in LAUNCHERS)
+    return _largest(SIZES) > 1
 
 
-PATIENCE = 5.0  # seconds that what all ranks have begun may take to end where one of them is no more
+def launched_rank() -> int:
+    """Which of the processes that a launcher has started this is; known before MPI is."""
+    return _largest(RANKS) if launched() else 0
+
+
+PATIENCE = 3.0  # seconds that what all ranks have begun may take to end where one of them is no more
 
 
 class Team:
     """One process that has all shards: every exchange is with itself."""
 
     rank, size = 0, 1
+    _raised: BaseException | None = None  # that all ranks raise
     threads: int | None = None  # of the kernels of each rank, where fit is told none
 
     def total(self, array: np.ndarray) -> None:
@@ -56,6 +68,46 @@ class Team:
     def gather(self, value: Any) -> list[Any]:
         """What each rank has."""
         return [value]
+
+    def first(self, work: Callable[[], Any]) -> Any:
+        """work() on rank 0 alone, and what it returns on all; where it raises, all do."""
+        outcome = None
+        with self.agreed():
+            outcome = work() if self.rank == 0 else None
+        return self.broadcast(outcome)
+
+    def each(self, work: Callable[[], Any]) -> Any:
+        """work() on each rank, and what it returns there; where it raises on one, all do."""
+        with self.agreed():
+            return work()
+
+    @contextlib.contextmanager
+    def agreed(self) -> Iterator[None]:
+        """What is raised within this context on one rank is raised on all, and so need not end the job.
+
+        The error of the first rank that has one: as it is where it came, as a ValueError that names the rank on the
+        others. Ctrl-C comes to all ranks, but not at the same moment.
+        """
+        if self.size == 1:
+            yield
+            return
+        own = None
+        try:
+            yield
+        except BaseException as error:
+            own = error
+        with Interrupt() as interrupt:
+            failures = self.gather(_failure(own))
+        rank = next((rank for rank, failure in enumerate(failures) if failure), None)
+        if rank is None:
+            if interrupt.requested:
+                raise KeyboardInterrupt
+            return
+        kind, text = failures[rank]
+        if own is None or rank < self.rank:
+            own = ValueError(f"rank {rank}: {text}" if rank else text) if kind is ValueError else kind()
+        self._raised = own
+        raise own
 
     def in_turn(self, work: Callable[[], object]) -> None:
         """work() on each rank: on the first of each machine before the others, which find its kernels compiled."""
@@ -78,34 +130,14 @@ class Team:
         rank, text = next(((rank, text) for rank, (one, text) in enumerate(others, 1) if one != first), (0, ""))
         with self.agreed():
             if rank:
-                got = (
-                    f"another on rank {rank} than on rank 0" if text == told else f"{told} on rank 0, {text} on {rank}"
-                )
+                got = f"another on rank {rank}" if text == told else f"{told} on rank 0 and {text} on rank {rank}"
                 raise ValueError(f"{name}: got {got}, expected the same on all ranks")
-
-    @contextlib.contextmanager
-    def agreed(self) -> Iterator[None]:
-        """An exception that is raised within this context on one rank is raised on all, and ends no job.
-
-        All ranks come here; those that have none raise ValueError with the message of the first that has one.
-        """
-        own = None
-        try:
-            yield
-        except Exception as error:
-            own = error
-        messages = self.gather(None if own is None else brief(own))
-        rank = next((rank for rank, message in enumerate(messages) if message is not None), None)
-        if rank is not None:
-            agreed = own or ValueError(f"rank {rank}: {messages[rank]}")
-            agreed.on_all_ranks = self.size > 1  # type: ignore[attr-defined]
-            raise agreed
 
     def __enter__(self) -> "Team":
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        """Where a training ends; with an error that the other ranks do not have, all must end."""
+        """Where the work ends; with an error that the other ranks do not raise, which would wait, all must end."""
 
 
 class MPITeam(Team):
@@ -117,21 +149,28 @@ class MPITeam(Team):
     Parameters
     ----------
     comm : an mpi4py communicator; by default all processes, `MPI.COMM_WORLD`
-    report : called with an error of this rank that ends the job; by default it prints the traceback
+    report : called with an error of this rank that ends the job; returns the exit status of the job, None for 1. By
+        default it prints the rank and the traceback
 
     Raises
     ------
     ValueError
-        Where mpi4py, or an MPI that it can load, is not there, or the ranks are no power of two.
+        Where mpi4py, or an MPI that it can load, is not there or is another than that of the launcher, or the ranks
+        are no power of two.
     """
 
-    def __init__(self, comm: Any = None, report: Callable[[BaseException], object] = traceback.print_exception) -> None:
+    def __init__(self, comm: Any = None, report: Callable[[BaseException], int | None] | None = None) -> None:
         try:
             from mpi4py import MPI
         except (ImportError, RuntimeError) as error:
-            needs = "mpi4py and an MPI: pip install 'minivae[mpi]' mpich"
-            raise ValueError(f"team: MPI cannot be used here ({error}), expected {needs}") from error
-        self._mpi, self._report = MPI, report
+            reason, needs = brief(error), "mpi4py and an MPI: pip install 'minivae[mpi]' mpich"
+            raise ValueError(f"team: MPI cannot be used here ({reason}), expected {needs}") from error
+        self._mpi, self._report = MPI, report or self._print
+        if launched() and MPI.COMM_WORLD.Get_size() == 1:
+            library = MPI.Get_library_version().split(",")[0]
+            expect(
+                False, "team", f"one rank of {_largest(SIZES)}", f"the launcher of mpi4py's MPI, {brief(library, 60)}"
+            )
         self.comm = (MPI.COMM_WORLD if comm is None else comm).Dup()
         self.rank, self.size = self.comm.Get_rank(), self.comm.Get_size()
         expect(self.size & self.size - 1 == 0, "team", f"{self.size} ranks", "a power of two")
@@ -194,35 +233,52 @@ class MPITeam(Team):
             self._ring.Send(bytearray(1), (self.rank + 1) % self.size)
             self._left.Wait()
 
-    def __exit__(self, kind, error, trace):
-        """An error that not all ranks have ends the job. SystemExit ends this process, and that the job, unless all
-        leave.
-        """
-        if error is None or self.size == 1 or isinstance(error, SystemExit) or getattr(error, "on_all_ranks", False):
-            return
-        self.end(error, 130 if isinstance(error, KeyboardInterrupt) else 1)
+    def _is_on_all(self, error):
+        """Whether all ranks raise it, so that none waits for this one."""
+        return error is self._raised or isinstance(error, TrainingDiverged)
 
-    def end(self, error: BaseException, status: int = 1) -> None:
+    def __exit__(self, kind, error, trace):
+        """SystemExit ends this process in good order, and by that the others, unless all leave so."""
+        if error is not None and self.size > 1 and not isinstance(error, SystemExit) and not self._is_on_all(error):
+            self.end(error)
+
+    def end(self, error: BaseException) -> None:
         """Tells of the error and ends all processes of the job."""
+        status = None
         try:
-            if self._near.Get_size() > 1 or self.size > 1:
-                print(f"rank {self.rank} of {self.size} ends the job:", file=sys.stderr)
-            self._report(error)
+            status = self._report(error)
             sys.stdout.flush()
             sys.stderr.flush()
         finally:
-            self._mpi.COMM_WORLD.Abort(status)
+            self._abort(status or 1)
+
+    def _abort(self, status):
+        self._mpi.COMM_WORLD.Abort(status)
+        os._exit(status)  # MPICH may return before it has ended this process
+
+    def _print(self, error):
+        print(f"rank {self.rank} of {self.size} ends the job:", file=sys.stderr)
+        traceback.print_exception(error)
+        return 130 if isinstance(error, KeyboardInterrupt) else 1
 
     def _hook(self, before):
         def hook(kind, error, trace):
-            known = getattr(error, "on_all_ranks", False)
-            if not known or self.rank == 0:  # one of them is enough to read
+            on_all = self._is_on_all(error)
+            if self.rank == 0 or not on_all:  # one of them is enough to read
                 before(kind, error, trace)
                 sys.stderr.flush()
-            if not known:
-                self._mpi.COMM_WORLD.Abort(1)
+            if not on_all:
+                self._abort(1)
 
         return hook
+
+
+def _failure(error):
+    """What other ranks are told of an error."""
+    if error is None:
+        return None
+    kind = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else ValueError
+    return kind, str(error) or type(error).__name__
 
 
 def exchanges(
