@@ -12,8 +12,6 @@ import numpy as np
 class TrainingDiverged(ArithmeticError):
     """The loss became infinite or NaN. The model holds the parameters of the last epoch that ended well."""
 
-    on_all_ranks = True  # of a team: none waits for another
-
 
 def add_note(error: BaseException, note: str) -> None:
     """Adds a line to what an exception says, whatever its type."""

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import brief, described, expect, expect_integer
+from ..errors import TrainingDiverged, brief, described, expect, expect_integer
 from .interrupts import Deadly, Interrupt
 from .leaving import RANKS
 
@@ -44,13 +44,14 @@ def launched_rank() -> int:
     return _largest(RANKS) if launched() else 0
 
 
-PATIENCE = 5.0  # seconds that what all ranks have begun may take to end where one of them is no more
+PATIENCE = 3.0  # seconds that what all ranks have begun may take to end where one of them is no more
 
 
 class Team:
     """One process that has all shards: every exchange is with itself."""
 
     rank, size = 0, 1
+    _raised: BaseException | None = None  # that all ranks raise
     threads: int | None = None  # of the kernels of each rank, where fit is told none
 
     def total(self, array: np.ndarray) -> None:
@@ -69,12 +70,39 @@ class Team:
         return [value]
 
     def first(self, work: Callable[[], Any]) -> Any:
-        """work() on rank 0 alone, and what it returns on all; where it raises, all do (see `agreed`)."""
+        """work() on rank 0 alone, and what it returns on all; where it raises, all do."""
         outcome = None
         with self.agreed():
-            if self.rank == 0:
-                outcome = work()
+            outcome = work() if self.rank == 0 else None
         return self.broadcast(outcome)
+
+    @contextlib.contextmanager
+    def agreed(self) -> Iterator[None]:
+        """What is raised within this context on one rank is raised on all, and so need not end the job.
+
+        The error of the first rank that has one: as it is where it came, as a ValueError that names the rank on the
+        others. Ctrl-C comes to all ranks, but not at the same moment.
+        """
+        if self.size == 1:
+            yield
+            return
+        own = None
+        try:
+            yield
+        except BaseException as error:
+            own = error
+        with Interrupt() as interrupt:
+            failures = self.gather(_failure(own))
+        rank = next((rank for rank, failure in enumerate(failures) if failure), None)
+        if rank is None:
+            if interrupt.requested:
+                raise KeyboardInterrupt
+            return
+        kind, text = failures[rank]
+        if own is None or rank < self.rank:
+            own = ValueError(f"rank {rank}: {text}" if rank else text) if kind is ValueError else kind()
+        self._raised = own
+        raise own
 
     def in_turn(self, work: Callable[[], object]) -> None:
         """work() on each rank: on the first of each machine before the others, which find its kernels compiled."""
@@ -97,34 +125,8 @@ class Team:
         rank, text = next(((rank, text) for rank, (one, text) in enumerate(others, 1) if one != first), (0, ""))
         with self.agreed():
             if rank:
-                got = (
-                    f"another on rank {rank} than on rank 0" if text == told else f"{told} on rank 0, {text} on {rank}"
-                )
+                got = f"another on rank {rank}" if text == told else f"{told} on rank 0 and {text} on rank {rank}"
                 raise ValueError(f"{name}: got {got}, expected the same on all ranks")
-
-    @contextlib.contextmanager
-    def agreed(self) -> Iterator[None]:
-        """An exception that is raised within this context on one rank is raised on all, and ends no job.
-
-        All ranks come here; those that have none raise ValueError with the message of the first that has one.
-        """
-        own = None
-        try:
-            yield
-        except (Exception, KeyboardInterrupt) as error:
-            own = error
-        with Interrupt() as interrupt:  # which comes to all ranks, but not at the same moment
-            messages = self.gather(
-                None if own is None else (isinstance(own, KeyboardInterrupt), brief(own) or type(own).__name__)
-            )
-        rank = next((rank for rank, message in enumerate(messages) if message is not None), None)
-        if rank is None and interrupt.requested:
-            raise KeyboardInterrupt
-        if rank is not None:
-            interrupted, text = messages[rank]
-            agreed = own or (KeyboardInterrupt() if interrupted else ValueError(f"rank {rank}: {text}"))
-            agreed.on_all_ranks = self.size > 1  # type: ignore[attr-defined]
-            raise agreed
 
     def __enter__(self) -> "Team":
         return self
@@ -142,7 +144,7 @@ class MPITeam(Team):
     Parameters
     ----------
     comm : an mpi4py communicator; by default all processes, `MPI.COMM_WORLD`
-    report : called with an error of this rank that ends the job; returns the exit status, None for the usual. By
+    report : called with an error of this rank that ends the job; returns the exit status of the job, None for 1. By
         default it prints the rank and the traceback
 
     Raises
@@ -177,8 +179,9 @@ class MPITeam(Team):
         self._near = self.comm.Split_type(MPI.COMM_TYPE_SHARED)
         self._other = np.empty(0)
         cores = self._near.allgather(sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None)
-        shared = sum(own == cores[self._near.Get_rank()] for own in cores)  # a launcher may give each its own
-        self.threads = max(1, (len(cores[0] or ()) or os.cpu_count() or 1) // shared) if self.size > 1 else None
+        own = cores[self._near.Get_rank()]
+        shared = cores.count(own)  # a launcher may give each its own
+        self.threads = max(1, (len(own or ()) or os.cpu_count() or 1) // shared) if self.size > 1 else None
         if self.size > 1:
             # Whoever ends tells the next rank, which may be waiting for it: a ring, so that someone hears of it.
             self._ring = self.comm.Dup()
@@ -232,22 +235,24 @@ class MPITeam(Team):
             self._ring.Send(bytearray(1), (self.rank + 1) % self.size)
             self._left.Wait()
 
-    def __exit__(self, kind, error, trace):
-        """An error that not all ranks have ends the job. SystemExit ends this process, and that the job, unless all
-        leave.
-        """
-        if error is None or self.size == 1 or isinstance(error, SystemExit) or getattr(error, "on_all_ranks", False):
-            return
-        self.end(error, 130 if isinstance(error, KeyboardInterrupt) else 1)
+    def _is_on_all(self, error):
+        """Whether all ranks raise it, so that none waits for this one."""
+        return error is self._raised or isinstance(error, TrainingDiverged)
 
-    def end(self, error: BaseException, status: int = 1) -> None:
+    def __exit__(self, kind, error, trace):
+        """SystemExit ends this process in good order, and by that the others, unless all leave so."""
+        if error is not None and self.size > 1 and not isinstance(error, SystemExit) and not self._is_on_all(error):
+            self.end(error)
+
+    def end(self, error: BaseException) -> None:
         """Tells of the error and ends all processes of the job."""
+        status = None
         try:
-            status = self._report(error) or status
+            status = self._report(error)
             sys.stdout.flush()
             sys.stderr.flush()
         finally:
-            self._abort(status)
+            self._abort(status or 1)
 
     def _abort(self, status):
         self._mpi.COMM_WORLD.Abort(status)
@@ -256,17 +261,26 @@ class MPITeam(Team):
     def _print(self, error):
         print(f"rank {self.rank} of {self.size} ends the job:", file=sys.stderr)
         traceback.print_exception(error)
+        return 130 if isinstance(error, KeyboardInterrupt) else 1
 
     def _hook(self, before):
         def hook(kind, error, trace):
-            known = getattr(error, "on_all_ranks", False)
-            if not known or self.rank == 0:  # one of them is enough to read
+            on_all = self._is_on_all(error)
+            if self.rank == 0 or not on_all:  # one of them is enough to read
                 before(kind, error, trace)
                 sys.stderr.flush()
-            if not known:
+            if not on_all:
                 self._abort(1)
 
         return hook
+
+
+def _failure(error):
+    """What other ranks are told of an error."""
+    if error is None:
+        return None
+    kind = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else ValueError
+    return kind, str(error) or type(error).__name__
 
 
 def exchanges(
