@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import brief, expect
 from ..evaluation.held_out import bits_per_dimension
@@ -223,7 +224,7 @@ def _train(path, config, model, data, settings, state, say, team, whole=None):
         stopped = "early"
     else:
         steps, seconds = results.checkpoint_every
-        saver = Saver(path, model, config.to_json(), results.keep, whole) if team.rank == 0 else None
+        saver: Any = Saver(path, model, config.to_json(), results.keep, whole) if team.rank == 0 else None
         with saver or contextlib.nullcontext():
             stopped = fit(
                 model,
