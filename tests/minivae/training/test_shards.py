@@ -253,7 +253,8 @@ def test_a_nan_of_one_rank_is_found_by_all_which_are_back_at_the_last_good_state
 
     one, other = together(2, work)
     assert one == other
-    assert "the output of encoder.0, row 1, column 2 (nan)" in one[0] and one[1]
+    assert "the output of encoder.0, row 1, column 2 (nan)" in one[0]
+    assert one[1]
 
 
 def test_on_epoch_of_one_rank_ends_the_training_of_all():
@@ -277,7 +278,7 @@ DIFFERENT = {
     "model.beta: got 1.0 on rank 0 and 2.0 on rank 1": {"beta": 2.0},
     "beta: got ('NoneType'": {"beta": mv.Warmup(10)},
     "batch_size: got 0": {"batch_size": 0},
-    "the model's parts: got another on rank 1": {"options": {"encoder": [Spoils(False)], "hidden": ()}},
+    "the model's parts: got another on rank 1": {"vae": model(OfTheirOwn)},
 }
 
 
