@@ -193,18 +193,12 @@ def rank_of_reduction(times):
 
     team, results = MPITeam(), {}
     for size in SIZES:
-        array = np.full(size, 1e-3, np.float32)
-        other, zero = array.copy(), np.zeros(size, np.float32)
-
-        def total(array=array, zero=zero):
-            np.copyto(array, zero)  # what is added up over and over would overflow
-            team.total(array)
-
-        def allreduce(other=other, zero=zero):
-            np.copyto(other, zero)
-            team.comm.Allreduce(MPI.IN_PLACE, other)
-
-        results[f"{size * 4} bytes"] = in_turns({"total": total, "allreduce": allreduce}, times)
+        array = np.zeros(size, np.float32)  # whose sum it stays, however often it is added up
+        works = {
+            "total": lambda array=array: team.total(array),
+            "allreduce": lambda array=array: team.comm.Allreduce(MPI.IN_PLACE, array),
+        }
+        results[f"{size * 4} bytes"] = in_turns(works, times)
     return team.rank == 0 and {"mpi": MPI.Get_library_version().split(",")[0].split("\n")[0], **results}
 
 

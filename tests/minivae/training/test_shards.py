@@ -121,6 +121,15 @@ def test_every_rank_has_the_sum_of_one_tree(levels, size, seed):
     assert all(array.tobytes() == tree[0].tobytes() for array in mine)
 
 
+@pytest.mark.parametrize("pixels", ["grey", "dynamic"])
+def test_ranks_share_validation_out(pixels):
+    """Several pages of several batches, for more ranks than there are pages as well."""
+    given = {"validation": rows(2100, 1), "shards": 8, "epochs": 1, "pixels": pixels, "validation_noise": "fresh"}
+    alone = trained(**given)
+    for ranks in (2, 8):
+        assert all(found == alone for found in together(ranks, lambda team: trained(team, **given)))
+
+
 OBJECTIVES = {
     "elbo": {},
     "beta": {"beta": 2.5},
