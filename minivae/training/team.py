@@ -58,7 +58,7 @@ class Team:
         """array = its sum over the ranks, in place: the same bits on each."""
 
     def merge(self, array: np.ndarray) -> np.ndarray:
-        """The sum over the ranks of arrays, each element of which is 0 on all ranks but one: exact."""
+        """array (float64) = its sum over the ranks, in place, where all but one have 0 or all the same: exact."""
         return array
 
     def broadcast(self, value: Any) -> Any:
@@ -270,7 +270,7 @@ class MPITeam(Team):
                 before(kind, error, trace)
                 sys.stderr.flush()
             if not on_all:
-                self._abort(1)
+                self._abort(130 if issubclass(kind, KeyboardInterrupt) else 1)
 
         return hook
 
