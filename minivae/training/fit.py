@@ -85,10 +85,13 @@ def fit(
     on_checkpoint : called with a `TrainingState` after each epoch, and where training ends within one
     shards : S, a power of two: each batch is S minibatches with pixels and noise of their own, whose gradients are
         added in one tree (see `training.team`); by default one for each rank. Free bits are counted in each. Numbers
-        depend on S, and not on who computes them: a state goes on with any ranks that divide S
+        depend on S, and not on who computes them: a state goes on with any ranks that divide S. A part of one's own
+        whose gradient is not made of dy alone counts S times, and one that remembers from pass to pass sees only the
+        shards of its rank. batch_size is a multiple of S
     team : the processes that share the work, such as `MPITeam()`; each calls `fit` with the same arguments. All call
         on_epoch, with the row of rank 0; only rank 0 calls on_checkpoint. threads are by default those that each rank's
-        share of its machine has
+        share of its machine has. What differs between ranks is named by a ValueError on all: arguments, data, model,
+        code at the beginning, and parameters, moments, beta at each checkpoint
     checkpoint_steps, checkpoint_seconds : call it also after so many steps, or so much time; None for never
 
     Ctrl-C stops after the current step: history.stopped is then "interrupted" and the model is whole.
@@ -104,7 +107,8 @@ def fit(
         If the loss or a parameter becomes infinite or NaN; model and optimizer are in the last good state, that of the
         last checkpoint or of the end of the last epoch.
     Exception
-        Whatever a part of one's own raises, with a note in which step; the model is in the state before that step.
+        Whatever a part of one's own raises, with a note in which step; the model is in the state before that step. With
+        a team it is told, and ends the job: no rank waits for one that has failed.
     """
     team = Team() if team is None else team
     with team.agreed():

@@ -138,8 +138,9 @@ class Team:
 class MPITeam(Team):
     """The ranks of an MPI communicator; their number is a power of two.
 
-    Importing mpi4py initialises MPI, so that is done here. From then on an exception that ends this process ends the
-    job: the other ranks would wait for it for ever.
+    Importing mpi4py initialises MPI, so that is done here: make it before whatever else may fail on one rank. From then
+    on an exception that ends this process ends the job, as the other ranks would wait for it for ever; so does a rank
+    that leaves (sys.exit) while others wait for it, after `PATIENCE` seconds.
 
     Parameters
     ----------
