@@ -256,6 +256,7 @@ class MPITeam(Team):
             self._abort(status or 1)
 
     def _abort(self, status):
+        time.sleep(0.2)  # a launcher may drop what it has not passed on by then
         self._mpi.COMM_WORLD.Abort(status)
         os._exit(status)  # MPICH may return before it has ended this process
 
