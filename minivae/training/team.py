@@ -14,7 +14,7 @@ import hashlib
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -117,20 +117,8 @@ class MPITeam(Team):
             return
         if self._other.shape != array.shape or self._other.dtype != array.dtype:
             self._other = np.empty_like(array)
-        other, exchange = self._other, self.comm.Sendrecv
-        first, last, cuts = 0, array.size, []
-        distance = self.size // 2
-        while distance:
-            partner, middle = self.rank ^ distance, (first + last) // 2
-            keep, send = slice(first, middle), slice(middle, last)
-            if self.rank & distance:
-                keep, send = send, keep
-            exchange(array[send], partner, recvbuf=other[keep], source=partner)
-            np.add(array[keep], other[keep], out=array[keep])
-            cuts.append((partner, keep, send))
-            first, last, distance = keep.start, keep.stop, distance // 2
-        for partner, keep, send in reversed(cuts):
-            exchange(array[keep], partner, recvbuf=array[send], source=partner)
+        for part, partner, into in exchanges(array, self._other, self.rank, self.size):
+            self.comm.Sendrecv(part, partner, recvbuf=into, source=partner)
 
     def merge(self, array):
         if self.size > 1:
@@ -173,6 +161,29 @@ class MPITeam(Team):
             self._mpi.COMM_WORLD.Abort(1)
 
         return hook
+
+
+def exchanges(
+    array: np.ndarray, other: np.ndarray, rank: int, size: int
+) -> Iterator[tuple[np.ndarray, int, np.ndarray]]:
+    """What rank does to have array = its sum over `size` ranks, in place; `other` is memory of the same shape.
+
+    Yields (what to send, the partner, where to put what the partner sends) for each exchange, which must be over when
+    the next is asked for.
+    """
+    first, last, cuts = 0, array.size, []
+    distance = size // 2
+    while distance:
+        partner, middle = rank ^ distance, (first + last) // 2
+        keep, send = slice(first, middle), slice(middle, last)
+        if rank & distance:
+            keep, send = send, keep
+        yield array[send], partner, other[keep]
+        np.add(array[keep], other[keep], out=array[keep])
+        cuts.append((partner, keep, send))
+        first, last, distance = keep.start, keep.stop, distance // 2
+    for partner, keep, send in reversed(cuts):
+        yield array[keep], partner, array[send]
 
 
 def expect_shards(shards: Any, team: Team, batch_size: int) -> int:
