@@ -1,7 +1,7 @@
 """What training on many ranks costs: a model of its time, its constants, and a simulation of its messages.
 
     python -m benchmarks.scaling model                              the tables and the picture of docs/scaling.md
-    mpiexec -n 2 python -m benchmarks.scaling constants             a and W between two ranks, A of this processor
+    mpiexec -n 2 python -m benchmarks.scaling constants             a, W and A of this machine; Allreduce's bits
     python -m benchmarks.scaling passes                             how many passes larger batches need
     python -m benchmarks.scaling simulate --ranks 512 --shards 512  the schedule of all ranks, played in one process
 
@@ -134,7 +134,9 @@ def write_page(lines):
 
 
 def constants(repeats=400):
-    """Prints a and W between ranks 0 and 1 of a launcher, and A; two messages cross each other, as in training."""
+    """Prints a and W between two ranks of a launcher, whose messages cross each other as in training, and A; of any
+    number of ranks, in how many places the MPI's own sum of random gradients has other bits than the tree.
+    """
     from minivae.training.team import MPITeam
 
     team = MPITeam()
@@ -155,8 +157,14 @@ def constants(repeats=400):
         begun = time.perf_counter()
         np.add(total, part, out=total)
         taken.append(time.perf_counter() - begun)
+    leaves = gradients(max(8, team.size), GRADIENT // 4)
+    own, expected = Folding(leaves, team.rank, team.size).folded(), tree(leaves)
+    summed = np.empty_like(own)
+    team.comm.Allreduce(own, summed)
     if team.rank:
         return
+    other = np.count_nonzero(summed != expected)
+    print(f"Allreduce on {team.size} ranks: {other} of {own.size} sums have other bits ({other / own.size:.0%})")
     for size, (low, middle) in times.items():
         print(f"exchange of {size} bytes: {1e6 * low:.1f}, {1e6 * middle:.1f} us (5 % quantile, median)")
     if times:
