@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import scaling
+from benchmarks import scaling, schedule
 
 LEVELS = st.integers(0, 6)
 
 
 def played(ranks, shards, size):
     """(what each rank has at the end, what each sent, the sum that all should have)."""
-    leaves = scaling.gradients(shards, size)
-    arrays = [scaling.Folding(leaves, rank, ranks).folded() for rank in range(ranks)]
-    return arrays, scaling.play(arrays), scaling.tree(leaves)
+    leaves = schedule.gradients(shards, size)
+    arrays = [schedule.Folding(leaves, rank, ranks).folded() for rank in range(ranks)]
+    return arrays, schedule.play(arrays), schedule.tree(leaves)
 
 
 @given(LEVELS, st.integers(0, 2), st.integers(1, 300))
@@ -32,15 +32,15 @@ def test_every_rank_has_the_bits_of_one_tree_over_all_shards(levels, more, size)
 
 
 def test_512_ranks():
-    assert "all ranks have the bits" in next(scaling.simulate(512, 512, 1001))
+    assert "all ranks have the bits" in next(schedule.simulate(512, 512, 1001))
 
 
 def test_other_orders_have_other_bits():
-    leaves = scaling.gradients(64, 1000)
-    for name, order in scaling.OTHERS.items():
-        np.testing.assert_allclose(order(leaves), scaling.tree(leaves), rtol=0, atol=1e-3)
-        assert np.count_nonzero(order(leaves) != scaling.tree(leaves)) > 500, name
-        np.testing.assert_array_equal(order(leaves[:2]), scaling.tree(leaves[:2]), name)
+    leaves = schedule.gradients(64, 1000)
+    for name, order in schedule.OTHERS.items():
+        np.testing.assert_allclose(order(leaves), schedule.tree(leaves), rtol=0, atol=1e-3)
+        assert np.count_nonzero(order(leaves) != schedule.tree(leaves)) > 500, name
+        np.testing.assert_array_equal(order(leaves[:2]), schedule.tree(leaves[:2]), name)
 
 
 def wrong_partner(array, other, rank, size):
@@ -62,12 +62,12 @@ def onto_itself(array, other, rank, size):
         yield part, partner, part
 
 
-EXCHANGES = scaling.exchanges
+EXCHANGES = schedule.exchanges
 
 
 @pytest.mark.parametrize("fault", [wrong_partner, early_end, other_half, onto_itself])
 def test_ranks_that_do_not_fit_each_other_are_told_of(fault, monkeypatch):
-    monkeypatch.setattr(scaling, "exchanges", fault)
+    monkeypatch.setattr(schedule, "exchanges", fault)
     with pytest.raises(RuntimeError, match="do not fit each other"):
         played(8, 8, 64)
 
