@@ -180,7 +180,7 @@ class TrainingStep:
                 _served[key] = mine, weakref.ref(self.model), self.made
         self.optimizer.plan(0)  # what other code does with it afterwards asks its schedule
         self.model.round_operands(False)
-        del self.replay, self.replays  # which hold this step: the rows are let go without the collector
+        del self.replay, self.replays, self.flags  # which hold this step: the rows are let go without the collector
 
     def __call__(self, step):
         """Makes the step of this number, which the clock must agree with; returns the rows of its batch."""

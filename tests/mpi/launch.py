@@ -39,8 +39,8 @@ def launcher(ranks):
 
 
 def environment(**more):
-    """Of a job: one thread a rank, this checkout, and leave for root to start Open MPI."""
-    own = {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    """Of a job: one thread a rank, this checkout, lines that stay whole, and leave for root to start Open MPI."""
+    own = {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": ""}
     own |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     return {**os.environ, **own, **more}
 
