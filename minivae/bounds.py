@@ -109,8 +109,11 @@ class ImportanceWeighted(Portable):
         self._buffers = RowBuffers(backend, dtype)
         self.loss = self.weight = NO_ARRAY
 
-    def forward(self, nll: np.ndarray, sampler: Reparameterize) -> np.ndarray:
-        """loss (n,) from nll (n * M * K,) and the sampler that drew z."""
+    def forward(self, nll: np.ndarray, sampler: Reparameterize, examples: int | None = None) -> np.ndarray:
+        """loss (n,) from nll (n * M * K,) and the sampler that drew z.
+
+        examples : those of the whole batch, over which the loss is averaged, if there are more than these n
+        """
         rows, n = nll.shape[0], sampler.sigma.shape[0]
         expect(rows % (n * self.outer) == 0, "noise", f"{rows} rows", f"a multiple of {n} x {self.outer} (outer) rows")
         log_weight, self.weight = self._buffers("log_weight", rows), self._buffers("weight", rows)
@@ -120,7 +123,15 @@ class ImportanceWeighted(Portable):
         backend, (pooled, squared, _) = self.backend, self.gradient
         backend.log_weights(nll, sampler.rho, sampler.sigma, sampler.noise, sampler.z, sampler.scale, log_weight)
         backend.importance_weights(
-            log_weight, self.outer, pooled, squared, self.loss, self.weight, self._latent_weight, self._ratio
+            log_weight,
+            self.outer,
+            examples or n,
+            pooled,
+            squared,
+            self.loss,
+            self.weight,
+            self._latent_weight,
+            self._ratio,
         )
         return self.loss
 

@@ -97,6 +97,8 @@ class VAE(Built):
     config : the arguments above as a dict, enough to build the model again
     head : (n, 2 * latent), what the encoder put out in the last pass, mu then rho
     dhead : (n, 2 * latent), the gradient of the last pass up with respect to it
+    batch_rows : where a pass is over some rows of a batch only, the rows of all of it: gradients are of the mean over
+        those; None otherwise
 
     Raises
     ------
@@ -183,10 +185,11 @@ class VAE(Built):
         self._top = Chain([self.posterior], "posterior", **shared)
         self.head = self.dhead = NO_ARRAY
         self._passed = False
+        self.batch_rows: int | None = None
         self._nll_weight: np.ndarray | None = None
         self._buffers = RowBuffers(self.backend, dtype)
         self._weights: dict[tuple[int, float], np.ndarray] = {}
-        self._kl_weights: dict[int, np.ndarray] = {}
+        self._kl_weights: dict[tuple[int, int], np.ndarray] = {}
         self._halves: dict[tuple[str, int], tuple[np.ndarray, ...]] = {}
         self.beta_array, self.free_bits_array = (self.backend.zeros((1,), "float64") for _ in range(2))
         self.beta, self.free_bits = beta, free_bits
@@ -211,8 +214,8 @@ class VAE(Built):
     def beta(self, value: float) -> None:
         self.config["beta"] = value = check_beta(value, self.config["objective"])
         self.backend.assign(self.beta_array, value)
-        for rows, weight in self._kl_weights.items():
-            self.backend.assign(weight, value / rows)
+        for (_, batch), weight in self._kl_weights.items():
+            self.backend.assign(weight, value / batch)
 
     @property
     def free_bits(self) -> float:
@@ -258,7 +261,7 @@ class VAE(Built):
             self.round_operands(training)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({"_precision": state["dtype"], **state})
+        super().__setstate__({"_precision": state["dtype"], "batch_rows": None, **state, "_kl_weights": {}})
         self._tally = Tally(self, self._draws)
 
     # One pass down, one pass up, on the backend's arrays
@@ -270,15 +273,16 @@ class VAE(Built):
         `kl.loss`.
         """
         n, rows = x.shape[0], noise.shape[0]
+        batch = self.batch_rows or n
         if self.bound is None:
-            nll, kl = self.elbo_terms(x, noise, self._weight(rows, 1.0 / rows))
-            self._kl_weight = self._weight_of_kl(n)
+            nll, kl = self.elbo_terms(x, noise, self._weight(rows, n / (rows * batch)))
+            self._kl_weight = self._weight_of_kl(n, batch)
             if self.free_bits:
                 self.kl.free_bits(nll, self.beta_array, self.free_bits_array)
         else:
             nll, kl = self.elbo_terms(x, noise)
-            self.bound.forward(nll, self.sampler)
-            self._kl_weight = self._weight(n, 1.0 / n)
+            self.bound.forward(nll, self.sampler, batch)
+            self._kl_weight = self._weight(n, 1.0 / batch)
         return nll, kl
 
     def elbo_terms(
@@ -344,11 +348,11 @@ class VAE(Built):
             self._weights[rows, value] = self.backend.from_host(np.full(rows, value, self.dtype))
         return self._weights[rows, value]
 
-    def _weight_of_kl(self, rows):
-        """(rows,) of beta / rows, made once and filled again when beta changes."""
-        if rows not in self._kl_weights:
-            self._kl_weights[rows] = self.backend.from_host(np.full(rows, self.beta / rows, self.dtype))
-        return self._kl_weights[rows]
+    def _weight_of_kl(self, rows, batch):
+        """(rows,) of beta / batch, made once and filled again when beta changes."""
+        if (rows, batch) not in self._kl_weights:
+            self._kl_weights[rows, batch] = self.backend.from_host(np.full(rows, self.beta / batch, self.dtype))
+        return self._kl_weights[rows, batch]
 
     # The public passes
 

@@ -1,8 +1,9 @@
-"""What holds for all tests: no outcome depends on how busy the machine is."""
+"""What holds for all tests: no outcome depends on how busy the machine is; with --no-skips none may be left out."""
 
 import os
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 from tqdm import tqdm
 
@@ -14,3 +15,19 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
 tqdm.monitor_interval = 0  # or a thread would wake by the clock while memory is measured
+
+
+def pytest_addoption(parser):
+    parser.addoption("--no-skips", action="store_true", help="a run that skips a test fails")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.getoption("--no-skips") and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.getoption("--no-skips") and terminalreporter.stats.get("skipped"):
+        terminalreporter.write_line("--no-skips: the run fails because of what it skipped", red=True)

@@ -74,13 +74,13 @@ def weight_kernels(real_name):
             total += exp(values[s] - top)
         return top, log(total)
 
-    @kernel(real_name, "n samples outer pooled squared log_weight loss weight latent_weight ratio")
+    @kernel(real_name, "n samples outer groups pooled squared log_weight loss weight latent_weight ratio")
     def importance_weights(given, part, parts):
         n, samples, outer = given.n, given.samples, given.outer
         pooled, squared = given.pooled != 0, given.squared != 0
         loss, inner = vector(given.loss, n), samples // outer
         log_inner, log_samples = real(math.log(inner)), real(math.log(samples))
-        log_groups, log_outer = real(math.log(n * outer)), real(math.log(outer))
+        log_groups, log_outer = real(math.log(given.groups)), real(math.log(outer))
         first, last = share(n, part, parts)
         for i in range(first, last):
             own, ratio = row(given.log_weight, i, samples), row(given.ratio, i, samples)
@@ -134,7 +134,7 @@ def log_weights(plan, nll, rho, sigma, noise, z, scale, log_weight):
 
 
 @contract("loss weight latent_weight ratio")
-def importance_weights(plan, log_weight, outer, pooled, squared, loss, weight, latent_weight, ratio):
+def importance_weights(plan, log_weight, outer, examples, pooled, squared, loss, weight, latent_weight, ratio):
     real_name, rows, n = real_of("log_weight", log_weight), len(log_weight), len(loss)
     samples = samples_of("log_weight", rows, n)
     samples_of("log_weight", samples, outer)
@@ -145,6 +145,7 @@ def importance_weights(plan, log_weight, outer, pooled, squared, loss, weight, l
         "n": n,
         "samples": samples,
         "outer": outer,
+        "groups": examples * outer,
         "pooled": bool(pooled),
         "squared": bool(squared),
         "loss": loss,

@@ -55,12 +55,12 @@ def importance_weights_kernel(dtype, pooled, squared):
         return top, real(math.log(total))
 
     @cuda.jit
-    def importance_weights(log_weight, outer, loss, weight, latent_weight, ratio):
+    def importance_weights(log_weight, outer, groups, loss, weight, latent_weight, ratio):
         n = loss.shape[0]
         samples = log_weight.shape[0] // n
         inner = samples // outer
         log_inner, log_outer = real(math.log(real(inner))), real(math.log(real(outer)))
-        log_groups = real(math.log(real(n * outer)))
+        log_groups = real(math.log(real(groups)))
         for i in range(cuda.grid(1), n, cuda.gridsize(1)):
             pool_top, pool_log = zero, zero
             if pooled:
@@ -84,9 +84,11 @@ def importance_weights_kernel(dtype, pooled, squared):
     return importance_weights
 
 
-def importance_weights(log_weight, outer, pooled, squared, loss, weight, latent_weight, ratio):
+def importance_weights(log_weight, outer, examples, pooled, squared, loss, weight, latent_weight, ratio):
     kernel = importance_weights_kernel(loss.dtype.name, bool(pooled), bool(squared))
-    current().launch_flat(kernel, loss.shape[0], log_weight, int(outer), loss, weight, latent_weight, ratio)
+    current().launch_flat(
+        kernel, loss.shape[0], log_weight, int(outer), int(examples * outer), loss, weight, latent_weight, ratio
+    )
 
 
 @functools.cache

@@ -34,14 +34,15 @@ def _log_sum_exp(values):
     return top, math.log(sum(math.exp(value - top) for value in values)) if math.isfinite(top) else 0.0
 
 
-def importance_weights(log_weight, outer, pooled, squared, loss, weight, latent_weight, ratio):
+def importance_weights(log_weight, outer, examples, pooled, squared, loss, weight, latent_weight, ratio):
     """The importance-weighted loss of each example, and what each row counts for in its gradient.
 
     The S samples of an example are `outer` groups of K, one after another: sample s is in group s // K. With
     L = log mean exp of the log weights of a group, loss_i = -mean of L over the groups; with `pooled` the group is all
-    S for loss and weight. u_r = exp(log_weight_r - L) / K sums to 1 in its group. For the mean of the loss over n
-    examples, weight_r = u_r / (n * groups), latent_weight_r = u_r / (n * outer), or u_r^2 / (n * outer) with `squared`,
-    where u is that of the group even if `pooled`; ratio_r = latent_weight_r / weight_r.
+    S for loss and weight. u_r = exp(log_weight_r - L) / K sums to 1 in its group. For the mean of the loss over N =
+    `examples`, those of a batch of which these n are some, weight_r = u_r / (N * groups), latent_weight_r =
+    u_r / (N * outer), or u_r^2 / (N * outer) with `squared`, where u is that of the group even if `pooled`; ratio_r =
+    latent_weight_r / weight_r.
 
     log_weight, weight, latent_weight, ratio (n * S,); loss (n,). weight is raised to latent_weight / e^46 where it is
     less, far below rounding, so that ratio, made from logarithms, is finite where weight would underflow. Logarithms
@@ -60,10 +61,10 @@ def importance_weights(log_weight, outer, pooled, squared, loss, weight, latent_
             top, log_total = groups[s // inner]
             shift = (pool_top - top) + (pool_log - log_total) - math.log(outer) if pooled else 0.0
             log_u = (own[s] - top) - log_total
-            log_latent = (2.0 * log_u if squared else log_u) - math.log(n * outer)
+            log_latent = (2.0 * log_u if squared else log_u) - math.log(examples * outer)
             log_ratio = min((log_u if squared else 0.0) + shift, LARGEST_LOG_RATIO)
             row = i * samples + s
-            weight[row] = exp(max(log_u - math.log(n * outer) - shift, log_latent - LARGEST_LOG_RATIO))
+            weight[row] = exp(max(log_u - math.log(examples * outer) - shift, log_latent - LARGEST_LOG_RATIO))
             latent_weight[row] = exp(log_latent)
             ratio[row] = exp(log_ratio)
 
@@ -108,7 +109,7 @@ def log_weights_cases(dtype, rng):
 
 
 def importance_weights_cases(dtype, rng):
-    for n, outer, inner in ((1, 1, 1), (3, 1, 5), (2, 4, 1), (4, 3, 2), (2, 5, 33)):
+    for n, examples, outer, inner in ((1, 1, 1, 1), (3, 3, 1, 5), (2, 8, 4, 1), (4, 4, 3, 2), (2, 3, 5, 33)):
         for pooled, squared, spread, height in (
             (False, False, 2.0, -90.0),  # exp of -90 underflows in float32
             (False, True, 2.0, 1e7),
@@ -122,7 +123,7 @@ def importance_weights_cases(dtype, rng):
             # high the logarithms lie is no excuse
             relative = eps(dtype) * (inner * outer + 4 * ELEMENTARY + 8 * np.ptp(log_weight))
             exact = [np.empty(size) for size in (n, rows, rows, rows)]
-            importance_weights(log_weight.astype(np.float64), outer, pooled, squared, *exact)
+            importance_weights(log_weight.astype(np.float64), outer, examples, pooled, squared, *exact)
             loss, weight, latent_weight, ratio = exact
             bounds = {
                 "loss": eps(dtype) * (inner * outer + 4 * ELEMENTARY) * (1 + np.abs(loss)),
@@ -131,7 +132,7 @@ def importance_weights_cases(dtype, rng):
                 "ratio": relative * ratio,
             }
             outputs = [output(n, dtype), *(output(rows, dtype) for _ in range(3))]
-            yield [log_weight, outer, pooled, squared, *outputs], bounds
+            yield [log_weight, outer, examples, pooled, squared, *outputs], bounds
 
 
 def importance_gradient_cases(dtype, rng):

@@ -38,13 +38,13 @@ def _normalize(log_weight, name):
 
 
 @quiet
-def importance_weights(log_weight, outer, pooled, squared, loss, weight, latent_weight, ratio):
+def importance_weights(log_weight, outer, examples, pooled, squared, loss, weight, latent_weight, ratio):
     n = len(loss)
     shape = (n, outer, len(log_weight) // (n * outer))
     log_latent, top, total = _normalize(log_weight.reshape(shape), "group")
     log_all, log_ratio = scratch("log all", shape, loss.dtype), ratio.reshape(shape)
     np.copyto(log_ratio, log_latent if squared else 0)
-    np.subtract(log_latent, math.log(n * outer), out=log_all)
+    np.subtract(log_latent, math.log(examples * outer), out=log_all)
     if pooled:
         _, pool_top, pool_total = _normalize(log_weight.reshape(n, -1), "pool")
         np.subtract(pool_total, math.log(shape[1] * shape[2]), out=loss)
@@ -61,7 +61,7 @@ def importance_weights(log_weight, outer, pooled, squared, loss, weight, latent_
     np.negative(loss, out=loss)
     if squared:
         np.multiply(log_latent, 2, out=log_latent)
-    np.subtract(log_latent, math.log(n * outer), out=log_latent)
+    np.subtract(log_latent, math.log(examples * outer), out=log_latent)
     np.minimum(log_ratio, LARGEST_LOG_RATIO, out=log_ratio)
     # weight is raised to what the ratio's bound leaves of latent_weight
     floor = np.subtract(log_latent, LARGEST_LOG_RATIO, out=scratch("u", shape, loss.dtype))

@@ -18,8 +18,9 @@ from .. import __version__
 from ..errors import brief
 from ..training.interrupts import Interruptible, Termination
 from ..training.leaving import leave
+from ..training.team import launched_rank
 from . import bench, compress, decompress, evaluate, gradcheck, lab, reconstruct, sample, train, verify
-from .options import complain, say
+from .options import complain, failure, say
 
 PROG = "minivae"
 COMMANDS = (train, evaluate, sample, reconstruct, compress, decompress, verify, gradcheck, bench, lab)
@@ -61,18 +62,24 @@ def program() -> int:
 
 def _run(argv):
     say.failure = None
+    say.silent = (sys.argv[1:] if argv is None else argv)[:1] == ["train"] and launched_rank() > 0
     try:
         args = build_parser().parse_args(argv)
         status = args.command(args) or 0
-    except KeyboardInterrupt:
-        complain(f"{PROG}: interrupted")
-        return 130
-    except (ValueError, ArithmeticError, OSError, MemoryError) as error:
-        if isinstance(error, TimeoutError) and error.errno is None:
-            raise  # not the system's: a signal handler of the calling program
-        complain(f"{PROG}: error: {' '.join(str(error).split()) or type(error).__name__}")
-        return 2
-    return _told(status)
+    except (KeyboardInterrupt, Exception) as error:
+        line, status = failure(error)
+        if line is None:
+            raise
+        complain(line)
+        return _of_job(status)
+    return _of_job(_told(status))
+
+
+def _of_job(status):
+    """The status, of which the rank that speaks gives that of a job: some launchers end all ranks with the first that
+    is not 0, whatever the others have yet to say.
+    """
+    return 0 if say.silent else status
 
 
 def _told(status):
@@ -113,7 +120,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         complain(f"{self.prog}: error: {brief(message, 400)} (see {self.prog} --help)")
-        self.exit(2)
+        self.exit(_of_job(2))
 
     def parse_known_args(self, args=None, namespace=None):
         """Of a command, options may stand anywhere between its arguments, before one that may be left out as well."""

@@ -92,12 +92,16 @@ def printable(text, stream):
 class Say(threading.local):
     """Prints one line of progress; flushed, so that it shows at once in a pipe too.
 
-    A line that standard output cannot take is dropped: no work is lost to it. `failure` is then the reason.
+    A line that standard output cannot take is dropped: no work is lost to it. `failure` is then the reason. Where
+    several ranks do the same, all but one are `silent`.
     """
 
     failure: Exception | None = None
+    silent = False
 
     def __call__(self, line):
+        if self.silent:
+            return
         try:
             print(printable(line, sys.stdout), flush=True)
         except (OSError, ValueError) as error:  # full, closed
@@ -109,6 +113,17 @@ say = Say()
 
 def complain(line):
     """Prints one line on standard error, if there is one."""
-    if sys.stderr is not None:
+    if sys.stderr is not None and not say.silent:
         with contextlib.suppress(OSError, ValueError):
             print(printable(line, sys.stderr), file=sys.stderr, flush=True)
+
+
+def failure(error, rank=0):
+    """(the line that tells of an error, the exit status); (None, None) where no user can have caused it."""
+    if isinstance(error, KeyboardInterrupt):
+        return "minivae: interrupted", 130
+    known = isinstance(error, (ValueError, ArithmeticError, OSError, MemoryError))
+    if not known or (isinstance(error, TimeoutError) and error.errno is None):
+        return None, None  # that one is not the system's: a signal handler of the calling program
+    where = f"rank {rank}: " if rank else ""
+    return f"minivae: error: {where}{' '.join(str(error).split()) or type(error).__name__}", 2

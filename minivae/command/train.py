@@ -2,17 +2,19 @@
 
 import argparse
 import inspect
+import traceback
 
 from ..bounds import OBJECTIVES
 from ..kernels import BACKENDS
 from ..kernels.naive import ACTIVATIONS, PIXELS, SCALES
 from ..optim import OPTIMIZERS
 from ..parameters import DTYPES
+from ..training.team import MPITeam, Team, launched
 from ..vae import LIKELIHOODS
-from .options import interval, not_negative, positive, say, seed, whole
+from .options import complain, failure, interval, not_negative, positive, say, seed, whole
 
 SUMMARY = "train a model and leave a run folder"
-AT_RESUME = ("resume", "epochs", "data", "backend", "threads", "checkpoint_every", "keep", "no_pictures")
+AT_RESUME = ("resume", "epochs", "data", "backend", "threads", "mpi", "checkpoint_every", "keep", "no_pictures")
 
 # The defaults are PyTorch's basic VAE example on MNIST, 784-400-20-400-784.
 PRESETS = {
@@ -98,9 +100,21 @@ def add(parser):
     add("--clip-norm", type=positive, metavar="C", help="scale gradients down to this norm")
     add("--early-stopping", type=whole, metavar="N", help="stop after N epochs without a better validation loss")
     add("--validation-noise", choices=("fixed", "fresh"), help="the same draws after each epoch, or new ones")
+    add(
+        "--shards",
+        type=whole,
+        metavar="S",
+        help="cut each batch into S minibatches, a power of two; numbers depend on S, and not on how many ranks of MPI"
+        " share them out (one for each rank)",
+    )
     add("--seed", type=seed, metavar="N", help="of parameters, shuffles and noise (0)")
     add("--backend", choices=("auto", *BACKENDS), help="the kernels to compute with (auto: the best present)")
     add("--threads", type=whole, metavar="N", help="of the cpu backend's kernels, at most (a thread for each core)")
+    add(
+        "--mpi",
+        action=argparse.BooleanOptionalAction,
+        help="be one of the ranks of MPI (where mpiexec or srun has started several processes)",
+    )
 
     add = parser.add_argument_group("results").add_argument
     add("--out", metavar="RUN", help="the run folder (runs/DATA-1, -2, ...)")
@@ -108,7 +122,7 @@ def add(parser):
         "--resume",
         metavar="RUN",
         help="go on with the run in that folder; of the other options only --epochs, --data (where its data are now),"
-        " --backend, --threads, --checkpoint-every, --keep and --no-pictures may be given",
+        " --backend, --threads, --mpi, --checkpoint-every, --keep and --no-pictures may be given",
     )
     add(
         "--checkpoint-every",
@@ -122,26 +136,60 @@ def add(parser):
 
 
 def run(args):
+    with make_team(vars(args).get("mpi", launched())) as team:
+        with team.agreed():
+            train = checked(args, team)
+        return train()
+
+
+def checked(args, team):
+    """The training that is asked for, yet to be called; ValueError for options that do not go together."""
     from .. import __version__
     from ..runs import train
     from ..runs.config import Results, part
 
     given = vars(args)
     if "resume" not in given:
-        return train.start(configuration(args), say)
+        config = configuration(args, team)
+        return lambda: train.start(config, say, team)
     refused = sorted(given.keys() - {"command", *AT_RESUME})
     if refused:
         option, resume, *others, last = ("--" + name.replace("_", "-") for name in (refused[0], *AT_RESUME))
         allowed = f"{', '.join(others)} or {last} with {resume}"
         raise ValueError(f"{option}: a resumed run keeps its own, expected only {allowed}")
     changed = {name: given[name] for name in ("epochs", "backend", "data") if name in given}
-    return train.resume(args.resume, part(Results, given), say, __version__, **changed)
+    return lambda: train.resume(args.resume, part(Results, given), say, __version__, team, **changed)
 
 
-def configuration(args):
+def make_team(mpi):
+    """The ranks of MPI, of which one speaks, and any that ends the job; or this process alone."""
+    if not mpi:
+        return Team()
+    try:
+        team = MPITeam(report=lambda error: report(error, team.rank))
+    except ValueError as error:
+        without = ", or --no-mpi" if launched() else ""
+        raise ValueError(str(error).replace("team:", "--mpi:", 1) + without) from error
+    say.silent = team.rank > 0
+    return team
+
+
+def report(error, rank):
+    """Says why this rank ends the job; its exit status."""
+    say.silent = False
+    line, status = failure(error, rank)
+    if line is None:
+        traceback.print_exception(error)
+    else:
+        complain(line)
+    return status
+
+
+def configuration(args, team=None):
     """The `Config` of a new run: the options that were given, over those that the preset sets."""
     from .. import __version__
     from ..runs.config import Config
 
     given = vars(args)
-    return Config.from_options(given, PRESETS[given.get("preset", "mnist")], __version__)
+    preset = PRESETS[given.get("preset", "mnist")] | {"shards": team.size if team else 1}
+    return Config.from_options(given, preset, __version__)

@@ -1,6 +1,7 @@
 """Held-out evaluation: the ELBO and its parts, active units, and importance-sampled log-likelihood."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -63,11 +64,12 @@ class Evaluator:
     data : as `fit` takes it; bytes and floats stay as they are and are turned into the model's floats batch by batch
     pixels : "grey", "threshold" or "dynamic", how a value becomes an input (see `kernels.naive.gather`); the images of
         a draw are those of `runs.folder.unit_values`, whatever the model and its number of draws of z
+    team : a `Team` whose ranks share the batches out; all have the same `Evaluation`, whatever their number
     """
 
-    def __init__(self, model: VAE, data: ArrayLike, *, pixels: str = "grey", seed: int = 0) -> None:
+    def __init__(self, model: VAE, data: ArrayLike, *, pixels: str = "grey", seed: int = 0, team: Any = None) -> None:
         backend, data = model.backend, model.as_data("data", data, pixels)
-        self.model, self.n = model, len(data)
+        self.model, self.n, self._team = model, len(data), team
         self._clock = backend.zeros((1,), "int64")
         self._tally = Tally(model, self._clock)
         self._rows = max(1, BATCH // model.draws)
@@ -79,6 +81,7 @@ class Evaluator:
         page = PAGE if pixels == "dynamic" else self._rows
         self._pages = Pages(backend, data, model.dtype, pixels, seed, page)
         self._batches = sum(-(-min(page, self.n - first) // self._rows) for first in range(0, self.n, page))
+        self._batches_of_page = -(-page // self._rows)
         self._buffers = RowBuffers(backend, model.dtype)
 
     def __repr__(self) -> str:
@@ -88,21 +91,27 @@ class Evaluator:
         """The `Evaluation` on one noise draw per example; `draw` = 0, 1, ... chooses independent draws (and
         binarisations).
         """
-        model, backend = self.model, self.model.backend
+        model, backend, team = self.model, self.model.backend, self._team
         model.settle(training=False)
-        pages = self._pages(draw)
-        backend.assign(self._clock, draw * self._batches)
-        self._tally.reset()
-        mu, kl_per_latent = np.empty((self.n, model.latent)), np.zeros(model.latent)
-        for first, page in pages:
+        rank, ranks = (0, 1) if team is None else (team.rank, team.size)
+        mu, sums = np.zeros((self.n, model.latent)), np.zeros((self._batches, 12 + model.latent))
+        for first, page in self._pages(draw, rank, ranks):
             for start in range(0, page.shape[0], self._rows):
                 x = page[start : start + self._rows]
+                batch = self._batches_of_page * (first // self._pages.rows) + start // self._rows
+                backend.assign(self._clock, draw * self._batches + batch)
+                self._tally.reset()
                 kl = self._batch(x)
                 rows = slice(first + start, first + start + x.shape[0])
                 mu[rows] = backend.to_host(model.head)[:, : model.latent]
-                kl_per_latent += backend.to_host(kl).sum(axis=0, dtype=np.float64)
-        sums = self._tally.read()
-        return Evaluation(sums.loss, sums.nll, sums.kl, kl_per_latent / self.n, mu.var(axis=0))
+                sums[batch] = *self._tally.capture().ravel(), *backend.to_host(kl).sum(axis=0, dtype=np.float64)
+        if ranks > 1:
+            mu, sums = team.merge(mu), team.merge(sums)
+        totals = sums.cumsum(axis=0)[-1]  # one batch after another, whoever had them
+        totals[[3, 9]] = sums[-1, [3, 9]]
+        self._tally.restore(totals[:12].reshape(2, 6))
+        found = self._tally.read()
+        return Evaluation(found.loss, found.nll, found.kl, totals[12:] / self.n, mu.var(axis=0))
 
     def _batch(self, x):
         model, backend = self.model, self.model.backend
@@ -110,7 +119,6 @@ class Evaluator:
         backend.standard_normal(self._seed, philox.EVALUATION, self._clock, noise)
         nll, kl = model.pass_down(x, noise)
         self._tally.add(nll, kl)
-        backend.tick(self._clock)
         return kl
 
 
@@ -121,18 +129,18 @@ class Pages:
     """
 
     def __init__(self, backend, data, dtype, pixels="grey", seed=0, rows=PAGE):
-        self._backend, self._pixels, self._seed, self._rows = backend, pixels, expect_seed(seed), rows
+        self._backend, self._pixels, self._seed, self.rows = backend, pixels, expect_seed(seed), rows
         data = backend.from_host(data)
         self._pages = [data[first : first + rows] for first in range(0, data.shape[0], rows)]
         self._order = backend.from_host(np.arange(rows))
         self._clock = backend.zeros((1,), "int64")
         self._buffers = RowBuffers(backend, dtype)
 
-    def __call__(self, draw=0):
-        """Iterator over (first row, x (rows, features) on the backend)."""
+    def __call__(self, draw=0, first=0, step=1):
+        """Iterator over (first row, x (rows, features) on the backend) of page `first` and each `step` pages later."""
         draw = expect_integer("draw", draw, 0)
         expect(draw < 1 << 31, "draw", draw, "a number below 2^31")
-        return (self._page(draw, number) for number in range(len(self._pages)))
+        return (self._page(draw, number) for number in range(first, len(self._pages), step))
 
     def _page(self, draw, number):
         backend, data = self._backend, self._pages[number]
@@ -141,4 +149,4 @@ class Pages:
         backend.assign(self._clock, draw << 32 | number)
         stream = philox.EVALUATION_PIXELS
         backend.gather(data, self._order[:rows], self._clock, rows, self._pixels, self._seed, stream, x)
-        return number * self._rows, x
+        return number * self.rows, x

@@ -18,6 +18,7 @@ from ..runs import checkpoint as checkpoint
 from ..schedules import Constant, Cosine, Cyclical, Plateau, StepDecay, Warmup
 from ..training.fit import fit
 from ..training.state import History, TrainingState
+from ..training.team import MPITeam, Team
 from ..vae import VAE, Terms
 
 __all__ = [
@@ -36,9 +37,11 @@ __all__ = [
     "ImportanceEstimate",
     "Likelihood",
     "Logistic",
+    "MPITeam",
     "Plateau",
     "Reparameterize",
     "StepDecay",
+    "Team",
     "Terms",
     "TrainingDiverged",
     "TrainingState",

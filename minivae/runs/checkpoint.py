@@ -43,6 +43,7 @@ def save(path, model, state, extra=None):
         "best": state.best and state.best[0],
         "finished": state.finished,
     } | ({} if state.updates is None else {"updates": state.updates})
+    training |= {} if state.shards == 1 else {"shards": state.shards}
     stored.write(path, model.description(), arrays, extra=extra or {}, training=training)
 
 
@@ -93,6 +94,7 @@ def _state(path, training, arrays, model):
         updates,
         model.beta,
         str(path),
+        expect_integer("shards", training.get("shards", 1), 1),
     )
 
 

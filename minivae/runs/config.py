@@ -103,6 +103,7 @@ class Training:
     clip_norm: float | None = None
     early_stopping: int | None = None
     validation_noise: str = "fixed"
+    shards: int = 1
     seed: int = 0
 
     def __post_init__(self):
@@ -186,7 +187,7 @@ NEEDS: dict[str, list[Need]] = {
 NEEDS["nesterov"].append(above_zero("momentum"))
 
 # Choices of training that version 0.1.0 had not, and what it did.
-SINCE = {"beta_warmup_epochs": 0.0, "precision": None}
+SINCE = {"beta_warmup_epochs": 0.0, "precision": None, "shards": 1}
 
 # The kinds of what is used of a config.json whatever is asked of the run.
 REQUIRED: dict[str, dict[str, Any]] = {

@@ -1,17 +1,20 @@
 """`minivae train`: a run from its options, or one that goes on from where it stopped."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from ..errors import brief
+from ..errors import brief, expect
 from ..evaluation.held_out import bits_per_dimension
 from ..files.stored import damage_named
 from ..layers import resolve_backend
 from ..parameters.memory import expect_room_to_train
 from ..training.fit import check_arguments, fit
 from ..training.state import History
+from ..training.team import Team, expect_shards
 from ..vae import VAE
 from . import checkpoint, findings, folder, machine
 from .config import Config, Results, taken
@@ -23,20 +26,35 @@ from .saver import Saver, restore_best
 Say = Callable[[str], None]
 
 
-def start(config: Config, say: Say) -> int:
-    """A new run; its exit status. Nothing is written before every choice and the data are known to be good."""
-    name = config.data.name
+def start(config: Config, say: Say, team: Team | None = None) -> int:
+    """A new run; its exit status. Nothing is written before every choice and the data are known to be good.
+
+    Each rank of a team loads the data; the first alone writes.
+    """
+    team, name = team or Team(), config.data.name
+    config = team.broadcast(config)
     say(f"loading {name}")
-    data = folder.load(config.data)
-    config = config.for_data(data)
-    model = VAE(**vars(config.model), backend=config.backend)
-    config = config.for_model(model, config.versions["minivae"])
-    settings, data = _settings(config, data, model), data.held_out()
-    out = config.results.out or folder.free_folder(Path(name).name.split(".")[0] or "run")
-    with folder.claimed(out, config.results.overwrite, folder.space(model, config.results.keep)) as path:
-        config = replace(config, data=replace(config.data, name=stored_name(name, path)))
-        folder.write_config(path, config)
-        return _train(path, config, model, data, settings, None, say)
+    with team.agreed():
+        data = folder.load(config.data)
+    _expect_same(team, data)
+    backend = team.first(lambda: resolve_backend(config.backend).name)
+    with team.agreed():
+        config = config.for_data(data)
+        model = VAE(**vars(config.model), backend=backend)
+        config = config.for_model(model, config.versions["minivae"])
+        settings, data = _settings(config, data, model, team), data.held_out()
+
+    def claim(stack):
+        out = config.results.out or folder.free_folder(Path(name).name.split(".")[0] or "run")
+        needed = folder.space(model, config.results.keep)
+        path = stack.enter_context(folder.claimed(out, config.results.overwrite, needed))
+        kept = replace(config, data=replace(config.data, name=stored_name(name, path)))
+        folder.write_config(path, kept)
+        return path, kept
+
+    with contextlib.ExitStack() as stack:
+        path, config = team.first(lambda: claim(stack))
+        return _train(path, config, model, data, settings, None, say, team)
 
 
 def resume(
@@ -44,6 +62,7 @@ def resume(
     results: Results,
     say: Say,
     version: str,
+    team: Team | None = None,
     *,
     epochs: int | None = None,
     backend: str = "auto",
@@ -52,13 +71,20 @@ def resume(
     """The run in the folder `path`, from its last good checkpoint; from its beginning if it has none yet.
 
     It keeps its choices, but for the number of epochs and the backend where these are given; `data` says where its data
-    are now. `version` is that of minivae.
+    are now. `version` is that of minivae. The ranks of a team have all from the first, and each loads the data; their
+    number divides that of the shards, whatever it was before.
     """
-    path = Path(path)
-    if not path.is_dir():
-        raise ValueError(f"--resume: {path} is no folder, expected one that minivae train made")
-    with folder.locked(path):
+    path, team, loaded = Path(path), team or Team(), []
+
+    def reopened(stack):
+        if not path.is_dir():
+            raise ValueError(f"--resume: {path} is no folder, expected one that minivae train made")
+        stack.enter_context(folder.locked(path))
         model, state, config, choice = _last_good(path, backend, say)
+        training, ranks = config.training, f"{team.size} ranks"
+        expect(
+            training.shards % team.size == 0, "--resume", ranks, f"1 or more that divide the {training.shards} shards"
+        )
         model.backend.at_most(results.threads)  # raises where it has none to choose
         before, config = config, replace(config.for_model(model, version), results=results)
         changed = machine.differences(before.backend, before.versions, config.backend, config.versions)
@@ -66,8 +92,7 @@ def resume(
             say(f"bits may differ from those of the run as it was: {changed}")
         say(f"loading {data or config.data.name}")
         found, choices = find_data(path, config.data, data)
-        config = replace(config, data=replace(choices, name=stored_name(choices.name, path)))
-        training = config.training
+        loaded.append(found)
         if epochs not in (None, training.epochs):
             if training.schedule == "cosine":
                 raise ValueError(
@@ -76,15 +101,33 @@ def resume(
             if state and epochs < state.history.epochs:
                 raise ValueError(f"--epochs: got {epochs}, expected at least the {state.history.epochs} done")
             training = replace(training, epochs=epochs)
-        config = replace(config, training=training)
-        with damage_named(state.source if state else path / folder.CONFIG, "describes no training"):
-            settings, found = _settings(config, found, model), found.held_out()
+        return model, state, replace(config, data=choices, training=training), choice
+
+    def begin():
+        kept = replace(config, data=replace(config.data, name=stored_name(config.data.name, path)))
         folder.remove_unfinished(path)
         restore_best(path, choice, say)
-        folder.write_config(path, config)
+        folder.write_config(path, kept)
         if state and state.history:
             folder.write_history(path, state.history)
-        return _train(path, config, model, found, settings, state, say, choice.whole)
+        return kept
+
+    with contextlib.ExitStack() as stack:
+        model, state, config, choice = team.first(lambda: reopened(stack))
+        with team.agreed():
+            found = loaded.pop() if loaded else folder.load(config.data)
+        _expect_same(team, found)
+        source = state.source if state else path / folder.CONFIG
+        with team.agreed(), damage_named(source, "describes no training"):
+            settings, found = _settings(config, found, model, team), found.held_out()
+        config = team.first(begin)
+        return _train(path, config, model, found, settings, state, say, team, choice.whole)
+
+
+def _expect_same(team, data):
+    """ValueError unless all ranks have the same data."""
+    if team.size > 1:
+        team.expect_same(data.name, data.fingerprint())
 
 
 def _last_good(path, backend, say):
@@ -132,7 +175,7 @@ def _backend(name, source):
         raise ValueError(f"{source}: {brief(error)}; --backend chooses another") from error
 
 
-def _settings(config, data, model):
+def _settings(config, data, model, team):
     """What `fit` is called with, checked."""
     training = config.training
     settings = {"train": data.train, "validation": data.test, "threads": config.results.threads}
@@ -143,13 +186,15 @@ def _settings(config, data, model):
         beta = training.make_beta(config.model.beta, steps_per_epoch)
         optimizer = training.make_optimizer(steps_per_epoch)
         expect_room_to_train(model, len(optimizer.moments), batch_size)
-        return settings | {"optimizer": optimizer, "beta": beta}
+        shards = expect_shards(training.shards, team, training.batch_size)
+        return settings | {"optimizer": optimizer, "beta": beta, "shards": shards, "team": team}
     except (TypeError, KeyError, OverflowError) as error:
         raise ValueError(f"run: the configuration describes no training ({error})") from error
 
 
-def _train(path, config, model, data, settings, state, say, whole=None):
-    _announce(path, config, model, data, settings["train"], state, say)
+def _train(path, config, model, data, settings, state, say, team, whole=None):
+    if team.rank == 0:
+        _announce(path, config, model, data, settings["train"], state, say)
     history, untold = state.history.copy() if state else History(), []
 
     head = [f"epoch     train  held out  {_equals(config)}    nll  +     KL  active  examples/s"]
@@ -179,7 +224,8 @@ def _train(path, config, model, data, settings, state, say, whole=None):
         stopped = "early"
     else:
         steps, seconds = results.checkpoint_every
-        with Saver(path, model, config.to_json(), results.keep, whole) as saver:
+        saver: Any = Saver(path, model, config.to_json(), results.keep, whole) if team.rank == 0 else None
+        with saver or contextlib.nullcontext():
             stopped = fit(
                 model,
                 settings.pop("train"),  # nothing else holds the rows: their memory is free for the pictures
@@ -195,14 +241,19 @@ def _train(path, config, model, data, settings, state, say, whole=None):
         say(f"interrupted after step {optimizer.steps:,}; go on with: minivae train --resume {path}")
         return 130
     del optimizer  # and its moments
-    ending = "stopped early, the best parameters kept" if stopped == "early" else "done"
-    say(f"{ending} in {time.perf_counter() - started:.1f} s")
+    seconds = time.perf_counter() - started
+    return team.first(lambda: _end(path, config, model, data, history, stopped == "early", seconds, say))
+
+
+def _end(path, config, model, data, history, early, seconds, say):
+    """The last lines, and the pictures; the exit status."""
+    say(f"{'stopped early, the best parameters kept' if early else 'done'} in {seconds:.1f} s")
     losses = history["validation_loss"]
-    last = losses.index(min(losses)) if stopped == "early" else -1
+    last = losses.index(min(losses)) if early else -1
     bits = bits_per_dimension(model, history["validation_nll"][last], history["validation_kl"][last])
     if bits is not None:
         say(f"held-out negative ELBO: {bits:.4f} bits per dimension")
-    if not results.no_pictures:
+    if not config.results.no_pictures:
         paths = draw_all(path, config, model, data, history, history["epoch"][last])
         say(f"pictures: {', '.join(path.name for path in paths)}")
     return 0

@@ -5,8 +5,10 @@ import time
 
 from ..errors import TrainingDiverged, add_note, expect_integer, expect_positive
 from ..files import progress as progress_bar
-from .non_finite import first_non_finite, first_non_finite_parameter
+from .non_finite import first_non_finite_parameter
 from .state import TrainingState
+
+STOP, SAVE = range(2)  # the flags of a step: that training is to end after it, that a checkpoint is due
 
 
 class Due:
@@ -44,6 +46,7 @@ class Epoch:
         begin = good.first + (number - 1) * step.batches
         self._end = begin + step.batches
         self._within = good.step > begin
+        self._next = good.step  # how many steps there are after that under way
         step.look(total, foreign)
         step.shuffle(begin // step.batches)
         if self._within:
@@ -63,11 +66,13 @@ class Epoch:
         `good`.
         """
         step, backend = self.step, self.step.model.backend
+        step.flags = (lambda: interrupt.requested), (lambda: self._due(self._next))
         shown = time.monotonic()
         rows = int(self.good.totals[0, 2]) if self._within else 0
         counted = {"total": step.rows, "initial": rows, "desc": label, "unit": "ex", "unit_scale": True}
         with progress_bar.bar(show=progress, **counted) as bar:
             for number in range(self.good.step, self._end):
+                self._next = number + 1
                 try:
                     rows = step(number)
                 except Exception as error:
@@ -76,7 +81,7 @@ class Epoch:
                 bar.update(rows)
                 # on a device, reading the sums waits for it: only as often as a person looks
                 look = time.monotonic() - shown > 0.5
-                if backend.on_host or look:
+                if backend.on_host or look or step.shards > 1:
                     sums = step.tally.read()
                     if sums.bad_step:
                         break
@@ -84,9 +89,9 @@ class Epoch:
                         shown = time.monotonic()
                         phrase = f"{sums.loss:.1f} loss, {sums.nll:.1f} nll, {sums.kl:.1f} kl"
                         bar.set_postfix_str(phrase, refresh=False)
-                if interrupt.requested:
+                if step.raised(STOP):
                     break
-                if number + 1 < self._end and self._due(number + 1):
+                if number + 1 < self._end and step.raised(SAVE):
                     self._check()
                     self.good = self.capture()
                     self._save(self.good)
@@ -131,7 +136,7 @@ class Epoch:
                 for number in range(self.good.step, bad_step):
                     step(number)
             what = f"the loss became {'NaN' if math.isnan(sums.last) else 'infinite'} at step {bad_step}"
-            where = first_non_finite(step.model) or "the sum of the loss"
+            where = step.first_non_finite() or "the sum of the loss"
         else:
             kind = "a parameter" if bad_parameter else "a moment of the optimizer"
             what, where = f"{kind} became infinite or NaN by step {step.made}", bad_parameter or bad_moment

@@ -1,8 +1,12 @@
 """Training: epochs, minibatches, validation, history, progress."""
 
+import contextlib
 import copy
+import functools
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +19,13 @@ from ..kernels.naive import PIXELS
 from ..optim import Adam
 from ..parameters.memory import expect_room_to_train
 from ..vae import VAE, check_precision
-from .epoch import Due, Epoch
-from .interrupts import Interrupt
+from .epoch import STOP, Due, Epoch
+from .interrupts import Interrupt, sigterm_as_ctrl_c
 from .non_finite import first_non_finite_parameter
+from .shards import ShardedStep
 from .state import History, TrainingState
 from .step import TrainingStep, as_optimizer
+from .team import Team, expect_shards
 
 
 def fit(
@@ -41,6 +47,8 @@ def fit(
     on_epoch: Callable[[dict[str, float]], object] | None = None,
     start: TrainingState | None = None,
     on_checkpoint: Callable[[TrainingState], object] | None = None,
+    shards: int | None = None,
+    team: Team | None = None,
     checkpoint_steps: int | None = None,
     checkpoint_seconds: float | None = None,
 ) -> History:
@@ -75,6 +83,15 @@ def fit(
         its checkpoint all the same.
     start : a `TrainingState` to go on from, as if training had never stopped; `epochs` then counts from its beginning
     on_checkpoint : called with a `TrainingState` after each epoch, and where training ends within one
+    shards : S, a power of two: each batch is S minibatches with pixels and noise of their own, whose gradients are
+        added in one tree (see `training.team`); by default one for each rank. Free bits are counted in each. Numbers
+        depend on S, and not on who computes them: a state goes on with any ranks that divide S. A part of one's own
+        whose gradient is not made of dy alone counts S times, and one that remembers from pass to pass sees only the
+        shards of its rank. batch_size is a multiple of S
+    team : the processes that share the work, such as `MPITeam()`; each calls `fit` with the same arguments. All call
+        on_epoch, with the row of rank 0; only rank 0 calls on_checkpoint. threads are by default those that each rank's
+        share of its machine has. What differs between ranks is named by a ValueError on all: arguments, data, model,
+        code at the beginning, and parameters, moments, beta at each checkpoint
     checkpoint_steps, checkpoint_seconds : call it also after so many steps, or so much time; None for never
 
     Ctrl-C stops after the current step: history.stopped is then "interrupted" and the model is whole.
@@ -90,40 +107,59 @@ def fit(
         If the loss or a parameter becomes infinite or NaN; model and optimizer are in the last good state, that of the
         last checkpoint or of the end of the last epoch.
     Exception
-        Whatever a part of one's own raises, with a note in which step; the model is in the state before that step.
+        Whatever a part of one's own raises, with a note in which step; the model is in the state before that step. With
+        a team it is told, and ends the job: no rank waits for one that has failed.
     """
-    train, validation, epochs, batch_size, early_stopping, seed = check_arguments(
-        model, train, validation, epochs, batch_size, precision, threads, pixels, validation_noise, early_stopping, seed
-    )
-    due = Due(checkpoint_steps, checkpoint_seconds)
-    save, tell = on_checkpoint or _ignore, on_epoch or _ignore
-    optimizer = Adam() if optimizer is None else as_optimizer(optimizer)
-    expect_room_to_train(model, len(optimizer.moments), batch_size)
-    optimizer.attach(model)
-    given = _beta(model, beta)
-    beta = given if callable(given) else None
-    step = TrainingStep(model, train, batch_size, optimizer, pixels, seed, beta)
-    validate = Validation(model, validation, pixels, seed, validation_noise, beta)
-    good = _begin(step, epochs, start, validation is not None)
-    if beta is None and given is not None:
-        model.beta = given
-    if precision is not None:
-        model.precision = precision
+    team = Team() if team is None else team
+    with team.agreed():
+        asked, given = batch_size, (precision, threads, pixels, validation_noise, early_stopping, seed)
+        checked = check_arguments(model, train, validation, epochs, batch_size, *given)
+        train, validation, epochs, batch_size, early_stopping, seed = checked
+        shards = expect_shards(shards, team, plain(asked))
+        batch_size = min(plain(asked), -(-np.shape(train)[0] // shards) * shards)
+        due, tell = Due(checkpoint_steps, checkpoint_seconds), on_epoch or _ignore
+        save = on_checkpoint or _ignore if team.size == 1 else _by_first(team, model, on_checkpoint)
+        optimizer = Adam() if optimizer is None else as_optimizer(optimizer)
+        expect_room_to_train(model, len(optimizer.moments), batch_size)
+        optimizer.attach(model)
+        given = _beta(model, beta)
+        beta = given if callable(given) else None
+        common = model, train, batch_size, optimizer, pixels, seed, beta
+        step = TrainingStep(*common) if shards == 1 else ShardedStep(*common, shards, team)
+        validate = Validation(model, validation, pixels, seed, validation_noise, beta, team)
+        good = _begin(step, epochs, start, validation is not None)
+        if beta is None and given is not None:
+            model.beta = given
+        if precision is not None:
+            model.precision = precision
     history, stopping = good.history.copy(), EarlyStopping(early_stopping, good.best)
     total = good.first + epochs * step.batches
     foreign = any(map(_is_foreign, (on_epoch, on_checkpoint)))
-    with Interrupt() as interrupt, model.backend.at_most(threads), step:
+    if team.size > 1:
+        told = {"epochs": epochs, "batch_size": batch_size, "shards": shards, "pixels": pixels, "seed": seed}
+        told |= {"validation_noise": validation_noise, "early_stopping": early_stopping, "beta": _numbers_of(beta)}
+        told |= {"optimizer": _numbers_of(optimizer), "its schedule": _numbers_of(optimizer.schedule)}
+        told |= {"checkpoint_steps": checkpoint_steps, "the step of start": good.step}
+        told |= {"train": train, "validation": validation} | _of(model)
+        told |= {"parameters": good.parameters}
+        told |= {f"the moment {name}": moment for name, moment in good.moments.items()}
+        for name, value in told.items():
+            team.expect_same(name, value)
+        threads = team.threads if threads is None and hasattr(model.backend.module, "at_most") else threads
+        progress = progress if team.rank == 0 else False
+    ended = contextlib.nullcontext() if team.size == 1 else sigterm_as_ctrl_c()
+    with team, Interrupt() as interrupt, ended, model.backend.at_most(threads), step:
         for number in range(history.epochs + 1, epochs + 1):
             for schedule in (optimizer.schedule, beta):
                 if schedule is not None and hasattr(schedule, "observe"):
                     schedule.observe(history)
             epoch = Epoch(step, number, good, total, due, save, foreign)
             epoch.run(f"epoch {number}/{epochs}", progress, interrupt)
-            if interrupt.requested:
+            if step.raised(STOP):
                 history.stopped = "interrupted"
                 save(replace(epoch.capture(), history=history.copy()))
                 return history
-            row = epoch.row() | validate(number)
+            row = team.broadcast(epoch.row()) | validate(number)
             history.add(row)
             over = stopping(model, history)
             good = TrainingState.capture(step, good.first, history, best=stopping.best)
@@ -136,10 +172,10 @@ def fit(
                 good = TrainingState.capture(step, good.first, history, best=stopping.best)
             save(good)
             due.reset()
-            if over or plain(more) is False:
+            if over or team.any(plain(more) is False):
                 history.stopped = "early" if over else "on_epoch"
                 break
-    if interrupt.requested and history.stopped == "completed":  # after the last step
+    if team.size == 1 and interrupt.requested and history.stopped == "completed":  # after the last step
         history.stopped = "interrupted"
         return history
     if stopping.best:
@@ -193,8 +229,8 @@ class Validation:
     "fresh" noise on its own. The loss is that with the beta that a warm-up leads to, so that epochs compare.
     """
 
-    def __init__(self, model, data, pixels, seed, noise, beta):
-        self._evaluate = None if data is None else Evaluator(model, data, pixels=pixels, seed=seed)
+    def __init__(self, model, data, pixels, seed, noise, beta, team):
+        self._evaluate = None if data is None else Evaluator(model, data, pixels=pixels, seed=seed, team=team)
         self._fresh, self._model, self._beta = noise == "fresh", model, getattr(beta, "value", None)
 
     def __call__(self, epoch):
@@ -231,6 +267,49 @@ def _is_foreign(callback):
     """Whether a callback is there and not this package's own, so that nobody knows what it changes."""
     package = __name__.partition(".")[0]
     return callback is not None and not str(getattr(callback, "__module__", "")).startswith(f"{package}.")
+
+
+def _of(model):
+    """What must be the same on all ranks of a model besides its parameters, by name."""
+    parts = {name: f"{type(part).__module__}.{type(part).__qualname__}" for name, part in model.parts().items()}
+    names = {name: array.shape for name, array in model.parameters.items()}
+    return {
+        "the code of minivae": _code(),
+        "backend": model.backend.name,
+        **{f"model.{name}": value for name, value in model.config.items()},
+        "precision": model.precision,
+        "the model's parts": (type(model).__qualname__, parts, names),
+    }
+
+
+@functools.cache
+def _code():
+    """SHA-256 of the modules of this package, and the version of NumPy."""
+    digest, root = hashlib.sha256(np.__version__.encode()), Path(__file__).parents[1]
+    for path in sorted([*root.glob("*.py"), *(root / "training").glob("*.py"), *(root / "kernels").rglob("*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _numbers_of(part):
+    """What can be compared of an optimizer or a schedule, whosever it is."""
+    own = getattr(part, "wrapped", part)
+    values = {**getattr(own, "__dict__", {}), "learning_rate": getattr(own, "learning_rate", None)}
+    return type(own).__name__, {name: value for name, value in values.items() if isinstance(value, (int, float, str))}
+
+
+def _by_first(team, model, on_checkpoint):
+    """What takes a state of a team: it must be that of all ranks, and the first one keeps it."""
+
+    def save(state):
+        history = {name: column for name, column in state.history.items() if name != "examples_per_second"}
+        team.expect_same("the model between steps", state.beta, model.beta, model.config, model.precision)
+        team.expect_same("the state of training", state.step, state.totals, history, state.parameters)
+        team.expect_same("the state of the optimizer", state.updates, *state.moments.values())
+        if on_checkpoint is not None and team.rank == 0:
+            on_checkpoint(state)
+
+    return save
 
 
 def _ignore(_):

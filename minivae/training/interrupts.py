@@ -1,5 +1,6 @@
 """Ctrl-C and the signals that end a process, turned into a request that training meets between two steps."""
 
+import contextlib
 import signal
 import threading
 from types import FrameType
@@ -87,6 +88,25 @@ class Termination(_Handler):
         """For a process that has done all and only has to end: whatever comes now changes its status no more."""
         while self._previous:
             signal.signal(self._previous.popitem()[0], signal.SIG_IGN)
+
+
+class Deadly(_Handler):
+    """Within this context Ctrl-C and the signals that end a process do so at once, as if it had no handlers: for where
+    a library waits, so that Python's handlers would never run, and there is nothing to save.
+    """
+
+    _handle: Any = signal.SIG_DFL
+
+    def _signals(self):
+        return (signal.SIGINT, *TERMINATIONS)
+
+
+def sigterm_as_ctrl_c():
+    """A context in which SIGTERM acts as Ctrl-C, unless it does already or is the program's own: some launchers of MPI
+    turn one into the other.
+    """
+    own = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    return Termination() if own else contextlib.nullcontext()
 
 
 class Interruptible(_Handler):

@@ -7,11 +7,17 @@ import os
 import signal
 import sys
 
+# What a launcher of MPI sets in the processes that it starts, with the number of each.
+RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
+
 
 def leave(signum, frame):
-    """Ends the process with one line: for where there is nothing to save, and nobody to catch an exception."""
+    """Ends the process with one line, said by the first rank alone: for where there is nothing to save, and nobody to
+    catch an exception.
+    """
     try:
-        os.write(2, b"minivae: interrupted\n")
+        if all(os.environ.get(name, "0") == "0" for name in RANKS):
+            os.write(2, b"minivae: interrupted\n")
     finally:
         os._exit(128 + signum)
 

@@ -125,26 +125,18 @@ class Replay:
         self._restore(before)
         self.programs[rows]()
         to_host = self._step.model.backend.to_host
-        if all(_same_bits(values, to_host(array)) for values, array in zip(after, self._arrays(), strict=True)):
+        if all(_same_bits(values, to_host(array)) for values, array in zip(after, self._step.arrays(), strict=True)):
             self.proven[rows] = self.programs[rows]
             return
         self._restore(after)
         self.reason = self._failed = "a replayed step gave other numbers than the step itself"
         log.warning("training runs each step as it stands, without replaying: %s", self.reason)
 
-    def _arrays(self):
-        step = self._step
-        store, optimizer = step.model.store, step.optimizer
-        return [
-            *(store.flat, store.flat_gradients, optimizer.clock, step.tally.terms, step.tally.losses),
-            *optimizer.state.values(),
-        ]
-
     def _state(self):
-        return [np.array(self._step.model.backend.to_host(array)) for array in self._arrays()]
+        return [np.array(self._step.model.backend.to_host(array)) for array in self._step.arrays()]
 
     def _restore(self, state):
-        for array, values in zip(self._arrays(), state, strict=True):
+        for array, values in zip(self._step.arrays(), state, strict=True):
             self._step.model.backend.assign(array, values)
 
 

@@ -64,6 +64,7 @@ class TrainingState:
     updates : the optimizer's step count; None where it is `step`
     beta : the model's
     source : what messages call the state: the file that it was read from
+    shards : in which each batch was cut
     """
 
     first: int
@@ -79,6 +80,7 @@ class TrainingState:
     updates: int | None = None
     beta: float | None = None
     source: str = "start"
+    shards: int = 1
 
     @classmethod
     def capture(cls, training_step, first, history, seconds=0.0, best=None):
@@ -87,7 +89,7 @@ class TrainingState:
         moments = {name: to_host(moment).copy() for name, moment in optimizer.state.items()}
         parameters, totals = to_host(model.store.flat).copy(), training_step.tally.capture()
         step, updates = training_step.made, optimizer.steps
-        more = {"updates": None if updates == step else updates, "beta": model.beta}
+        more = {"updates": None if updates == step else updates, "beta": model.beta, "shards": training_step.shards}
         batches, history = training_step.batches, history.copy()
         return cls(first, step, batches, parameters, moments, totals, seconds, history, best, **more)
 
@@ -120,6 +122,7 @@ class TrainingState:
         fits = set(self.moments) == set(optimizer.state) or (hasattr(optimizer, "wrapped") and not optimizer.state)
         expect(fits, name, sorted(self.moments), f"the optimizer's moments, {sorted(optimizer.state)}")
         expect(self.batches == training_step.batches, name, f"{self.batches} batches", f"{training_step.batches}")
+        expect(self.shards == training_step.shards, name, f"{self.shards} shards", f"{training_step.shards} (shards)")
         done = self.first + self.history.epochs * self.batches
         expect(done <= self.step <= done + self.batches, name, f"step {self.step}", f"{done} or one of that epoch")
         expect(self.history.epochs <= epochs, "epochs", epochs, f"at least the {self.history.epochs} that are done")

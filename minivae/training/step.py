@@ -2,6 +2,7 @@
 
 import contextlib
 import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..kernels import philox
 from ..losses import Tally
 from ..optim import Optimizer
 from ..parameters import RowBuffers
-from .non_finite import first_non_finite_moment
+from .non_finite import first_non_finite, first_non_finite_moment
 from .replay import Replay, foreign, overrides
 
 # From the ids of optimizers of the user's own to (weak references to it and to the model, the number of steps made with
@@ -82,7 +83,10 @@ class TrainingStep:
     ----------
     made : the number of the step to come
     clock : (1,) int64 of the backend that holds it
+    flags : functions, each of which says whether a flag is raised
     """
+
+    shards = 1
 
     def __init__(self, model, data, batch_size, optimizer, pixels, seed, beta=None):
         optimizer.attach(model)
@@ -99,14 +103,32 @@ class TrainingStep:
         self._buffers = RowBuffers(backend, model.dtype)
         self.rows, self.batches = len(data), -(-len(data) // batch_size)
         self._last = len(data) - (self.batches - 1) * batch_size
-        self.replay = Replay(self, self._run, beta)
+        self.flags: Sequence[Callable[[], bool]] = ()
+        self._make_replays()
         self._look()
+
+    def raised(self, flag):
+        """Whether the flag of this number, one of the functions in `flags`, is raised on any rank of a team."""
+        return self.flags[flag]()
+
+    def _make_replays(self):
+        self.replay = Replay(self, self._run, self._beta)
+        self.replays = [self.replay]
+
+    def arrays(self):
+        """All that a step changes."""
+        store, optimizer, tally = self.model.store, self.optimizer, self.tally
+        changed = store.flat, store.flat_gradients, optimizer.clock, tally.terms, tally.losses
+        return [*changed, *optimizer.state.values()]
 
     def shuffle(self, epoch):
         """Starts an epoch: its own order of the rows, and totals from zero."""
-        order = philox.permutation(self._seed, philox.SHUFFLE, epoch, self._order.shape[0])
-        self.model.backend.assign(self._order, order)
+        order = philox.permutation(self._seed, philox.SHUFFLE, epoch, self.rows)
+        self._put_order(order)
         self.tally.reset()
+
+    def _put_order(self, order):
+        self.model.backend.assign(self._order, order)
 
     def look(self, total, again=True):
         """To be called before the first step and where other code has run: whatever that has changed holds from now on.
@@ -143,7 +165,8 @@ class TrainingStep:
 
     def _look(self):
         self._optimizer_is_foreign = foreign("the optimizer", self.optimizer) is not None
-        self.replay.check()
+        for replay in self.replays:
+            replay.check()
 
     def __enter__(self):
         return self
@@ -157,45 +180,62 @@ class TrainingStep:
                 _served[key] = mine, weakref.ref(self.model), self.made
         self.optimizer.plan(0)  # what other code does with it afterwards asks its schedule
         self.model.round_operands(False)
-        del self.replay  # which holds this step: the rows are let go without the collector
+        del self.replay, self.replays, self.flags  # which hold this step: the rows are let go without the collector
 
     def __call__(self, step):
-        """Makes the step of this number, which the clock must agree with."""
-        rows = self._last if step % self.batches == self.batches - 1 else self.batch_size
-        if self._beta is not None:
-            self.model.beta = self._beta_set = self._beta(step)
-        program = self.replay.proven.get(rows)
-        if program is not None:
-            if step not in self.optimizer.planned_steps:
-                self.optimizer.read_ahead(step)
-            program()
-        else:
-            try:
-                self.replay(rows)
-            except BaseException:
-                self.model.revert()
-                raise
+        """Makes the step of this number, which the clock must agree with; returns the rows of its batch."""
+        rows = self._begin(step)
+        try:
+            self._replayed(self.replay, rows, step)
+        except BaseException:
+            self.model.revert()
+            raise
         self.made += 1
         return rows
 
+    def _begin(self, step):
+        if self._beta is not None:
+            self.model.beta = self._beta_set = self._beta(step)
+        return self._last if step % self.batches == self.batches - 1 else self.batch_size
+
+    def _replayed(self, replay, rows, step):
+        program = replay.proven.get(rows)
+        if program is None:
+            replay(rows)
+            return
+        if step not in self.optimizer.planned_steps:
+            self.optimizer.read_ahead(step)
+        program()
+
     def _run(self, rows):
-        model, backend, clock = self.model, self.model.backend, self.clock
+        self._pass(rows, self.clock, self.batch_size, self.tally)
+        self._update()
+
+    def _pass(self, rows, clock, batch_size, tally):
+        """Down and up with the minibatch that the clock asks for; the gradients are then there."""
+        model, backend = self.model, self.model.backend
         model.settle(training=True)
         x, noise = self._buffers("x", rows, model.features), self._buffers("noise", rows * model.draws, model.latent)
-        backend.gather(self._data, self._order, clock, self.batch_size, self._pixels, self._seed, philox.PIXELS, x)
+        backend.gather(self._data, self._order, clock, batch_size, self._pixels, self._seed, philox.PIXELS, x)
         backend.standard_normal(self._seed, philox.NOISE, clock, noise)
         if overrides(model, "forward", "backward"):
-            self.tally.add_terms(model.forward(x, noise), rows)
+            tally.add_terms(model.forward(x, noise), rows)
             model.backward()
         else:
-            self.tally.add(*model.pass_down(x, noise))
+            tally.add(*model.pass_down(x, noise))
             model.pass_up()
+
+    def _update(self):
         if self._optimizer_is_foreign:
             self._update_or_undo()
         else:
-            self.optimizer.update(model)
-        if clock is not self.optimizer.clock:
-            backend.tick(clock)
+            self.optimizer.update(self.model)
+        if self.clock is not self.optimizer.clock:
+            self.model.backend.tick(self.clock)
+
+    def first_non_finite(self):
+        """Where the numbers of the step with the bad loss went wrong, or None."""
+        return first_non_finite(self.model)
 
     def first_non_finite_moment(self):
         """The name of the first moment that holds a NaN or an infinity, or None; an optimizer of one's own may."""

@@ -19,17 +19,6 @@ PROPERTIES = {
 _proven = {}
 
 
-def pytest_addoption(parser):
-    parser.addoption("--no-skips", action="store_true", help="a run that skips a test fails")
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session):
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if session.config.getoption("--no-skips", default=False) and reporter.stats.get("skipped"):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
 @pytest.fixture
 def proven():
     """proven(a key of PROPERTIES, pairs of a kernel's name and anything hashable that tells its variants apart)"""
@@ -52,9 +41,7 @@ def builds(tmp_path_factory):
     made.close()
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    if config.getoption("--no-skips", default=False) and terminalreporter.stats.get("skipped"):
-        terminalreporter.write_line("--no-skips: the run fails because of what it skipped", red=True)
+def pytest_terminal_summary(terminalreporter):
     if not _proven:
         return
     terminalreporter.section("CUDA kernels, proven without a device: variants of each kernel")

@@ -25,7 +25,8 @@ def inside(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_training_rows_are_let_go_before_the_pictures(inside, monkeypatch):
+@pytest.mark.parametrize("shards", ["1", "4"])
+def test_the_training_rows_are_let_go_before_the_pictures(inside, monkeypatch, shards):
     rows, held = [], []
     load, fit = folder.load, train.fit
 
@@ -45,8 +46,8 @@ def test_the_training_rows_are_let_go_before_the_pictures(inside, monkeypatch):
     monkeypatch.setattr(folder, "load", loading)
     monkeypatch.setattr(train, "fit", fitting)
     monkeypatch.setattr(train, "draw_all", drawing)
-    assert main(["train", *TINY]) == 0
-    assert main(["train", "--resume", "runs/rings-1", "--epochs", "3"]) == 0
+    assert main(["train", *TINY, "--shards", shards, "--out", "rows"]) == 0
+    assert main(["train", "--resume", "rows", "--epochs", "3"]) == 0
     assert held == [True, False, True, False]
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,8 @@ from minivae.runs import reopening
 from minivae.runs import train as training
 from minivae.runs.config import NEEDS, Config, Training
 from minivae.selfcheck import report
+from minivae.training.leaving import RANKS
+from minivae.training.team import SIZES
 
 BASE = ["--data", "unit.npy", "--epochs", "2", "--batch-size", "16", "--hidden", "5", "--latent", "2"]
 BASE += ["--backend", "numpy", "--no-pictures"]
@@ -82,6 +85,7 @@ CASES = [
     ("--warmup-epochs", COSINE, ["1"]),
     ("--early-stopping", LONG, ["1"]),
     ("--validation-noise", [], ["fresh"]),
+    ("--shards", [], ["4"]),
     ("--seed", [], ["1"]),
 ]
 ELSEWHERE = {  # with a test of their own below
@@ -90,6 +94,8 @@ ELSEWHERE = {  # with a test of their own below
         "--threads",
         "--out",
         "--resume",
+        "--mpi",
+        "--no-mpi",
         "--checkpoint-every",
         "--keep",
         "--overwrite",
@@ -244,6 +250,25 @@ def test_threads_are_those_of_the_training_and_of_no_later_one(inside, monkeypat
     assert main(["train", *BASE, "--threads", "1", "--out", str(inside / "none")]) == 2
     assert "threads: got 1 with backend 'numpy', expected backend 'cpu' with it" in capsys.readouterr().err
     assert not (inside / "none").exists()
+
+
+def test_mpi4py_is_imported_under_a_launcher_or_where_it_is_asked_for(inside, monkeypatch, capsys):
+    """The rest of what they do is in tests/mpi. Of several processes, the first says why there is no training."""
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    for name in (*SIZES, *RANKS):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["train", *BASE, "--out", str(inside / "without")]) == 0
+    assert main(["train", *BASE, "--mpi", "--out", str(inside / "never")]) == 2
+    assert "--mpi: MPI cannot be used here" in capsys.readouterr().err
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    for rank, status, words in (("0", 2, "mpich, or --no-mpi"), ("1", 0, "")):
+        monkeypatch.setenv("OMPI_COMM_WORLD_RANK", rank)
+        assert main(["train", *BASE, "--out", str(inside / "never")]) == status
+        out, error = capsys.readouterr()
+        assert (out, words in error, error.count("\n")) == ("", True, 1 - int(rank))
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "0")
+    assert main(["train", *BASE, "--no-mpi", "--out", str(inside / "alone")]) == 0
+    assert not (inside / "never").exists()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from minivae.command import train
 from minivae.command.main import build_parser
 from minivae.optim import OPTIMIZERS
 from minivae.runs import folder
-from minivae.runs.config import Config
+from minivae.runs.config import SINCE, Config
 
 GIVEN = {"learning_rate": 0.02, "momentum": 0.7, "nesterov": True, "weight_decay": 0.3, "clip_norm": 4.0}
 
@@ -88,8 +88,8 @@ def test_a_configuration_outlives_its_file():
         Config.from_json(entry | {"training": entry["training"] | {"schedule": "slow"}})
     for key in list(entry["training"]):
         less = entry | {"training": {k: v for k, v in entry["training"].items() if k != key}}
-        if key in ("beta_warmup_epochs", "precision"):  # which files of version 0.1.0 do not have
-            assert not getattr(Config.from_json(less).training, key)
+        if key in SINCE:  # which files of version 0.1.0 do not have
+            assert getattr(Config.from_json(less).training, key) == SINCE[key]
             continue
         with pytest.raises(KeyError, match=key):
             Config.from_json(less)
