@@ -6,7 +6,7 @@ In this package `import sklearn` means scikit-learn, as everywhere.
 try:
     from .estimator import VAE
 except ModuleNotFoundError as error:
-    if error.name != "sklearn":
+    if str(error.name).partition(".")[0] != "sklearn":
         raise
     raise ImportError("minivae.sklearn needs scikit-learn: pip install 'minivae[sklearn]'") from error
 

@@ -2,14 +2,16 @@
 
 import hashlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ..errors import LARGEST, expect_choice, expect_integer, expect_number
+from ..errors import LARGEST, expect, expect_choice, expect_integer, expect_number
 from ..optim import Adam
 from ..training.fit import fit
 from ..training.state import History
@@ -79,26 +81,33 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
     ValueError
         By `fit`, for a parameter outside its range, naming it, and for data that are none, before anything changes.
     minivae.TrainingDiverged
-        As `minivae.fit`; the estimator is then as it was before, but for `partial_fit`, which ends at its last good state.
+        As `minivae.fit`; the estimator is as it was before, but for the model of a `partial_fit`, which is in its last
+        good state.
     """
+
+    model_: Model
+    history_: History
+    n_iter_: int
+    _optimizer: Adam
+    _seed: int
 
     def __init__(
         self,
-        n_components=2,
+        n_components: int = 2,
         *,
-        hidden_layer_sizes=(100,),
-        activation="relu",
-        likelihood="gaussian",
-        sigma="shared",
-        beta=1.0,
-        learning_rate=1e-3,
-        batch_size=128,
-        max_iter=100,
-        n_draws=10,
-        backend="auto",
-        random_state=None,
-        verbose=False,
-    ):
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        activation: str = "relu",
+        likelihood: str = "gaussian",
+        sigma: float | str = "shared",
+        beta: float | Callable[[int], float] = 1.0,
+        learning_rate: float | Callable[[int], float] = 1e-3,
+        batch_size: int = 128,
+        max_iter: int = 100,
+        n_draws: int = 10,
+        backend: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -113,33 +122,35 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: Any = None) -> "VAE":
         """Trains anew for `max_iter` passes over X (n_samples, n_features); y is not used. Returns the estimator.
 
         Ctrl-C raises KeyboardInterrupt, and leaves it fitted as far as it got.
         """
         return self._train(X, expect_integer("max_iter", self.max_iter, 1), anew=True)
 
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X: ArrayLike, y: Any = None) -> "VAE":
         """Makes one pass over X, in minibatches, from where the last `partial_fit` or `fit` ended: parameters, Adam's
         moments and noise go on. With the same rows each time, `max_iter` calls are a `fit`, bit for bit.
         """
         return self._train(X, 1, anew=not hasattr(self, "model_"))
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> Any:
         """The posterior means of X: (n_samples, n_components)."""
         X = self._rows(X)
         with _passing:
             return self.model_.encode(X)[0]
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """The means of p(x|z) for latents X (n_samples, n_components): (n_samples, n_features)."""
         check_is_fitted(self)
         X = check_array(X, dtype=FLOATS, input_name="X")
+        latent = self.model_.latent
+        expect(X.shape[1] == latent, "X", X, f"the {latent} components that the estimator was fitted with")
         with _passing:
             return self.model_.decode(X)
 
-    def score_samples(self, X):
+    def score_samples(self, X: ArrayLike) -> np.ndarray:
         """The ELBO of each example of X, (n_samples,), in nats: on average no more than log p(x).
 
         It is the mean over `n_draws` draws of z from q(z|x). The noise of an example is a function of its values and
@@ -153,11 +164,11 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
             elbo[rows] = self._elbo(X[rows], n_draws)
         return elbo
 
-    def score(self, X, y=None):
+    def score(self, X: ArrayLike, y: Any = None) -> float:
         """The mean of `score_samples`, nats per example; y is not used."""
         return float(self.score_samples(X).mean())
 
-    def sample(self, n_samples=1, random_state=None):
+    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
         """(n_samples, n_features) draws from the model's density: z from the prior, then x from p(x|z), noise
         included. The means alone are `inverse_transform` of standard normals.
         """
@@ -187,12 +198,25 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         return self.model_.as_data("X", X)
 
     def _train(self, X, epochs, anew):
+        before = dict(vars(self))
+        try:
+            stopped = self._trained(X, epochs, anew)
+        except BaseException:
+            vars(self).clear()  # what validate_data has set would not suit the model
+            vars(self).update(before)
+            raise
+        if stopped == "interrupted":
+            raise KeyboardInterrupt
+        return self
+
+    def _trained(self, X, epochs, anew):
+        """Does it; returns how it ended."""
         batch_size = expect_integer("batch_size", self.batch_size, 1)
         if anew:
             self._check()
         X = validate_data(self, X, reset=anew, dtype=FLOATS, order="C")
         if anew:
-            seed = check_random_state(self.random_state).randint(1 << 31)
+            seed = int(check_random_state(self.random_state).randint(1 << 31, dtype=np.int64))
             model, optimizer, history = self._new(X, seed), Adam(self.learning_rate), History()
         else:
             seed, model, optimizer, history = self._seed, self.model_, self._optimizer, self.history_.copy()
@@ -212,9 +236,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         history.stopped = made.stopped
         self.model_, self.history_, self.n_iter_ = model, history, history.epochs
         self._optimizer, self._seed = optimizer, seed
-        if made.stopped == "interrupted":
-            raise KeyboardInterrupt
-        return self
+        return made.stopped
 
     def _check(self):
         """Raises ValueError for a parameter that `minivae.VAE` knows by another name, or not at all."""
