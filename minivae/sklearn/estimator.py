@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -26,6 +25,7 @@ except ImportError:  # scikit-learn 1.5
 
 
 LIKELIHOODS = ("gaussian", "bernoulli")
+LEARNED = {"shared": True, "features": "features"}  # from a sigma to the `learn_sigma` of `minivae.VAE`
 FLOATS = (np.float64, np.float32)
 ROWS = 1 << 13  # draws of z that are scored at a time: bounds the memory
 
@@ -122,26 +122,26 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: Any = None) -> "VAE":
+    def fit(self, X: Any, y: Any = None) -> "VAE":
         """Trains anew for `max_iter` passes over X (n_samples, n_features); y is not used. Returns the estimator.
 
         Ctrl-C raises KeyboardInterrupt, and leaves it fitted as far as it got.
         """
         return self._train(X, expect_integer("max_iter", self.max_iter, 1), anew=True)
 
-    def partial_fit(self, X: ArrayLike, y: Any = None) -> "VAE":
+    def partial_fit(self, X: Any, y: Any = None) -> "VAE":
         """Makes one pass over X, in minibatches, from where the last `partial_fit` or `fit` ended: parameters, Adam's
         moments and noise go on. With the same rows each time, `max_iter` calls are a `fit`, bit for bit.
         """
         return self._train(X, 1, anew=not hasattr(self, "model_"))
 
-    def transform(self, X: ArrayLike) -> Any:
+    def transform(self, X: Any) -> Any:
         """The posterior means of X: (n_samples, n_components)."""
         X = self._rows(X)
         with _passing:
             return self.model_.encode(X)[0]
 
-    def inverse_transform(self, X: ArrayLike) -> np.ndarray:
+    def inverse_transform(self, X: Any) -> np.ndarray:
         """The means of p(x|z) for latents X (n_samples, n_components): (n_samples, n_features)."""
         check_is_fitted(self)
         X = check_array(X, dtype=FLOATS, input_name="X")
@@ -150,7 +150,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         with _passing:
             return self.model_.decode(X)
 
-    def score_samples(self, X: ArrayLike) -> np.ndarray:
+    def score_samples(self, X: Any) -> np.ndarray:
         """The ELBO of each example of X, (n_samples,), in nats: on average no more than log p(x).
 
         It is the mean over `n_draws` draws of z from q(z|x). The noise of an example is a function of its values and
@@ -164,7 +164,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
             elbo[rows] = self._elbo(X[rows], n_draws)
         return elbo
 
-    def score(self, X: ArrayLike, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None) -> float:
         """The mean of `score_samples`, nats per example; y is not used."""
         return float(self.score_samples(X).mean())
 
@@ -198,12 +198,11 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         return self.model_.as_data("X", X)
 
     def _train(self, X, epochs, anew):
-        before = dict(vars(self))
+        before = dict(self.__dict__)
         try:
             stopped = self._trained(X, epochs, anew)
         except BaseException:
-            vars(self).clear()  # what validate_data has set would not suit the model
-            vars(self).update(before)
+            self.__dict__ = before  # what validate_data has set would not suit the model
             raise
         if stopped == "interrupted":
             raise KeyboardInterrupt
@@ -245,28 +244,28 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         sizes = self.hidden_layer_sizes
         for size in sizes if isinstance(sizes, Iterable) else [sizes]:
             expect_integer("hidden_layer_sizes", size, 1)
-        if not self._learns:
+        if self._learn_sigma() is False:
             positive = "'shared', 'features' or a finite number above 0"
             expect_number("sigma", self.sigma, lambda sigma: 0 < sigma <= LARGEST, positive)
 
-    @property
-    def _learns(self):
-        """What `minivae.VAE` is told of a Gaussian sigma: `learn_sigma`."""
-        return {"shared": True, "features": "features"}.get(self.sigma, False) if isinstance(self.sigma, str) else False
+    def _learn_sigma(self):
+        return LEARNED.get(self.sigma, False) if isinstance(self.sigma, str) else False
 
     def _new(self, X, seed):
-        gaussian = self.likelihood == "gaussian"
+        gaussian: dict[str, Any] = {}
+        if self.likelihood == "gaussian":
+            learn = self._learn_sigma()
+            gaussian = {"learn_sigma": learn} if learn else {"observation_sigma": self.sigma}
         return Model(
             features=X.shape[1],
             latent=self.n_components,
             hidden=self.hidden_layer_sizes,
             activation=self.activation,
             likelihood=self.likelihood,
-            learn_sigma=gaussian and self._learns,
-            observation_sigma=self.sigma if gaussian and not self._learns else 1.0,
             dtype=X.dtype.name,
             backend=self.backend,
             seed=seed,
+            **gaussian,
         )
 
     def _elbo(self, X, n_draws):
@@ -275,7 +274,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         noise = np.empty((len(X), n_draws, model.latent), model.dtype)
         for row, of_row in zip(X + 0.0, noise, strict=True):  # -0.0 is 0.0
             key = int.from_bytes(hashlib.blake2b(row.tobytes(), digest_size=16).digest(), "little")
-            np.random.Generator(np.random.Philox(key=key)).standard_normal(out=of_row, dtype=model.dtype)
+            of_row[...] = np.random.Generator(np.random.Philox(key=key)).standard_normal(of_row.shape)
         with _passing:
             model.settle(training=False)
             page, noise = map(model.backend.from_host, (X, noise.reshape(-1, model.latent)))
