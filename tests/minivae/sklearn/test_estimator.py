@@ -22,6 +22,9 @@ from sklearn.preprocessing import StandardScaler
 import minivae as mv
 from minivae.sklearn import VAE, estimator
 
+# scikit-learn before 1.7 calls newer SciPy by arguments that are to go
+pytestmark = pytest.mark.filterwarnings("ignore:scipy.optimize:DeprecationWarning")
+
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((150, 3)) @ RNG.standard_normal((3, 5)) + 0.1 * RNG.standard_normal((150, 5))
 SMALL = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0}
@@ -166,10 +169,9 @@ def test_samples_are_draws_from_the_density(sigma):
 
 def test_bits_are_drawn_as_bits():
     binary = fitted((X > 0).astype(float), likelihood="bernoulli")
-    assert set(np.unique(binary.sample(50, random_state=0))) == {0.0, 1.0}
-    means = binary.inverse_transform(np.zeros((1, 2)))
-    assert means.shape == (1, 5)
-    assert ((means > 0) & (means < 1)).all()
+    drawn, means = binary.sample(20_000, random_state=0), binary.inverse_transform(RNG.standard_normal((20_000, 2)))
+    assert set(np.unique(drawn)) == {0.0, 1.0}
+    np.testing.assert_allclose(drawn.mean(axis=0), means.mean(axis=0), atol=0.03)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
