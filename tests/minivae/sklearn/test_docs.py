@@ -26,11 +26,10 @@ def test_the_example_gives_the_table_of_the_page(capsys):
     head, table = figures(capsys.readouterr().out)
     head_of_page, table_of_page = figures(re.search(r"<!-- digits -->\n(.*?)<!-- /digits -->", PAGE, re.DOTALL)[1])
     assert head == head_of_page
-    # another processor rounds otherwise, and after 1500 steps a few of the 450 digits fall elsewhere
-    np.testing.assert_allclose(table[:, :3], table_of_page[:, :3], atol=0.03)
-    np.testing.assert_allclose(table[:, 3:], table_of_page[:, 3:], atol=3)
-    accuracy_of_pca, accuracy = table[:, 1], table[:, 2]
-    assert list(accuracy > accuracy_of_pca) == [True, True, True, False]
+    # another processor rounds otherwise, which after 1500 steps may be as much as another seed
+    for column, error in enumerate((0, 0.01, 0.04, 0.2, 10)):
+        np.testing.assert_allclose(table[:, column], table_of_page[:, column], rtol=0, atol=error)
+    assert (table[:3, 2] > table[:3, 1]).all(), "with few components the VAE is ahead"
 
 
 def test_the_first_example_prints_what_it_says(capsys):
