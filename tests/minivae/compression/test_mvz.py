@@ -232,7 +232,19 @@ def test_the_commands(tmp_path, capsys):
     """A run's held-out data and a file of one's own there and back, and the report."""
     run, x = tmp_path / "run", rows("bernoulli", 60, 16)
     np.save(tmp_path / "x.npy", x)
-    given_ = ["--epochs", "1", "--hidden", "8", "--latent", "2", "--batch-size", "10", "--backend", "numpy"]
+    given_ = [
+        "--epochs",
+        "1",
+        "--no-pictures",
+        "--hidden",
+        "8",
+        "--latent",
+        "2",
+        "--batch-size",
+        "10",
+        "--backend",
+        "numpy",
+    ]
     assert main(["train", "--data", str(tmp_path / "x.npy"), "--out", str(run), *given_]) == 0
     packed, back = tmp_path / "x.mvz", tmp_path / "back.npy"
     for options in ([], ["--weight-bits", "8", "--samples", "3", "--block", "20"]):
