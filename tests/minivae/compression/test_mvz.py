@@ -223,6 +223,8 @@ def test_rows_by_blocks(made):
     model, x, data, _ = made
     for part in (slice(None), slice(11, 13), slice(5, 5), slice(-3, None), slice(28, 100), slice(25, 2)):
         np.testing.assert_array_equal(mv.decompress(model, data, part), x[part])
+    for given_ in (bytearray(data), memoryview(data), memoryview(np.repeat(np.frombuffer(data, np.uint8), 2))[::2]):
+        np.testing.assert_array_equal(mv.decompress(model, given_), x)
     for part in (slice(0, 9, 2), slice(0.0, 2.0), (0, 5), 3):
         with pytest.raises(ValueError, match=r"rows: got .* a slice of step 1"):
             mv.decompress(model, data, part)
