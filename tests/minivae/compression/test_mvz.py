@@ -275,7 +275,8 @@ def test_the_commands(tmp_path, capsys):
     for arguments, words in (
         (["compress", str(run)], "--out: got none"),
         (["compress", str(run), str(tmp_path / "grey.npy"), "-o", str(packed)], "--pixels threshold or dynamic"),
-        (["compress", str(run), str(tmp_path / "x.npy"), "-o", str(tmp_path / "x.npy")], "which is the input"),
+        (["compress", str(run), str(tmp_path / "x.npy"), "-o", str(tmp_path / "x.npy")], "which is an input"),
+        *((["compress", str(run), "-o", str(path)], "which is an input") for path in run.iterdir()),
         (["compress", str(run), "-o", str(tmp_path / "pipe")], "expected the name of a file"),
         (["compress", str(run), "-o", str(tmp_path / "none" / "x.mvz")], "in a folder that exists"),
         (["decompress", str(packed), "-o", str(back), "--best"], "--best: got it without a RUN"),
