@@ -54,7 +54,7 @@ def report(model: Any, x: np.ndarray, train: np.ndarray | None = None, image_sha
     }
     saved = min(others.values()) - rate
     result["break_even"] = math.ceil(8 * result["model_bytes_8_bits"] / (saved * features)) if saved > 0 else None
-    if image_shape and not networks.of_bytes:
+    if image_shape and len(image_shape) == 2 and not networks.of_bytes:
         images = pixels.reshape(n, *image_shape)
         others[f"{NEAR} pixels of context"] = context_rate(images)
         if train is not None:

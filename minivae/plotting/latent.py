@@ -40,7 +40,7 @@ def plot_latent(
     kl_per_latent: np.ndarray | None = None,
     active: np.ndarray | None = None,
     decoded: np.ndarray | None = None,
-    image_shape: tuple[int, int] | None = None,
+    image_shape: tuple[int, ...] | None = None,
     data: np.ndarray | None = None,
     title: str = "Latent space",
     subtitle: str | None = None,
@@ -158,10 +158,10 @@ def _draw_manifold(axes, size, decoded, data):
         return
     title = "decoder mean over the prior's quantiles"
     style.style_axes(axes, title, xlabel="latent 0", ylabel="latent 1", grid=None)
-    height, width = decoded.shape[1:]
-    levels = gray_levels(decoded, value_limits(decoded)).reshape(size, size, height, width)
+    height, width, *colours = decoded.shape[1:]
+    levels = gray_levels(decoded, value_limits(decoded)).reshape(size, size, height, width, *colours)
     # Rows of an image run downwards, the second latent upwards.
-    picture = levels[::-1].transpose(0, 2, 1, 3).reshape(size * height, size * width)
+    picture = levels[::-1].swapaxes(1, 2).reshape(size * height, size * width, *colours)
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=(0, size, 0, size), aspect=height / width)
     axes.set_anchor("NW")
     axes.spines[["left", "bottom"]].set_visible(False)
