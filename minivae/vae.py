@@ -359,6 +359,13 @@ class VAE(Built):
         are no pixels, do not where they are as many as in a data set. For `pixels` other than "grey" values must lie in
         [0, 1] whatever the likelihood. An array that is of that form already is not copied.
         """
+        x = self.check_values(name, x, pixels)
+        if x.size >= WHOLE_SET:
+            expect_pixels(name, x)
+        return np.ascontiguousarray(x, x.dtype if x.dtype in GATHERED else self.dtype)
+
+    def check_values(self, name: str, x: ArrayLike, pixels: str = "grey") -> np.ndarray:
+        """x as an array (rows, features) whose values suit the model, as for `as_data`, one by one."""
         check = getattr(self.likelihood, "check", None)
         unit = pixels != "grey" or getattr(check, "__func__", None) is Bernoulli.check
         binary = pixels == "grey" or not getattr(self.likelihood, "of_bytes", False)
@@ -366,9 +373,7 @@ class VAE(Built):
         x = check_data(name, x, features=self.features, dtype=self.dtype, unit=unit)
         if check is not None and not unit:
             check(name, x)
-        if x.size >= WHOLE_SET:
-            expect_pixels(name, x)
-        return np.ascontiguousarray(x, x.dtype if x.dtype in GATHERED else self.dtype)
+        return x
 
     def forward(self, x: ArrayLike, noise: np.ndarray | None = None) -> Terms:
         """The loss of a batch, as `Terms` of floats in nats per example.

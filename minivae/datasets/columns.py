@@ -55,9 +55,8 @@ class Columns:
             self._refuse("got no column beside those to drop, expected one at least")
         self._truths = {column for column in self.kept if kind_of(row[column]) == "truth"}
         self._values = array("d")
-        # From each text that is a label to its number in the order of the lines; None where labels are numbers.
-        texts = self.label is not None and kind_of(row[self.label]) == "text"
-        self._classes: dict[str, int] | None = {} if texts else None
+        self._texts = self.label is not None and kind_of(row[self.label]) == "text"  # for labels
+        self._classes: dict[str, int] = {}  # each one's number in the order of the lines
 
     def _under(self, names, row, delimiter):
         """(width, names) where the names stand over such a row."""
@@ -111,7 +110,7 @@ class Columns:
             self._refuse(f"line {number}: got {len(row)} fields, expected {self._fields}")
         if _filled(row[self._width :]):
             self._refuse(f"line {number}: got {len(row)} fields, expected {self._width} and nothing after them")
-        if self._classes is not None:
+        if self._texts:
             row = [*row]
             row[self.label] = self._class_of(number, as_text(row[self.label]))
         row = [row[column] for column in self.kept] if self._drop else row[: self._width]
@@ -158,7 +157,7 @@ class Columns:
         """What `read_table` returns, once all rows are in; form is what it says of the lines."""
         table = np.frombuffer(self._values, np.float64).reshape(-1, len(self.kept))
         self._check_first_row(table)
-        return self.parts_of(table, form, self._classes)
+        return self.parts_of(table, form, self._classes if self._texts else None)
 
     def parts_of(
         self, table: np.ndarray, form: str, classes: Iterable[str] | None = None
@@ -196,7 +195,7 @@ class Columns:
 
     def _check_first_row(self, table):
         """ValueError where the first row may be names: pandas writes the numbers of columns that have none."""
-        if self._classes is not None:
+        if self._texts:
             table = np.delete(table, self.kept.index(self.label), axis=1)
         first, rest = table[0], table[1:]
         if self._headed or self._options.header is not None or not len(rest):

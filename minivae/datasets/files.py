@@ -10,7 +10,7 @@ import os
 import numpy as np
 
 from ..errors import expect
-from ..files.npy import MAGIC, read_npy
+from ..files.npy import MAGIC, map_npy, read_npy
 from ..files.opening import EXPANSION, regular_file
 from ..files.stream import Stream, unreadable
 from .frames import read_parquet
@@ -20,6 +20,7 @@ from .options import ReadOptions
 from .pictures import images_in, read_pictures
 from .table import read_table
 
+MAPPED_FROM = 2 << 30  # bytes; an NPY file of fewer is read
 TABLES = (".csv", ".tsv", ".tab", ".txt", ".data")
 
 # How other files start, and what to do about them.
@@ -91,6 +92,13 @@ def _read_open_file(name, file, length, options):
                 raise unreadable(name, error) from error
             most = min(EXPANSION * length, LARGEST_UNPACKED)
             return _read_arrays(start, Stream(name, unpacked, most, exact=False), options)
+    if length >= MAPPED_FROM and start.startswith(MAGIC):
+        mapped = map_npy(file, Stream(name, file, length, exact=True))
+        if mapped is not None:
+            options.expect_only(name, "NPY", "image_shape", "transpose")
+            said = "mapped and not read whole: a sample of its values looked at, the others when they are used"
+            return "NPY", {"train": mapped}, said
+        file.seek(0)
     return _read_arrays(start, Stream(name, file, length, exact=True), options)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import check_data, expect
+from ..errors import check_data, expect, is_mapped
 from .options import SHAPE
 
 CHANNELS = (1, 3)  # grey, and red, green, blue
@@ -34,7 +34,9 @@ def as_rows(
         axes, image_shape = right[0]
         said = "images are on the last axis" if axes[0] else ""
         said = "images are stored colour by colour" if axes[1:] == (2, 3, 1) and len(image_shape) == 3 else said
-        rows = values.transpose(axes)
+        rows = values.transpose(axes)  # a view
+    kept = not (transpose or said) or not is_mapped(values)
+    expect(kept, name, f"images to be turned in a file of {values.nbytes / 1e9:.1f} GB", "rows as they are to be used")
     if transpose:
         expect(image_shape is not None, f"{name}: transpose", transpose, f"images: {SHAPE} says their height and width")
         height, width, *colours = image_shape
@@ -57,7 +59,7 @@ def _flat(name, rows, shape):
 
 def _readings(shape):
     """What an array of that shape can be: (its axes as rows, height, width, colours; the shape of an image)."""
-    ways = []
+    ways: list = []
     if len(shape) == 3:
         ways = [((0, 1, 2), shape[1:])]
         if shape[0] == shape[1] != shape[2]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import expect, expect_integer, expect_number
+from ..errors import expect, expect_integer, expect_number, is_mapped
 from .dataset import Dataset
 from .files import read_file
 from .frames import is_frame, read_frame
@@ -136,8 +136,8 @@ def load_dataset(
         return _build("mnist", *load_mnist(), size, change, image_shape=IMAGE_SHAPE, source=SOURCE)
     if isinstance(name_or_path, str) and name_or_path in TOY_SETS:
         size = 10_000 if size is None else size
-        arrays, source = make_toy(name_or_path, size, seed), f"synthetic, {size} training rows, seed {seed}"
-        return _build(name_or_path, *arrays, size, change, source=source)
+        source = f"synthetic, {size} training rows, seed {seed}"
+        return _build(name_or_path, *make_toy(name_or_path, size, seed), size, change, source=source)
     text = _path(name_or_path)
     try:
         arrays, read_as = read_file(text, options, test_fraction is not None)
@@ -179,7 +179,7 @@ def _rows(name, arrays, options, settled):
 
 
 def _from_arrays(name, arrays, read_as, options, size, test_fraction, seed, change):
-    """A `Dataset` of what a reader found: arrays by role, perhaps with "columns" and "classes", and how it read them."""
+    """A `Dataset` of what a reader found: arrays by role, perhaps "columns" and "classes", and how it read them."""
     rows, image_shape, taken_for = _rows(name, arrays, options, change is None)
     labels = {part: arrays[f"{part}_labels"] for part in ("train", "test") if f"{part}_labels" in arrays}
     classes = arrays.get("classes")
@@ -197,9 +197,14 @@ def _from_arrays(name, arrays, read_as, options, size, test_fraction, seed, chan
     if "test" in rows:
         return _build(name, train, rows["test"], labels.get("train"), labels.get("test"), size, change, **known)
     expect(len(train) > 1, name, "one row, which cannot be split", "at least 2 rows, or test rows as well")
-    kept, held_out = _split(len(train), test_fraction or TEST_FRACTION, seed)
-    parts = (labels["train"][kept], labels["train"][held_out]) if labels else (None, None)
-    return replace(_build(name, train[kept], train[held_out], *parts, size, change, **known), split=True)
+    if is_mapped(train):
+        held = _held_out(len(train), test_fraction)
+        known["source"] += f"; its last {held:,} rows held out"
+        kept, held_out = slice(-held), slice(-held, None)
+    else:
+        kept, held_out = _split(len(train), test_fraction, seed)
+    of_kept, of_held = (labels["train"][kept], labels["train"][held_out]) if labels else (None, None)
+    return replace(_build(name, train[kept], train[held_out], of_kept, of_held, size, change, **known), split=True)
 
 
 def _build(name, train, test, train_labels, test_labels, size, change, **known):
@@ -207,6 +212,7 @@ def _build(name, train, test, train_labels, test_labels, size, change, **known):
     expect(size is None or size <= len(train), "size", size, f"at most the {len(train)} training rows of {name!r}")
     train, train_labels = train[:size], None if train_labels is None else train_labels[:size]
     if change is not None:
+        expect(not is_mapped(train), name, f"{train.nbytes / 1e9:.1f} GB that are mapped", "values scaled in the file")
         scaling = Scaling.standardizing(train) if change is True else change
         if scaling.features is None:
             said = f"divided by {scaling.scale:g}"
@@ -222,6 +228,10 @@ def _build(name, train, test, train_labels, test_labels, size, change, **known):
 
 def _split(rows, test_fraction, seed):
     """Indices of the rows kept and of those held out, each in increasing order."""
-    held_out = min(max(1, round(rows * test_fraction)), rows - 1)
+    held_out = _held_out(rows, test_fraction)
     order = np.random.default_rng(seed).permutation(rows)
     return np.sort(order[:-held_out]), np.sort(order[-held_out:])
+
+
+def _held_out(rows, test_fraction):
+    return min(max(1, round(rows * (test_fraction or TEST_FRACTION))), rows - 1)

@@ -1,14 +1,12 @@
 """NPZ, arrays by name in a zip: which of them are the examples, and which their labels, under the names people use."""
 
-import numpy as np
-
 from ..errors import expect
 from ..files.npy import read_header, read_npy
 from ..files.opening import open_member, open_zip
 from .options import ARRAY, LABEL
 
-# What each of the four arrays is called in files that people share: those of Keras, of MedMNIST, of this package. Of two
-# in one column of this table the second goes with the first.
+# What each of the four arrays is called in files that people share: those of Keras, of MedMNIST, of this package. What
+# stands at one place of these lists goes together.
 ROLES = {
     "train": ("train", "x_train", "X_train", "train_images", "train_x", "train_X", "train_data"),
     "test": ("test", "x_test", "X_test", "test_images", "test_x", "test_X", "test_data"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import expect
 from .text import NAMED
@@ -50,7 +51,7 @@ class ReadOptions:
         for name in ("header", "transpose"):
             value = getattr(self, name)
             expect(value is None or isinstance(value, bool), name, value, "True or False")
-        shape = self.image_shape
+        shape: Any = self.image_shape
         sides = isinstance(shape, (list, tuple)) and all(type(n) is int and n > 0 for n in shape)
         right = sides and (len(shape) == 2 or (len(shape) == 3 and {shape[0], shape[2]} & {1, 3}))
         expected = "(height, width), (height, width, 3) or (3, height, width)"

@@ -1,6 +1,7 @@
-"""A folder of pictures, PNG or JPEG: its sub-folders are the classes, or the parts train and test with these in them."""
+"""A folder of pictures, PNG or JPEG: its sub-folders are the classes, or train and test with these in them."""
 
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def images_in(path: str | os.PathLike[str]) -> Path | None:
     for file in sorted(Path(path).iterdir(), key=lambda file: file.suffix == ".gz"):
         if IMAGES.fullmatch(file.name) and file.is_file():
             found.setdefault(file.name.removesuffix(".gz"), file)
-    train = {stem: file for stem, file in found.items() if IMAGES.fullmatch(stem)[2].lower() == "train"} or found
+    train = {stem: file for stem, file in found.items() if re.search("train[-_.]images", stem, re.I)} or found
     shown = ", ".join(map(repr, list(train)[:6])) + ", ..." * (len(train) > 6)
     expected = "one set of images, or the file's own name: --data FOLDER/FILE"
     expect(len(train) < 2, Path(path).name or str(path), f"a folder with {shown}", expected)
@@ -110,7 +111,8 @@ def _of_part(folder):
         f"{files[0].name!r:.60} beside the folder {folders[0].name!r:.60}" if files else "",
         expected,
     )
-    found, classes = [], []
+    found: list[tuple[Path, int]] = []
+    classes: list[str] = []
     for sub in folders:
         deeper, pictures, others = _listing(sub)
         expect(not deeper, f"{folder.name}/{sub.name}", "folders in a class", "pictures only")
@@ -125,7 +127,7 @@ class _Pictures:
     """The pixels (n, height, width) or (n, height, width, 3) of files, and a phrase that says what they are."""
 
     def __init__(self, name, files, folder):
-        image, size = require("PIL.Image"), None
+        image, size = require("PIL.Image"), (0, 0)
         first, coloured = None, 0
         self.pixels = np.empty(0, np.uint8)
         for place, file in enumerate(files):
@@ -166,10 +168,10 @@ def _read(image, path, called):
         picture = picture.convert("RGBA")
         opaque = picture.getextrema()[3][0] == 255
         expect(opaque, called, "a picture with transparency", "one without: lay it on a background first")
-        mode = "L" if mode == "LA" else "RGB"
+        mode = "L" if mode in ("L", "LA") else "RGB"
     elif mode in ("1", "P"):
         mode = "L" if mode == "1" else "RGB"
     expect(mode in ("L", "RGB"), called, f"a picture of mode {mode}", "8 bits, grey or RGB")
     if picture.mode != mode:
         picture = picture.convert(mode)
-    return np.asarray(picture)
+    return np.array(picture)

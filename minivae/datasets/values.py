@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CHUNK, as_array, expect, expect_everywhere
+from ..errors import CHUNK, as_array, expect, expect_everywhere, is_sampled, sampled
 from .options import LABEL
 
 DTYPES = (np.uint8, np.float32, np.float64)
@@ -24,6 +24,12 @@ def settle(
     both ends are there and a row is an image or long: they become uint8.
     """
     train = parts["train"]
+    if is_sampled(train):
+        binary = train.dtype == np.uint8 and sampled(train).max() == 1
+        expect(
+            not binary, name, "bytes up to 1 in a file that is mapped", "such numbers as float32, or pixels up to 255"
+        )
+        return parts, ""
     largest = {part: int(rows.max()) for part, rows in parts.items() if rows.dtype == np.uint8}
     if largest.get("train") == 1 and len(largest) == len(parts):
         expected = "0 and 1 in both, or pixels up to 255 in both"

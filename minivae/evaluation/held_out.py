@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import expect, expect_integer, expect_seed
+from ..errors import expect, expect_integer, expect_seed, is_sampled
+from ..files import mapped
 from ..kernels import philox
 from ..losses import Tally
 from ..parameters import RowBuffers
@@ -78,6 +79,7 @@ class Evaluator:
         self._pixels, self._seed = pixels, expect_seed(seed)
         page = PAGE if pixels == "dynamic" else self._rows
         self._pages = Pages(backend, data, model.dtype, pixels, seed, page)
+        self._unseen = data if is_sampled(data) else None  # values that nobody has looked at yet
         self._batches = sum(-(-min(page, self.n - first) // self._rows) for first in range(0, self.n, page))
         self._buffers = RowBuffers(backend, model.dtype)
 
@@ -90,19 +92,21 @@ class Evaluator:
         """
         model, backend = self.model, self.model.backend
         model.settle(training=False)
-        pages = self._pages(draw)
+        pages, released = self._pages(draw), mapped.Pages(self._unseen)
         backend.assign(self._clock, draw * self._batches)
         self._tally.reset()
-        mu, kl_per_latent = np.empty((self.n, model.latent)), np.zeros(model.latent)
+        kl_per_latent, moments = np.zeros(model.latent), Moments(model.latent)
         for first, page in pages:
+            if self._unseen is not None:
+                rows = self._unseen[first : first + page.shape[0]]
+                model.check_values(f"data[{first}:{first + len(rows)}]", rows, self._pixels)
+                released.touched(1, rows.nbytes)
             for start in range(0, page.shape[0], self._rows):
-                x = page[start : start + self._rows]
-                kl = self._batch(x)
-                rows = slice(first + start, first + start + x.shape[0])
-                mu[rows] = backend.to_host(model.head)[:, : model.latent]
+                kl = self._batch(page[start : start + self._rows])
+                moments.add(backend.to_host(model.head)[:, : model.latent])
                 kl_per_latent += backend.to_host(kl).sum(axis=0, dtype=np.float64)
         sums = self._tally.read()
-        return Evaluation(sums.loss, sums.nll, sums.kl, kl_per_latent / self.n, mu.var(axis=0))
+        return Evaluation(sums.loss, sums.nll, sums.kl, kl_per_latent / self.n, moments.variance)
 
     def _batch(self, x):
         model, backend = self.model, self.model.backend
@@ -112,6 +116,24 @@ class Evaluator:
         self._tally.add(nll, kl)
         backend.tick(self._clock)
         return kl
+
+
+class Moments:
+    """The variance (latent,) of rows that come some at a time (Chan, Golub and LeVeque, 1979)."""
+
+    def __init__(self, latent):
+        self._count, self._mean, self._squares = 0, np.zeros(latent), np.zeros(latent)
+
+    def add(self, rows):
+        count, mean = len(rows), rows.mean(axis=0, dtype=np.float64)
+        apart, total = mean - self._mean, self._count + count
+        self._squares += ((rows - mean) ** 2).sum(axis=0) + apart**2 * (self._count * count / total)
+        self._mean += apart * (count / total)
+        self._count = total
+
+    @property
+    def variance(self):
+        return self._squares / self._count
 
 
 class Pages:

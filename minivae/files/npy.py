@@ -5,6 +5,7 @@ raises whatever the parser underneath happens to raise. Format: NumPy Enhancemen
 """
 
 import ast
+import math
 import re
 import warnings
 
@@ -14,6 +15,7 @@ MAGIC = b"\x93NUMPY"
 LENGTHS = {(1, 0): "<H", (2, 0): "<I", (3, 0): "<I"}
 LONGEST_HEADER = 4096  # a plain array needs 118 bytes
 SUPPORTED = re.compile(r"[<>|=]?(b1|[ui][1248]|f[248])")
+MAPPABLE = tuple(np.dtype(kind).str for kind in ("u1", "f4", "f8"))
 TEXT = re.compile(r"[<>|=]?[US][1-9][0-9]{0,5}")
 
 
@@ -36,6 +38,16 @@ def read_npy(stream, advice="", text=False):
     if fortran_order:
         return np.ascontiguousarray(stream.values(dtype, shape[::-1]).T)
     return stream.values(dtype, shape)
+
+
+def map_npy(file, stream):
+    """The array of an open NPY file of its own, mapped and not read; None where it cannot be used as it lies there."""
+    descr, fortran_order, shape = read_header(stream)
+    usable = isinstance(descr, str) and descr in MAPPABLE and not fortran_order and len(shape) > 1
+    claimed = math.prod(shape) * np.dtype(descr).itemsize if usable else 0
+    if not claimed or claimed != stream.left:
+        return None  # reading it says what is amiss
+    return np.memmap(file, np.dtype(descr), "r", file.tell(), shape)
 
 
 def read_header(stream):

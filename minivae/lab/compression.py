@@ -117,7 +117,7 @@ def run(folder, seed=0, progress=None):
     train_rows, test_rows = ((rows > 127).astype(np.uint8) * 255 for rows in (data.train[:TRAIN], data.test[:TEST]))
     rows, model = train(train_rows, test_rows, seed, progress)
     steps = trace(Codec(networks_of(model)), test_rows // 255)
-    images = (test_rows // 255).reshape(-1, *data.image_shape)
+    images = (test_rows // 255).reshape(-1, *(data.image_shape or ()))
     others = general(np.packbits(test_rows // 255, axis=1), test_rows.size)
     others = {"bz2": others["bz2 -9"], f"{NEAR} pixels of context": context_rate(images)}
     report.write_table(folder / "compression.csv", rows)

@@ -30,8 +30,8 @@ def plot_samples(
 ) -> "Figure":
     """Tiles of images in a near-square grid.
 
-    images : (n, h*w) or (n, h*w*3), means in [0, 1], or real values: then on one common scale from the 0.5th to the 99.5th
-        percentile, stated in a bar below. uint8 is read as 0..255.
+    images : (n, h*w) or (n, h*w*3), means in [0, 1], or real values: then on one common scale from the 0.5th to the
+        99.5th percentile, stated in a bar below. uint8 is read as 0..255.
     image_shape : (h, w), or (h, w, 3) for colours
     path : where to write the PNG, or None
     """
@@ -156,7 +156,7 @@ def value_limits(*arrays):
 
 
 def gray_levels(tiles, limits):
-    """Values as levels of grey or of each colour, uint8: `limits[0]` and below is black, `limits[1]` and above white."""
+    """Values as levels of grey or of a colour, uint8: `limits[0]` and below black, `limits[1]` and above white."""
     low, high = limits
     return np.rint(np.clip((tiles - low) * (255 / (high - low)), 0, 255)).astype(np.uint8)
 

@@ -60,7 +60,7 @@ class Data:
     scaling: Mapping[str, Any] | None = None
 
     def __post_init__(self):
-        shape = self.image_shape
+        shape: Any = self.image_shape
         sides = isinstance(shape, (list, tuple)) and all(type(n) is int and n > 0 for n in shape)
         right = sides and (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3))
         expect(shape is None or right, "image_shape", shape, "(height, width) or (height, width, 3)")

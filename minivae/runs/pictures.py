@@ -77,7 +77,8 @@ def draw_reconstructions(path, model, data, pixels, count, seed):
     means = model.reconstruct(values)
     if data.features == 2:
         samples, labels = model.sample(len(values), seed=seed), _first(data.test_labels, count)
-        plotting.plot_points(*map(data.original, (values, means, samples)), labels, path)
+        values, means, samples = map(data.original, (values, means, samples))
+        plotting.plot_points(values, means, samples, labels, path)
         return means
     nll, kl = model.terms_of_each(values, seed)
     values, means = data.original(values), data.original(means)
