@@ -8,6 +8,7 @@ RssShmem of /proc/self/status, every 10 ms, and VmHWM, which counts pages of the
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -66,10 +67,8 @@ def train(path, backend, steps):
         ended.append(state.step)
         raise Enough
 
-    try:
+    with contextlib.suppress(Enough):
         mv.fit(model, data.train, validation=data.test, epochs=1, on_checkpoint=stop, checkpoint_steps=steps)
-    except Enough:
-        pass
     print(
         json.dumps(
             {

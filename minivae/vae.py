@@ -34,6 +34,7 @@ from .errors import (
     expect_pixels,
     expect_positive,
     expect_seed,
+    is_sampled,
 )
 from .kernels import Backend, philox
 from .kernels.naive import ACTIVATIONS, SCALES
@@ -375,6 +376,12 @@ class VAE(Built):
             check(name, x)
         return x
 
+    def page(self, x: np.ndarray, rows: slice) -> np.ndarray:
+        """Some rows of what `as_data` gave as the model's floats; ValueError for a value that it had not looked at."""
+        if is_sampled(x):
+            self.check_values(f"x[{rows.start}:{rows.stop}]", x[rows])
+        return as_reals(x[rows], self.dtype)
+
     def forward(self, x: ArrayLike, noise: np.ndarray | None = None) -> Terms:
         """The loss of a batch, as `Terms` of floats in nats per example.
 
@@ -427,7 +434,7 @@ class VAE(Built):
         x = self.as_data("x", x)
         mu, sigma = (np.empty((len(x), self.latent), self.dtype) for _ in range(2))
         for rows in _chunks(len(x)):
-            page = self._device(as_reals(x[rows], self.dtype))
+            page = self._device(self.page(x, rows))
             mu_rho = self._encode(page)
             noise = self._buffers("no noise", page.shape[0], self.latent)
             self.sampler.forward(*mu_rho, noise)
@@ -469,7 +476,7 @@ class VAE(Built):
         clock = self.backend.zeros((1,), "int64")
         nll, kl = np.empty(len(x)), np.empty(len(x))
         for rows in _chunks(len(x)):
-            page = self._device(as_reals(x[rows], self.dtype))
+            page = self._device(self.page(x, rows))
             noise = self._buffers("page's noise", page.shape[0], self.latent)
             self.backend.standard_normal(seed, philox.ELBO, clock, noise)
             self.backend.tick(clock)

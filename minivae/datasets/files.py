@@ -6,8 +6,7 @@ more than a small multiple of what its packed length can hold.
 
 import gzip
 import os
-
-import numpy as np
+from typing import Any
 
 from ..errors import expect
 from ..files.npy import MAGIC, map_npy, read_npy
@@ -45,17 +44,19 @@ FOREIGN |= {
 }
 
 
-def read_file(
-    path: str | os.PathLike[str], options: ReadOptions, split: bool = False
-) -> tuple[dict[str, np.ndarray], str]:
-    """Read a file; return a dict with the array "train" and, where there are such, "test", "train_labels",
-    "test_labels", and how it was read. The labels may be texts.
+def read_file(path: str | os.PathLike[str], options: ReadOptions, split: bool = False) -> tuple[dict[str, Any], str]:
+    """Read a file, or a folder; return a dict with the array "train" and, where there are such, "test", "train_labels",
+    "test_labels" (which may be texts), "columns" and "classes" (their names) and "name" (that of the file in a folder);
+    and how it was read.
 
     split : whether test rows are to be split off, so that those in a file beside this one are left alone
     """
     if os.path.isdir(path):
-        file = images_in(path)
-        return read_file(file, options, split) if file else read_pictures(path, options)
+        images = images_in(path)
+        if images is None:
+            return read_pictures(path, options)
+        arrays, said = read_file(images, options, split)
+        return arrays | {"name": images.name}, said
     with regular_file(path) as (name, file, length):
         start = file.read(512)
         file.seek(0)
@@ -67,9 +68,9 @@ def read_file(
         kind, arrays, said = _read_open_file(name, file, length, options)
     if kind == "IDX":
         beside = find_beside(path, labels=options.label != "", test=not split)
-        said = [f"{role} in {os.path.basename(other)!r:.60}" for role, other in beside.items()]
+        found = [f"{role} in {os.path.basename(other)!r:.60}" for role, other in beside.items()]
         arrays |= {role: _read_idx_beside(other) for role, other in beside.items()}
-        return arrays, ", ".join(said)
+        return arrays, ", ".join(found)
     return arrays, said
 
 

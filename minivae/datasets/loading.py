@@ -141,7 +141,8 @@ def load_dataset(
     text = _path(name_or_path)
     try:
         arrays, read_as = read_file(text, options, test_fraction is not None)
-        return _from_arrays(Path(text).name, arrays, read_as, options, size, test_fraction, seed, change)
+        name = arrays.pop("name", Path(text).name)
+        return _from_arrays(name, arrays, read_as, options, size, test_fraction, seed, change)
     except MemoryError as error:
         raise ValueError(f"{Path(text).name}: does not fit in memory") from error
 
@@ -149,7 +150,7 @@ def load_dataset(
 def load_rows(path: str | os.PathLike[str]) -> np.ndarray:
     """All rows of a file in its order, (n, features), those for training first, as `load_dataset` reads them."""
     arrays, _ = read_file(_path(path), ReadOptions(label=""), True)
-    rows, _, _ = _rows(Path(path).name, arrays, ReadOptions(), True)
+    rows, _, _ = _rows(arrays.pop("name", Path(path).name), arrays, ReadOptions(), True)
     return np.concatenate([rows[part] for part in ("train", "test") if part in rows])
 
 
@@ -191,7 +192,7 @@ def _from_arrays(name, arrays, read_as, options, size, test_fraction, seed, chan
     known["source"] = ": ".join(filter(None, [origin, "; ".join(filter(None, [read_as, taken_for]))]))
     train = rows["train"]
     expect("test" in rows or "test" not in labels, name, "test_labels and no test rows", "both or neither")
-    for part in labels.keys() & rows.keys():
+    for part in [part for part in rows if part in labels]:
         otherwise = f"; {LABEL} names others, '' none"
         labels[part] = check_labels(f"{name}: {part}_labels", labels[part], len(rows[part]), otherwise)
     if "test" in rows:

@@ -166,7 +166,7 @@ def _read(image, path, called):
     mode = picture.mode
     if mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
-        opaque = picture.getextrema()[3][0] == 255
+        opaque = np.asarray(picture)[..., 3].min() == 255
         expect(opaque, called, "a picture with transparency", "one without: lay it on a background first")
         mode = "L" if mode in ("L", "LA") else "RGB"
     elif mode in ("1", "P"):
