@@ -1,4 +1,4 @@
-"""A user's own file: NPY, NPZ or IDX, told apart by their first bytes, or a table by its name; plain or gzip.
+"""A user's own file: NPY, NPZ, IDX or Parquet, told apart by their first bytes, or a table by its name; or a folder.
 
 Every file gives arrays or a ValueError that names it, whatever its bytes are, and no file makes the reader allocate
 more than a small multiple of what its packed length can hold.

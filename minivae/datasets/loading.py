@@ -215,6 +215,8 @@ def _build(name, train, test, train_labels, test_labels, size, change, **known):
     if change is not None:
         expect(not is_mapped(train), name, f"{train.nbytes / 1e9:.1f} GB that are mapped", "values scaled in the file")
         scaling = Scaling.standardizing(train) if change is True else change
+        fits = scaling.features in (None, train.shape[1])
+        expect(fits, name, f"{train.shape[1]} features", f"{scaling.features}, as the scaling has")
         if scaling.features is None:
             said = f"divided by {scaling.scale:g}"
         else:

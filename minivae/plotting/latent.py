@@ -11,7 +11,7 @@ from ..evaluation.held_out import ACTIVE
 from . import checks, style
 from .colouring import class_colours, classes_of, inset_bar, name_classes, scatter
 from .images import gray_levels, value_limits
-from .points import frame_limits
+from .points import frame
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -183,8 +183,8 @@ def _draw_warped_grid(axes, lattice, data):
     axes.add_collection(LineCollection(list(lattice), colors=across, linewidths=0.9))
     axes.add_collection(LineCollection(list(lattice.transpose(1, 0, 2)), colors=along, linewidths=0.9))
     clouds = [lattice.reshape(-1, 2)] + ([] if data is None else [data])
-    low, high = frame_limits(clouds)
-    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+    low, high, aspect = frame(clouds)
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect=aspect)
     for y, colour, text in ((0.99, across, "latent 0 varies"), (0.945, along, "latent 1 varies")):
         axes.text(0.99, y, text, transform=axes.transAxes, color=colour, fontsize=style.TICK, ha="right", va="top")
 
