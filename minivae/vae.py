@@ -378,9 +378,9 @@ class VAE(Built):
 
     def page(self, x: np.ndarray, rows: slice) -> np.ndarray:
         """Some rows of what `as_data` gave as the model's floats; ValueError for a value that it had not looked at."""
-        if is_sampled(x):
-            self.check_values(f"x[{rows.start}:{rows.stop}]", x[rows])
-        return as_reals(x[rows], self.dtype)
+        if not is_sampled(x):
+            return as_reals(x[rows], self.dtype)
+        return as_reals(self.check_values(f"x[{rows.start}:{rows.stop}]", np.array(x[rows])), self.dtype)
 
     def forward(self, x: ArrayLike, noise: np.ndarray | None = None) -> Terms:
         """The loss of a batch, as `Terms` of floats in nats per example.

@@ -98,7 +98,7 @@ class Evaluator:
         kl_per_latent, moments = np.zeros(model.latent), Moments(model.latent)
         for first, page in pages:
             if self._unseen is not None:
-                rows = self._unseen[first : first + page.shape[0]]
+                rows = np.array(self._unseen[first : first + page.shape[0]])  # of what is not mapped all is looked at
                 model.check_values(f"data[{first}:{first + len(rows)}]", rows, self._pixels)
                 released.touched(1, rows.nbytes)
             for start in range(0, page.shape[0], self._rows):

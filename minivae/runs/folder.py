@@ -168,7 +168,7 @@ def read_text(path, longest):
     with regular_file(path) as (name, file, length):
         if length > longest:
             raise ValueError(f"{name}: {length} bytes, expected at most {longest}")
-        return file.read(longest).decode()
+        return file.read(length).decode()  # a buffer as long as is asked for is made first
 
 
 def load(choices: Data) -> Dataset:
