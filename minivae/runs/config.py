@@ -6,10 +6,12 @@ A `Config` is made once, from the options of `minivae train` or from what a run 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 from ..bounds import OBJECTIVES, ONE_GROUP
 from ..datasets import Dataset, Scaling
+from ..datasets.idx import SIDEWAYS
 from ..datasets.loading import TEST_FRACTION
 from ..errors import expect, expect_choice
 from ..optim import OPTIMIZERS, Optimizer
@@ -276,6 +278,8 @@ class Config:
                     raise TypeError(f"{key}: got {entry[name][key]!r:.80}")
         versions = {key: value for key, value in entry.items() if key not in ("backend", "data", "model", "training")}
         data = part(Data, entry["data"])
+        if "transpose" not in entry["data"] and SIDEWAYS.fullmatch(PurePath(data.name).name):
+            data = replace(data, transpose=False)  # of a version that left EMNIST on its side
         training = SINCE | entry["training"]
         training = {field.name: training[field.name] for field in fields(Training)}
         model, training = _without_nulls(entry["model"]), _without_nulls(training)
