@@ -13,7 +13,7 @@ from ..files.npy import MAGIC, map_npy, read_npy
 from ..files.opening import EXPANSION, regular_file
 from ..files.stream import Stream, unreadable
 from .frames import read_parquet
-from .idx import find_beside, read_idx
+from .idx import IMAGES, find_beside, read_idx
 from .npz import LARGEST_UNPACKED, read_npz
 from .options import ReadOptions
 from .pictures import images_in, read_pictures
@@ -70,6 +70,8 @@ def read_file(path: str | os.PathLike[str], options: ReadOptions, split: bool = 
         beside = find_beside(path, labels=options.label != "", test=not split)
         found = [f"{role} in {os.path.basename(other)!r:.60}" for role, other in beside.items()]
         arrays |= {role: _read_idx_beside(other) for role, other in beside.items()}
+        if IMAGES.fullmatch(name) and options.label != "" and "train_labels" not in beside:
+            found.append("no file of labels beside it")
         return arrays, ", ".join(found)
     return arrays, said
 

@@ -23,8 +23,8 @@ def require(module: str) -> Any:
 
 def is_frame(value: Any) -> bool:
     """Whether it is a `pandas.DataFrame`, without importing pandas."""
-    kind = type(value)
-    return kind.__name__ == "DataFrame" and kind.__module__.partition(".")[0] == "pandas"
+    kinds = type(value).__mro__
+    return any(kind.__name__ == "DataFrame" and kind.__module__.partition(".")[0] == "pandas" for kind in kinds)
 
 
 def read_parquet(path: Any, options: ReadOptions) -> tuple[dict[str, Any], str]:

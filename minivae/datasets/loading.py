@@ -149,7 +149,7 @@ def load_dataset(
 
 def load_rows(path: str | os.PathLike[str]) -> np.ndarray:
     """All rows of a file in its order, (n, features), those for training first, as `load_dataset` reads them."""
-    arrays, _ = read_file(_path(path), ReadOptions(label=""), True)
+    arrays, _ = read_file(_path(path), ReadOptions(), True)
     rows, _, _ = _rows(arrays.pop("name", Path(path).name), arrays, ReadOptions(), True)
     return np.concatenate([rows[part] for part in ("train", "test") if part in rows])
 

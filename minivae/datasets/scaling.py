@@ -72,8 +72,9 @@ class Scaling:
     def _mapped(self, name, values, function):
         rows = check_data(name, values, features=self.features)
         made = np.empty(rows.shape, np.float64 if rows.dtype == np.float64 else np.float32)
-        for part in _pieces(rows):
-            made[part] = function(rows[part].astype(np.float64))
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused as such
+            for part in _pieces(rows):
+                made[part] = function(rows[part].astype(np.float64))
         return made
 
 

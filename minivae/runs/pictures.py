@@ -19,6 +19,8 @@ MANIFOLD = 20
 def pixels_phrase(data, pixels):
     """Which pixels a number was measured on, for titles and printed lines."""
     words = {"grey": "grey pixels", "threshold": "thresholded pixels", "dynamic": "dynamically binarised pixels"}
+    if len(data.image_shape or ()) == 3 and pixels == "grey":
+        return "colours as they are"
     return words[pixels] if data.image_shape or pixels != "grey" else "values as they are"
 
 

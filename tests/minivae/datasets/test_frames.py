@@ -132,6 +132,20 @@ def test_kinds_of_pictures(pixels, mode, how, read, tmp_path):
         np.testing.assert_array_equal(data.train[0], read.ravel())
 
 
+def test_jpeg_is_turned_as_its_camera_says(tmp_path):
+    wide = np.zeros((8, 16), np.uint8)
+    wide[:, 8:] = 255
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be turned clockwise by a quarter
+    for name in ("a.jpg", "b.JPEG"):
+        save(tmp_path / "p" / name, wide, format="jpeg", exif=turned)
+    data = load_dataset(tmp_path / "p")
+    assert data.image_shape == (16, 8)
+    np.testing.assert_array_equal(data.train.reshape(16, 8) > 127, wide.T > 127)
+    save(tmp_path / "p" / "c.jpg", COLOUR, "CMYK")
+    assert "c.jpg: got 'a picture of mode CMYK', expected 8 bits, grey or RGB" in message(tmp_path / "p", tmp_path)
+
+
 def test_grey_among_colours(tmp_path):
     save(tmp_path / "p" / "a" / "1.png", PICTURE)
     save(tmp_path / "p" / "b" / "2.PNG", COLOUR, format="png")
