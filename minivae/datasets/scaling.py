@@ -37,9 +37,10 @@ class Scaling:
     def standardizing(cls, rows: np.ndarray) -> "Scaling":
         """To mean 0 and standard deviation 1 over these rows, column by column; a column of one value only becomes 0,
         and keeps its unit."""
-        mean, squares = rows.mean(axis=0, dtype=np.float64), np.zeros(rows.shape[1])
-        for part in _pieces(rows):
-            squares += ((rows[part] - mean) ** 2).sum(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):  # told below
+            mean, squares = rows.mean(axis=0, dtype=np.float64), np.zeros(rows.shape[1])
+            for part in _pieces(rows):
+                squares += ((rows[part] - mean) ** 2).sum(axis=0)
         constant = rows.min(axis=0) == rows.max(axis=0)
         deviation = np.sqrt(squares / len(rows))
         wrong = ~(np.isfinite(deviation) & ((deviation > 0) | constant))

@@ -24,6 +24,7 @@ LABELS = np.arange(12) % 3
         ({"X": ROWS, "y": LABELS}, {}, None, "train is 'X', train_labels is 'y'"),
         ({"X": ROWS, "y": LABELS, "X_test": MORE, "y_test": LABELS[:4]}, {}, None, "test is 'X_test'"),
         ({"X": ROWS, "Z": MORE}, {}, None, "'Z' not read"),
+        ({"x_train": ROWS, "x_test": MORE, "test": MORE}, {}, None, "test is 'x_test', 'test' not read"),
         ({"a": ROWS, "b": MORE}, {"array": "b"}, "array=", "train is 'b', 'a' not read"),
         ({"X": ROWS, "data": MORE}, {"array": "X"}, "array=", "train is 'X'"),
         ({"X": ROWS, "y": LABELS, "labels": LABELS}, {"label": "labels"}, "label=", "train_labels is 'labels'"),

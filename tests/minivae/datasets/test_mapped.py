@@ -149,3 +149,14 @@ def test_moments_of_parts_are_those_of_all(seed, cuts):
     for part in np.split(rows, sorted(cuts)):
         moments.add(part)
     np.testing.assert_allclose(moments.variance, rows.astype(float).var(axis=0), rtol=1e-9)
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+def test_pages_are_let_go_and_no_value_with_them(mode, tmp_path):
+    """Of a mapping that is a copy of its own, what was written would be lost."""
+    rows = np.load(saved(tmp_path, ROWS), mmap_mode=mode)
+    if mode != "r":
+        rows[3] = 7
+    expected = rows.copy()
+    mapped.Pages(rows[2:]).touched(10_000, 0)
+    np.testing.assert_array_equal(rows, expected)

@@ -11,6 +11,7 @@ import minivae as mv
 from minivae.command.main import main
 from minivae.datasets import Scaling, load_dataset
 from minivae.files import stored
+from minivae.runs import pictures
 
 RNG = np.random.default_rng(0)
 PEOPLE = np.column_stack([RNG.normal(170, 10, 60), RNG.normal(70_000, 9000, 60)])
@@ -27,7 +28,7 @@ def test_standardizing_and_back(seed, features, dtype, constant):
     rng = np.random.default_rng(seed)
     rows = (rng.normal(100, 20, (50, features)) * 10.0 ** rng.integers(-1, 1, features)).clip(0, 255).astype(dtype)
     if constant:
-        rows[:, 0] = 7
+        rows[:, 0] = 0.1  # whose mean over many rows is another number
     scaling = Scaling.standardizing(rows)
     scaled = scaling.apply(rows)
     assert scaled.dtype == (np.float64 if dtype == np.float64 else np.float32)
@@ -66,6 +67,15 @@ def test_columns_of_one_value_are_named(tmp_path):
     assert "1 of one value only: 'b'" in data.source
     assert (data.train[:, 1] == 0).all()
     assert (data.original(data.train)[:, 1] == 3).all()
+
+
+def test_values_too_large_to_be_scaled(tmp_path):
+    np.save(tmp_path / "h.npy", np.array([[1e300, 1], [-1e300, 2], [1, 3]]))
+    with pytest.raises(ValueError, match="standardize: got 'column 0', expected values whose variance"):
+        load_dataset(tmp_path / "h.npy", standardize=True)
+    np.save(tmp_path / "h.npy", np.array([[1e30, 1], [-1e30, 2], [1, 3]], np.float32))
+    with pytest.raises(ValueError, match=r"train: got -?inf at row"):
+        load_dataset(tmp_path / "h.npy", scale_by=1e-30)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +132,35 @@ def test_other_data_are_scaled_as_those_of_the_run(run, capsys):
     other = load_dataset(
         run.parent / "others.csv", scaling=load_dataset(run.parent / "people.csv", standardize=True).scaling
     )
-    assert main(["evaluate", str(run), "--backend", "numpy", "--data", str(run.parent / "others.csv")]) == 0
-    capsys.readouterr()
-    measured = json.loads((run / "evaluation.json").read_text())
+    named = load_dataset("rings", scaling=other.scaling)
     model = mv.VAE.load(run / "checkpoint.npz", "numpy")
-    assert measured["nll"] == pytest.approx(mv.Evaluator(model, other.test)().nll, rel=1e-6)
+    for name, data in ((str(run.parent / "others.csv"), other), ("rings", named)):
+        assert main(["evaluate", str(run), "--backend", "numpy", "--data", name]) == 0
+        measured = json.loads((run / "evaluation.json").read_text())
+        assert measured["nll"] == pytest.approx(mv.Evaluator(model, data.test)().nll, rel=1e-6)
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("features", [2, 4, 3])
+def test_pictures_are_in_the_unit_of_the_data(features, tmp_path, monkeypatch):
+    """Points, images and rows of numbers."""
+    shape = {"image_shape": (2, 2)} if features == 4 else {}
+    np.save(tmp_path / "d.npy", RNG.normal(50, 3, (60, features)))
+    data = load_dataset(tmp_path / "d.npy", standardize=True, **shape)
+    model, drawn = mv.VAE(features, 2, (4,), likelihood="gaussian", backend="numpy"), []
+    for name in ("plot_points", "plot_profiles", "plot_samples", "plot_reconstructions", "plot_latent"):
+        monkeypatch.setattr(pictures.plotting, name, lambda *given, **named: drawn.extend([*given, *named.values()]))
+    pictures.draw_reconstructions(None, model, data, "grey", 5, 0)
+    values = data.original(data.test[:5].astype(np.float32))
+    assert any(np.array_equal(values, array) for array in drawn)
+    means = data.original(model.reconstruct(data.test[:5].astype(np.float32)))
+    assert any(np.array_equal(means, array) for array in drawn)
+    drawn.clear()
+    pictures.draw_latent(None, model, data, "grey", 0)
+    decoded = data.original(model.decode(pictures.plotting.manifold_grid(pictures.MANIFOLD)))
+    assert any(np.array_equal(decoded, array) for array in drawn) == (features != 3)
+    if features == 3:
+        return
+    drawn.clear()
+    pictures.draw_samples(None, model, data.name, data.image_shape, 5, 0, data.original)
+    assert any(np.array_equal(data.original(model.sample(5)), array) for array in drawn)

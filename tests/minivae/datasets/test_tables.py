@@ -236,10 +236,10 @@ def test_options_of_tables_are_refused_elsewhere(option, tmp_path):
             option = {name: "y"}  # "" is none, and there may be some in an archive, or beside a file
         if name == "label" and content[:2] == b"PK":
             continue
-        with pytest.raises(ValueError, match=rf"{name}: got .*, expected a table .* with it; mine.dat is"):
+        with pytest.raises(ValueError, match=rf"{name}: got .*, expected a table.* with it; mine.dat is"):
             load(tmp_path, content, "mine.dat", **option)
     for known in ("mnist", "rings"):
-        with pytest.raises(ValueError, match=f"{name}: got .*, expected a table .* with it; {known} is a data set"):
+        with pytest.raises(ValueError, match=f"{name}: got .*, expected a table.* with it; {known} is a data set"):
             load_dataset(known, **option)
 
 
