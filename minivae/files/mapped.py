@@ -24,6 +24,10 @@ class Pages:
     def touched(self, places, size):
         """To be called where so many places, that many bytes in all, have been read since the last time."""
         self._bytes += size + places * AROUND
-        if self._mapping is not None and self._bytes > MOST:
+        if self._bytes > MOST:
+            self.let_go()
+
+    def let_go(self):
+        self._bytes = 0
+        if self._mapping is not None:
             self._mapping.madvise(mmap.MADV_DONTNEED)
-            self._bytes = 0

@@ -20,6 +20,7 @@ class Unseen:
         self._model, self._data, self._batch_size, self._pixels, self._seed = model, data, batch_size, pixels, seed
         self.order = np.zeros(batch_size, np.int64) if len(data) > MOST_ORDERED else None
         self.epoch, self._pages = 0, mapped.Pages(data)
+        self._pages.let_go()  # of the sample that was looked at
 
     def look(self, batch, rows, order):
         """Raises ValueError, naming the row, where a value of this minibatch does not suit the model; order is that of
