@@ -129,7 +129,8 @@ def load_dataset(
         return _from_arrays(
             "DataFrame", *read_frame("DataFrame", name_or_path, options), options, size, test_fraction, seed, change
         )
-    expect(isinstance(name_or_path, (str, os.PathLike)), "name_or_path", name_or_path, "a data set's name or a path")
+    wanted = "a data set's name or a path, or a pandas DataFrame"
+    expect(isinstance(name_or_path, (str, os.PathLike)), "name_or_path", name_or_path, wanted)
     if isinstance(name_or_path, str) and name_or_path in dataset_names:
         options.expect_only(name_or_path, "a data set of that name")
     if name_or_path == "mnist":
