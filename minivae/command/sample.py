@@ -18,8 +18,8 @@ def run(args):
     config, model = reopening.open_model(args.run, args.backend, args.best)
     path = options.result_path(args, "samples.png")
     if path.suffix == ".npy":
-        options.save_array(path, model.sample(args.count, seed=args.seed))
+        options.save_array(path, config.data.original(model.sample(args.count, seed=args.seed)))
     else:
         shape = reopening.image_shape(args.run, config)
-        draw_samples(path, model, config.data.name, shape, args.count, args.seed)
+        draw_samples(path, model, config.data.name, shape, args.count, args.seed, config.data.original)
     options.say(f"{args.count} samples in {path}")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..datasets import dataset_names
-from ..datasets.dataset import load_rows
+from ..datasets.loading import load_rows
 from ..errors import brief, expect
 from ..vae import VAE
 from . import folder
@@ -87,7 +87,7 @@ def open_run(path, backend="auto", best=False, given=None):
     except ValueError:
         if given is None:
             raise
-        named = Data(name=given, seed=choices.seed)
+        named = Data(name=given, seed=choices.seed, scaling=choices.scaling)
         data = folder.load(named if given in dataset_names else replace(choices, name=given, size=None))
         own = data.fingerprint() == choices.fingerprint
     if data.features != model.features:
