@@ -136,7 +136,7 @@ def fit(
     total = good.first + epochs * step.batches
     foreign = any(map(_is_foreign, (on_epoch, on_checkpoint)))
     if team.size > 1:
-        data = {"train": train, "validation": validation}
+        data: dict[str, Any] = {"train": train, "validation": validation}
         told = {"epochs": epochs, "batch_size": batch_size, "shards": shards, "pixels": pixels, "seed": seed}
         told |= {"validation_noise": validation_noise, "early_stopping": early_stopping, "beta": _numbers_of(beta)}
         told |= {"optimizer": _numbers_of(optimizer), "its schedule": _numbers_of(optimizer.schedule)}
