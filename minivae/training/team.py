@@ -151,7 +151,7 @@ class MPITeam(Team):
     Parameters
     ----------
     comm : an mpi4py communicator; by default all processes, `MPI.COMM_WORLD`. One team serves any number of trainings:
-        each team keeps three communicators, and an MPI has some 2,000
+        each team keeps three communicators, of which MPICH has 2,048
     report : called with an error of this rank that ends the job; returns the exit status of the job, None for 1. By
         default it prints the rank and the traceback
 
