@@ -14,11 +14,8 @@ from ..optim import Optimizer
 from ..parameters import RowBuffers
 from .non_finite import first_non_finite, first_non_finite_moment
 from .replay import Replay, foreign, overrides
-<<<<<<< HEAD
-from .unseen import Unseen
-=======
 from .team import Team
->>>>>>> mpix
+from .unseen import Unseen
 
 # From the ids of optimizers of the user's own to (weak references to it and to the model, the number of steps made with
 # both): where the next training goes on.
