@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import check_data, expect, expect_integer, expect_number
+from . import showing
 from .files import read_file
 from .mnist import IMAGE_SHAPE, SOURCE, load_mnist
 from .table import TableOptions
@@ -82,6 +83,9 @@ class Dataset:
         labels = ", labels" if self.train_labels is not None else ""
         shapes = f"train {self.train.shape}, test {self.test.shape}, {self.train.dtype}{labels}"
         return f"Dataset({self.name!r}, {shapes}, image_shape={self.image_shape})"
+
+    def _repr_html_(self) -> str:
+        return showing.page(self)
 
     def held_out(self) -> "Dataset":
         """This data set with one training row only, so that the memory of the others can go back."""

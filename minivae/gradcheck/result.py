@@ -6,6 +6,8 @@ from math import erf, prod, sqrt
 
 import numpy as np
 
+from . import showing
+
 
 @dataclass(frozen=True)
 class Coordinate:
@@ -207,11 +209,29 @@ class GradientReport:
     def __repr__(self) -> str:
         return f"GradientReport({str(self).partition(chr(10))[0]}; {len(self.arrays)} arrays)"
 
-    def __str__(self) -> str:
+    @property
+    def _head(self):
         head = "gradients right" if self.passed else "gradient check failed"
-        lines = [f"{head}: {self.name}" + (f" ({self.dtype}, {self.method})" if self.dtype else "")]
+        return f"{head}: {self.name}" + (f" ({self.dtype}, {self.method})" if self.dtype else "")
+
+    @property
+    def _in_order(self):
+        return sorted(self.arrays, key=lambda a: a.verdict not in ("wrong", "unresolved"))
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for array in self._in_order:
+            first, *rest = (self._said(line).strip() for line in _array_lines(array, 0))
+            bad = array.verdict in ("wrong", "unresolved")
+            told = [first.removeprefix(_title(array)).strip(), *rest] if bad else rest
+            error = "" if bad else f"{array.relative_error:.1e}"
+            rows.append((_title(array), array.verdict, _looked(array), error, told))
+        return showing.gradients(self, self._head, rows)
+
+    def __str__(self) -> str:
+        lines = [self._head]
         lines += [f"  {sentence}" for _, sentence in self.problems]
-        order = sorted(self.arrays, key=lambda a: a.verdict not in ("wrong", "unresolved"))
+        order = self._in_order
         width = max((len(_title(a)) for a in order), default=0)
         for array in order:
             lines += map(self._said, _array_lines(array, width))
@@ -224,10 +244,12 @@ def _title(array):
     return f"{array.name} {array.shape[:-1]} complex" if array.parts else f"{array.name} {array.shape}"
 
 
-def _array_lines(array, width):
+def _looked(array):
     looked = f"{len(array.coordinates)} of {array.size} coordinates"
-    if array.directions:
-        looked += f", {len(array.directions)} directions"
+    return looked + (f", {len(array.directions)} directions" if array.directions else "")
+
+
+def _array_lines(array, width):
     title = f"  {_title(array):{width}}  "
     if array.verdict == "wrong":
         wrong = [c for c in array.wrong if c.index is not None]
@@ -241,7 +263,7 @@ def _array_lines(array, width):
             f"rounding and the derivatives are at most {array.scale:.1e}; use float64 or larger weights in the loss"
         ]
     else:
-        lines = [f"{title}{looked}, error {array.relative_error:.1e}"]
+        lines = [f"{title}{_looked(array)}, error {array.relative_error:.1e}"]
         if array.directions:
             lines[0] += f", one wrong coordinate missed with p {_small(array.miss_probability)}"
     if array.kinks:
