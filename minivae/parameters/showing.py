@@ -12,8 +12,8 @@ def page(model) -> str:
     rows = []
     for name, part in parts.items():
         own = {full: shape for full, shape in shapes.items() if _owner(full, parts) == name}
-        width = [getattr(part, side, None) for side in ("inputs", "outputs")]
-        width = " → ".join(map(html.number, width)) if all(isinstance(side, int) for side in width) else ""
+        sides = [getattr(part, side, None) for side in ("inputs", "outputs")]
+        width = " → ".join(map(html.number, sides)) if all(isinstance(side, int) for side in sides) else ""
         arrays = html.lines(f"{full} {shape}" for full, shape in own.items())
         rows.append((name, _what(part), width, arrays, html.number(sum(map(math.prod, own.values())) or None)))
     total = html.number(sum(map(math.prod, shapes.values())))

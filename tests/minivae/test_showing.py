@@ -15,25 +15,8 @@ from minivae.gradcheck import check_sampler
 
 EVIL = "\"><script>alert(1)</script>&lt;'\x1b\udcff\n"
 SHOWN = "\"><script>alert(1)</script>&lt;'\\x1b\\udcff\\n"
-TAGS = {
-    "div",
-    "p",
-    "b",
-    "ul",
-    "li",
-    "br",
-    "table",
-    "thead",
-    "tbody",
-    "tr",
-    "th",
-    "td",
-    "img",
-    "svg",
-    "polyline",
-    "circle",
-}
-ATTRIBUTES = {"style", "src", "width", "height", "points", "fill", "stroke", "cx", "cy", "r"}
+TAGS = set("div p b ul li br table thead tbody tr th td img svg polyline circle".split())
+ATTRIBUTES = set("style src width height points fill stroke cx cy r".split())
 X = np.random.default_rng(0).random((40, 12))
 
 
