@@ -15,8 +15,9 @@ from minivae.gradcheck import check_sampler
 
 EVIL = "\"><script>alert(1)</script>&lt;'\x1b\udcff\n"
 SHOWN = "\"><script>alert(1)</script>&lt;'\\x1b\\udcff\\n"
-TAGS = set("div p b ul li br table thead tbody tr th td img svg polyline circle".split())
-ATTRIBUTES = set("style src width height points fill stroke cx cy r".split())
+TAGS = {"div", "p", "b", "ul", "li", "br", "img", "table", "thead", "tbody", "tr", "th", "td"}
+TAGS |= {"svg", "polyline", "circle"}
+ATTRIBUTES = {"style", "src", "width", "height", "points", "fill", "stroke", "cx", "cy", "r"}
 X = np.random.default_rng(0).random((40, 12))
 
 
