@@ -127,7 +127,7 @@ class Test(NamedTuple):
     sentence: str | Callable[[], str]
 
 
-@dataclass
+@dataclass(repr=False)
 class SamplingReport:
     """Result of the sampling checks: `findings` are sentences, `tests` rows (what, statistic, limit). `level` is the
     probability that something right is refused, or 0 where nothing is left to chance.
@@ -137,7 +137,7 @@ class SamplingReport:
     tests: list[tuple[str, float, float]] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     level: float = 0.0
-    prefix: str = field(default="", repr=False)  # of findings: what the numbers tested are made of
+    prefix: str = ""  # of findings: what the numbers tested are made of
 
     @property
     def passed(self) -> bool:
@@ -149,6 +149,9 @@ class SamplingReport:
     @property
     def _head(self):
         return f"sampling {'right' if self.passed else 'check failed'}: {self.name}"
+
+    def __repr__(self) -> str:
+        return f"SamplingReport({self._head}; {len(self.tests)} tests)"
 
     def __str__(self) -> str:
         lines = [self._head] + [f"  {sentence}" for sentence in self.findings]
