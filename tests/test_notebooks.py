@@ -45,7 +45,7 @@ def results(cell):
 
 
 def check(before, after):
-    """That a cell gave the same again; a number with a decimal point may differ in its last digit or by a thousandth."""
+    """That a cell gave the same again; numbers with a point may differ in their last digit or by a thousandth."""
     (bars, expected), (bars_now, found) = results(before), results(after)
     assert bars == bars_now == ("fit(" in before.source)
     assert [kinds for kinds, _ in found] == [kinds for kinds, _ in expected]
