@@ -19,7 +19,8 @@ def page(data) -> str:
     if any(len(rows) > ROWS for rows, _ in parts.values()):
         shown.append(html.text(f"values of the first {ROWS:,} rows of each part"))
     if data.image_shape:
-        images = data.train[:IMAGES].reshape(-1, *data.image_shape)
+        apart = -(-max(data.image_shape) // (2 * TALL))  # of a large picture every so many pixels: a page stays small
+        images = data.train[:IMAGES].reshape(-1, *data.image_shape)[:, ::apart, ::apart]
         shown.append(html.Markup(f"<p>{html.picture(np.concatenate(_bytes(images), axis=1), TALL)}</p>"))
     told = {name: labels for name, (_, labels) in parts.items() if labels is not None}
     return html.block(*shown, *(_labels(name, labels) for name, labels in told.items()))

@@ -111,6 +111,14 @@ def test_a_data_set_shows_its_first_images_ranges_and_labels(kind):
     assert "by hand" in page.text
 
 
+def test_large_images_leave_the_page_small():
+    rows = np.random.default_rng(0).integers(0, 256, (3, 300 * 200), dtype="uint8")
+    data = Dataset("large", rows, rows, image_shape=(300, 200))
+    (sheet,) = Page(data).images
+    np.testing.assert_array_equal(sheet, np.concatenate(list(rows.reshape(3, 300, 200)[:, ::3, ::3]), axis=1))
+    assert len(data._repr_html_()) < 100_000
+
+
 def test_a_data_set_that_is_no_images_has_none_and_many_labels_are_not_told_one_by_one():
     data = Dataset("points", X, X, np.arange(40), np.arange(40))
     page = Page(data)
