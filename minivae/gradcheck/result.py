@@ -222,10 +222,7 @@ class GradientReport:
         rows = []
         for array in self._in_order:
             first, *rest = (self._said(line).strip() for line in _array_lines(array, 0))
-            bad = array.verdict in ("wrong", "unresolved")
-            told = [first.removeprefix(_title(array)).strip(), *rest] if bad else rest
-            error = "" if bad else f"{array.relative_error:.1e}"
-            rows.append((_title(array), array.verdict, _looked(array), error, told))
+            rows.append((_title(array), array.verdict, [first.removeprefix(_title(array)).strip(), *rest]))
         return showing.gradients(self, self._head, rows)
 
     def __str__(self) -> str:
@@ -244,12 +241,10 @@ def _title(array):
     return f"{array.name} {array.shape[:-1]} complex" if array.parts else f"{array.name} {array.shape}"
 
 
-def _looked(array):
-    looked = f"{len(array.coordinates)} of {array.size} coordinates"
-    return looked + (f", {len(array.directions)} directions" if array.directions else "")
-
-
 def _array_lines(array, width):
+    looked = f"{len(array.coordinates)} of {array.size} coordinates"
+    if array.directions:
+        looked += f", {len(array.directions)} directions"
     title = f"  {_title(array):{width}}  "
     if array.verdict == "wrong":
         wrong = [c for c in array.wrong if c.index is not None]
@@ -263,7 +258,7 @@ def _array_lines(array, width):
             f"rounding and the derivatives are at most {array.scale:.1e}; use float64 or larger weights in the loss"
         ]
     else:
-        lines = [f"{title}{_looked(array)}, error {array.relative_error:.1e}"]
+        lines = [f"{title}{looked}, error {array.relative_error:.1e}"]
         if array.directions:
             lines[0] += f", one wrong coordinate missed with p {_small(array.miss_probability)}"
     if array.kinks:

@@ -6,11 +6,10 @@ COLOURS = {True: html.GOOD, False: html.BAD}
 
 
 def gradients(report, head, rows) -> str:
-    """HTML of a `GradientReport`; `rows` of name and shape, verdict, error, and lines on what was found."""
-    columns = ("array", "verdict", "looked at", "error", "found")
-    body = [(name, _coloured(verdict), looked, error, html.lines(said)) for name, verdict, looked, error, said in rows]
+    """HTML of a `GradientReport`; `rows` of name and shape, verdict, and lines on what was found."""
+    body = [(name, _coloured(verdict), html.lines(said)) for name, verdict, said in rows]
     shown = [html.heading(head, COLOURS[report.passed]), html.bullets([sentence for _, sentence in report.problems])]
-    shown += [html.table(columns, body, "lllrl")] if body else []
+    shown += [html.table(("array", "verdict", "found"), body, "l")] if body else []
     return html.block(*shown, html.bullets([*report.notes, *filter(None, [report.elsewhere])]))
 
 
