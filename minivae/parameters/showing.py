@@ -28,7 +28,7 @@ def _owner(full, parts):
     name = full.removeprefix("likelihood.")
     if name != full:
         return "output" if name in getattr(parts["output"], "parameters", ()) else "likelihood"
-    return next(owner for owner in parts if full.startswith(f"{owner}."))
+    return next((owner for owner in parts if full.startswith(f"{owner}.")), None)
 
 
 def _what(part):
