@@ -17,7 +17,7 @@ from .gradcheck.subject.holding import walk
 from .kernels import Backend
 from .layers import Chain, Dense, as_reals, resolve_backend
 from .losses import LIKELIHOODS, Gaussian, GaussianKL
-from .parameters import Assembled, Trial
+from .parameters import Assembled, Trial, showing
 from .parameters.memory import MOST_LAYERS
 from .parameters.survey import survey
 from .reparam import Reparameterize
@@ -220,6 +220,9 @@ class Built(Assembled):
                 del shown[name]
             shown |= {name: getattr(self, name) for name in ("encoder", "posterior", "decoder", "likelihood")}
         return f"VAE({', '.join(f'{key}={value!r}' for key, value in shown.items())}, backend={self.backend.name!r})"
+
+    def _repr_html_(self) -> str:
+        return showing.page(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model to a `.npz` file, replacing it only when the new one is complete.

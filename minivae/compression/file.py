@@ -91,7 +91,7 @@ def compress(
     weight_bits : 8 to 16 puts the networks into the file, their weights rounded to so many bits: it can then be decoded
         without the model
     block : rows that can be decoded by themselves; each block costs some tens of bytes. By default all are one
-    progress : show a tqdm bar; by default if standard error is a terminal
+    progress : show a tqdm bar; by default in a notebook and if standard error is a terminal
 
     Raises
     ------
@@ -132,7 +132,7 @@ def decompress(model: Any, data: bytes, rows: slice | None = None, *, progress: 
     ----------
     model : the `VAE` that it was compressed with; None where the networks are inside, for then no other can decode
     rows : a slice of the rows, of step 1; only the blocks that they lie in are decoded
-    progress : show a tqdm bar; by default if standard error is a terminal
+    progress : show a tqdm bar; by default in a notebook and if standard error is a terminal
 
     Raises
     ------

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import check_data, expect, sampled
+from . import showing
 from .frames import require
 from .scaling import Scaling
 from .values import DTYPES, check_labels
@@ -99,6 +100,9 @@ class Dataset:
     def to_frame(self, values: Any) -> Any:
         """The same as a pandas `DataFrame`, with the columns that the data came with."""
         return require("pandas").DataFrame(self.original(values), columns=self.columns)
+
+    def _repr_html_(self) -> str:
+        return showing.page(self)
 
     def held_out(self) -> "Dataset":
         """This data set with one training row only, so that the memory of the others can go back."""

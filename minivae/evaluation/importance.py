@@ -168,7 +168,7 @@ def estimate(
     chunk : decoded rows held at a time. It bounds the memory and changes nothing else: draws are a function of the
         seed, the example's position in x and the draw's number, and each example's weights are added up in one order.
         Only the rounding inside matrix products may differ with their shape.
-    progress : show a tqdm bar; by default if standard error is a terminal
+    progress : show a tqdm bar; by default in a notebook and if standard error is a terminal
     """
     x, samples = model.as_data("x", x), expect_integer("samples", samples, 1)
     pages = drawn_log_weights(model, x, samples, seed, chunk, progress)

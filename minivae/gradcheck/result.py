@@ -6,6 +6,8 @@ from math import erf, prod, sqrt
 
 import numpy as np
 
+from . import showing
+
 
 @dataclass(frozen=True)
 class Coordinate:
@@ -207,11 +209,26 @@ class GradientReport:
     def __repr__(self) -> str:
         return f"GradientReport({str(self).partition(chr(10))[0]}; {len(self.arrays)} arrays)"
 
-    def __str__(self) -> str:
+    @property
+    def _head(self):
         head = "gradients right" if self.passed else "gradient check failed"
-        lines = [f"{head}: {self.name}" + (f" ({self.dtype}, {self.method})" if self.dtype else "")]
+        return f"{head}: {self.name}" + (f" ({self.dtype}, {self.method})" if self.dtype else "")
+
+    @property
+    def _in_order(self):
+        return sorted(self.arrays, key=lambda a: a.verdict not in ("wrong", "unresolved"))
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for array in self._in_order:
+            first, *rest = (self._said(line).strip() for line in _array_lines(array, 0))
+            rows.append((_title(array), array.verdict, [first.removeprefix(_title(array)).strip(), *rest]))
+        return showing.gradients(self, self._head, rows)
+
+    def __str__(self) -> str:
+        lines = [self._head]
         lines += [f"  {sentence}" for _, sentence in self.problems]
-        order = sorted(self.arrays, key=lambda a: a.verdict not in ("wrong", "unresolved"))
+        order = self._in_order
         width = max((len(_title(a)) for a in order), default=0)
         for array in order:
             lines += map(self._said, _array_lines(array, width))

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import checks
-from .style import DPI, INK, MARGIN, MUTED, SMALL, TICK, axes_at, check_path, finish, new_figure
+from .style import DPI, INK, MARGIN, MUTED, SMALL, TICK, axes_at, check_axes, check_path, finish, head_axes, new_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SEPARATOR = 205  # grey level of the lines between tiles
@@ -25,6 +26,7 @@ def plot_samples(
     image_shape: tuple[int, ...],
     path: str | os.PathLike[str] | None = None,
     *,
+    ax: "Axes | None" = None,
     title: str = "Samples from the prior",
     subtitle: str | None = None,
 ) -> "Figure":
@@ -34,8 +36,10 @@ def plot_samples(
         99.5th percentile, stated in a bar below. uint8 is read as 0..255.
     image_shape : (h, w), or (h, w, 3) for colours
     path : where to write the PNG, or None
+    ax : matplotlib's axes to draw in, under the title, in place of a figure made for it; what is returned is theirs
     """
     tiles = checks.images("images", images, image_shape)
+    check_axes(ax, path)
     path = check_path(path)
     count, height, width = tiles.shape[:3]
     columns = grid_columns(count, height, width)
@@ -43,6 +47,8 @@ def plot_samples(
     limits = value_limits(tiles)
     scale = whole_scale(width, columns, min(1200, max(600, 130 * columns)), height * rows, 1200)
     sheet = mosaic(gray_levels(tiles, limits), columns, scale)
+    if ax is not None:
+        return _sheet_in(ax, sheet, title, subtitle, limits)
     figure, bottom = _sheet_figure(sheet, title, subtitle, limits)
     _show_sheet(figure, sheet, EDGE, bottom)
     return finish(figure, path)
@@ -54,6 +60,7 @@ def plot_reconstructions(
     image_shape: tuple[int, ...],
     path: str | os.PathLike[str] | None = None,
     *,
+    ax: "Axes | None" = None,
     nll: np.ndarray | None = None,
     kl: np.ndarray | None = None,
     title: str = "Reconstructions",
@@ -63,11 +70,13 @@ def plot_reconstructions(
 
     originals, reconstructions : (n, h*w) or (n, h*w*3), on one common scale (see `plot_samples`)
     nll, kl : (n,), nats per example, written under each pair; either may be None
+    ax : as of `plot_samples`; the writing is as small in it as the images are
     """
     above = checks.images("originals", originals, image_shape)
     count, height, width = above.shape[:3]
     below = checks.images("reconstructions", reconstructions, image_shape, rows=count)
     nll, kl = checks.vector("nll", nll, count), checks.vector("kl", kl, count)
+    check_axes(ax, path)
     path = check_path(path)
     parts = [(name, values) for name, values in (("nll", nll), ("KL", kl)) if values is not None]
 
@@ -89,24 +98,29 @@ def plot_reconstructions(
     for row, band in enumerate(bands):
         sheet[row * pitch : row * pitch + band_height] = band
 
-    margin = 150
-    figure, bottom = _sheet_figure(sheet, title, subtitle, limits, margin)
-    axes = _show_sheet(figure, sheet, EDGE + margin, bottom)
+    margin, zoom = 150, 1.0
+    if ax is None:
+        figure, bottom = _sheet_figure(sheet, title, subtitle, limits, margin)
+        axes = _show_sheet(figure, sheet, EDGE + margin, bottom)
+    else:
+        figure, axes = _sheet_in(ax, sheet, title, subtitle, limits), ax
+        zoom = min(np.array(ax.bbox.size) / sheet.shape[1::-1]) * DPI / figure.dpi
+    tick, small = zoom * TICK, zoom * SMALL
     tile_height, tile_width = band_height / 2, band_width / columns
     for row in range(rows):
         top = row * pitch
         side = {"ha": "right", "va": "center", "color": INK}
         if tile_height > 18:  # else they would lie on each other
-            axes.text(-10, top + tile_height / 2, "original", fontsize=TICK, **side)
-            axes.text(-10, top + 1.5 * tile_height, "reconstruction", fontsize=TICK, **side)
+            axes.text(-10, top + tile_height / 2, "original", fontsize=tick, **side)
+            axes.text(-10, top + 1.5 * tile_height, "reconstruction", fontsize=tick, **side)
         else:
-            axes.text(-10, top + tile_height, "pairs", fontsize=TICK, **side)
+            axes.text(-10, top + tile_height, "pairs", fontsize=tick, **side)
         for line, (name, values) in enumerate(parts):
             y = top + band_height + 14 + 18 * line
-            axes.text(-10, y, f"{name}, nats", fontsize=SMALL, **side)
+            axes.text(-10, y, f"{name}, nats", fontsize=small, **side)
             for column, value in enumerate(values[row * columns : (row + 1) * columns]):
                 x = (column + 0.5) * tile_width
-                axes.text(x, y, f"{value:.1f}", fontsize=SMALL, color=MUTED, ha="center", va="center")
+                axes.text(x, y, f"{value:.1f}", fontsize=small, color=MUTED, ha="center", va="center")
     return finish(figure, path)
 
 
@@ -200,10 +214,22 @@ def _sheet_figure(sheet, title, subtitle, limits, margin=0):
         axes = axes_at(figure, EDGE + margin + 4, EDGE + 8, 160, 14)
         axes.set_axis_off()
         axes.imshow(np.linspace(0, 1, 160)[None], cmap="gray", aspect="auto", vmin=0, vmax=1)
-        style = {"transform": axes.transAxes, "fontsize": SMALL, "color": MUTED, "va": "center"}
-        low, high = (f"{limit:.3g}" for limit in limits)
-        axes.text(1.04, 0.5, f"black {low} to white {high} (percentiles 0.5 and 99.5)", **style)
+        axes.text(1.04, 0.5, _scale_phrase(limits), transform=axes.transAxes, fontsize=SMALL, color=MUTED, va="center")
     return figure, EDGE + bar
+
+
+def _scale_phrase(limits):
+    low, high = (f"{limit:.3g}" for limit in limits)
+    return f"black {low} to white {high} (percentiles 0.5 and 99.5)"
+
+
+def _sheet_in(ax, sheet, title, subtitle, limits):
+    """The sheet in the caller's axes; returns their figure."""
+    ax.set_axis_off()
+    ax.imshow(sheet)
+    if limits != (0.0, 1.0):
+        ax.text(0, -0.02, _scale_phrase(limits), transform=ax.transAxes, fontsize=SMALL, color=MUTED, va="top")
+    return head_axes(ax, title, subtitle)
 
 
 def _show_sheet(figure, sheet, left, bottom):

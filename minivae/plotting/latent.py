@@ -14,6 +14,7 @@ from .images import gray_levels, value_limits
 from .points import frame
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PANEL_SIDE = 640  # pixels
@@ -36,6 +37,7 @@ def plot_latent(
     labels: np.ndarray | None = None,
     path: str | os.PathLike[str] | None = None,
     *,
+    ax: "Axes | None" = None,
     sigma: np.ndarray | None = None,
     kl_per_latent: np.ndarray | None = None,
     active: np.ndarray | None = None,
@@ -54,6 +56,7 @@ def plot_latent(
         "Importance weighted autoencoders", arXiv:1509.00519, section 5.2)
     decoded : (size * size, features), the decoded `manifold_grid(size)`, for two latents: images of `image_shape`, or
         points of the plane, drawn as the warped grid over `data` (m, 2) if given
+    ax : as of `plot_samples`; for one latent, or two without `decoded`
 
     One latent: a histogram per class. Two: a scatter, and the manifold. More: a scatter of the two latents of
     largest KL, and the KL of each latent.
@@ -73,8 +76,15 @@ def plot_latent(
     manifold = None if decoded is None else _manifold(decoded, image_shape, latents)
     if data is not None:
         data = checks.matrix("data", data, columns=2)
+    style.check_axes(ax, path, 1 if latents == 1 or (latents == 2 and manifold is None) else 2)
     path = style.check_path(path)
 
+    if ax is not None:
+        if latents == 1:
+            _ridge(ax, mu[:, 0], labels, classes_of(labels))
+        else:
+            _means(ax, mu, sigma, labels, (0, 1))
+        return style.head_axes(ax, title, subtitle)
     if latents == 1:
         classes = classes_of(labels)
         height = 4.2 if classes is None else max(4.2, 0.8 + 0.2 * len(classes))

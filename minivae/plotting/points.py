@@ -7,9 +7,10 @@ import numpy as np
 
 from ..errors import expect
 from . import checks, style
-from .colouring import KEY_ROWS, classes_of, key, name_classes, scatter
+from .colouring import KEY_ROWS, classes_of, inset_bar, key, name_classes, scatter
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_PROFILES = 30
@@ -22,6 +23,7 @@ def plot_points(
     labels: np.ndarray | None = None,
     path: str | os.PathLike[str] | None = None,
     *,
+    ax: "Axes | None" = None,
     title: str | None = None,
     subtitle: str | None = None,
 ) -> "Figure":
@@ -31,6 +33,7 @@ def plot_points(
     data : (n, 2), or None for the samples alone; reconstructions : (n, 2), coloured as the data; samples : (m, 2), in
         one colour
     labels : (n,), classes (up to a hundred) or numbers; None colours by density
+    ax : as of `plot_samples`; for one set of points
     """
     panels: list[tuple[str, np.ndarray, np.ndarray | None]] = []
     if data is not None or reconstructions is not None or samples is None:
@@ -42,6 +45,7 @@ def plot_points(
         panels.append(("reconstructions", reconstructions, labels))
     if samples is not None:
         panels.append(("samples from the prior", checks.matrix("samples", samples, columns=2), None))
+    style.check_axes(ax, path, len(panels))
     path = style.check_path(path)
     if title is None:
         title = ", ".join(name for name, _, _ in panels).capitalize()
@@ -50,8 +54,11 @@ def plot_points(
     sides = (high - low) / (high - low).max() if aspect == "equal" else np.ones(2)
     wide, tall = sides * (style.WIDTH - 0.6) / 3
     key_width = 0.5 if labels is None else 1.0
-    figure = style.new_figure(len(panels) * (wide + 0.15) + key_width, tall + 0.8, title, subtitle)
-    grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    if ax is None:
+        figure = style.new_figure(len(panels) * (wide + 0.15) + key_width, tall + 0.8, title, subtitle)
+        grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    else:
+        grid = [ax]
     mappings = []
     for axes, (name, points, colours) in zip(grid, panels, strict=True):
         ylabel = "feature 1" if axes is grid[0] else None
@@ -62,8 +69,13 @@ def plot_points(
         if outside:
             look = {"fontsize": style.SMALL, "color": style.MUTED, "ha": "right"}
             axes.text(0.98, 0.02, f"{outside} outside the frame", transform=axes.transAxes, **look)
-    if (classes := classes_of(labels)) is not None and len(classes) > KEY_ROWS:
+    classes = classes_of(labels)
+    if classes is not None and (ax is not None or len(classes) > KEY_ROWS):  # beside the caller's axes there is no room
         name_classes(grid[0], data, labels, classes, low, high)
+    if ax is not None:
+        if labels is not None and classes is None:
+            inset_bar(ax, mappings[0])
+        return style.head_axes(ax, title, subtitle)
     if labels is not None:
         key(figure, grid[-1], labels, mappings[0])
     return style.finish(figure, path)
@@ -74,6 +86,7 @@ def plot_profiles(
     reconstructions: np.ndarray,
     path: str | os.PathLike[str] | None = None,
     *,
+    ax: "Axes | None" = None,
     nll: np.ndarray | None = None,
     title: str = "Reconstructions",
     subtitle: str | None = None,
@@ -82,17 +95,22 @@ def plot_profiles(
 
     originals, reconstructions : (n, features), at most 30 rows, all panels on one scale
     nll : (n,), nats per example, written above each panel
+    ax : as of `plot_samples`; for one row
     """
     originals = checks.matrix("originals", originals)
     reconstructions = checks.matrix("reconstructions", reconstructions, rows=len(originals), columns=originals.shape[1])
     nll = checks.vector("nll", nll, len(originals))
-    path = style.check_path(path)
     count, features = originals.shape
+    style.check_axes(ax, path, count)
+    path = style.check_path(path)
     expect(count <= MOST_PROFILES, "originals", f"{count} rows", f"at most {MOST_PROFILES}, a panel each")
     columns = min(count, 3)
     rows = -(-count // columns)
-    figure = style.new_figure(3.4 * columns, 1.9 * rows + 0.25, title, subtitle)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    if ax is None:
+        figure = style.new_figure(3.4 * columns, 1.9 * rows + 0.25, title, subtitle)
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    else:
+        grid = [ax]
     marker = {"marker": "o", "markersize": 3} if features <= 32 else {}
     index = np.arange(features)
     for example, axes in enumerate(grid):
@@ -111,7 +129,7 @@ def plot_profiles(
     original, reconstruction = originals[last, -1], reconstructions[last, -1]
     ends = (original, "original", style.TRAIN), (reconstruction, "reconstruction", style.VALIDATION)
     style.end_labels(grid[last], ends, 0.13)
-    return style.finish(figure, path)
+    return style.finish(figure, path) if ax is None else style.head_axes(ax, title, subtitle)
 
 
 def frame(clouds, flattest=1.0):

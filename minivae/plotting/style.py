@@ -34,8 +34,7 @@ def new_figure(width, body, title, subtitle=None, *, constrained=True):
 
     With `constrained` the panels are laid out inside the body; without, the caller places axes in pixels.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from .figure import Picture
 
     lines = []
     for text, look in ((title, (TITLE, INK, "bold")), (subtitle, (SUBTITLE, MUTED, "normal"))):
@@ -45,8 +44,7 @@ def new_figure(width, body, title, subtitle=None, *, constrained=True):
     # Whole pixels, so that a picture element of an image can be a whole number of pixels of the file.
     header, body, width = (math.ceil(inches * DPI - 1e-6) / DPI for inches in (header, body, width))
     height = header + body
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = Picture(figsize=(width, height), dpi=DPI, facecolor="white")
     top = height - MARGIN
     for line, size, colour, font in lines:
         style = {"fontsize": size, "color": colour, **font}
@@ -78,6 +76,25 @@ def style_axes(axes, title=None, *, xlabel=None, ylabel=None, grid: str | None =
         axes.set_xlabel(xlabel, fontsize=LABEL, color=INK)
     if ylabel:
         axes.set_ylabel(ylabel, fontsize=LABEL, color=INK)
+
+
+def check_axes(ax, path, panels=1):
+    """ValueError unless `ax` is None, or matplotlib's axes for a picture of one panel that is written nowhere."""
+    if ax is None:
+        return
+    from matplotlib.axes import Axes
+
+    expect(isinstance(ax, Axes), "ax", type(ax).__name__, "matplotlib's Axes, or None")
+    expect(panels == 1, "ax", f"axes for a picture of {panels} panels", "None: such a picture has a figure of its own")
+    expect(path is None, "path", str(path), "None beside ax, whose figure you save")
+
+
+def head_axes(ax, title, subtitle):
+    """Title and subtitle above the caller's axes; returns their figure."""
+    lines = [line for text in (title, subtitle) for line in (text or "").splitlines()]
+    text, font = legible("\n".join(lines))
+    ax.set_title(text, fontsize=PANEL, color=INK, loc="left", parse_math=False, **font)
+    return ax.get_figure().figure
 
 
 def halo(width=2.0):

@@ -59,8 +59,8 @@ class Epoch:
         good = self.good
         return TrainingState.capture(self.step, good.first, good.history, self._seconds(), good.best)
 
-    def run(self, label, progress, interrupt):
-        """Makes the steps that are left, up to the end or to where an interrupt is requested.
+    def run(self, label, bar, interrupt):
+        """Makes the steps that are left, up to the end or to where an interrupt is requested, and shows it on the bar.
 
         Raises TrainingDiverged where the loss or a parameter is not finite, with model and optimizer in the state
         `good`.
@@ -69,34 +69,35 @@ class Epoch:
         step.flags = (lambda: interrupt.requested), (lambda: self._due(self._next))
         shown = time.monotonic()
         rows = int(self.good.totals[0, 2]) if self._within else 0
-        counted = {"total": step.rows, "initial": rows, "desc": label, "unit": "ex", "unit_scale": True}
-        with progress_bar.bar(show=progress, **counted) as bar:
-            for number in range(self.good.step, self._end):
-                self._next = number + 1
-                try:
-                    rows = step(number)
-                except Exception as error:
-                    add_note(error, f"in step {number + 1} of training; the model is in its state after step {number}")
-                    raise
-                bar.update(rows)
-                # on a device, reading the sums waits for it: only as often as a person looks
-                look = time.monotonic() - shown > 0.5
-                if backend.on_host or look or step.shards > 1:
-                    sums = step.tally.read()
-                    if sums.bad_step:
-                        break
-                    if look:
-                        shown = time.monotonic()
-                        phrase = f"{sums.loss:.1f} loss, {sums.nll:.1f} nll, {sums.kl:.1f} kl"
-                        bar.set_postfix_str(phrase, refresh=False)
-                if step.raised(STOP):
+        progress_bar.begin(bar, label, step.rows, rows)
+        for number in range(self.good.step, self._end):
+            self._next = number + 1
+            try:
+                rows = step(number)
+            except Exception as error:
+                add_note(error, f"in step {number + 1} of training; the model is in its state after step {number}")
+                raise
+            # on a device, reading the sums waits for it: only as often as a person looks
+            look = time.monotonic() - shown > 0.5 or self._next == self._end
+            if backend.on_host or look or step.shards > 1:
+                sums = step.tally.read()
+                if sums.bad_step:
                     break
-                if number + 1 < self._end and step.raised(SAVE):
-                    self._check()
-                    self.good = self.capture()
-                    self._save(self.good)
-                    self._due.reset()
-                    step.look(self._total, self._foreign)
+                if look:
+                    shown = time.monotonic()
+                    phrase = f"{sums.loss:.1f} loss, {sums.nll:.1f} nll, {sums.kl:.1f} kl"
+                    bar.set_postfix_str(phrase, refresh=False)
+            bar.update(rows)
+            if step.raised(STOP):
+                break
+            if number + 1 < self._end and step.raised(SAVE):
+                self._check()
+                self.good = self.capture()
+                self._save(self.good)
+                self._due.reset()
+                step.look(self._total, self._foreign)
+        bar.refresh()
+        progress_bar.wipe(bar)
         self._elapsed = self._seconds()
         self._check()
 

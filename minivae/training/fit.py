@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from ..bounds import check_beta
 from ..errors import expect, expect_choice, expect_integer, expect_pixels, expect_seed, plain, sampled
 from ..evaluation.held_out import Evaluator
+from ..files.progress import bar
 from ..kernels.naive import PIXELS
 from ..optim import Adam
 from ..parameters.memory import expect_room_to_train
@@ -77,7 +78,7 @@ def fit(
     early_stopping : stop after this many epochs without a better validation loss; the model ends with the best
         parameters
     seed : of shuffles, noise and binarisation
-    progress : show a tqdm bar; by default if standard error is a terminal
+    progress : show a tqdm bar; by default in a notebook and if standard error is a terminal
     on_epoch : called after each epoch with its history row, a dict; training stops where it returns False. What it
         changes (beta, rates, layers, arrays) holds from the next step on, or raises. Where it raises, the epoch has
         its checkpoint all the same.
@@ -150,13 +151,15 @@ def fit(
         threads = team.threads if threads is None and hasattr(model.backend.module, "at_most") else threads
         progress = progress if team.rank == 0 else False
     ended = contextlib.nullcontext() if team.size == 1 else sigterm_as_ctrl_c()
-    with team, Interrupt() as interrupt, ended, model.backend.at_most(threads), step:
+    rows = {"total": step.rows, "unit": "ex", "unit_scale": True}
+    shown = bar(show=progress if history.epochs < epochs else False, **rows)
+    with team, Interrupt() as interrupt, ended, model.backend.at_most(threads), step, shown:
         for number in range(history.epochs + 1, epochs + 1):
             for schedule in (optimizer.schedule, beta):
                 if schedule is not None and hasattr(schedule, "observe"):
                     schedule.observe(history)
             epoch = Epoch(step, number, good, total, due, save, foreign)
-            epoch.run(f"epoch {number}/{epochs}", progress, interrupt)
+            epoch.run(f"epoch {number}/{epochs}", shown, interrupt)
             if step.raised(STOP):
                 history.stopped = "interrupted"
                 save(replace(epoch.capture(), history=history.copy()))

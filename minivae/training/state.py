@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import expect
+from . import showing
 
 COLUMNS = ("epoch", "train_loss", "train_nll", "train_kl", "learning_rate", "beta", "examples_per_second")
 # With validation data there are these as well.
@@ -45,6 +46,9 @@ class History(dict):
     def __repr__(self):
         last = [f"{column}={self[column][-1]:.6g}" for column in ("train_loss", "validation_loss") if self.get(column)]
         return f"History({', '.join([f'{self.epochs} epochs, {self.stopped}', *last])})"
+
+    def _repr_html_(self):
+        return showing.page(self)
 
 
 @dataclass

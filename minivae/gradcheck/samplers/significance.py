@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import showing
+
 TESTS = 32  # as many as a report may hold: each has level / TESTS
 STEP, END = 2.0**-12, 8.5  # the grid on which the normal distribution is tabulated
 
@@ -125,7 +127,7 @@ class Test(NamedTuple):
     sentence: str | Callable[[], str]
 
 
-@dataclass
+@dataclass(repr=False)
 class SamplingReport:
     """Result of the sampling checks: `findings` are sentences, `tests` rows (what, statistic, limit). `level` is the
     probability that something right is refused, or 0 where nothing is left to chance.
@@ -135,7 +137,7 @@ class SamplingReport:
     tests: list[tuple[str, float, float]] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     level: float = 0.0
-    prefix: str = field(default="", repr=False)  # of findings: what the numbers tested are made of
+    prefix: str = ""  # of findings: what the numbers tested are made of
 
     @property
     def passed(self) -> bool:
@@ -144,13 +146,22 @@ class SamplingReport:
     def __bool__(self) -> bool:
         return self.passed
 
+    @property
+    def _head(self):
+        return f"sampling {'right' if self.passed else 'check failed'}: {self.name}"
+
+    def __repr__(self) -> str:
+        return f"SamplingReport({self._head}; {len(self.tests)} tests)"
+
     def __str__(self) -> str:
-        head = "sampling right" if self.passed else "sampling check failed"
-        lines = [f"{head}: {self.name}"] + [f"  {sentence}" for sentence in self.findings]
+        lines = [self._head] + [f"  {sentence}" for sentence in self.findings]
         lines += [f"  {what}: {value:.3g} (limit {limit:.3g})" for what, value, limit in self.tests]
         if self.level and self.tests:
             lines.append(f"  what is right is refused with probability {self.level:.0e} at most")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return showing.sampling(self, self._head)
 
     def test(self, what: str, statistic: float, limit: float, sentence: str) -> None:
         """Note a test; the sentence becomes a finding where the statistic exceeds its limit or is not a number."""

@@ -10,7 +10,7 @@ import pytest
 from minivae.command import options
 from minivae.command.main import build_parser, main
 from minivae.command.train import configuration
-from minivae.files.progress import bar
+from minivae.files.progress import bar, begin
 from minivae.runs import checkpoint, train
 
 from ..runs.tiny import HANGS, TINY
@@ -122,6 +122,16 @@ def test_a_bar_needs_no_standard_error(monkeypatch):
             monkeypatch.setattr(sys, "stderr", stream)
             with bar(range(3), show=show) as items:
                 assert list(items) == [0, 1, 2]
+
+
+def test_a_bar_counts_anew_from_what_is_done(capsys):
+    with bar(total=3, show=True) as shown:
+        shown.update(3)
+        begin(shown, "again", 10, 4)
+        assert (shown.n, shown.initial, shown.total) == (4, 4, 10)
+        shown.update(6)
+        shown.refresh()
+        assert "again: 100%" in capsys.readouterr().err.split("\r")[-1]
 
 
 @pytest.mark.parametrize(

@@ -246,6 +246,16 @@ def test_the_bar_is_quiet_unless_asked(capsys):
     assert "epoch 1/1" in capsys.readouterr().err
 
 
+def test_between_epochs_the_line_of_the_bar_is_free(capsys):
+    seen = []
+    mv.fit(small(), pixels(), epochs=2, progress=True, on_epoch=lambda row: seen.append(capsys.readouterr().err))
+    for number, text in enumerate(seen, 1):
+        *bars, blank, end = text.split("\r")
+        assert f"epoch {number}/2: 100%" in bars[-1]
+        assert blank == " " * len(bars[-1])
+        assert end == ""
+
+
 def test_a_standard_error_that_fails_when_asked_ends_no_training(monkeypatch):
     def gone():
         raise OSError("gone")
