@@ -15,7 +15,7 @@ SUMMARY = "measure a trained model on its held-out data"
 
 def add(parser):
     options.add_run(parser)
-    options.add_data(parser, ", or others with as many features, of which the held-out part is measured")
+    options.add_data(parser, options.HELD_OUT)
     parser.add_argument("--pixels", choices=PIXELS, help="grey, threshold or dynamic (as in training)")
     parser.add_argument("--draws", type=options.whole, default=1, metavar="N", help="average over N noise draws (1)")
     parser.add_argument("--samples", type=options.whole, metavar="K", help="also log p(x) by K importance samples")

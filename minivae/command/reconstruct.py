@@ -7,7 +7,7 @@ SUMMARY = "encode and decode held-out examples"
 
 def add(parser):
     options.add_run(parser)
-    options.add_data(parser, ", or others with as many features")
+    options.add_data(parser, options.HELD_OUT)
     parser.add_argument("--count", type=options.whole, metavar="N", help="how many (30; 6 in a picture of rows)")
     options.add_out(parser, "reconstructions.png")
     parser.set_defaults(seed=None)

@@ -16,6 +16,8 @@ from ..schedules import Cosine, Plateau, StepDecay, Warmup
 from ..vae import LIKELIHOODS, VAE
 from . import machine
 
+BYTES_OR_REALS = ("uint8", "float32", "float64")  # the dtypes of a `Dataset`
+
 Part = TypeVar("Part", "Data", "Model", "Training", "Results")
 
 
@@ -32,7 +34,7 @@ def taken(function: Callable, choices: object) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Data:
-    """The arguments of `load_dataset`; and the fingerprint and image_shape of what it gave.
+    """The arguments of `load_dataset`; and the fingerprint, image_shape and dtype of what it gave.
 
     In a run folder a file is named as `reopening.stored_name` does it.
     """
@@ -48,16 +50,18 @@ class Data:
     drop: Sequence[str | int] | None = None
     fingerprint: str | None = None
     image_shape: Sequence[int] | None = None
+    dtype: str | None = None  # None in a run of an earlier version, which did not keep it
 
     def __post_init__(self):
         shape = self.image_shape
         sides = isinstance(shape, (list, tuple)) and len(shape) == 2 and all(type(n) is int and n > 0 for n in shape)
         expect(shape is None or sides, "image_shape", shape, "(height, width)")
+        expect(self.dtype is None or self.dtype in BYTES_OR_REALS, "dtype", self.dtype, "uint8, float32 or float64")
 
     def holding(self, data: Dataset) -> "Data":
         """With what is known of the data once they are loaded."""
         shape = None if data.image_shape is None else list(data.image_shape)
-        return replace(self, fingerprint=data.fingerprint(), image_shape=shape)
+        return replace(self, fingerprint=data.fingerprint(), image_shape=shape, dtype=data.train.dtype.name)
 
 
 @dataclass(frozen=True)

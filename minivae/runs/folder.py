@@ -173,7 +173,7 @@ def read_text(path, longest):
 
 def load(choices: Data) -> Dataset:
     """The data set of a configuration."""
-    found = ("name", "fingerprint", "image_shape")
+    found = ("name", "fingerprint", "image_shape", "dtype")
     chosen = {name: value for name, value in vars(choices).items() if value is not None and name not in found}
     return load_dataset(choices.name, **chosen)
 

@@ -12,10 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..datasets import dataset_names
-from ..datasets.dataset import load_rows
 from ..errors import brief, expect
 from ..vae import VAE
-from . import folder
+from . import folder, rows
 from .config import Data
 
 
@@ -79,20 +78,32 @@ def open_model(path, backend="auto", best=False):
 
 
 def open_run(path, backend="auto", best=False, given=None):
-    """(config, model, data, whether they are the run's own) of a run folder; other data only where they are given."""
+    """(config, model, data, whether they are the run's own) of a run folder; other data only where they are given: of
+    these, the test rows are held out, or all rows where there are no such.
+    """
     config, model = open_model(path, backend, best)
-    choices, own = config.data, True
     try:
-        data, _ = find_data(path, choices, given)
+        data, _ = find_data(path, config.data, given)
+        own = True
     except ValueError:
         if given is None:
             raise
-        named = Data(name=given, seed=choices.seed)
-        data = folder.load(named if given in dataset_names else replace(choices, name=given, size=None))
-        own = data.fingerprint() == choices.fingerprint
+        data = rows.of_others(config.data, given, model.features).held_out(config.data.image_shape)
+        own = data.fingerprint() == config.data.fingerprint
     if data.features != model.features:
         raise ValueError(f"data: {data.name} has {data.features} features, expected the run's {model.features}")
     return config, model, data, own
+
+
+def open_all_rows(path, backend="auto", best=False, given=None):
+    """(config, model, `Rows`) of a run folder: all rows of its data, or of others that are given."""
+    config, model = open_model(path, backend, best)
+    try:
+        return config, model, rows.of_run(find_data(path, config.data, given)[1])
+    except ValueError:
+        if given is None:
+            raise
+        return config, model, rows.of_others(config.data, given, model.features)
 
 
 def open_rows(path, backend="auto", best=False, given=None, pixels=None, seed=0):
@@ -104,8 +115,8 @@ def open_rows(path, backend="auto", best=False, given=None, pixels=None, seed=0)
         _, model, data, own = open_run(path, backend, best, given)
         x, shape, train = data.test, data.image_shape, data.train if own else None
     else:
-        config, model = open_model(path, backend, best)
-        x, shape = load_rows(given), config.data.image_shape
+        config, model, found = open_all_rows(path, backend, best, given)
+        x, shape = found.values, config.data.image_shape
     if pixels:
         of_bytes = getattr(model.likelihood, "of_bytes", False)
         expect(not of_bytes, "pixels", pixels, "none for a likelihood of bytes, which keeps grey values")
@@ -115,7 +126,7 @@ def open_rows(path, backend="auto", best=False, given=None, pixels=None, seed=0)
 
 def image_shape(path, config):
     """(height, width) of a run's images, or None; of an earlier version's, which did not keep it, from the data."""
-    if config.data.image_shape or config.model.features == 2:
+    if config.data.image_shape or config.data.dtype or config.model.features == 2:
         return config.data.image_shape
     with contextlib.suppress(ValueError):
         return find_data(path, config.data)[0].image_shape
