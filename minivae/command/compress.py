@@ -11,7 +11,9 @@ SUMMARY = "compress data with a trained model, losslessly"
 
 def add(parser):
     options.add_run(parser)
-    options.add_data(parser, "a file, all rows of it, or a data set's name, its held-out part (the run's held-out data)")
+    options.add_data(
+        parser, "a file, all rows of it, or a data set's name, its held-out part (the run's held-out data)"
+    )
     parser.set_defaults(seed=None)
     parser.add_argument("given", metavar="DATA", nargs="?", help="the same as --data DATA")
     parser.add_argument("-o", "--out", metavar="FILE", help="the file to write, such as data.mvz; not DATA itself")

@@ -51,7 +51,8 @@ def run(args):
     }
     if not own:
         say(f"{data.name} is other data than the run was trained on")
-    say(f"{len(data.test):,} held-out examples of {data.name}, {pixels_phrase(data, pixels)}, nats per example:")
+    examples = "held-out examples" if own else "examples"
+    say(f"{len(data.test):,} {examples} of {data.name}, {pixels_phrase(data, pixels)}, nats per example:")
     say(f"ELBO  {result['elbo']:10.3f}  = -(nll {mean['nll']:.3f} + KL {mean['kl']:.3f}), {args.draws} draw(s) of z")
     if bits is not None:
         say(f"negative ELBO: {bits:.4f} bits per dimension")

@@ -13,7 +13,6 @@ from ..errors import escaped
 from ..files.atomic import replacing
 from ..kernels import BACKENDS
 
-
 HELD_OUT = (
     "the run's data, where they are now, or others with as many features: their test rows, or all rows of a file that"
     " has no such (the run's held-out data)"
@@ -34,6 +33,7 @@ def number(kind, holds, name):
 
 
 whole = number(int, lambda value: value >= 1, "whole number of at least 1,")
+index = number(int, lambda value: value >= 0, "whole number of 0 or more,")
 seed = number(int, lambda value: 0 <= value < 2**64, "whole number from 0 to 2^64 - 1,")
 positive = number(float, lambda value: 0 < value < math.inf, "number above 0,")
 not_negative = number(float, lambda value: 0 <= value < math.inf, "number of 0 or more,")
@@ -69,7 +69,9 @@ def result_path(args, name, kinds=(".png", ".npy")):
     """The path that `--out` asks for, by default this name in the run folder; of one of these kinds of files."""
     path = Path(args.out or Path(args.run) / name)
     if path.suffix not in kinds:
-        raise ValueError(f"--out: got {str(path)!r}, expected a name that ends in {', '.join(kinds[:-1])} or {kinds[-1]}")
+        raise ValueError(
+            f"--out: got {str(path)!r}, expected a name that ends in {', '.join(kinds[:-1])} or {kinds[-1]}"
+        )
     return path
 
 

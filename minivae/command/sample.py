@@ -1,25 +1,117 @@
-"""`minivae sample`: what a trained model makes of draws from the prior."""
+"""`minivae sample`: what a trained model makes of draws from the prior, or of walks through its latents."""
 
 from . import options
 
-SUMMARY = "decode draws from the prior"
+SUMMARY = "decode draws from the prior, or walks through the latents"
 
 
 def add(parser):
     options.add_run(parser)
-    parser.add_argument("--count", type=options.whole, default=64, metavar="N", help="how many (64)")
-    options.add_out(parser, "samples.png")
+    parser.set_defaults(seed=None)
+    across = "how many (64, or 12 in a picture of rows); steps of a walk (11)"
+    parser.add_argument("--count", type=options.whole, metavar="N", help=across)
+    walks = parser.add_mutually_exclusive_group()
+    walks.add_argument(
+        "--traverse",
+        type=options.index,
+        nargs="*",
+        metavar="LATENT",
+        help="let one latent at a time run from -3 to 3: these, from 0 (the ten with the highest KL)",
+    )
+    walks.add_argument(
+        "--interpolate",
+        type=options.index,
+        nargs="+",
+        metavar="ROW",
+        help="walk from row to row of the data, numbered from 0 as minivae encode does: two or more",
+    )
+    parser.add_argument("--at", type=options.index, metavar="ROW", help="traverse from this row (the prior's mean)")
+    options.add_data(parser, "the data of --interpolate and --at, a file or a data set's name (the run's data)")
+    options.add_out(parser, "samples.png, traversal.png or interpolation.png")
 
 
 def run(args):
+    walk = args.traverse is not None or args.interpolate is not None
+    if walk and args.seed is not None:
+        raise ValueError(f"--seed: got {args.seed}, expected no --traverse and no --interpolate with it")
+    if args.at is not None and args.traverse is None:
+        raise ValueError(f"--at: got {args.at}, expected --traverse with it")
+    if args.data is not None and args.at is None and args.interpolate is None:
+        raise ValueError(f"--data: got {args.data!r}, expected --interpolate, or --traverse --at ROW, with it")
+    if args.interpolate is not None and len(args.interpolate) < 2:
+        raise ValueError(f"--interpolate: got {args.interpolate[0]}, expected two rows or more")
+    (_interpolate if args.interpolate else _traverse if walk else _sample)(args)
+
+
+def _sample(args):
+    from ..plotting.points import MOST_PROFILES
     from ..runs import reopening
-    from ..runs.pictures import draw_samples
+    from ..runs.pictures import SAMPLES, draw_samples
 
     config, model = reopening.open_model(args.run, args.backend, args.best)
-    path = options.result_path(args, "samples.png")
+    path, seed = options.result_path(args, "samples.png"), args.seed or 0
+    count = args.count or SAMPLES
     if path.suffix == ".npy":
-        options.save_array(path, model.sample(args.count, seed=args.seed))
+        options.save_array(path, model.sample(count, seed=seed))
     else:
         shape = reopening.image_shape(args.run, config)
-        draw_samples(path, model, config.data.name, shape, args.count, args.seed)
-    options.say(f"{args.count} samples in {path}")
+        if not shape and model.features != 2:
+            count = args.count or 12
+            if count > MOST_PROFILES:
+                expected = f"at most {MOST_PROFILES} in a picture, or --out FILE.npy"
+                raise ValueError(f"--count: got {args.count}, expected {expected}")
+        draw_samples(path, model, config.data.name, shape, count, seed)
+    options.say(f"{count} samples in {path}")
+
+
+def _traverse(args):
+    from ..runs import reopening, walks
+
+    path = options.result_path(args, "traversal.png")
+    start, where = None, "at the prior's mean"
+    if args.at is None:
+        config, model = reopening.open_model(args.run, args.backend, args.best)
+        name = config.data.name
+    else:
+        config, model, rows = reopening.open_all_rows(args.run, args.backend, args.best, args.data)
+        start, name = _means(config, model, walks.pick(rows, [args.at], "--at"))[0], rows.name
+        where = f"at the posterior means of row {args.at:,}"
+    kl = walks.strengths(args.run, args.best or config.training.early_stopping is not None)
+    if kl is not None and len(kl) != model.latent:
+        kl = None
+    order = range(model.latent) if kl is None else (-kl).argsort(kind="stable").tolist()
+    latents = args.traverse or list(order)[: walks.MOST]
+    means, values = walks.traversal(model, latents, args.count or walks.STEPS, start)
+    if path.suffix == ".npy":
+        options.save_array(path, means)
+    else:
+        shape, title = reopening.image_shape(args.run, config), f"Latent traversal, model of {_short(name)}"
+        walks.draw_traversal(path, means, values, latents, kl, shape, title, where)
+    options.say(f"{len(latents)} latents from {values[0]:g} to {values[-1]:g} in {path}")
+
+
+def _interpolate(args):
+    from ..runs import folder, reopening, walks
+
+    path = options.result_path(args, "interpolation.png")
+    config, model, rows = reopening.open_all_rows(args.run, args.backend, args.best, args.data)
+    chosen = walks.pick(rows, args.interpolate, "--interpolate")
+    means = walks.interpolation(model, _means(config, model, chosen), args.count or walks.STEPS)
+    if path.suffix == ".npy":
+        options.save_array(path, means)
+    else:
+        ends, shape = folder.unit_values(chosen, config.training.pixels), reopening.image_shape(args.run, config)
+        title = f"Interpolation between rows of {_short(rows.name)}"
+        walks.draw_interpolation(path, means, ends, args.interpolate, shape, title)
+    options.say(f"{len(means)} walks between rows of {rows.name} in {path}")
+
+
+def _means(config, model, values):
+    """Posterior means (n, latent) of rows, made pixels of 0 and 1 as in training."""
+    from ..runs import folder
+
+    return model.encode(folder.unit_values(values, config.training.pixels))[0]
+
+
+def _short(name):
+    return name.replace("\\", "/").rpartition("/")[2]

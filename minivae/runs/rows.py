@@ -51,7 +51,7 @@ def of_run(choices: Data) -> Rows:
         parts = np.full(len(rows.values), "unused")
         parts[kept[: choices.size]], parts[held_out] = "train", "test"
     elif choices.size is not None:
-        parts = rows.parts.copy()
+        parts = rows.parts.astype("U6")
         parts[choices.size : np.count_nonzero(parts == "train")] = "unused"
     return rows if parts is None else rows._replace(parts=parts)
 
@@ -64,13 +64,19 @@ def of_others(choices: Data, name: str, features: int) -> Rows:
         return _fitting(of_dataset(folder.load(Data(name=name, seed=choices.seed))), features)
     asked = replace(choices, name=name, size=None)
     plain = Data(name=name, seed=choices.seed, dtype=choices.dtype)  # no table, or one of its own kind
-    failures = []
+    failures, others = [], []
     for attempt in (asked, replace(asked, label=None), plain):
         try:
-            return _fitting(_read(attempt), features)
+            rows = _read(attempt)
         except ValueError as error:
             failures.append(error)
-    raise failures[0]
+            continue
+        if rows.values.shape[1] == features:
+            return rows
+        others.append(rows)
+    if not others:
+        raise failures[0]
+    return _fitting(others[0], features)
 
 
 def _fitting(rows, features):
@@ -83,9 +89,12 @@ def _fitting(rows, features):
 def _read(choices):
     """The rows of a file, in the dtype of the run's where their own values would be taken for something else."""
     options = TableOptions(choices.delimiter, choices.decimal, choices.header, choices.label, choices.drop)
-    expect(os.path.lexists(choices.name), "data", choices.name, f"one of {', '.join(dataset_names)}, or a file")
-    name, (arrays, _) = os.path.basename(choices.name), read_file(choices.name, options)
-    given, shapes = {}, {}
+    name = os.path.basename(choices.name)
+    unknown = name == choices.name and "." not in name and not os.path.lexists(name)
+    expect(not unknown, "data set", name, f"one of {', '.join(dataset_names)}, or the path of a file (there is none)")
+    arrays, _ = read_file(choices.name, options)
+    given: dict[str, np.ndarray] = {}
+    shapes = {}
     for part in [part for part in ("train", "test") if part in arrays]:
         given[part], shapes[part] = as_rows(f"{name}: {part}", arrays[part])
     settled, _ = settle(name, given, shapes["train"])
