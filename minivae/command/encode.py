@@ -26,7 +26,7 @@ def add(parser):
 def run(args):
     from ..runs import folder, reopening
 
-    path = options.result_path(args, "latents.csv", (".csv", ".npy", ".parquet"))
+    path = options.result_path(args, folder.LATENTS, (".csv", ".npy", ".parquet"))
     parquet = _parquet() if path.suffix == ".parquet" else None
     options.expect_output(path, args.data)
     config, model, rows = reopening.open_all_rows(args.run, args.backend, args.best, args.data)

@@ -40,6 +40,8 @@ def run(args):
         raise ValueError(f"--data: got {args.data!r}, expected --interpolate, or --traverse --at ROW, with it")
     if args.interpolate is not None and len(args.interpolate) < 2:
         raise ValueError(f"--interpolate: got {args.interpolate[0]}, expected two rows or more")
+    if walk and args.count == 1:
+        raise ValueError("--count: got 1, expected 2 steps of a walk or more")
     (_interpolate if args.interpolate else _traverse if walk else _sample)(args)
 
 
@@ -86,6 +88,7 @@ def _traverse(args):
         options.save_array(path, means)
     else:
         shape, title = reopening.image_shape(args.run, config), f"Latent traversal, model of {_short(name)}"
+        _expect_panels("--traverse", latents, shape)
         walks.draw_traversal(path, means, values, latents, kl, shape, title, where)
     options.say(f"{len(latents)} latents from {values[0]:g} to {values[-1]:g} in {path}")
 
@@ -101,9 +104,18 @@ def _interpolate(args):
         options.save_array(path, means)
     else:
         ends, shape = folder.unit_values(chosen, config.training.pixels), reopening.image_shape(args.run, config)
+        _expect_panels("--interpolate", means, shape)
         title = f"Interpolation between rows of {_short(rows.name)}"
         walks.draw_interpolation(path, means, ends, args.interpolate, shape, title)
     options.say(f"{len(means)} walks between rows of {rows.name} in {path}")
+
+
+def _expect_panels(option, walks, image_shape):
+    from ..plotting.points import MOST_PROFILES
+
+    if not image_shape and len(walks) > MOST_PROFILES:
+        expected = f"at most {MOST_PROFILES} in a picture, or --out FILE.npy"
+        raise ValueError(f"{option}: got {len(walks)} walks, expected {expected}")
 
 
 def _means(config, model, values):

@@ -1,5 +1,6 @@
 """Walks through the latent space: what the decoder makes of points along a line, a row of the picture for each line."""
 
+import math
 import os
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,9 @@ from .points import frame_limits
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NAMES = 190  # pixels left of the rows
-TICKS = 26  # pixels above them
+LETTER = 9.5  # pixels, the width of a letter of the names left of the rows
+TICKS = 26  # pixels above the rows
+BETWEEN = 52  # pixels, from the number of one step to that of the next, at least
 APART = 14  # pixels between the originals and the walk
 
 
@@ -70,10 +72,11 @@ def _images(tiles, ends, walks, names, steps, title, subtitle):
         first, last = (mosaic(gray_levels(ends[side::2], limits), 1, scale) for side in (0, 1))
         sheets = [first, *sheets, last]
     tall, wide = len(sheets[0]), sum(sheet.shape[1] + APART for sheet in sheets) - APART
-    body = tall + TICKS + EDGE
-    size = max(wide + NAMES + 2 * EDGE, 480), body
+    margin = round(LETTER * max(map(len, names))) + 24
+    size = max(wide + margin + 2 * EDGE, 480), tall + TICKS + EDGE
     figure = style.new_figure(size[0] / style.DPI, size[1] / style.DPI, title, subtitle, constrained=False)
-    left, look = EDGE + NAMES, {"fontsize": style.TICK, "color": style.INK}
+    muted = {"fontsize": style.TICK, "color": style.MUTED, "ha": "center", "va": "center"}
+    left, look = EDGE + margin, {"fontsize": style.TICK, "color": style.INK}
     for place, sheet in enumerate(sheets):
         axes = style.axes_at(figure, left, EDGE, sheet.shape[1], tall)
         axes.set_axis_off()
@@ -81,9 +84,12 @@ def _images(tiles, ends, walks, names, steps, title, subtitle):
         axes.set(xlim=(0, sheet.shape[1]), ylim=(tall, 0))
         is_walk = place == len(sheets) // 2
         heads = steps or [] if is_walk else ["from" if place == 0 else "to"]
-        for column, head in enumerate(heads):
-            middle = (column + 0.5) * sheet.shape[1] / len(heads)
-            axes.text(middle, -TICKS / 2, head, ha="center", va="center", **look | {"color": style.MUTED})
+        pitch = sheet.shape[1] / max(1, len(heads))
+        every = max(1, math.ceil(BETWEEN / pitch))
+        for column, head in [*enumerate(heads)][::every]:
+            axes.text(
+                (column + 0.5) * pitch, -TICKS / 2, head, ha="center", va="center", **look | {"color": style.MUTED}
+            )
         for row, name in enumerate(names if place == 0 else ()):
             axes.text(-10, (row + 0.5) * tall / walks, name, ha="right", va="center", parse_math=False, **look)
         left += sheet.shape[1] + APART

@@ -34,8 +34,9 @@ except ImportError:  # Windows: no locks
     fcntl = None  # type: ignore[assignment]
 
 CONFIG, CHECKPOINT, HISTORY, BEST = "config.json", "checkpoint.npz", "history.csv", "best.npz"
-EVALUATION, EARLIER = "evaluation.json", "checkpoint-{:08d}.npz"
-FILES = (BEST, HISTORY, EVALUATION, "*.png", CHECKPOINT, CONFIG)  # what a run writes, besides earlier checkpoints
+EVALUATION, LATENTS, EARLIER = "evaluation.json", "latents.csv", "checkpoint-{:08d}.npz"
+# What a run's folder holds that commands write under names of their own, besides earlier checkpoints.
+FILES = (BEST, HISTORY, EVALUATION, LATENTS, "*.png", CHECKPOINT, CONFIG)
 LONGEST_CONFIG = 1 << 20
 LONGEST_HISTORY = 1 << 28
 

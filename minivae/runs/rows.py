@@ -10,6 +10,7 @@ from ..datasets import Dataset, dataset_names
 from ..datasets.dataset import _split
 from ..datasets.files import read_file
 from ..datasets.table import TableOptions
+from ..datasets.toy import TOY_SETS
 from ..datasets.values import are_whole, as_rows, check_labels, settle
 from ..errors import expect
 from . import folder
@@ -43,9 +44,10 @@ def of_dataset(data: Dataset) -> Rows:
 
 def of_run(choices: Data) -> Rows:
     """Those that a run was trained on, where `choices` tells their place: with the part that it took each for."""
-    if choices.name in dataset_names:
+    if choices.name in TOY_SETS:
         return of_dataset(folder.load(choices))
-    rows, parts = _read(choices), None
+    named, parts = choices.name in dataset_names, None
+    rows = of_dataset(folder.load(replace(choices, size=None))) if named else _read(choices)
     if rows.parts is None:
         kept, held_out = _split(len(rows.values), choices.test_fraction or 0.1, choices.seed)
         parts = np.full(len(rows.values), "unused")

@@ -83,6 +83,15 @@ def test_latents_of_images_with_parts_of_their_own(runs):
     np.testing.assert_array_equal(both, np.concatenate([means, sigmas], axis=1))
 
 
+def test_rows_of_a_named_set_have_the_same_numbers_whatever_was_used_of_them(runs):
+    assert main(["train", "--size", "100", *BASE, "--epochs", "1", "--out", "digits"]) == 0
+    encoded("digits", "-o", "l.csv")
+    found = read("l.csv")
+    assert len(found["row"]) == 70_000
+    assert [found["part"][i] for i in (99, 100, 59_999, 60_000)] == ["train", "unused", "unused", "test"]
+    assert found["label"][60_000] == str(mv.load_dataset("mnist").test_labels[0])
+
+
 def test_parquet(runs, monkeypatch, capsys):
     parquet = pytest.importorskip("pyarrow.parquet")
     encoded("images", "-o", "l.parquet")
@@ -119,6 +128,7 @@ def test_other_data_are_read_as_those_of_the_run(runs, capsys):
     np.testing.assert_array_equal(means[1:], [means[0]] * 2)
     assert main(["evaluate", "images", "--data", "few.npy"]) == 0
     assert "2 examples of few.npy" in capsys.readouterr().out
+    assert main(["evaluate", "table", "--data", "new.npy", "--samples", "3"]) == 0
     assert main(["reconstruct", "table", "--data", "new.csv", "-o", "r.npy"]) == 0
     assert np.load("r.npy").shape == (1, 4)
 
@@ -157,6 +167,8 @@ def test_what_is_wrong_is_said_before_anything_is_written(runs, capsys):
         ),
         (["sample", "table", "--traverse", "3"], "--traverse: got 3, expected latents from 0 to 2"),
         (["sample", "table", "--traverse", "--seed", "1"], "--seed: got 1, expected no --traverse"),
+        (["sample", "table", "--traverse", "--count", "1"], "--count: got 1, expected 2 steps of a walk or more"),
+        (["sample", "table", "--traverse", *["1"] * 31], "--traverse: got 31 walks, expected at most 30 in a picture"),
         (["sample", "table", "--at", "1"], "--at: got 1, expected --traverse with it"),
         (["sample", "table", "--data", "table.csv"], "--data: got 'table.csv', expected --interpolate"),
     ):
