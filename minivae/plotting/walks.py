@@ -87,9 +87,7 @@ def _images(tiles, ends, walks, names, steps, title, subtitle):
         pitch = sheet.shape[1] / max(1, len(heads))
         every = max(1, math.ceil(BETWEEN / pitch))
         for column, head in [*enumerate(heads)][::every]:
-            axes.text(
-                (column + 0.5) * pitch, -TICKS / 2, head, ha="center", va="center", **look | {"color": style.MUTED}
-            )
+            axes.text((column + 0.5) * pitch, -TICKS / 2, head, **muted)
         for row, name in enumerate(names if place == 0 else ()):
             axes.text(-10, (row + 0.5) * tall / walks, name, ha="right", va="center", parse_math=False, **look)
         left += sheet.shape[1] + APART
