@@ -165,6 +165,8 @@ def meant(content, dialect):
     label = dialect["label"]
     labels = None if label is None else frame.iloc[:, label]
     features = frame if label is None else frame.drop(columns=frame.columns[label])
+    if labels is not None and labels.dtype.kind not in "biuf":
+        labels = pd.Series(np.unique(labels.astype(str), return_inverse=True)[1])  # classes in the order of their names
     numbers = all(kind.kind in "biuf" for kind in features.dtypes) and (labels is None or labels.dtype.kind in "iuf")
     if not numbers or features.isna().any(axis=None) or not features.shape[1]:
         return None

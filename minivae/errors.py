@@ -2,8 +2,9 @@
 
 import functools
 import math
+import mmap
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -149,6 +150,36 @@ def expect_multiple(name: str, rows: int, other: str, n: int) -> None:
 
 
 CHUNK = 1 << 20  # values looked at in one go: bounds the memory of a check, and a chunk of float32 stays in cache
+SAMPLED = 16  # chunks that are looked at of what is mapped from a file
+
+
+def is_mapped(array: np.ndarray) -> bool:
+    """Whether the values are those of a file, in memory only once they are asked for: `numpy.memmap`, and its views."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return isinstance(base, mmap.mmap)
+
+
+def is_sampled(array: np.ndarray) -> bool:
+    """Whether only a sample of the values is looked at before they are used: it is mapped, and too large for more."""
+    return array.size > SAMPLED * CHUNK and is_mapped(array)
+
+
+def chunks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """(first row, rows) of a 2-D array, some CHUNK values at a time; where `is_sampled` those of SAMPLED places."""
+    rows = max(1, CHUNK // array.shape[1])
+    starts: Sequence[int] = range(0, len(array), rows)
+    if len(starts) > SAMPLED and is_sampled(array):
+        starts = [starts[i * (len(starts) - 1) // (SAMPLED - 1)] for i in range(SAMPLED)]
+    return ((start, array[start : start + rows]) for start in starts)
+
+
+def sampled(array: np.ndarray) -> np.ndarray:
+    """A 2-D array as it is; where `is_sampled` some of its rows."""
+    if not is_sampled(array):
+        return array
+    return np.concatenate([chunk[: 1 + len(chunk) // 4] for _, chunk in chunks(array)])
 
 
 def check_data(
@@ -158,7 +189,8 @@ def check_data(
 
     It may be whatever `np.asarray` takes: lists, data frames, memory maps, tensors. It must have the shape (rows,
     features), with at least one row and one feature, and booleans, integers or finite real floats. An array is not
-    copied, and looking at it takes no more than a few MiB whatever its size.
+    copied, and looking at it takes no more than a few MiB whatever its size. Of one that is mapped from a file (see
+    `is_sampled`) a sample is looked at.
 
     Parameters
     ----------
@@ -200,9 +232,7 @@ def _within(array, least, most):
     """Whether all values lie in [least, most]; NaN does not, and is what argmin and argmax find. For a minibatch they
     cost a third of min and max.
     """
-    rows = max(1, CHUNK // array.shape[1])
-    for start in range(0, len(array), rows):
-        chunk = array[start : start + rows] if rows < len(array) else array
+    for _, chunk in chunks(array):
         if not (least <= chunk.item(int(chunk.argmin())) and chunk.item(int(chunk.argmax())) <= most):
             return False
     return True
@@ -210,7 +240,7 @@ def _within(array, least, most):
 
 def expect_pixels(name: str, array: np.ndarray) -> None:
     """Raises ValueError for bytes that are 0 and 1 only: as pixels they would be divided by 255."""
-    if array.dtype == np.uint8 and array.item(int(array.argmax())) == 1:
+    if array.dtype == np.uint8 and sampled(array).max() == 1:
         ways = f"0 and 1 as they are by {name}.astype('float32'), pixels so dark by {name} / 255"
         expect(False, name, "uint8 of 0 and 1 only", f"pixels up to 255, since bytes are divided by it: {ways}")
 
@@ -229,9 +259,8 @@ def expect_everywhere(
     advice: Callable[[np.ndarray], str] = lambda array: "",
 ) -> None:
     """Raises ValueError with the first value of a 2-D array that does not meet `holds` (chunk -> bools); in chunks."""
-    rows = max(1, CHUNK // array.shape[1])
-    for start in range(0, len(array), rows):
-        right = holds(array[start : start + rows])
+    for start, chunk in chunks(array):
+        right = holds(chunk)
         if not right.all():
             row, column = np.unravel_index(right.argmin(), right.shape)
             value = f"{array[start + row, column]} at row {start + row}, column {column}"
@@ -239,6 +268,7 @@ def expect_everywhere(
 
 
 def _advice(array):
+    array = sampled(array)
     if array.min() < 0:
         return ": use the Gaussian likelihood, or scale the data"
     return f": the largest is {array.max()}; divide pixels by 255, or use the Gaussian likelihood"

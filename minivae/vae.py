@@ -34,6 +34,7 @@ from .errors import (
     expect_pixels,
     expect_positive,
     expect_seed,
+    is_sampled,
 )
 from .kernels import Backend, philox
 from .kernels.naive import ACTIVATIONS, SCALES
@@ -363,6 +364,13 @@ class VAE(Built):
         are no pixels, do not where they are as many as in a data set. For `pixels` other than "grey" values must lie in
         [0, 1] whatever the likelihood. An array that is of that form already is not copied.
         """
+        x = self.check_values(name, x, pixels)
+        if x.size >= WHOLE_SET:
+            expect_pixels(name, x)
+        return np.ascontiguousarray(x, x.dtype if x.dtype in GATHERED else self.dtype)
+
+    def check_values(self, name: str, x: ArrayLike, pixels: str = "grey") -> np.ndarray:
+        """x as an array (rows, features) whose values suit the model, as for `as_data`, one by one."""
         check = getattr(self.likelihood, "check", None)
         unit = pixels != "grey" or getattr(check, "__func__", None) is Bernoulli.check
         binary = pixels == "grey" or not getattr(self.likelihood, "of_bytes", False)
@@ -370,9 +378,13 @@ class VAE(Built):
         x = check_data(name, x, features=self.features, dtype=self.dtype, unit=unit)
         if check is not None and not unit:
             check(name, x)
-        if x.size >= WHOLE_SET:
-            expect_pixels(name, x)
-        return np.ascontiguousarray(x, x.dtype if x.dtype in GATHERED else self.dtype)
+        return x
+
+    def page(self, x: np.ndarray, rows: slice) -> np.ndarray:
+        """Some rows of what `as_data` gave as the model's floats; ValueError for a value that it had not looked at."""
+        if not is_sampled(x):
+            return as_reals(x[rows], self.dtype)
+        return as_reals(self.check_values(f"x[{rows.start}:{rows.stop}]", np.array(x[rows])), self.dtype)
 
     def forward(self, x: ArrayLike, noise: np.ndarray | None = None) -> Terms:
         """The loss of a batch, as `Terms` of floats in nats per example.
@@ -426,7 +438,7 @@ class VAE(Built):
         x = self.as_data("x", x)
         mu, sigma = (np.empty((len(x), self.latent), self.dtype) for _ in range(2))
         for rows in _chunks(len(x)):
-            page = self._device(as_reals(x[rows], self.dtype))
+            page = self._device(self.page(x, rows))
             mu_rho = self._encode(page)
             noise = self._buffers("no noise", page.shape[0], self.latent)
             self.sampler.forward(*mu_rho, noise)
@@ -468,7 +480,7 @@ class VAE(Built):
         clock = self.backend.zeros((1,), "int64")
         nll, kl = np.empty(len(x)), np.empty(len(x))
         for rows in _chunks(len(x)):
-            page = self._device(as_reals(x[rows], self.dtype))
+            page = self._device(self.page(x, rows))
             noise = self._buffers("page's noise", page.shape[0], self.latent)
             self.backend.standard_normal(seed, philox.ELBO, clock, noise)
             self.backend.tick(clock)

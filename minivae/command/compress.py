@@ -49,7 +49,9 @@ def run(args):
     how = args.backend, args.best, given, args.pixels, args.seed or 0
     if args.report:
         return _report(*reopening.open_rows(args.run, *how))
-    options.expect_output(args.out, given)
+    # the checkpoint is needed to decode the file
+    of_run = [path for path in Path(args.run).glob("*") if path.suffix != ".mvz"]
+    options.expect_output(args.out, given, *of_run)
     model, x, _, _ = reopening.open_rows(args.run, *how)
     content = compress(model, x, args.samples or 1, weight_bits=args.weight_bits, block=args.block)
     with replacing(Path(args.out)) as file:

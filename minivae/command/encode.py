@@ -50,8 +50,9 @@ def run(args):
 
 def _columns(rows, mu, sigma):
     """By name: `row`, from 0 in the order of the data, `part` and `label` where there are such, and each latent."""
+    labels = rows.labels if rows.labels is None or rows.classes is None else np.array(rows.classes)[rows.labels]
     columns = {"row": np.arange(len(mu))}
-    columns |= {name: array for name, array in (("part", rows.parts), ("label", rows.labels)) if array is not None}
+    columns |= {name: array for name, array in (("part", rows.parts), ("label", labels)) if array is not None}
     for name, array in (("mu", mu), ("sigma", sigma)):
         columns |= {} if array is None else {f"{name}_{j}": array[:, j] for j in range(array.shape[1])}
     return columns

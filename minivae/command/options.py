@@ -75,15 +75,15 @@ def result_path(args, name, kinds=(".png", ".npy")):
     return path
 
 
-def expect_output(out, given):
-    """ValueError, before any work, where a result could not be written, or would be over the file it is made from."""
+def expect_output(out, *inputs):
+    """ValueError, before any work, where a result could not be written, or would be over a file it is made from."""
     name, out = str(out), Path(out)
     if not out.parent.is_dir():
         raise ValueError(f"--out: got {name!r}, expected a name in a folder that exists")
     if out.exists() and not out.is_file():
         raise ValueError(f"--out: got {name!r}, expected the name of a file")
-    if given is not None and out.exists() and os.path.exists(given) and out.samefile(given):
-        raise ValueError(f"--out: got {name!r}, which is the input, expected another file")
+    if out.exists() and any(os.path.exists(given) and out.samefile(given) for given in inputs if given is not None):
+        raise ValueError(f"--out: got {name!r}, which is an input, expected another file")
 
 
 def save_array(path, array):

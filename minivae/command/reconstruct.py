@@ -29,7 +29,8 @@ def run(args):
         raise ValueError(f"--count: got {args.count}, expected at most {MOST_PROFILES} in a picture, or --out FILE.npy")
     count = min(args.count or (PROFILES if profiles else EXAMPLES), len(data.test))
     if path.suffix == ".npy":
-        options.save_array(path, model.reconstruct(folder.unit_values(data.test[:count], pixels, seed)))
+        means = model.reconstruct(folder.unit_values(data.test[:count], pixels, seed))
+        options.save_array(path, config.data.original(means))
     else:
         draw_reconstructions(path, model, data, pixels, count, seed)
     options.say(f"{count} reconstructions in {path}" + ("" if own else f", of {data.name}, other data than the run's"))

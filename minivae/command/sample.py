@@ -54,7 +54,7 @@ def _sample(args):
     path, seed = options.result_path(args, "samples.png"), args.seed or 0
     count = args.count or SAMPLES
     if path.suffix == ".npy":
-        options.save_array(path, model.sample(count, seed=seed))
+        options.save_array(path, config.data.original(model.sample(count, seed=seed)))
     else:
         shape = reopening.image_shape(args.run, config)
         if not shape and model.features != 2:
@@ -62,7 +62,7 @@ def _sample(args):
             if count > MOST_PROFILES:
                 expected = f"at most {MOST_PROFILES} in a picture, or --out FILE.npy"
                 raise ValueError(f"--count: got {args.count}, expected {expected}")
-        draw_samples(path, model, config.data.name, shape, count, seed)
+        draw_samples(path, model, config.data.name, shape, count, seed, config.data.original)
     options.say(f"{count} samples in {path}")
 
 
@@ -84,6 +84,7 @@ def _traverse(args):
     order = range(model.latent) if kl is None else (-kl).argsort(kind="stable").tolist()
     latents = args.traverse or list(order)[: walks.MOST]
     means, values = walks.traversal(model, latents, args.count or walks.STEPS, start)
+    means = _original(config, means)
     if path.suffix == ".npy":
         options.save_array(path, means)
     else:
@@ -100,10 +101,12 @@ def _interpolate(args):
     config, model, rows = reopening.open_all_rows(args.run, args.backend, args.best, args.data)
     chosen = walks.pick(rows, args.interpolate, "--interpolate")
     means = walks.interpolation(model, _means(config, model, chosen), args.count or walks.STEPS)
+    means = _original(config, means)
     if path.suffix == ".npy":
         options.save_array(path, means)
     else:
-        ends, shape = folder.unit_values(chosen, config.training.pixels), reopening.image_shape(args.run, config)
+        ends = config.data.original(folder.unit_values(chosen, config.training.pixels))
+        shape = reopening.image_shape(args.run, config)
         _expect_panels("--interpolate", means, shape)
         title = f"Interpolation between rows of {_short(rows.name)}"
         walks.draw_interpolation(path, means, ends, args.interpolate, shape, title)
@@ -123,6 +126,11 @@ def _means(config, model, values):
     from ..runs import folder
 
     return model.encode(folder.unit_values(values, config.training.pixels))[0]
+
+
+def _original(config, means):
+    """Decoder means (walks, steps, features) in the unit of the data before they were scaled."""
+    return config.data.original(means.reshape(-1, means.shape[2])).reshape(means.shape)
 
 
 def _short(name):

@@ -43,7 +43,8 @@ def add(parser):
     add(
         "--data",
         metavar="NAME|FILE",
-        help="mnist, rings, moons, pinwheel, or a .npy, .npz, .csv, .tsv, .txt or IDX file",
+        help="mnist, rings, moons, pinwheel, or a .npy, .npz, .csv, .tsv, .txt, .parquet or IDX file, or a folder of"
+        " pictures (docs/data.md)",
     )
     add("--pixels", choices=PIXELS, help="values as they are, 1 above 1/2, or drawn afresh at each use")
     add("--size", type=whole, metavar="N", help="use only N training examples")
@@ -53,8 +54,29 @@ def add(parser):
     add(
         "--header", action=argparse.BooleanOptionalAction, help="whether a table's first line holds names (found in it)"
     )
-    add("--label", metavar="COLUMN", help="a table's labels, by name or by number from 1; '' for none (label)")
+    add(
+        "--label",
+        "--labels",
+        metavar="COLUMN",
+        help="a table's labels, by name or by number from 1, or an .npz file's array of them; '' for none (label)",
+    )
     add("--drop", nargs="*", metavar="COLUMN", help="columns to leave out, likewise (names of rows of pandas and R)")
+    add("--array", metavar="NAME", help="the array of an .npz file that holds the examples (found by its name)")
+    add(
+        "--image-shape",
+        dest="shape",
+        type=whole,
+        nargs="+",
+        metavar="N",
+        help="height and width of an image, and a 3 behind or before them for colours (found in the file)",
+    )
+    add(
+        "--transpose",
+        action=argparse.BooleanOptionalAction,
+        help="whether images are stored column by column (as EMNIST's are)",
+    )
+    add("--standardize", action="store_true", help="each column to mean 0 and deviation 1; undone in what comes out")
+    add("--scale-by", type=positive, metavar="S", help="divide all values by S; undone in what comes out")
 
     add = parser.add_argument_group("model").add_argument
     add("--preset", choices=PRESETS, help="defaults: PyTorch's MNIST example, or the seed article's model")

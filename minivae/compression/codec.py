@@ -17,7 +17,6 @@ while the networks see many rows.
 Source: Townsend, Bird and Barber (arXiv:1901.04866), K = 1; Ruan et al. (arXiv:2102.11086), section 3.3.
 """
 
-import math
 from functools import cached_property
 
 import numpy as np
@@ -58,9 +57,11 @@ class Stack:
 
     @property
     def bits(self):
-        """What the symbols pushed so far take, less what was there at the start."""
+        """What the symbols pushed so far take, less what was there at the start: the same float64 everywhere, for how
+        fast groups grow follows from it.
+        """
         x, top, drawn = (int(value) for value in self.state[:3])
-        return math.log2(x / coder.LOW) + 32 * (top - drawn)
+        return tables.log2_ratio(x, coder.LOW) + 32 * (top - drawn)
 
     @property
     def drawn(self):

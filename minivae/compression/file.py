@@ -139,7 +139,7 @@ def decompress(model: Any, data: bytes, rows: slice | None = None, *, progress: 
     ValueError
         For another model, bytes that are damaged or of no such file, or of a version to come.
     """
-    header = read_header(data)
+    header, data = read_header(data), bytes(data)
     networks = header.model
     if networks is None:
         expect(model is not None, "model", None, "the model that the data were compressed with: the file holds none")

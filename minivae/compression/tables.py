@@ -30,10 +30,9 @@ SCALE_STEPS, SCALE_LIMIT = 64, 8  # of a logistic's log scale
 POWERS = 1024
 
 
-def _table(function):
-    """Keeps the result, and computes it with DIGITS digits, whatever a caller has set for sums of his own."""
+def _exactly(function):
+    """Computes with DIGITS digits, whatever a caller has set for sums of his own."""
 
-    @functools.cache
     def made(*arguments):
         # nothing is left to `decimal.DefaultContext`, which can be changed too
         traps = [InvalidOperation, DivisionByZero]
@@ -41,6 +40,17 @@ def _table(function):
             return function(*arguments)
 
     return made
+
+
+def _table(function):
+    """Keeps the result, too."""
+    return functools.cache(_exactly(function))
+
+
+@_exactly
+def log2_ratio(x, unit):
+    """log2(x / unit) of whole numbers, a float."""
+    return float((Decimal(x) / unit).ln() / Decimal(2).ln())
 
 
 def _falling(step, count):

@@ -2,13 +2,16 @@
 
 import re
 from array import array
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
+from .options import LABEL
 from .text import MISSING, NUMBERS, TRUTH, as_text, is_plain, kind_of
 from .values import are_whole
 
-HEADER, DECIMAL, LABEL, DROP = "header= (--header)", "decimal= (--decimal)", "label= (--label)", "drop= (--drop)"
+HEADER, DECIMAL, DROP = "header= (--header)", "decimal= (--decimal)", "drop= (--drop)"
 ROW_NAMES = re.compile(r"(Unnamed: [0-9]+(\.[0-9]+)?)?")  # what pandas, R and spreadsheets call a column of row names
 LIKELY_ROW_NAMES = re.compile(r"|(?i:(.*[^a-z])?(id|idx|index|key|rows?|row_?names?|no|nr))|.*[a-z]I[dD]|level_[0-9]+")
 LIKELY_LABELS = ("class", "classes", "labels", "target", "y", "species", "digit", "category")
@@ -24,7 +27,7 @@ class Columns:
     names : those of the columns, or None
     headed : whether they stood in a line of their own; words of a comment may be as many by chance
     delimiter, decimal : one character each
-    options : a `TableOptions`
+    options : a `ReadOptions`
     """
 
     def __init__(self, name, number, row, names, headed, delimiter, decimal, options):
@@ -41,17 +44,19 @@ class Columns:
         for column, called in enumerate(names or ()):
             self._places.setdefault(called, []).append(column)
         drop = () if options.drop is None else {self._find("drop", column) for column in options.drop}
-        self._label = self._find_label(drop)
-        self._unnamed = [column for column in self._row_names() if column != self._label]
+        self.label = self._find_label(drop)
+        self._unnamed = [column for column in self._row_names() if column != self.label]
         self._drop = sorted({*drop, *(column for column in self._unnamed if kind_of(row[column]) == "text")})
-        if self._label in self._drop:
-            self._refuse(f"got column {self._call(self._label)} for the labels and to drop, expected one of them")
+        if self.label in self._drop:
+            self._refuse(f"got column {self.call(self.label)} for the labels and to drop, expected one of them")
         dropped = set(self._drop)
-        self._kept = [column for column in range(width) if column not in dropped]
-        if not self._kept:
+        self.kept = [column for column in range(width) if column not in dropped]
+        if not self.kept:
             self._refuse("got no column beside those to drop, expected one at least")
-        self._truths = {column for column in self._kept if kind_of(row[column]) == "truth"}
+        self._truths = {column for column in self.kept if kind_of(row[column]) == "truth"}
         self._values = array("d")
+        self._texts = self.label is not None and kind_of(row[self.label]) == "text"  # for labels
+        self._classes: dict[str, int] = {}  # each one's number in the order of the lines
 
     def _under(self, names, row, delimiter):
         """(width, names) where the names stand over such a row."""
@@ -105,7 +110,10 @@ class Columns:
             self._refuse(f"line {number}: got {len(row)} fields, expected {self._fields}")
         if _filled(row[self._width :]):
             self._refuse(f"line {number}: got {len(row)} fields, expected {self._width} and nothing after them")
-        row = [row[column] for column in self._kept] if self._drop else row[: self._width]
+        if self._texts:
+            row = [*row]
+            row[self.label] = self._class_of(number, as_text(row[self.label]))
+        row = [row[column] for column in self.kept] if self._drop else row[: self._width]
         if not self._truths:
             text = "\0".join(row)
             if (plain or is_plain(text)) and (self._decimal == "." or "." not in text):
@@ -114,7 +122,17 @@ class Columns:
                     return
                 except ValueError:
                     pass  # which one is told below
-        self._values.extend([self._value(number, *pair) for pair in zip(self._kept, row, strict=True)])
+        self._values.extend([self._value(number, *pair) for pair in zip(self.kept, row, strict=True)])
+
+    def _class_of(self, number, label):
+        """The number of a label that is a text, as a text."""
+        code = self._classes.get(label)
+        if code is None:
+            if kind_of(label) != "text":
+                expected = f"a text, as in the lines before; {DROP} leaves the column out"
+                self._refuse(f"line {number}, field {self.call(self.label)}: got {cut(label)!r}, expected {expected}")
+            code = self._classes[label] = len(self._classes)
+        return str(code)
 
     def _value(self, number, column, field):
         text = as_text(field).replace("\u2212", "-")
@@ -126,47 +144,59 @@ class Columns:
             expected = f"a finite value: fill it in, or leave its row or, by {DROP}, its column out"
         elif kind_of(text) == "number" and column not in self._truths:
             expected = f"a number with {self._decimal!r} as decimal mark: {DECIMAL}; thousands must not be separated"
-        elif column == self._label:
-            expected = f"a whole number: number the classes, or leave the column out by {DROP}"
+        elif column == self.label:
+            expected = f"a whole number, as in the lines before, or a text in all; {DROP} leaves the column out"
         elif column in self._truths:
             expected = "True or False, as in the lines before"
         else:
-            expected = f"a number; {DROP} leaves a column out, delimiter= (--delimiter) says what separates fields"
-        self._refuse(f"line {number}, field {self._call(column)}: got {cut(text)!r}, expected {expected}")
+            expected = f"a number; {DROP} leaves a column out, {LABEL} makes classes of it, delimiter= (--delimiter) "
+            expected += "says what separates fields"
+        self._refuse(f"line {number}, field {self.call(column)}: got {cut(text)!r}, expected {expected}")
 
-    def parts(self, form: str) -> tuple[dict[str, np.ndarray], str]:
+    def parts(self, form: str) -> tuple[dict[str, Any], str]:
         """What `read_table` returns, once all rows are in; form is what it says of the lines."""
-        table = np.frombuffer(self._values, np.float64).reshape(-1, len(self._kept))
+        table = np.frombuffer(self._values, np.float64).reshape(-1, len(self.kept))
         self._check_first_row(table)
+        return self.parts_of(table, form, self._classes if self._texts else None)
+
+    def parts_of(
+        self, table: np.ndarray, form: str, classes: Iterable[str] | None = None
+    ) -> tuple[dict[str, Any], str]:
+        """The same of a table (rows, columns that are not dropped), whose labels are numbers of these classes."""
         left_out = sorted({*self._drop, *self._unnamed})
         counting = self._check_row_names(table)
-        apart = {*left_out, self._label}
-        places = [place for place, column in enumerate(self._kept) if column not in apart]
-        features = [self._kept[place] for place in places]
+        apart = {*left_out, self.label}
+        places = [place for place, column in enumerate(self.kept) if column not in apart]
+        features = [self.kept[place] for place in places]
         if not features:
             self._refuse("got labels and no features, expected a column of them")
         said = [form, f"{len(features)} features{f' {self._listed(features)}' if self.names else ''}"]
         said += [f"perhaps numbers of the rows: {self._listed(counting)}"] if counting else []
         if left_out:
             said.append(f"left out {self._listed(left_out)}{' (names of the rows)' * bool(self._unnamed)}")
-        if self._label is None and self._options.label is None and len(features) == IMAGE_AND_LABEL:
+        if self.label is None and self._options.label is None and len(features) == IMAGE_AND_LABEL:
             expected = f"{LABEL} to say which column holds labels, or '' for none"
             self._refuse(f"got {IMAGE_AND_LABEL} columns, an image of 28 x 28 and one more, expected {expected}")
-        arrays = {"train": table if features == self._kept else table[:, places]}
-        if self._label is None:
+        arrays: dict[str, Any] = {"train": table if features == self.kept else table[:, places]}
+        if self.names:
+            arrays["columns"] = tuple(self.names[column] for column in features)
+        if self.label is None:
             likely = [column for column in features if self.names and self.names[column].lower() in LIKELY_LABELS]
-            said.append("no labels" + (f" ({LABEL} makes labels of field {self._call(likely[0])})" if likely else ""))
+            said.append("no labels" + (f" ({LABEL} makes labels of field {self.call(likely[0])})" if likely else ""))
         else:
-            labels = table[:, self._kept.index(self._label)]
-            called = f"field {self._call(self._label)}"
+            labels = table[:, self.kept.index(self.label)]
+            called = f"field {self.call(self.label)}"
             if not are_whole(labels).all():
                 self._refuse(f"{called}: got fractions, expected whole numbers for labels: {LABEL}")
-            arrays["train_labels"] = labels.astype(np.int64)
+            labels = labels.astype(np.int64)
+            arrays["train_labels"] = labels if classes is None else np.array([*classes])[labels]
             said.append(f"labels in {called}")
         return arrays, "; ".join(said)
 
     def _check_first_row(self, table):
         """ValueError where the first row may be names: pandas writes the numbers of columns that have none."""
+        if self._texts:
+            table = np.delete(table, self.kept.index(self.label), axis=1)
         first, rest = table[0], table[1:]
         if self._headed or self._options.header is not None or not len(rest):
             return
@@ -188,19 +218,19 @@ class Columns:
         """ValueError where a column may be the numbers of the rows, and may not; returns those that are kept since
         others were dropped by name."""
         unnamed, counting = set(self._unnamed), []
-        for place, column in enumerate(self._kept):
+        for place, column in enumerate(self.kept):
             values = table[:, place]
             if column in unnamed:
                 if not _are_distinct(values):
                     expected = f"{DROP} to leave it out, or a name for it"
-                    self._refuse(f"field {self._call(column)}: got a column without a name, expected {expected}")
-            elif not self._keeps_all and column != self._label and self._may_name_rows(table, place, column):
+                    self._refuse(f"field {self.call(column)}: got a column without a name, expected {expected}")
+            elif not self._keeps_all and column != self.label and self._may_name_rows(table, place, column):
                 if self._options.drop:
                     counting.append(column)
                     continue
                 got = f"what may be numbers of the rows, {values[0]:g} to {values[-1]:g}"
                 expected = f"{DROP} to leave them out, or to leave out no column"
-                self._refuse(f"field {self._call(column)}: got {got}, expected {expected}")
+                self._refuse(f"field {self.call(column)}: got {got}, expected {expected}")
         return counting
 
     def _may_name_rows(self, table, place, column):
@@ -208,7 +238,7 @@ class Columns:
         may, all the more where no other column has whole numbers."""
         values, rows = table[:, place], len(table)
         likely = LIKELY_ROW_NAMES.fullmatch(self.names[column]) if self.names else column == 0
-        if rows < (2 if likely else 10) or len(self._kept) == 1:
+        if rows < (2 if likely else 10) or len(self.kept) == 1:
             return False
         if values[0] in (0, 1) and values[-1] == values[0] + rows - 1 and (np.diff(values) == 1).all():
             return True
@@ -219,7 +249,7 @@ class Columns:
         others = np.delete(table, place, axis=1)
         return self.names is not None or bool((others != np.round(others)).any(axis=0).all())
 
-    def _call(self, column):
+    def call(self, column):
         """A column in a message: its number from 1 and its name."""
         return f"{column + 1}" + (f" ({cut(self.names[column])!r})" if self.names else "")
 

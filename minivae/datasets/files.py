@@ -1,4 +1,4 @@
-"""A user's own file: NPY, NPZ or IDX, told apart by their first bytes, or a table by its name; plain or gzip.
+"""A user's own file: NPY, NPZ, IDX or Parquet, told apart by their first bytes, or a table by its name; or a folder.
 
 Every file gives arrays or a ValueError that names it, whatever its bytes are, and no file makes the reader allocate
 more than a small multiple of what its packed length can hold.
@@ -6,28 +6,21 @@ more than a small multiple of what its packed length can hold.
 
 import gzip
 import os
-
-import numpy as np
+from typing import Any
 
 from ..errors import expect
-from ..files.npy import MAGIC, read_npy
-from ..files.opening import EXPANSION, open_member, open_zip, regular_file
+from ..files.npy import MAGIC, map_npy, read_npy
+from ..files.opening import EXPANSION, regular_file
 from ..files.stream import Stream, unreadable
-from .idx import read_idx
-from .table import TableOptions, read_table
-from .values import NUMBER_THEM
+from .frames import read_parquet
+from .idx import IMAGES, find_beside, read_idx
+from .npz import LARGEST_UNPACKED, read_npz
+from .options import ReadOptions
+from .pictures import images_in, read_pictures
+from .table import read_table
 
-LARGEST_UNPACKED = 8 << 30  # bytes, over all arrays read from one packed file
-TABLES = (".csv", ".tsv", ".txt")
-
-# What each of the four arrays is called in files that people share: those of Keras, of MedMNIST, of this package.
-ROLES = {
-    "train": ("train", "x_train", "X_train", "train_images", "train_x"),
-    "test": ("test", "x_test", "X_test", "test_images", "test_x"),
-    "train_labels": ("train_labels", "y_train", "train_y"),
-    "test_labels": ("test_labels", "y_test", "test_y"),
-}
-IMAGES = ("imgs", "images")  # in a file that has no part to test with, as dSprites
+MAPPED_FROM = 2 << 30  # bytes; an NPY file of fewer is read
+TABLES = (".csv", ".tsv", ".tab", ".txt", ".data")
 
 # How other files start, and what to do about them.
 SAVE = "save its arrays by numpy.savez(FILE, train=..., test=...)"
@@ -37,7 +30,6 @@ FOREIGN = {
     b"{": f"JSON: {SAVE}",
     b"MATLAB": f"a MATLAB file: read it by scipy.io.loadmat and {SAVE}",
     b"\x89HDF": f"an HDF5 file: read it by h5py and {SAVE}",
-    b"PAR1": "a Parquet file: write its table by pandas as .csv",
     b"BZh": "packed by bzip2: unpack it first",
     b"\xfd7zXZ": "packed by xz: unpack it first",
     b"7z\xbc": "packed by 7z: unpack it first",
@@ -52,23 +44,49 @@ FOREIGN |= {
 }
 
 
-def read_file(path: str | os.PathLike[str], options: TableOptions) -> tuple[dict[str, np.ndarray], str]:
-    """Read a file; return a dict with the array "train" and, from NPZ, any of "test", "train_labels", "test_labels",
-    and how it was read. A table can give "train_labels" too.
+def read_file(path: str | os.PathLike[str], options: ReadOptions, split: bool = False) -> tuple[dict[str, Any], str]:
+    """Read a file, or a folder; return a dict with the array "train" and, where there are such, "test", "train_labels",
+    "test_labels" (which may be texts), "columns" and "classes" (their names) and "name" (that of the file in a folder);
+    and how it was read.
 
-    An NPZ file needs an array with one of the names in ROLES, or must hold one array only (beside those for the other
-    roles, if any); arrays with other names are not read.
+    split : whether test rows are to be split off, so that those in a file beside this one are left alone
     """
+    if os.path.isdir(path):
+        images = images_in(path)
+        if images is None:
+            return read_pictures(path, options)
+        arrays, said = read_file(images, options, split)
+        return arrays | {"name": images.name}, said
     with regular_file(path) as (name, file, length):
-        return _read_open_file(name, file, length, options)
+        start = file.read(512)
+        file.seek(0)
+        if start.startswith(b"PAR1"):
+            return read_parquet(path, options)
+        if start.startswith(b"PK"):
+            options.expect_only(name, "a zip archive", "array", "label", "image_shape", "transpose")
+            return read_npz(name, file, length, options)
+        kind, arrays, said = _read_open_file(name, file, length, options)
+    if kind == "IDX":
+        beside = find_beside(path, labels=options.label != "", test=not split)
+        found = [f"{role} in {os.path.basename(other)!r:.60}" for role, other in beside.items()]
+        arrays |= {role: _read_idx_beside(other) for role, other in beside.items()}
+        if IMAGES.fullmatch(name) and options.label != "" and "train_labels" not in beside:
+            found.append("no file of labels beside it")
+        return arrays, ", ".join(found)
+    return arrays, said
+
+
+def _read_idx_beside(path):
+    with regular_file(path) as (name, file, length):
+        kind, arrays, _ = _read_open_file(name, file, length, ReadOptions())
+    expect(kind == "IDX", name, "another format", "IDX, as in the file beside it")
+    return arrays["train"]
 
 
 def _read_open_file(name, file, length, options):
+    """(kind, arrays by role, how they were read)"""
     start = file.read(512)
     file.seek(0)
-    if start.startswith(b"PK"):
-        options.expect_none(name, "a zip archive")
-        return _read_npz(name, file, length)
     if start.startswith(b"\x1f\x8b"):
         with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
             try:
@@ -77,6 +95,13 @@ def _read_open_file(name, file, length, options):
                 raise unreadable(name, error) from error
             most = min(EXPANSION * length, LARGEST_UNPACKED)
             return _read_arrays(start, Stream(name, unpacked, most, exact=False), options)
+    if length >= MAPPED_FROM and start.startswith(MAGIC):
+        mapped = map_npy(file, Stream(name, file, length, exact=True))
+        if mapped is not None:
+            options.expect_only(name, "NPY", "image_shape", "transpose")
+            said = "mapped and not read whole: a sample of its values looked at, the others when they are used"
+            return "NPY", {"train": mapped}, said
+        file.seek(0)
     return _read_arrays(start, Stream(name, file, length, exact=True), options)
 
 
@@ -84,54 +109,14 @@ def _read_arrays(start, stream, options):
     name = stream.name
     for magic, read, kind in ((MAGIC, read_npy, "NPY"), (b"\0\0", read_idx, "IDX")):
         if start.startswith(magic):
-            options.expect_none(name, kind)
-            return {"train": read(stream)}, ""
+            label = () if options.label != "" else ("label",)
+            options.expect_only(name, kind, "image_shape", "transpose", *label)
+            return kind, {"train": read(stream)}, ""
     foreign = "a tar archive: unpack it first" if start[257:262] == b"ustar" else None
     foreign = foreign or next((what for magic, what in FOREIGN.items() if start.lstrip().startswith(magic)), None)
     expected = f"an NPY, NPZ or IDX file, or a table with a name in {', '.join(TABLES)}"
     if foreign:
         raise ValueError(f"{name}: got {foreign}; expected {expected}")
     if name.lower().removesuffix(".gz").endswith(TABLES):
-        return read_table(stream, options)
+        return "table", *read_table(stream, options)
     raise ValueError(f"{name}: got {start[:8]!r} at its start, expected {expected}")
-
-
-def _read_npz(name, file, length):
-    with open_zip(name, file) as archive:
-        infos = {info.filename: info for info in archive.infolist()}
-        members, unread = _choose(name, infos)
-        total = sum(info.file_size for info in members.values())
-        expect(total <= LARGEST_UNPACKED, name, f"a claim of {total} bytes unpacked", f"at most {LARGEST_UNPACKED}")
-        arrays = {}
-        for role, info in members.items():
-            with open_member(f"{name}: {role}", archive, info, length) as stream:
-                arrays[role] = read_npy(stream, f"; labels are whole numbers: {NUMBER_THEM}" * role.endswith("labels"))
-        called = {role: info.filename.removesuffix(".npy") for role, info in members.items()}
-        said = [f"{role} is {stem!r:.60}" for role, stem in called.items() if stem not in (role, "arr_0")]
-        said += [f"{', '.join(map(repr, unread[:8])):.200} not read"] if unread else []
-        return arrays, ", ".join(said)
-
-
-def _choose(name, infos):
-    """Which member of the archive plays which role, and the names of the others."""
-    arrays = {key.removesuffix(".npy"): info for key, info in infos.items() if key.endswith(".npy")}
-    found = {role: [known for known in names if known in arrays] for role, names in ROLES.items()}
-    others = [key for key in arrays if not any(key in names for names in found.values())]
-    if not found["train"]:
-        found["train"] = others if len(others) == 1 else [key for key in others if key in IMAGES]
-    for role, names in found.items():
-        if len(names) > 1 or (role == "train" and not names):
-            raise ValueError(f"{name}: got {_shown(infos, arrays)}, expected one named {role!r}, or one array only")
-    chosen = {role: arrays[names[0]] for role, names in found.items() if names}
-    return chosen, [key for key in arrays if arrays[key] not in chosen.values()]
-
-
-def _shown(infos, arrays):
-    """What an archive holds, as a message says it."""
-    if arrays:
-        return f"the arrays {', '.join(map(repr, list(arrays)[:8])):.200}"
-    kinds = {"data.pkl": "a PyTorch file", "workbook.xml": "an Excel file", ".csv": "a packed table"}
-    for end, kind in kinds.items():
-        if any(key.endswith(end) for key in infos):
-            return f"no arrays but {kind} ({'unpack it' if end == '.csv' else 'save its arrays or table'} first)"
-    return "the arrays none"

@@ -1,11 +1,48 @@
 """IDX, the format of the MNIST files: two zero bytes, a type code, the number of dimensions, each dimension as a
 big-endian 32-bit integer, then the values in C order, big-endian."""
 
+import os
+import re
+from pathlib import Path
+
 import numpy as np
 
 from ..files.stream import Stream
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+# The names under which MNIST, Fashion-MNIST, KMNIST and EMNIST are shared: emnist-letters-train-images-idx3-ubyte.gz
+IMAGES = re.compile(r"(.*?)(train|test|t10k)([-_.]images)([-_.])idx3([-_.]ubyte)(\.gz)?", re.I)
+SIDEWAYS = re.compile(  # EMNIST, whose authors stored images column by column
+    r"emnist-(balanced|byclass|bymerge|digits|letters|mnist)-(train|test)(-images-idx3-ubyte(\.gz)?|\.csv(\.gz)?)", re.I
+)
+
+
+def find_beside(path: str | os.PathLike[str], labels: bool, test: bool) -> dict[str, Path]:
+    """The files that go by their names with one of images: "train_labels", "test", "test_labels", where there are such.
+
+    labels, test : whether to look for labels, and for test images beside training images
+    """
+    path = Path(path)
+    found = IMAGES.fullmatch(path.name)
+    if not found:
+        return {}
+    before, part, images, dot, ubyte, packed = found.groups("")
+
+    def existing(parts, called, kind):
+        names = [f"{before}{part}{called}{dot}{kind}{ubyte}" for part in parts]
+        both = [f"{name}{end}" for name in names for end in sorted({packed, ".gz", ""}, key=lambda end: end != packed)]
+        return next((path.with_name(name) for name in both if path.with_name(name).is_file()), None)
+
+    called = images.replace("images", "labels").replace("IMAGES", "LABELS")
+    wanted = {"train_labels": ([part], called, "idx1")} if labels else {}
+    if test and part.lower() == "train":
+        wanted["test"] = ["t10k", "test"], images, "idx3"
+        wanted |= {"test_labels": (["t10k", "test"], called, "idx1")} if labels else {}
+    beside = {role: existing(*names) for role, names in wanted.items()}
+    if not beside.get("test"):
+        beside.pop("test_labels", None)
+    return {role: file for role, file in beside.items() if file}
 
 
 def read_idx(stream: Stream) -> np.ndarray:

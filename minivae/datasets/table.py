@@ -7,53 +7,19 @@ What can be read in one way only is read; where a table leaves two, a ValueError
 import csv
 import itertools
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import expect
 from ..files.stream import Stream
 from .columns import DROP, HEADER, Columns, cut
-from .text import NAMED, Lines, as_text, find_decimal, find_delimiter, form, is_comment, is_name, kind_of
+from .options import LABEL, ReadOptions
+from .text import Lines, as_text, find_decimal, find_delimiter, form, is_comment, is_name, kind_of
 
 
-@dataclass(frozen=True)
-class TableOptions:
-    """How a table is to be read, where its content does not tell; see `load_dataset`. ValueError for what is none."""
-
-    delimiter: str | None = None
-    decimal: str | None = None
-    header: bool | None = None
-    label: str | int | None = None
-    drop: Sequence[str | int] | None = None
-
-    def __post_init__(self):
-        mark = NAMED.get(self.delimiter, self.delimiter) if isinstance(self.delimiter, str) else self.delimiter
-        one = isinstance(mark, str) and len(mark) == 1 and not mark.isalnum() and mark not in '"\r\n\0+-.#_'
-        expect(mark is None or one, "delimiter", self.delimiter, "one character such as ';', 'tab' or 'space'")
-        object.__setattr__(self, "delimiter", mark)
-        known = self.decimal is None or self.decimal in (".", ",")
-        expect(known, "decimal", self.decimal, "'.' or ','")
-        expect(self.header is None or isinstance(self.header, bool), "header", self.header, "True or False")
-        expect(self.label is None or _names_a_column(self.label), "label", self.label, "a column's name or number")
-        drop = [self.drop] if isinstance(self.drop, (str, int)) else self.drop
-        named = drop is None or (isinstance(drop, (list, tuple)) and all(map(_names_a_column, drop)))
-        expect(named, "drop", self.drop, "columns' names or numbers in a list")
-        object.__setattr__(self, "drop", drop)
-
-    def expect_none(self, name: str, what: str) -> None:
-        """Raises ValueError where one is given, for data that are no table."""
-        for option, value in vars(self).items():
-            expect(value is None, option, value, f"a table (.csv, .tsv or .txt) with it; {name} is {what}")
-
-
-def _names_a_column(value):
-    return isinstance(value, (str, int)) and not isinstance(value, bool)
-
-
-def read_table(stream: Stream, options: TableOptions) -> tuple[dict[str, np.ndarray], str]:
-    """({"train": (rows, columns) float64}, how it was read), and "train_labels" (int64) where a column holds labels.
+def read_table(stream: Stream, options: ReadOptions) -> tuple[dict[str, np.ndarray], str]:
+    """({"train": (rows, columns) float64}, how it was read), and "train_labels" (int64, or texts) where a column holds
+    labels, and "columns" with the names of the features where there are such.
 
     Fields may be quoted with ". Lines that hold nothing, and comments after #, are skipped. stream is a
     `minivae.files.stream.Stream`; ValueError, naming line and field, where a field is no number or lines differ in
@@ -104,7 +70,8 @@ def _names(lines, delimiter, options, first, second=None):
     """The first row, or the fields of the comment before it, if they are names of columns; else None."""
     if options.header is not None:
         return first if options.header else None
-    dropped = {int(drop) % (len(first) + 1) for drop in options.drop or () if re.fullmatch("-?[0-9]{1,9}", str(drop))}
+    apart = [*(options.drop or ()), options.label]
+    dropped = {int(column) % (len(first) + 1) for column in apart if re.fullmatch("-?[0-9]{1,9}", str(column))}
     kinds = ["dropped" if column in dropped else kind_of(field) for column, field in enumerate(first, 1)]
     texts = [column for column, kind in enumerate(kinds) if kind == "text"]
     below = [kind_of(field) for field in second or ()]
@@ -127,7 +94,9 @@ def _names(lines, delimiter, options, first, second=None):
         right = counting and (len(first) > 2 or second[0].strip() == "0")  # else a value may be missing
     if not right:
         column = texts[0] if texts else 0
-        expected = f"a number; or {HEADER} to say whether the first line holds names, or {DROP} to leave a column out"
+        expected = (
+            f"a number; or {HEADER} to say whether the first line holds names, {LABEL} or {DROP} for a column apart"
+        )
         expect(False, f"{lines.name}: line 1, field {column + 1}", cut(first[column]), expected)
     return first
 

@@ -1,10 +1,12 @@
 """What the values of a file are taken for: rows of pixels or numbers, and labels."""
 
+import re
 from typing import Any
 
 import numpy as np
 
-from ..errors import CHUNK, as_array, check_data, expect, expect_everywhere
+from ..errors import CHUNK, as_array, expect, expect_everywhere, is_mapped, is_sampled, sampled
+from .options import LABEL
 
 DTYPES = (np.uint8, np.float32, np.float64)
 LARGEST_EXACT = 1 << 24  # float32 holds every integer up to this one
@@ -12,25 +14,8 @@ FEWEST_PIXELS = 16  # of a row that is not known to be an image
 NUMBER_THEM = "number the classes by numpy.unique(labels, return_inverse=True)[1]"  # where labels are texts
 
 
-def as_rows(name: str, values: np.ndarray) -> tuple[np.ndarray, tuple[int, int] | None]:
-    """Values of 2 to 4 dimensions as checked rows, and the shape of an image if a row is one."""
-    shape = values.shape
-    if values.ndim == 4 and 1 in (shape[1], shape[3]):
-        values = values.reshape(len(values), *(shape[1:3] if shape[3] == 1 else shape[2:]))
-    images = "(rows, features), (rows, height, width) or (rows, height, width, 1)"
-    if values.ndim == 1:
-        images += ": are these labels, and the images in another file?"
-    elif values.ndim == 4:
-        images += ": images of colours are flattened by x.reshape(len(x), -1)"
-    expect(values.ndim in (2, 3), name, values, images)
-    image_shape = values.shape[1:] if values.ndim == 3 else (28, 28) if values.shape[1] == 784 else None
-    rows = values.reshape(len(values), -1)
-    # Before any split, so that a message counts the rows of the file.
-    return check_data(name, rows), image_shape
-
-
 def settle(
-    name: str, parts: dict[str, np.ndarray], image_shape: tuple[int, int] | None
+    name: str, parts: dict[str, np.ndarray], image_shape: tuple[int, ...] | None
 ) -> tuple[dict[str, np.ndarray], str]:
     """Checked rows by name, "train" and perhaps "test", in a dtype that training takes; and what they are taken for,
     where the values and not the dtype decide.
@@ -39,6 +24,12 @@ def settle(
     both ends are there and a row is an image or long: they become uint8.
     """
     train = parts["train"]
+    if is_sampled(train):
+        binary = train.dtype == np.uint8 and sampled(train).max() == 1
+        expect(
+            not binary, name, "bytes up to 1 in a file that is mapped", "such numbers as float32, or pixels up to 255"
+        )
+        return parts, ""
     largest = {part: int(rows.max()) for part, rows in parts.items() if rows.dtype == np.uint8}
     if largest.get("train") == 1 and len(largest) == len(parts):
         expected = "0 and 1 in both, or pixels up to 255 in both"
@@ -52,6 +43,16 @@ def settle(
         bytes_ = {part: rows.astype(np.uint8) for part, rows in parts.items()}
         return bytes_, f"whole numbers from 0 to 255 in {kinds}, taken for pixels"
     return {part: _as_reals(f"{name}: {part}", rows) for part, rows in parts.items()}, ""
+
+
+def as_before(given: np.ndarray, settled: np.ndarray, dtype: str | None) -> np.ndarray:
+    """What `settle` made of rows, or what it made of earlier ones that they belong to: bytes or none, as their dtype
+    says."""
+    if given.dtype == np.uint8 or dtype is None or (settled.dtype == np.uint8) == (dtype == "uint8"):
+        return settled
+    if dtype != "uint8":
+        return _as_reals("data", given)
+    return given.astype(np.uint8) if not is_mapped(given) and given.max() > 1 and _are_bytes(given) else settled
 
 
 def _are_bytes(rows):
@@ -70,17 +71,52 @@ def _as_reals(name, rows):
     return rows.astype(np.float32)
 
 
-def check_labels(name: str, labels: Any, rows: int) -> np.ndarray:
-    """Labels, (rows,) or (rows, 1), of whole numbers in any dtype or whatever makes an array, as (rows,) int64."""
+def number_labels(name: str, parts: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[str, ...] | None, str]:
+    """Labels of a file by role as whole numbers; the names of the classes, where they are texts; and what was made of
+    them. Texts that all are whole numbers are these; rows of zeros and one 1 are the place of that."""
+    texts = {role: labels for role, labels in parts.items() if labels.dtype.kind in "US"}
+    if texts:
+        expect(len(texts) == len(parts), name, "labels of which some are texts", "all texts or all numbers")
+        try:
+            lists = {role: [_as_str(label) for label in labels.ravel().tolist()] for role, labels in texts.items()}
+        except ValueError as error:
+            raise ValueError(f"{name}: labels that are no text ({error})") from error
+        columns = all(labels.size == len(labels) for labels in texts.values())
+        expect(columns, f"{name}: labels", next(iter(texts.values())), f"one text a row; {LABEL} names others, '' none")
+        classes = sorted(set().union(*lists.values()))
+        if all(re.fullmatch("-?[0-9]{1,18}", label) for label in classes):
+            return {role: np.array(labels).astype(np.int64) for role, labels in lists.items()}, None, ""
+        codes = {label: code for code, label in enumerate(classes)}
+        numbered = {role: np.array([codes[label] for label in labels]) for role, labels in lists.items()}
+        shown = ", ".join(map(repr, classes[:4])) + ", ..." * (len(classes) > 4)
+        return numbered, tuple(classes), f"{len(classes)} classes {shown:.200}"
+    if parts and all(map(_is_one_hot, parts.values())):
+        return {role: labels.argmax(axis=1) for role, labels in parts.items()}, None, "labels one-hot"
+    return parts, None, ""
+
+
+def _as_str(label):
+    return label if isinstance(label, str) else label.decode()
+
+
+def _is_one_hot(labels):
+    if labels.ndim != 2 or labels.shape[1] < 2:
+        return False
+    return bool(((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all())
+
+
+def check_labels(name: str, labels: Any, rows: int, otherwise: str = "") -> np.ndarray:
+    """Labels, (rows,) or (rows, 1), of whole numbers in any dtype or whatever makes an array, as (rows,) int64;
+    otherwise is what else a message says is to be done."""
     labels = as_array(name, labels)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     numbers = labels.ndim == 1 and labels.dtype.kind in "biuf"
     advice = f": {NUMBER_THEM}" * (labels.dtype.kind in "OUS")
-    expect(numbers, name, labels, f"a 1-D array of whole numbers{advice}")
+    expect(numbers, name, labels, f"a 1-D array of whole numbers{advice}{otherwise}")
     expect(len(labels) == rows, name, f"{len(labels)} labels", f"{rows}, one a row")
     if labels.dtype.kind == "f":
-        expect_everywhere(name, labels[:, None], are_whole, "whole numbers")
+        expect_everywhere(name, labels[:, None], are_whole, f"whole numbers{otherwise}")
     expect(labels.max() <= np.iinfo(np.int64).max, name, int(labels.max()), "at most the largest int64")
     return labels.astype(np.int64)
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import expect, expect_integer, expect_seed
+from ..errors import expect, expect_integer, expect_seed, is_sampled
+from ..files import mapped
 from ..kernels import philox
 from ..losses import Tally
 from ..parameters import RowBuffers
@@ -80,6 +81,7 @@ class Evaluator:
         self._pixels, self._seed = pixels, expect_seed(seed)
         page = PAGE if pixels == "dynamic" else self._rows
         self._pages = Pages(backend, data, model.dtype, pixels, seed, page)
+        self._unseen = data if is_sampled(data) else None  # values that nobody has looked at yet
         self._batches = sum(-(-min(page, self.n - first) // self._rows) for first in range(0, self.n, page))
         self._batches_of_page = -(-page // self._rows)
         self._buffers = RowBuffers(backend, model.dtype)
@@ -94,24 +96,30 @@ class Evaluator:
         model, backend, team = self.model, self.model.backend, self._team
         model.settle(training=False)
         rank, ranks = (0, 1) if team is None else (team.rank, team.size)
-        mu, sums = np.zeros((self.n, model.latent)), np.zeros((self._batches, 12 + model.latent))
+        latent, released = model.latent, mapped.Pages(self._unseen)
+        sums = np.zeros((self._batches, 13 + 3 * latent))  # of the losses, KL by latent; moments of mu
         for first, page in self._pages(draw, rank, ranks):
+            if self._unseen is not None:
+                rows = np.array(self._unseen[first : first + page.shape[0]])  # of what is not mapped all is looked at
+                model.check_values(f"data[{first}:{first + len(rows)}]", rows, self._pixels)
+                released.touched(1, rows.nbytes)
             for start in range(0, page.shape[0], self._rows):
-                x = page[start : start + self._rows]
                 batch = self._batches_of_page * (first // self._pages.rows) + start // self._rows
                 backend.assign(self._clock, draw * self._batches + batch)
                 self._tally.reset()
-                kl = self._batch(x)
-                rows = slice(first + start, first + start + x.shape[0])
-                mu[rows] = backend.to_host(model.head)[:, : model.latent]
-                sums[batch] = *self._tally.capture().ravel(), *backend.to_host(kl).sum(axis=0, dtype=np.float64)
+                kl = self._batch(page[start : start + self._rows])
+                mu = backend.to_host(model.head)[:, :latent].astype(np.float64)
+                found = self._tally.capture().ravel(), backend.to_host(kl).sum(axis=0, dtype=np.float64)
+                sums[batch] = np.concatenate([*found, [len(mu)], mu.mean(axis=0), len(mu) * mu.var(axis=0)])
         if ranks > 1:
-            mu, sums = team.merge(mu), team.merge(sums)
-        totals = sums.cumsum(axis=0)[-1]  # one batch after another, whoever had them
-        totals[[3, 9]] = sums[-1, [3, 9]]
-        self._tally.restore(totals[:12].reshape(2, 6))
-        found = self._tally.read()
-        return Evaluation(found.loss, found.nll, found.kl, totals[12:] / self.n, mu.var(axis=0))
+            sums = team.merge(sums)
+        terms, kl_per_latent, moments = np.split(sums, [12, 12 + latent], axis=1)
+        totals = terms.cumsum(axis=0)[-1]  # one batch after another, whoever had them
+        totals[[3, 9]] = terms[-1, [3, 9]]
+        self._tally.restore(totals.reshape(2, 6))
+        read = self._tally.read()
+        kl_per_latent = kl_per_latent.cumsum(axis=0)[-1] / self.n
+        return Evaluation(read.loss, read.nll, read.kl, kl_per_latent, variance(moments))
 
     def _batch(self, x):
         model, backend = self.model, self.model.backend
@@ -120,6 +128,19 @@ class Evaluator:
         nll, kl = model.pass_down(x, noise)
         self._tally.add(nll, kl)
         return kl
+
+
+def variance(moments):
+    """The variance (latent,) of rows in several batches, each with its number of rows, their mean and the sum of their
+    squared deviations from it (Chan, Golub and LeVeque, 1979).
+    """
+    count, mean, squares = 0.0, 0.0, 0.0
+    for own, *rest in moments:
+        own_mean, own_squares = np.split(np.array(rest), 2)
+        apart, total = own_mean - mean, count + own
+        squares = squares + own_squares + apart**2 * (count * own / total)
+        mean, count = mean + apart * (own / total), total
+    return squares / count
 
 
 class Pages:

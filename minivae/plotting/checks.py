@@ -1,5 +1,7 @@
 """Arguments of pictures, checked: one ValueError that names the argument, what came and what was expected."""
 
+import math
+
 import numpy as np
 
 from ..errors import as_array, check_data, expect
@@ -25,10 +27,11 @@ def vector(name, value, length):
 
 
 def images(name, value, image_shape, *, rows=None):
-    """`value` (n, h*w) as (n, h, w)."""
+    """`value` (n, h*w) or (n, h*w*3) as (n, h, w) or (n, h, w, 3)."""
     try:
-        height, width = (int(side) for side in image_shape)
+        shape = tuple(int(side) for side in image_shape)
     except (TypeError, ValueError):
-        height = width = 0
-    expect(height > 0 and width > 0, "image_shape", image_shape, "(height, width), both at least 1")
-    return matrix(name, value, rows=rows, columns=height * width).reshape(-1, height, width)
+        shape = ()
+    right = (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)) and min(shape) > 0
+    expect(right, "image_shape", image_shape, "(height, width), both at least 1, or (height, width, 3)")
+    return matrix(name, value, rows=rows, columns=math.prod(shape)).reshape(-1, *shape)

@@ -1,4 +1,4 @@
-"""Images in rows: samples of the model, and originals above their reconstructions."""
+"""Images in rows, grey or in colour: samples of the model, and originals above their reconstructions."""
 
 import math
 import os
@@ -22,7 +22,7 @@ LARGEST = 6000  # pixels, the side of a sheet that has numbers in it
 
 def plot_samples(
     images: np.ndarray,
-    image_shape: tuple[int, int],
+    image_shape: tuple[int, ...],
     path: str | os.PathLike[str] | None = None,
     *,
     title: str = "Samples from the prior",
@@ -30,14 +30,14 @@ def plot_samples(
 ) -> "Figure":
     """Tiles of images in a near-square grid.
 
-    images : (n, h*w), means in [0, 1], or real values: then on one common scale from the 0.5th to the 99.5th
-        percentile, stated in a bar below. uint8 is read as 0..255.
-    image_shape : (h, w)
+    images : (n, h*w) or (n, h*w*3), means in [0, 1], or real values: then on one common scale from the 0.5th to the
+        99.5th percentile, stated in a bar below. uint8 is read as 0..255.
+    image_shape : (h, w), or (h, w, 3) for colours
     path : where to write the PNG, or None
     """
     tiles = checks.images("images", images, image_shape)
     path = check_path(path)
-    count, height, width = tiles.shape
+    count, height, width = tiles.shape[:3]
     columns = grid_columns(count, height, width)
     rows = -(-count // columns)
     limits = value_limits(tiles)
@@ -51,7 +51,7 @@ def plot_samples(
 def plot_reconstructions(
     originals: np.ndarray,
     reconstructions: np.ndarray,
-    image_shape: tuple[int, int],
+    image_shape: tuple[int, ...],
     path: str | os.PathLike[str] | None = None,
     *,
     nll: np.ndarray | None = None,
@@ -61,11 +61,11 @@ def plot_reconstructions(
 ) -> "Figure":
     """Originals and, under each, its reconstruction (the mean of the decoder).
 
-    originals, reconstructions : (n, h*w), on one common scale (see `plot_samples`)
+    originals, reconstructions : (n, h*w) or (n, h*w*3), on one common scale (see `plot_samples`)
     nll, kl : (n,), nats per example, written under each pair; either may be None
     """
     above = checks.images("originals", originals, image_shape)
-    count, height, width = above.shape
+    count, height, width = above.shape[:3]
     below = checks.images("reconstructions", reconstructions, image_shape, rows=count)
     nll, kl = checks.vector("nll", nll, count), checks.vector("kl", kl, count)
     path = check_path(path)
@@ -156,7 +156,7 @@ def value_limits(*arrays):
 
 
 def gray_levels(tiles, limits):
-    """(n, h, w) values as grey levels, uint8: `limits[0]` and below is black, `limits[1]` and above is white."""
+    """Values as levels of grey or of a colour, uint8: `limits[0]` and below black, `limits[1]` and above white."""
     low, high = limits
     return np.rint(np.clip((tiles - low) * (255 / (high - low)), 0, 255)).astype(np.uint8)
 
@@ -168,22 +168,25 @@ def whole_scale(width, columns, most_width, total_height, most_height):
 
 
 def mosaic(levels, columns, scale, gap=2):
-    """Grey levels (n, h, w) as one RGB sheet, row by row, with separators of `gap` pixels around each tile."""
-    count, height, width = levels.shape
+    """Levels (n, h, w), grey, or (n, h, w, 3) as one RGB sheet, row by row, with separators of `gap` pixels around each
+    tile."""
+    if levels.ndim == 3:
+        levels = levels[..., None]
+    count, height, width, colours = levels.shape
     if scale >= 1:
         levels = levels.repeat(scale, axis=1).repeat(scale, axis=2)
     else:
         down = min(math.ceil(1 / scale), height, width)
         high, wide = height // down, width // down
-        blocks = levels[:, : high * down, : wide * down].reshape(count, high, down, wide, down)
+        blocks = levels[:, : high * down, : wide * down].reshape(count, high, down, wide, down, colours)
         levels = blocks.mean(axis=(2, 4)).astype(np.uint8)
-    count, height, width = levels.shape
+    count, height, width = levels.shape[:3]
     rows = -(-count // columns)
     sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), 255, np.uint8)
     for index, tile in enumerate(levels):
         top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
         sheet[top : top + height + 2 * gap, left : left + width + 2 * gap] = SEPARATOR
-        sheet[top + gap : top + gap + height, left + gap : left + gap + width] = tile[..., None]
+        sheet[top + gap : top + gap + height, left + gap : left + gap + width] = tile
     return sheet
 
 

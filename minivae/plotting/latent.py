@@ -11,7 +11,7 @@ from ..evaluation.held_out import ACTIVE
 from . import checks, style
 from .colouring import class_colours, classes_of, inset_bar, name_classes, scatter
 from .images import gray_levels, value_limits
-from .points import frame_limits
+from .points import frame
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +40,7 @@ def plot_latent(
     kl_per_latent: np.ndarray | None = None,
     active: np.ndarray | None = None,
     decoded: np.ndarray | None = None,
-    image_shape: tuple[int, int] | None = None,
+    image_shape: tuple[int, ...] | None = None,
     data: np.ndarray | None = None,
     title: str = "Latent space",
     subtitle: str | None = None,
@@ -158,10 +158,10 @@ def _draw_manifold(axes, size, decoded, data):
         return
     title = "decoder mean over the prior's quantiles"
     style.style_axes(axes, title, xlabel="latent 0", ylabel="latent 1", grid=None)
-    height, width = decoded.shape[1:]
-    levels = gray_levels(decoded, value_limits(decoded)).reshape(size, size, height, width)
+    height, width, *colours = decoded.shape[1:]
+    levels = gray_levels(decoded, value_limits(decoded)).reshape(size, size, height, width, *colours)
     # Rows of an image run downwards, the second latent upwards.
-    picture = levels[::-1].transpose(0, 2, 1, 3).reshape(size * height, size * width)
+    picture = levels[::-1].swapaxes(1, 2).reshape(size * height, size * width, *colours)
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=(0, size, 0, size), aspect=height / width)
     axes.set_anchor("NW")
     axes.spines[["left", "bottom"]].set_visible(False)
@@ -183,8 +183,8 @@ def _draw_warped_grid(axes, lattice, data):
     axes.add_collection(LineCollection(list(lattice), colors=across, linewidths=0.9))
     axes.add_collection(LineCollection(list(lattice.transpose(1, 0, 2)), colors=along, linewidths=0.9))
     clouds = [lattice.reshape(-1, 2)] + ([] if data is None else [data])
-    low, high = frame_limits(clouds)
-    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+    low, high, aspect = frame(clouds)
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect=aspect)
     for y, colour, text in ((0.99, across, "latent 0 varies"), (0.945, along, "latent 1 varies")):
         axes.text(0.99, y, text, transform=axes.transAxes, color=colour, fontsize=style.TICK, ha="right", va="top")
 

@@ -25,7 +25,8 @@ def plot_points(
     title: str | None = None,
     subtitle: str | None = None,
 ) -> "Figure":
-    """Points of the plane, side by side in panels of equal scale and the same limits.
+    """Points of the plane, side by side in panels of the same limits, and of equal scale but for features in units that
+    are far apart.
 
     data : (n, 2), or None for the samples alone; reconstructions : (n, 2), coloured as the data; samples : (m, 2), in
         one colour
@@ -45,8 +46,9 @@ def plot_points(
     if title is None:
         title = ", ".join(name for name, _, _ in panels).capitalize()
 
-    low, high = frame_limits([points for _, points, _ in panels], flattest=0.6)
-    wide, tall = (high - low) / (high - low).max() * (style.WIDTH - 0.6) / 3
+    low, high, aspect = frame([points for _, points, _ in panels], flattest=0.6)
+    sides = (high - low) / (high - low).max() if aspect == "equal" else np.ones(2)
+    wide, tall = sides * (style.WIDTH - 0.6) / 3
     key_width = 0.5 if labels is None else 1.0
     figure = style.new_figure(len(panels) * (wide + 0.15) + key_width, tall + 0.8, title, subtitle)
     grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
@@ -55,7 +57,7 @@ def plot_points(
         ylabel = "feature 1" if axes is grid[0] else None
         style.style_axes(axes, f"{name} ({len(points):,})", xlabel="feature 0", ylabel=ylabel)
         mappings.append(scatter(axes, points, colours, by_density=labels is None))
-        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect=aspect)
         outside = int(np.count_nonzero(((points < low) | (points > high)).any(axis=1)))
         if outside:
             look = {"fontsize": style.SMALL, "color": style.MUTED, "ha": "right"}
@@ -114,6 +116,15 @@ def plot_profiles(
         ends = (original, "original", style.TRAIN), (reconstruction, "reconstruction", style.VALIDATION)
         style.end_labels(grid[last], ends, 0.13)
     return style.finish(figure, path)
+
+
+def frame(clouds, flattest=1.0):
+    """`frame_limits` and an aspect: "equal", or "auto" where one feature varies ten times as much as the other, as
+    features in different units do."""
+    low, high = frame_limits(clouds, flattest=0.0)
+    if 0 < 10 * (high - low).min() < (high - low).max():
+        return low, high, "auto"
+    return *frame_limits(clouds, flattest), "equal"
 
 
 def frame_limits(clouds, flattest=1.0):

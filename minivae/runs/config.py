@@ -6,10 +6,13 @@ A `Config` is made once, from the options of `minivae train` or from what a run 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 from ..bounds import OBJECTIVES, ONE_GROUP
-from ..datasets import Dataset
+from ..datasets import Dataset, Scaling
+from ..datasets.idx import SIDEWAYS
+from ..datasets.loading import TEST_FRACTION
 from ..errors import expect, expect_choice
 from ..optim import OPTIMIZERS, Optimizer
 from ..schedules import Cosine, Plateau, StepDecay, Warmup
@@ -17,6 +20,7 @@ from ..vae import LIKELIHOODS, VAE
 from . import machine
 
 BYTES_OR_REALS = ("uint8", "float32", "float64")  # the dtypes of a `Dataset`
+MOST_SCALED = 100_000  # features, of each of which a run's files then hold two numbers
 
 Part = TypeVar("Part", "Data", "Model", "Training", "Results")
 
@@ -34,34 +38,49 @@ def taken(function: Callable, choices: object) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Data:
-    """The arguments of `load_dataset`; and the fingerprint, image_shape and dtype of what it gave.
+    """The arguments of `load_dataset`, with `shape` for its image_shape; and the fingerprint, image_shape, dtype and
+    scaling of what it gave. A scaling is `Scaling.to_json`'s, and then stands for standardize and scale_by.
 
     In a run folder a file is named as `reopening.stored_name` does it.
     """
 
     name: str = "mnist"
     size: int | None = None
-    test_fraction: float | None = 0.1  # None where the data have test rows of their own
+    test_fraction: float | None = None  # also where the data have test rows of their own
     seed: int = 0
     delimiter: str | None = None
     decimal: str | None = None
     header: bool | None = None
     label: str | int | None = None
     drop: Sequence[str | int] | None = None
+    array: str | None = None
+    shape: Sequence[int] | None = None
+    transpose: bool | None = None
+    standardize: bool = False
+    scale_by: float | None = None
     fingerprint: str | None = None
     image_shape: Sequence[int] | None = None
     dtype: str | None = None  # None in a run of an earlier version, which did not keep it
+    scaling: Mapping[str, Any] | None = None
 
     def __post_init__(self):
-        shape = self.image_shape
-        sides = isinstance(shape, (list, tuple)) and len(shape) == 2 and all(type(n) is int and n > 0 for n in shape)
-        expect(shape is None or sides, "image_shape", shape, "(height, width)")
+        shape: Any = self.image_shape
+        sides = isinstance(shape, (list, tuple)) and all(type(n) is int and n > 0 for n in shape)
+        right = sides and (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3))
+        expect(shape is None or right, "image_shape", shape, "(height, width) or (height, width, 3)")
         expect(self.dtype is None or self.dtype in BYTES_OR_REALS, "dtype", self.dtype, "uint8, float32 or float64")
+        if self.scaling is not None:
+            Scaling.from_json(self.scaling)
 
     def holding(self, data: Dataset) -> "Data":
         """With what is known of the data once they are loaded."""
         shape = None if data.image_shape is None else list(data.image_shape)
-        return replace(self, fingerprint=data.fingerprint(), image_shape=shape, dtype=data.train.dtype.name)
+        scaling, dtype = None if data.scaling is None else data.scaling.to_json(), data.train.dtype.name
+        return replace(self, fingerprint=data.fingerprint(), image_shape=shape, dtype=dtype, scaling=scaling)
+
+    def original(self, values: Any) -> Any:
+        """Values as the model gives them, (rows, features), in the unit of the data before they were scaled."""
+        return values if self.scaling is None else Scaling.from_json(self.scaling).undo(values)
 
 
 @dataclass(frozen=True)
@@ -263,6 +282,8 @@ class Config:
                     raise TypeError(f"{key}: got {entry[name][key]!r:.80}")
         versions = {key: value for key, value in entry.items() if key not in ("backend", "data", "model", "training")}
         data = part(Data, entry["data"])
+        if "transpose" not in entry["data"] and SIDEWAYS.fullmatch(PurePath(data.name).name):
+            data = replace(data, transpose=False)  # of a version that left EMNIST on its side
         training = SINCE | entry["training"]
         training = {field.name: training[field.name] for field in fields(Training)}
         model, training = _without_nulls(entry["model"]), _without_nulls(training)
@@ -287,7 +308,9 @@ class Config:
         """With what follows from the data: their fingerprint, the features, the likelihood where none was chosen."""
         likelihood = self.model.likelihood or ("bernoulli" if data.in_unit_interval else "gaussian")
         model = replace(self.model, features=data.features, likelihood=likelihood)
-        fraction = self.data.test_fraction if data.split else None
+        kept = data.scaling is None or (data.scaling.features or 1) <= MOST_SCALED
+        expect(kept, "--standardize", f"{data.features:,} features", f"at most {MOST_SCALED:,}, or --scale-by")
+        fraction = (self.data.test_fraction or TEST_FRACTION) if data.split else None
         applies, without = data.split or "test_fraction" not in self.given, "--data FILE with it, one without test rows"
         expect(applies, "--test-fraction", self.data.test_fraction, without)
         return replace(self, data=replace(self.data.holding(data), test_fraction=fraction), model=model)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..errors import CHUNK
+from ..errors import CHUNK, sampled
 
 FAR = 20  # a fixed sigma this many times below the data's spread, or three times above it, hardly suits them
 DARK, WHOLE = 0.1, 100  # values that reach no further, and whole numbers that reach so far, are unlikely as they are
@@ -13,13 +13,15 @@ def described(data, train, model) -> list[str]:
 
     train : (n, features), all training rows; data : the `Dataset` that they are from; model : the run's `Model`
     """
+    of_all, train = len(train), sampled(train)
     least, most, pixels = train.min(), train.max(), train.dtype == np.uint8
     unit, form = pixels or (least >= 0 and most <= 1), "" if pixels else ".4g"
+    seen = "" if len(train) == of_all else f" in {len(train):,} of the rows"
     taken = "pixels, divided by 255" if pixels else "numbers as they are"
     reason = "as chosen"
     if model.likelihood in ("bernoulli", "gaussian") and (model.likelihood == "bernoulli") == unit:
         reason = f"for values {'' if unit else 'not all '}in [0, 1]"
-    line = f"data: {data.source or data.name}; {train.dtype.name} from {least:{form}} to {most:{form}}, {taken}; "
+    line = f"data: {data.source or data.name}; {train.dtype.name} from {least:{form}} to {most:{form}}{seen}, {taken}; "
     return [
         f"{line}{model.likelihood} likelihood {reason}",
         *(f"hint: {hint}" for hint in _hints(train, model, pixels)),

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets import Dataset, load_dataset
+from ..datasets import Dataset, Scaling, load_dataset
 from ..errors import brief
 from ..evaluation.held_out import Pages
 from ..files.atomic import unfinished, write_text
@@ -37,7 +37,7 @@ CONFIG, CHECKPOINT, HISTORY, BEST = "config.json", "checkpoint.npz", "history.cs
 EVALUATION, LATENTS, EARLIER = "evaluation.json", "latents.csv", "checkpoint-{:08d}.npz"
 # What a run's folder holds that commands write under names of their own, besides earlier checkpoints.
 FILES = (BEST, HISTORY, EVALUATION, LATENTS, "*.png", CHECKPOINT, CONFIG)
-LONGEST_CONFIG = 1 << 20
+LONGEST_CONFIG = 1 << 25  # it may hold two numbers for each feature
 LONGEST_HISTORY = 1 << 28
 
 
@@ -169,14 +169,16 @@ def read_text(path, longest):
     with regular_file(path) as (name, file, length):
         if length > longest:
             raise ValueError(f"{name}: {length} bytes, expected at most {longest}")
-        return file.read(longest).decode()
+        return file.read(length).decode()  # a buffer as long as is asked for is made first
 
 
 def load(choices: Data) -> Dataset:
-    """The data set of a configuration."""
-    found = ("name", "fingerprint", "image_shape", "dtype")
+    """The data set of a configuration; scaled as it says, where it has been used before."""
+    found = ("name", "fingerprint", "image_shape", "dtype", "shape", "scaling")
     chosen = {name: value for name, value in vars(choices).items() if value is not None and name not in found}
-    return load_dataset(choices.name, **chosen)
+    if choices.scaling is not None:
+        chosen |= {"standardize": False, "scale_by": None, "scaling": Scaling.from_json(choices.scaling)}
+    return load_dataset(choices.name, image_shape=choices.shape, **chosen)
 
 
 def as_history(path):

@@ -19,6 +19,8 @@ MANIFOLD = 20
 def pixels_phrase(data, pixels):
     """Which pixels a number was measured on, for titles and printed lines."""
     words = {"grey": "grey pixels", "threshold": "thresholded pixels", "dynamic": "dynamically binarised pixels"}
+    if len(data.image_shape or ()) == 3 and pixels == "grey":
+        return "colours as they are"
     return words[pixels] if data.image_shape or pixels != "grey" else "values as they are"
 
 
@@ -44,7 +46,7 @@ def draw_all(path, config: Config, model, data, history, epoch):
     draw_latent(paths[1], model, data, pixels, seed, draw)
     if data.image_shape:
         paths += [path / "samples.png", path / "reconstructions.png"]
-        draw_samples(paths[2], model, data.name, data.image_shape, SAMPLES, seed)
+        draw_samples(paths[2], model, data.name, data.image_shape, SAMPLES, seed, data.original)
         draw_reconstructions(paths[3], model, data, pixels, EXAMPLES, seed)
     else:
         paths.append(path / ("points.png" if data.features == 2 else "reconstructions.png"))
@@ -52,12 +54,12 @@ def draw_all(path, config: Config, model, data, history, epoch):
     return paths
 
 
-def draw_samples(path, model, name, image_shape, count, seed):
+def draw_samples(path, model, name, image_shape, count, seed, original):
     """Samples as images of that shape, as points of the plane, or as rows of numbers, 30 at most; `name` is that of
-    the data.
+    the data, `original` turns what the model gives into their unit, as all pictures do.
     """
     samples, subtitle = model.sample(count, seed=seed), f"{Path(name).name}, {model.latent} latents, seed {seed}"
-    title = "Samples: decoder means for latents drawn from the prior"
+    samples, title = original(samples), "Samples: decoder means for latents drawn from the prior"
     if image_shape:
         plotting.plot_samples(samples, image_shape, path, title=title, subtitle=subtitle)
     elif model.features == 2:
@@ -72,9 +74,11 @@ def draw_reconstructions(path, model, data, pixels, count, seed):
     means = model.reconstruct(values)
     if data.features == 2:
         samples, labels = model.sample(len(values), seed=seed), _first(data.test_labels, count)
+        values, means, samples = map(data.original, (values, means, samples))
         plotting.plot_points(values, means, samples, labels, path)
         return means
     nll, kl = model.terms_of_each(values, seed)
+    values, means = data.original(values), data.original(means)
     subtitle = f"held-out {data.name}, {pixels_phrase(data, pixels)}; nll and KL in nats"
     if data.image_shape:
         plotting.plot_reconstructions(values, means, data.image_shape, path, nll=nll, kl=kl, subtitle=subtitle)
@@ -92,7 +96,7 @@ def draw_latent(path, model, data, pixels, seed, draw=0):
     mu, sigma = model.encode(values)
     decoded = None
     if model.latent == 2 and (data.image_shape or data.features == 2):
-        decoded = model.decode(plotting.manifold_grid(MANIFOLD))
+        decoded = data.original(model.decode(plotting.manifold_grid(MANIFOLD)))
     plotting.plot_latent(
         mu,
         _first(data.test_labels, SCATTER),
@@ -102,7 +106,7 @@ def draw_latent(path, model, data, pixels, seed, draw=0):
         active=held_out.active,
         decoded=decoded,
         image_shape=data.image_shape,
-        data=values if data.features == 2 else None,
+        data=data.original(values) if data.features == 2 else None,
         title=f"Latent space of held-out {data.name}, {pixels_phrase(data, pixels)}",
         subtitle=_which(len(mu), len(data.test)),
     )

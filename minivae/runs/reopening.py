@@ -88,7 +88,7 @@ def open_run(path, backend="auto", best=False, given=None):
     except ValueError:
         if given is None:
             raise
-        data = rows.of_others(config.data, given, model.features).held_out(config.data.image_shape)
+        data = rows.of_others(config.data, given, model.features).held_out(config.data)
         own = data.fingerprint() == config.data.fingerprint
     if data.features != model.features:
         raise ValueError(f"data: {data.name} has {data.features} features, expected the run's {model.features}")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..bounds import check_beta
-from ..errors import expect, expect_choice, expect_integer, expect_pixels, expect_seed, plain
+from ..errors import expect, expect_choice, expect_integer, expect_pixels, expect_seed, plain, sampled
 from ..evaluation.held_out import Evaluator
 from ..kernels.naive import PIXELS
 from ..optim import Adam
@@ -136,11 +136,12 @@ def fit(
     total = good.first + epochs * step.batches
     foreign = any(map(_is_foreign, (on_epoch, on_checkpoint)))
     if team.size > 1:
+        data: dict[str, Any] = {"train": train, "validation": validation}
         told = {"epochs": epochs, "batch_size": batch_size, "shards": shards, "pixels": pixels, "seed": seed}
         told |= {"validation_noise": validation_noise, "early_stopping": early_stopping, "beta": _numbers_of(beta)}
         told |= {"optimizer": _numbers_of(optimizer), "its schedule": _numbers_of(optimizer.schedule)}
         told |= {"checkpoint_steps": checkpoint_steps, "the step of start": good.step}
-        told |= {"train": train, "validation": validation} | _of(model)
+        told |= {name: value if value is None else sampled(value) for name, value in data.items()} | _of(model)
         told |= {"parameters": good.parameters}
         told |= {f"the moment {name}": moment for name, moment in good.moments.items()}
         for name, value in told.items():

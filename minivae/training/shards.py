@@ -34,7 +34,8 @@ class ShardedStep(TrainingStep):
         self._agreed = [False] * 12
         super().__init__(model, data, batch_size, optimizer, pixels, seed, beta)
         # as many places as whole batches have, so that a shard's clock leads to its rows
-        self._order = model.backend.from_host(np.resize(np.arange(len(data)), self.batches * batch_size))
+        if self._unseen is None or self._unseen.order is None:
+            self._order = model.backend.from_host(np.resize(np.arange(len(data)), self.batches * batch_size))
         self._table = np.zeros((shards + 1, 12))
         self._met = set()
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import expect, plain
+from ..errors import expect, is_sampled, plain
 from ..kernels import philox
 from ..losses import Tally
 from ..optim import Optimizer
 from ..parameters import RowBuffers
 from .non_finite import first_non_finite, first_non_finite_moment
 from .replay import Replay, foreign, overrides
+from .unseen import Unseen
 
 # From the ids of optimizers of the user's own to (weak references to it and to the model, the number of steps made with
 # both): where the next training goes on.
@@ -93,7 +94,9 @@ class TrainingStep:
         backend = model.backend
         self.model, self.optimizer, self.batch_size = model, optimizer, batch_size
         self._data = backend.from_host(data)
-        self._order = backend.from_host(np.arange(len(data)))
+        self._unseen = Unseen(model, data, batch_size, pixels, seed) if is_sampled(data) and backend.on_host else None
+        order = None if self._unseen is None else self._unseen.order
+        self._order = backend.from_host(np.arange(len(data))) if order is None else order
         self.made, self.clock = optimizer.steps, optimizer.clock
         self.tally = Tally(model, self.clock)
         if foreign("the optimizer", optimizer):
@@ -123,8 +126,10 @@ class TrainingStep:
 
     def shuffle(self, epoch):
         """Starts an epoch: its own order of the rows, and totals from zero."""
-        order = philox.permutation(self._seed, philox.SHUFFLE, epoch, self.rows)
-        self._put_order(order)
+        if self._unseen is not None:
+            self._unseen.epoch = epoch
+        if self._unseen is None or self._unseen.order is None:
+            self._put_order(philox.permutation(self._seed, philox.SHUFFLE, epoch, self.rows))
         self.tally.reset()
 
     def _put_order(self, order):
@@ -194,9 +199,12 @@ class TrainingStep:
         return rows
 
     def _begin(self, step):
+        rows = self._last if step % self.batches == self.batches - 1 else self.batch_size
+        if self._unseen is not None:
+            self._unseen.look(step % self.batches, rows, self._order)
         if self._beta is not None:
             self.model.beta = self._beta_set = self._beta(step)
-        return self._last if step % self.batches == self.batches - 1 else self.batch_size
+        return rows
 
     def _replayed(self, replay, rows, step):
         program = replay.proven.get(rows)

@@ -10,6 +10,7 @@ import pytest
 import minivae as mv
 from minivae import plotting
 from minivae.command.main import main
+from minivae.datasets import files
 from minivae.runs import folder, rows, walks
 
 BASE = ["--epochs", "2", "--hidden", "6", "--latent", "3", "--backend", "numpy", "--batch-size", "16", "--no-pictures"]
@@ -133,6 +134,50 @@ def test_other_data_are_read_as_those_of_the_run(runs, capsys):
     assert np.load("r.npy").shape == (1, 4)
 
 
+def test_labels_that_are_texts_and_values_that_are_scaled(tmp_path, monkeypatch):
+    """Latents are of scaled values, and what comes out is in the unit of the file again, of a file of one row too."""
+    monkeypatch.chdir(tmp_path)
+    values = np.random.default_rng(0).normal(size=(40, 4)) * (1, 10, 100, 1000) + 50
+    write_table(tmp_path / "table.csv", values, np.array(["iris", "rosa", "acer"])[np.arange(40) % 3])
+    assert main(["train", *TABLE, "--standardize", *BASE, "--out", "run"]) == 0
+    encoded("run", "-o", "l.csv")
+    assert read("l.csv")["label"][:4] == ["iris", "rosa", "acer", "iris"]
+    encoded("run", "-o", "l.npy")
+    np.save("one.npy", values[:1])
+    encoded("run", "--data", "one.npy", "-o", "one_l.npy")
+    np.testing.assert_allclose(np.load("one_l.npy"), np.load("l.npy")[:1], rtol=1e-4)
+    assert main(["reconstruct", "run", "--data", "one.npy", "-o", "r.npy"]) == 0
+    assert main(["sample", "run", "--interpolate", "0", "1", "-o", "i.npy"]) == 0
+    np.testing.assert_allclose(np.load("i.npy")[0, 0], np.load("r.npy")[0], rtol=1e-4)
+    assert main(["sample", "run", "--traverse", "-o", "t.npy"]) == 0
+    assert np.ptp(np.load("t.npy")[..., 3]) > 20 * np.ptp(np.load("t.npy")[..., 0])
+    assert main(["sample", "run", "--interpolate", "0", "1"]) == main(["reconstruct", "run", "--data", "one.npy"]) == 0
+
+
+def test_rows_of_a_file_that_is_mapped(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(files, "MAPPED_FROM", 0)
+    values = np.random.default_rng(0).random((40, 4))
+    np.save("v.npy", values)
+    assert main(["train", "--data", "v.npy", "--dtype", "float64", *BASE, "--out", "run"]) == 0
+    encoded("run", "-o", "l.csv")
+    encoded("run", "-o", "l.npy")
+    assert read("l.csv")["part"] == ["train"] * 36 + ["test"] * 4
+    np.testing.assert_array_equal(np.load("l.npy"), mv.VAE.load("run/checkpoint.npz", "numpy").encode(values)[0])
+
+
+def test_walks_in_colour(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("colour.npz", x_train=np.random.default_rng(0).integers(0, 256, (40, 6, 5, 3), dtype=np.uint8))
+    assert main(["train", "--data", "colour.npz", *BASE, "--out", "run"]) == 0
+    monkeypatch.setattr(folder, "load_dataset", None)
+    assert main(["sample", "run", "--traverse"]) == 0
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert main(["sample", "run", "--interpolate", "0", "5"]) == 0
+    assert (tmp_path / "run" / "interpolation.png").exists()
+
+
 def test_numbers_that_look_like_pixels_are_none_where_the_runs_were_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     numbers = np.random.default_rng(0).integers(1, 255, (30, 16)).astype(np.float32)
@@ -154,8 +199,8 @@ def test_what_is_wrong_is_said_before_anything_is_written(runs, capsys):
         (["encode", "table", "--data", "narrow.npy"], "narrow.npy has 2 features, expected the run's 4"),
         (["encode", "table", "--data", "narrow.csv"], "narrow.csv has 2 features, expected the run's 4"),
         (["encode", "table", "--data", "none.csv"], "none.csv: no such file"),
-        (["encode", "table", "--data", "mnits"], "one of mnist, rings, moons, pinwheel"),
-        (["encode", "table", "--data", "table.csv", "-o", "table.csv"], "which is the input"),
+        (["encode", "table", "--data", "mnits"], "expected one of mnist, rings, moons, pinwheel"),
+        (["encode", "table", "--data", "table.csv", "-o", "table.csv"], "which is an input"),
         (["encode", "table", "-o", "l.txt"], "ends in .csv, .npy or .parquet"),
         (["encode", "table", "--seed", "1"], "--seed: got 1, expected --pixels dynamic with it"),
         (["compress", "images", "images.npz", "--data", "images.npz", "-o", "x"], "expected one of them"),
@@ -189,7 +234,7 @@ def test_a_run_alone_gives_samples_and_traversals(runs, name, monkeypatch, tmp_p
     shutil.copytree(name, tmp_path / "run")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(folder, "load_dataset", None)
-    monkeypatch.setattr(rows, "read_file", None)
+    monkeypatch.setattr(rows, "load_parts", None)
     for command in (["sample"], ["sample", "--traverse"]):
         assert main([*command[:1], "run", *command[1:], "--backend", "numpy"]) == 0
     for picture in ("samples.png", "traversal.png"):

@@ -45,7 +45,14 @@ CASES = [
     ("--header", ["--data", "whole.csv"], []),
     ("--no-header", TABLE, []),
     ("--label", TABLE, ["a"]),
+    ("--labels", ["--data", "named.csv"], ["kind"]),
     ("--drop", TABLE, ["a"]),
+    ("--array", ["--data", "two.npz"], ["b"]),
+    ("--image-shape", ["--data", "square.npy"], ["4", "4"]),
+    ("--transpose", ["--data", "images.npy"], []),
+    ("--no-transpose", ["--data", "emnist-letters-train.csv"], []),
+    ("--standardize", [], []),
+    ("--scale-by", [], ["2"]),
     ("--preset", [], ["article"]),
     ("--hidden", [], ["6"]),
     ("--hidden", [], []),
@@ -157,6 +164,12 @@ def inside(tmp_path_factory):
             np.save(folder / f"{name}.npy", rng.random((60, 4)))
         rows = rng.integers(0, 9, (60, 3))
         (folder / "table.csv").write_text("a,b,c\n" + "".join(f"{a}.5,{b},{c}\n" for a, b, c in rows))
+        (folder / "named.csv").write_text("a,b,kind\n" + "".join(f"{a}.5,{b},{'xyz'[c % 3]}\n" for a, b, c in rows))
+        np.savez(folder / "two.npz", a=rng.random((60, 4)), b=rng.random((60, 4)))
+        np.save(folder / "square.npy", rng.random((4, 4, 60)))
+        np.save(folder / "images.npy", rng.random((60, 2, 3)))
+        lines = [",".join(map(str, row)) for row in rng.integers(0, 9, (60, 784)) / 8]
+        (folder / "emnist-letters-train.csv").write_text("\n".join(lines))
         (folder / "whole.csv").write_text("".join(f"{a},{b},{c}\n" for a, b, c in rows))
         yield folder
 
@@ -189,7 +202,7 @@ def outcome(inside):
 )
 def test_an_option_of_a_training_has_an_effect(outcome, option, context, values):
     without, given = outcome(context), outcome([*context, option, *values])
-    if not {"table.csv", "whole.csv"} & set(context):
+    if not {"table.csv", "whole.csv", "named.csv", "two.npz", "square.npy"} & set(context):
         assert without[0] == given[0] == 0
     assert without != given
 

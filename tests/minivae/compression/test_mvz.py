@@ -223,6 +223,8 @@ def test_rows_by_blocks(made):
     model, x, data, _ = made
     for part in (slice(None), slice(11, 13), slice(5, 5), slice(-3, None), slice(28, 100), slice(25, 2)):
         np.testing.assert_array_equal(mv.decompress(model, data, part), x[part])
+    for given_ in (bytearray(data), memoryview(data), memoryview(np.repeat(np.frombuffer(data, np.uint8), 2))[::2]):
+        np.testing.assert_array_equal(mv.decompress(model, given_), x)
     for part in (slice(0, 9, 2), slice(0.0, 2.0), (0, 5), 3):
         with pytest.raises(ValueError, match=r"rows: got .* a slice of step 1"):
             mv.decompress(model, data, part)
@@ -232,7 +234,19 @@ def test_the_commands(tmp_path, capsys):
     """A run's held-out data and a file of one's own there and back, and the report."""
     run, x = tmp_path / "run", rows("bernoulli", 60, 16)
     np.save(tmp_path / "x.npy", x)
-    given_ = ["--epochs", "1", "--hidden", "8", "--latent", "2", "--batch-size", "10", "--backend", "numpy"]
+    given_ = [
+        "--epochs",
+        "1",
+        "--no-pictures",
+        "--hidden",
+        "8",
+        "--latent",
+        "2",
+        "--batch-size",
+        "10",
+        "--backend",
+        "numpy",
+    ]
     assert main(["train", "--data", str(tmp_path / "x.npy"), "--out", str(run), *given_]) == 0
     packed, back = tmp_path / "x.mvz", tmp_path / "back.npy"
     for options in ([], ["--weight-bits", "8", "--samples", "3", "--block", "20"]):
@@ -261,7 +275,8 @@ def test_the_commands(tmp_path, capsys):
     for arguments, words in (
         (["compress", str(run)], "--out: got none"),
         (["compress", str(run), str(tmp_path / "grey.npy"), "-o", str(packed)], "--pixels threshold or dynamic"),
-        (["compress", str(run), str(tmp_path / "x.npy"), "-o", str(tmp_path / "x.npy")], "which is the input"),
+        (["compress", str(run), str(tmp_path / "x.npy"), "-o", str(tmp_path / "x.npy")], "which is an input"),
+        *((["compress", str(run), "-o", str(path)], "which is an input") for path in run.iterdir()),
         (["compress", str(run), "-o", str(tmp_path / "pipe")], "expected the name of a file"),
         (["compress", str(run), "-o", str(tmp_path / "none" / "x.mvz")], "in a folder that exists"),
         (["decompress", str(packed), "-o", str(back), "--best"], "--best: got it without a RUN"),

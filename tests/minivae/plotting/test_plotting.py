@@ -51,6 +51,9 @@ def cases():
     unit = rng().random((64, 12))
     constant = {name: [5.0] * 5 for name in make_history(1)} | {"epoch": [1, 2, 3, 4, 5]}
     yield "samples", lambda p: plotting.plot_samples(unit, (3, 4), p, subtitle="after 3 epochs")
+    yield "colours", lambda p: plotting.plot_samples(unit, (2, 2, 3), p)
+    yield "colours beside each other", lambda p: plotting.plot_reconstructions(unit[:5], unit[5:10], (2, 2, 3), p)
+    yield "large colours", lambda p: plotting.plot_samples(rng().random((2, 1400 * 700 * 3)), (1400, 700, 3), p)
     yield "one sample", lambda p: plotting.plot_samples(unit[:1], (4, 3), p)
     yield "real values", lambda p: plotting.plot_samples(rng().normal(size=(7, 12)), (2, 6), p)
     yield "constant images", lambda p: plotting.plot_samples(np.full((5, 4), -3.0), (2, 2), p)
@@ -163,6 +166,31 @@ def test_tiles_lie_row_by_row_and_keep_their_grey_levels():
     assert sheet.shape == (2 * 6 + 2, 3 * 6 + 2, 3)
     np.testing.assert_array_equal(sheet[3::6, 3::6, 0], [[0, 51, 102], [153, 204, 255]])
     np.testing.assert_array_equal(sheet[:2], images.SEPARATOR)
+
+
+def test_colours_keep_their_place():
+    """Red, green and blue are the last axis of a row; a picture is in them, whatever its scale."""
+    tiles = np.zeros((2, 4, 4, 3))
+    tiles[0, ..., 0] = tiles[1, ..., 2] = 1
+    for scale in (3, 0.5):
+        sheet = images.mosaic(images.gray_levels(tiles, (0.0, 1.0)), columns=2, scale=scale)
+        assert sheet[3, 3].tolist() == [255, 0, 0]
+        assert sheet[3, -4].tolist() == [0, 0, 255]
+    for shape in ((2, 2), (2, 2, 3)):
+        with pytest.raises(ValueError, match=r"images: got .* of shape \(2, 16\), expected .* features per row"):
+            plotting.plot_samples(np.zeros((2, 16)), shape)
+    with pytest.raises(ValueError, match=r"image_shape: got \(2, 2, 4\), expected \(height, width\)"):
+        plotting.plot_samples(np.zeros((2, 16)), (2, 2, 4))
+
+
+def test_features_in_units_far_apart_have_scales_of_their_own():
+    cloud = rng().normal(size=(50, 2)) * [1, 1000]
+    for wide in (plotting.plot_points(cloud), plotting.plot_points(samples=cloud)):
+        axes = wide.axes[0]
+        assert axes.get_aspect() == "auto"
+        assert np.diff(axes.get_xlim()) < 10
+        assert np.diff(axes.get_ylim()) > 1000
+    assert plotting.plot_points(cloud / [1, 500]).axes[0].get_aspect() == 1
 
 
 @pytest.mark.parametrize(("count", "height", "width", "columns"), [(64, 28, 28, 8), (1, 5, 5, 1), (12, 10, 30, 2)])

@@ -127,4 +127,4 @@ def test_options_of_tables_are_refused_for_other_data(tmp_path, capsys):
     np.save(tmp_path / "mine.npy", UNIT)
     for data in ("rings", str(tmp_path / "mine.npy")):
         assert main(["train", "--data", data, "--out", str(tmp_path / "run"), *SMALL, "--label", "class"]) == 2
-        assert "label: got 'class', expected a table (.csv, .tsv or .txt) with it" in capsys.readouterr().err
+        assert "label: got 'class', expected a table, a data frame or an NPZ file with it" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from minivae.command.main import main
 from minivae.files import stored
 from minivae.runs import folder, machine, reopening
 
+from ..datasets.file_bytes import idx
 from .test_checkpoint import unpacked
 from .tiny import assert_same_run
 
@@ -265,3 +266,37 @@ def test_what_the_compiled_backend_depends_on():
     assert machine.differences("cpu", {"minivae": "1"}, "cpu", now) is None
     assert machine.differences("cpu", {"numba": ["x"], "numpy": 7}, "cpu", now) is None
     assert len(machine.differences("cpu", dict.fromkeys(now, "x" * 5000), "cpu", now)) < 900
+
+
+def test_an_older_run_of_idx_files_finds_its_data_as_it_read_them(tmp_path, capsys):
+    """Before there were test files beside a file, and images that were turned."""
+    for part, rows in (("train", 60), ("test", 20)):
+        (tmp_path / f"emnist-digits-{part}-images-idx3-ubyte").write_bytes(idx(images(rows=rows)))
+    source, run = tmp_path / "emnist-digits-train-images-idx3-ubyte", tmp_path / "run"
+    arguments = ["--data", source, "--test-fraction", "0.1", "--no-transpose", *OPTIONS, "--no-pictures"]
+    assert said(capsys, "train", *arguments, "--out", run)[0] == 0
+    assert (recorded(run)["data"]["test_fraction"], recorded(run)["data"]["image_shape"]) == (0.1, [6, 5])
+    new = ("array", "shape", "transpose", "standardize", "scale_by", "scaling")
+    for file in ("config.json", "checkpoint.npz"):
+        without(run / file, new)
+    status, text = said(capsys, *on(run))
+    assert status == 0, text
+    plain = tmp_path / "other"
+    assert said(capsys, "train", "--data", source, *OPTIONS, "--no-pictures", "--out", plain)[0] == 0
+    assert (recorded(plain)["data"]["test_fraction"], recorded(plain)["data"]["image_shape"]) == (None, [5, 6])
+    assert said(capsys, *on(plain))[0] == 0
+
+
+def without(path, keys):
+    """A run's file as a version wrote it that had no such choices of data."""
+    if path.suffix == ".json":
+        entry = recorded(path.parent)
+        entry["data"] = {key: value for key, value in entry["data"].items() if key not in keys}
+        path.write_text(json.dumps(entry))
+        return
+    description, arrays = stored.read(path)
+    data = description["extra"]["config"]["data"]
+    for key in keys:
+        del data[key]
+    more = {key: value for key, value in description.items() if key not in ("format", "version", "model")}
+    stored.write(path, description["model"], arrays, **more)
