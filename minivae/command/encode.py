@@ -24,11 +24,12 @@ def add(parser):
 
 
 def run(args):
+    from ..datasets.frames import require
     from ..runs import folder, reopening
 
     path = options.result_path(args, folder.LATENTS, (".csv", ".npy", ".parquet"))
-    parquet = _parquet() if path.suffix == ".parquet" else None
-    options.expect_output(path, args.data)
+    pyarrow = require("pyarrow.parquet") and require("pyarrow") if path.suffix == ".parquet" else None
+    options.expect_result(path, args)
     config, model, rows = reopening.open_all_rows(args.run, args.backend, args.best, args.data)
     pixels = args.pixels or config.training.pixels
     if args.seed is not None and pixels != "dynamic":
@@ -40,10 +41,10 @@ def run(args):
     else:
         columns = _columns(rows, mu, sigma if args.sigma else None)
         with replacing(path) as file:
-            if parquet is None:
+            if pyarrow is None:
                 _write_csv(file, columns)
             else:
-                parquet(columns, file)
+                pyarrow.parquet.write_table(pyarrow.table(columns), file)
     what = "means and sigmas" if args.sigma else "means"
     say(f"{len(mu):,} rows of {rows.name}, {what} of {model.latent} latents in {path}")
 
@@ -67,14 +68,3 @@ def _write_csv(file, columns):
     printed = [map(digits.get(array.dtype, "{}").format, array.tolist()) for array in columns.values()]
     writer.writerows(zip(*printed, strict=True))
     text.detach()
-
-
-def _parquet():
-    """What writes columns as Parquet; ValueError, before any work, where that cannot be done here."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        expected = "a name that ends in .csv or .npy, or pyarrow: pip install pyarrow"
-        raise ValueError(f"--out: got a Parquet file and no pyarrow, expected {expected}") from None
-    return lambda columns, file: parquet.write_table(pyarrow.table(columns), file)

@@ -86,6 +86,14 @@ def expect_output(out, *inputs):
         raise ValueError(f"--out: got {name!r}, which is an input, expected another file")
 
 
+def expect_result(path, args):
+    """As `expect_output`, of a command that uses a run, whose data and history are not to be lost either."""
+    from ..runs import folder, reopening
+
+    kept = [*reopening.places(args.run, folder.read_config(args.run).data), Path(args.run) / folder.HISTORY]
+    expect_output(path, getattr(args, "data", None), *kept)
+
+
 def save_array(path, array):
     with replacing(path) as file:
         np.save(file, array)

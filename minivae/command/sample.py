@@ -42,17 +42,21 @@ def run(args):
         raise ValueError(f"--interpolate: got {args.interpolate[0]}, expected two rows or more")
     if walk and args.count == 1:
         raise ValueError("--count: got 1, expected 2 steps of a walk or more")
-    (_interpolate if args.interpolate else _traverse if walk else _sample)(args)
+    picture, make = "samples.png", _sample
+    if walk:
+        picture, make = ("interpolation.png", _interpolate) if args.interpolate else ("traversal.png", _traverse)
+    path = options.result_path(args, picture)
+    options.expect_result(path, args)
+    make(args, path)
 
 
-def _sample(args):
+def _sample(args, path):
     from ..plotting.points import MOST_PROFILES
     from ..runs import reopening
     from ..runs.pictures import SAMPLES, draw_samples
 
     config, model = reopening.open_model(args.run, args.backend, args.best)
-    path, seed = options.result_path(args, "samples.png"), args.seed or 0
-    count = args.count or SAMPLES
+    count, seed = args.count or SAMPLES, args.seed or 0
     if path.suffix == ".npy":
         options.save_array(path, config.data.original(model.sample(count, seed=seed)))
     else:
@@ -66,10 +70,9 @@ def _sample(args):
     options.say(f"{count} samples in {path}")
 
 
-def _traverse(args):
+def _traverse(args, path):
     from ..runs import reopening, walks
 
-    path = options.result_path(args, "traversal.png")
     start, where = None, "at the prior's mean"
     if args.at is None:
         config, model = reopening.open_model(args.run, args.backend, args.best)
@@ -94,10 +97,9 @@ def _traverse(args):
     options.say(f"{len(latents)} latents from {values[0]:g} to {values[-1]:g} in {path}")
 
 
-def _interpolate(args):
+def _interpolate(args, path):
     from ..runs import folder, reopening, walks
 
-    path = options.result_path(args, "interpolation.png")
     config, model, rows = reopening.open_all_rows(args.run, args.backend, args.best, args.data)
     chosen = walks.pick(rows, args.interpolate, "--interpolate")
     means = walks.interpolation(model, _means(config, model, chosen), args.count or walks.STEPS)

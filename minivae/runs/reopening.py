@@ -41,19 +41,24 @@ def _user():
     return words - {""} | {word.lower() for word in words if word}
 
 
+def places(run, choices: Data):
+    """Where a file of data may be: where it was, beside the run folder, in it, or in the current folder."""
+    run, bare = Path(run), Path(choices.name).name
+    return run / choices.name, run.parent / bare, run / bare, Path(bare), Path(choices.name)
+
+
 def find_data(run, choices: Data, given=None):
     """(data, choices with the name that gave them): those that the run in the folder `run` was trained on.
 
-    A file is looked for where it was, beside the run folder, in it, and in the current folder; given : a data set's
-    name or a file in place of all that. ValueError where none has the fingerprint.
+    A file is looked for in its `places`; given : a data set's name or a file in place of all that. ValueError where
+    none has the fingerprint.
     """
     label, run, failures = "data" if given is None else "--data", Path(run), []
     if given is not None or choices.name in dataset_names:
         names = [given or choices.name]
     else:
         bare = Path(choices.name).name
-        places = (run / choices.name, run.parent / bare, run / bare, Path(bare), Path(choices.name))
-        there = {os.path.abspath(place): str(place) for place in reversed(places) if place.exists()}
+        there = {os.path.abspath(place): str(place) for place in reversed(places(run, choices)) if place.exists()}
         names = list(there.values())[::-1]
         hint = "give the data that the run was trained on with --data FILE"
         expect(names, "data", f"no {brief(bare, 80)} where it was, nor beside the run folder, in it, or here", hint)

@@ -100,9 +100,11 @@ def test_parquet(runs, monkeypatch, capsys):
     table = parquet.read_table("l.parquet").to_pydict()
     assert list(table) == ["row", "part", "label", "mu_0", "mu_1", "mu_2"]
     np.testing.assert_array_equal(np.array([table[f"mu_{j}"] for j in range(3)], np.float32).T, np.load("l.npy"))
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     encoded("images", "-o", "none.parquet", status=2)
-    assert "no pyarrow, expected a name that ends in .csv or .npy, or pyarrow" in capsys.readouterr().err
+    assert (
+        "pyarrow.parquet is not installed, and is needed here: pip install 'minivae[data]'" in capsys.readouterr().err
+    )
 
 
 def test_other_data_are_read_as_those_of_the_run(runs, capsys):
@@ -193,6 +195,7 @@ def test_numbers_that_look_like_pixels_are_none_where_the_runs_were_not(tmp_path
 
 def test_what_is_wrong_is_said_before_anything_is_written(runs, capsys):
     np.save("narrow.npy", np.zeros((3, 2)))
+    np.save("other.npy", np.zeros((3, 4)))
     (runs / "narrow.csv").write_text("a;b\n1;2\n3;4\n")
     before = sorted(runs.rglob("*"))
     for arguments, words in (
@@ -201,6 +204,10 @@ def test_what_is_wrong_is_said_before_anything_is_written(runs, capsys):
         (["encode", "table", "--data", "none.csv"], "none.csv: no such file"),
         (["encode", "table", "--data", "mnits"], "expected one of mnist, rings, moons, pinwheel"),
         (["encode", "table", "--data", "table.csv", "-o", "table.csv"], "which is an input"),
+        (["encode", "table", "-o", "table.csv"], "which is an input"),
+        (["encode", "table", "-o", "table/history.csv"], "which is an input"),
+        (["reconstruct", "table", "--data", "other.npy", "-o", "other.npy"], "which is an input"),
+        (["sample", "table", "-o", "none/s.png"], "in a folder that exists"),
         (["encode", "table", "-o", "l.txt"], "ends in .csv, .npy or .parquet"),
         (["encode", "table", "--seed", "1"], "--seed: got 1, expected --pixels dynamic with it"),
         (["compress", "images", "images.npz", "--data", "images.npz", "-o", "x"], "expected one of them"),
