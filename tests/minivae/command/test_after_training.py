@@ -145,6 +145,9 @@ def test_labels_that_are_texts_and_values_that_are_scaled(tmp_path, monkeypatch)
     encoded("run", "-o", "l.csv")
     assert read("l.csv")["label"][:4] == ["iris", "rosa", "acer", "iris"]
     encoded("run", "-o", "l.npy")
+    scaled = (values - values.mean(axis=0)) / values.std(axis=0)
+    model = mv.VAE.load("run/checkpoint.npz", "numpy")
+    np.testing.assert_allclose(np.load("l.npy"), model.encode(scaled)[0], atol=0.2)  # by means of 36 rows, not 40
     np.save("one.npy", values[:1])
     encoded("run", "--data", "one.npy", "-o", "one_l.npy")
     np.testing.assert_allclose(np.load("one_l.npy"), np.load("l.npy")[:1], rtol=1e-4)
@@ -154,6 +157,20 @@ def test_labels_that_are_texts_and_values_that_are_scaled(tmp_path, monkeypatch)
     assert main(["sample", "run", "--traverse", "-o", "t.npy"]) == 0
     assert np.ptp(np.load("t.npy")[..., 3]) > 20 * np.ptp(np.load("t.npy")[..., 0])
     assert main(["sample", "run", "--interpolate", "0", "1"]) == main(["reconstruct", "run", "--data", "one.npy"]) == 0
+    drawn = {}
+    monkeypatch.setattr(plotting, "plot_walks", lambda means, *_, **more: drawn.update(more, means=means))
+    assert main(["sample", "run", "--interpolate", "0", "1"]) == 0
+    np.testing.assert_allclose(drawn["ends"], values[None, :2], rtol=1e-4)
+    np.testing.assert_allclose(drawn["means"], np.load("i.npy"), rtol=1e-4)
+
+
+def test_others_may_lack_the_labels_and_have_the_columns_that_are_dropped(runs):
+    assert main(["train", *TABLE, "--drop", "b", *BASE, "--epochs", "1", "--out", "dropped"]) == 0
+    values = np.loadtxt("table.csv", delimiter=";", skiprows=1)
+    write_table(runs / "unlabelled.csv", values[:, :4])
+    for data in ([], ["--data", "unlabelled.csv"]):
+        encoded("dropped", *data, "-o", f"{len(data)}.npy")
+    np.testing.assert_array_equal(np.load("0.npy"), np.load("2.npy"))
 
 
 def test_rows_of_a_file_that_is_mapped(tmp_path, monkeypatch):
@@ -239,6 +256,8 @@ def test_compress_takes_data_by_either_name(runs):
 def test_a_run_alone_gives_samples_and_traversals(runs, name, monkeypatch, tmp_path):
     """Its folder holds all that a picture needs: neither is the data set looked for, nor its loader called."""
     shutil.copytree(name, tmp_path / "run")
+    for data in ("images.npz", "table.csv"):
+        shutil.copy(data, tmp_path)  # where they would be found
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(folder, "load_dataset", None)
     monkeypatch.setattr(rows, "load_parts", None)
