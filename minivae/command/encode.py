@@ -17,7 +17,7 @@ def add(parser):
     options.add_run(parser)
     parser.set_defaults(seed=None)
     options.add_data(parser, "a file or a data set's name with as many features, all rows of it (the run's data)")
-    parser.add_argument("--sigma", action="store_true", help="also the posterior's standard deviations")
+    parser.add_argument("--sigmas", action="store_true", help="also the posterior's standard deviations")
     parser.add_argument("--pixels", choices=PIXELS, help="grey, threshold or dynamic (as in training)")
     kinds = "a .csv or .parquet table with ids and labels, or a .npy array (RUN/latents.csv)"
     parser.add_argument("-o", "--out", metavar="FILE", help=kinds)
@@ -37,15 +37,15 @@ def run(args):
     values = rows.values if pixels == "grey" else folder.unit_values(rows.values, pixels, args.seed or 0)
     mu, sigma = model.encode(values)
     if path.suffix == ".npy":
-        options.save_array(path, np.concatenate([mu, sigma], axis=1) if args.sigma else mu)
+        options.save_array(path, np.concatenate([mu, sigma], axis=1) if args.sigmas else mu)
     else:
-        columns = _columns(rows, mu, sigma if args.sigma else None)
+        columns = _columns(rows, mu, sigma if args.sigmas else None)
         with replacing(path) as file:
             if pyarrow is None:
                 _write_csv(file, columns)
             else:
                 pyarrow.parquet.write_table(pyarrow.table(columns), file)
-    what = "means and sigmas" if args.sigma else "means"
+    what = "means and sigmas" if args.sigmas else "means"
     say(f"{len(mu):,} rows of {rows.name}, {what} of {model.latent} latents in {path}")
 
 

@@ -122,7 +122,7 @@ ELSEWHERE = {  # with a test of their own below
         "--at",
     ],
     "reconstruct": ["--best", "--backend", "--data", "--seed", "--count", "-o", "--out"],
-    "encode": ["--best", "--backend", "--data", "--seed", "--pixels", "--sigma", "-o", "--out"],
+    "encode": ["--best", "--backend", "--data", "--seed", "--pixels", "--sigmas", "-o", "--out"],
     "compress": [
         "--best",
         "--backend",
