@@ -186,6 +186,7 @@ def checked(args, team):
 def make_team(mpi):
     """The ranks of MPI, of which one speaks, and any that ends the job; or this process alone."""
     if not mpi:
+        say.silent = False  # whatever has started it beside others, it speaks for itself
         return Team()
     try:
         team = MPITeam(report=lambda error: report(error, team.rank))

@@ -142,10 +142,11 @@ class Epoch:
             what, where = f"{kind} became infinite or NaN by step {step.made}", bad_parameter or bad_moment
         self.good.restore(step)
         back = f"step {self.good.step}" if self._within_epoch else f"the end of epoch {self.number - 1}"
-        raise TrainingDiverged(
+        message = (
             f"{what}, in epoch {self.number}; the model is back at {back}; the first value that was not finite is in "
             f"{where}: try a lower learning rate, or clip_norm"
         )
+        raise step.team.by_all(TrainingDiverged(message))
 
     @property
     def _within_epoch(self):

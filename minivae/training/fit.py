@@ -111,6 +111,7 @@ def fit(
         a team it is told, and ends the job: no rank waits for one that has failed.
     """
     team = Team() if team is None else team
+    expect(isinstance(team, Team), "team", team, "MPITeam() or MPITeam(comm)")
     with team.agreed():
         asked, given = batch_size, (precision, threads, pixels, validation_noise, early_stopping, seed)
         checked = check_arguments(model, train, validation, epochs, batch_size, *given)

@@ -1,5 +1,7 @@
 """A step whose batch is cut into shards, minibatches of their own, computed by one process or by several."""
 
+from typing import Any
+
 import numpy as np
 
 from ..losses import Tally
@@ -30,7 +32,8 @@ class ShardedStep(TrainingStep):
         self._rows_of_shard = batch_size // shards
         self._shard_clock = model.backend.zeros((1,), "int64")
         self.part = Tally(model, self._shard_clock)
-        self._sums, self._sum, self._where = [], None, None
+        self._sum: Any = None  # of this rank's shards, an array
+        self._sums, self._where = [], None
         self._agreed = [False] * 12
         super().__init__(model, data, batch_size, optimizer, pixels, seed, beta)
         # as many places as whole batches have, so that a shard's clock leads to its rows

@@ -14,6 +14,7 @@ from ..optim import Optimizer
 from ..parameters import RowBuffers
 from .non_finite import first_non_finite, first_non_finite_moment
 from .replay import Replay, foreign, overrides
+from .team import Team
 from .unseen import Unseen
 
 # From the ids of optimizers of the user's own to (weak references to it and to the model, the number of steps made with
@@ -87,7 +88,7 @@ class TrainingStep:
     flags : functions, each of which says whether a flag is raised
     """
 
-    shards = 1
+    shards, team = 1, Team()
 
     def __init__(self, model, data, batch_size, optimizer, pixels, seed, beta=None):
         optimizer.attach(model)

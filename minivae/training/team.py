@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import TrainingDiverged, brief, described, expect, expect_integer
+from ..errors import brief, described, expect, expect_integer
 from .interrupts import Deadly, Interrupt
 from .leaving import RANKS
 
@@ -104,6 +104,12 @@ class Team:
         self._raised = own
         raise own
 
+    def by_all(self, error: Exception) -> Exception:
+        """The error, which each rank raises, so that none need end the job."""
+        if self.size > 1:
+            self._raised = error
+        return error
+
     def in_turn(self, work: Callable[[], object]) -> None:
         """work() on each rank: on the first of each machine before the others, which find its kernels compiled."""
         work()
@@ -144,7 +150,8 @@ class MPITeam(Team):
 
     Parameters
     ----------
-    comm : an mpi4py communicator; by default all processes, `MPI.COMM_WORLD`
+    comm : an mpi4py communicator; by default all processes, `MPI.COMM_WORLD`. One team serves any number of trainings:
+        each team keeps three communicators, of which MPICH has 2,048
     report : called with an error of this rank that ends the job; returns the exit status of the job, None for 1. By
         default it prints the rank and the traceback
 
@@ -236,13 +243,9 @@ class MPITeam(Team):
             self._ring.Send(bytearray(1), (self.rank + 1) % self.size)
             self._left.Wait()
 
-    def _is_on_all(self, error):
-        """Whether all ranks raise it, so that none waits for this one."""
-        return error is self._raised or isinstance(error, TrainingDiverged)
-
     def __exit__(self, kind, error, trace):
         """SystemExit ends this process in good order, and by that the others, unless all leave so."""
-        if error is not None and self.size > 1 and not isinstance(error, SystemExit) and not self._is_on_all(error):
+        if error is not None and self.size > 1 and not isinstance(error, SystemExit) and error is not self._raised:
             self.end(error)
 
     def end(self, error: BaseException) -> None:
@@ -261,13 +264,13 @@ class MPITeam(Team):
         os._exit(status)  # MPICH may return before it has ended this process
 
     def _print(self, error):
-        print(f"rank {self.rank} of {self.size} ends the job:", file=sys.stderr)
-        traceback.print_exception(error)
+        lines = [f"rank {self.rank} of {self.size} ends the job:\n", *traceback.format_exception(error)]
+        sys.stderr.write("".join(lines))  # in one piece: others may end it, too
         return 130 if isinstance(error, KeyboardInterrupt) else 1
 
     def _hook(self, before):
         def hook(kind, error, trace):
-            on_all = self._is_on_all(error)
+            on_all = error is self._raised
             if self.rank == 0 or not on_all:  # one of them is enough to read
                 before(kind, error, trace)
                 sys.stderr.flush()

@@ -45,6 +45,9 @@ def on_epoch(row):
     if kind == "on_epoch" and last:
         say("now")
         raise KeyboardInterrupt
+    if kind == "diverges" and last:  # in a training of its own
+        say("now")
+        raise mv.TrainingDiverged("planted")
 
 
 x = np.random.default_rng(0).random((128, 5), dtype=np.float32)

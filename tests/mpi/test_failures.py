@@ -15,6 +15,7 @@ ENDS = {
     "raises": "RuntimeError: planted",
     "early": "RuntimeError: planted",
     "on_epoch": "KeyboardInterrupt",
+    "diverges": "TrainingDiverged: planted",
     "killed": "",
     "leaves": "rank 1 has ended, and rank 0 waits for it",
     "nan": "the first value that was not finite is in the output of encoder.0",

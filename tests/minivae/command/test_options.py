@@ -292,8 +292,11 @@ def test_mpi4py_is_imported_under_a_launcher_or_where_it_is_asked_for(inside, mo
         assert main(["train", *BASE, "--out", str(inside / "never")]) == status
         out, error = capsys.readouterr()
         assert (out, words in error, error.count("\n")) == ("", True, 1 - int(rank))
-    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "0")
+    # without it each speaks for itself
     assert main(["train", *BASE, "--no-mpi", "--out", str(inside / "alone")]) == 0
+    assert "done in" in capsys.readouterr().out
+    assert main(["train", *BASE, "--no-mpi", "--out", str(inside / "alone")]) == 2
+    assert "exists and is not empty" in capsys.readouterr().err
     assert not (inside / "never").exists()
 
 

@@ -297,6 +297,11 @@ def test_ranks_that_differ_are_refused_on_all_of_them(message):
     assert all(isinstance(error, ValueError) and message in str(error) for error in found), found
 
 
+def test_a_communicator_is_no_team():
+    with pytest.raises(ValueError, match=r"team: got 'COMM_WORLD', expected MPITeam\(\) or MPITeam\(comm\)"):
+        trained("COMM_WORLD")
+
+
 def test_a_model_that_one_rank_changes_is_found_out():
     def work(team):
         vae = model()
