@@ -11,9 +11,11 @@ SUMMARY = "compress data with a trained model, losslessly"
 
 def add(parser):
     options.add_run(parser)
-    held_out = "a file, all rows of it, or a data set's name, its held-out part (the run's held-out data)"
+    options.add_data(
+        parser, "a file, all rows of it, or a data set's name, its held-out part (the run's held-out data)"
+    )
     parser.set_defaults(seed=None)
-    parser.add_argument("given", metavar="DATA", nargs="?", help=held_out)
+    parser.add_argument("given", metavar="DATA", nargs="?", help="the same as --data DATA")
     parser.add_argument("-o", "--out", metavar="FILE", help="the file to write, such as data.mvz; not DATA itself")
     parser.add_argument(
         "--samples", type=options.whole, metavar="K", help="draws of z a row: smaller, K times slower (1)"
@@ -41,12 +43,15 @@ def run(args):
         raise ValueError("--out: got none, expected -o FILE, or --report")
     if args.seed is not None and args.pixels != "dynamic":
         raise ValueError(f"--seed: got {args.seed}, expected --pixels dynamic with it")
-    how = args.backend, args.best, args.given, args.pixels, args.seed or 0
+    if None not in (args.data, args.given):
+        raise ValueError(f"--data: got {args.data!r} and {args.given!r} beside it, expected one of them")
+    given = args.data or args.given
+    how = args.backend, args.best, given, args.pixels, args.seed or 0
     if args.report:
         return _report(*reopening.open_rows(args.run, *how))
     # the checkpoint is needed to decode the file
     of_run = [path for path in Path(args.run).glob("*") if path.suffix != ".mvz"]
-    options.expect_output(args.out, args.given, *of_run)
+    options.expect_output(args.out, given, *of_run)
     model, x, _, _ = reopening.open_rows(args.run, *how)
     content = compress(model, x, args.samples or 1, weight_bits=args.weight_bits, block=args.block)
     with replacing(Path(args.out)) as file:

@@ -15,7 +15,7 @@ SUMMARY = "measure a trained model on its held-out data"
 
 def add(parser):
     options.add_run(parser)
-    options.add_data(parser, ", or others with as many features, of which the held-out part is measured")
+    options.add_data(parser, options.HELD_OUT)
     parser.add_argument("--pixels", choices=PIXELS, help="grey, threshold or dynamic (as in training)")
     parser.add_argument("--draws", type=options.whole, default=1, metavar="N", help="average over N noise draws (1)")
     parser.add_argument("--samples", type=options.whole, metavar="K", help="also log p(x) by K importance samples")
@@ -51,7 +51,8 @@ def run(args):
     }
     if not own:
         say(f"{data.name} is other data than the run was trained on")
-    say(f"{len(data.test):,} held-out examples of {data.name}, {pixels_phrase(data, pixels)}, nats per example:")
+    examples = "held-out examples" if own else "examples"
+    say(f"{len(data.test):,} {examples} of {data.name}, {pixels_phrase(data, pixels)}, nats per example:")
     say(f"ELBO  {result['elbo']:10.3f}  = -(nll {mean['nll']:.3f} + KL {mean['kl']:.3f}), {args.draws} draw(s) of z")
     if bits is not None:
         say(f"negative ELBO: {bits:.4f} bits per dimension")

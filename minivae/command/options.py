@@ -13,6 +13,11 @@ from ..errors import escaped
 from ..files.atomic import replacing
 from ..kernels import BACKENDS
 
+HELD_OUT = (
+    "the run's data, where they are now, or others with as many features: their test rows, or all rows of a file that"
+    " has no such (the run's held-out data)"
+)
+
 
 def number(kind, holds, name):
     """The type of an option; argparse says "invalid NAME value: 'x'"."""
@@ -28,6 +33,7 @@ def number(kind, holds, name):
 
 
 whole = number(int, lambda value: value >= 1, "whole number of at least 1,")
+index = number(int, lambda value: value >= 0, "whole number of 0 or more,")
 seed = number(int, lambda value: 0 <= value < 2**64, "whole number from 0 to 2^64 - 1,")
 positive = number(float, lambda value: 0 < value < math.inf, "number above 0,")
 not_negative = number(float, lambda value: 0 <= value < math.inf, "number of 0 or more,")
@@ -49,21 +55,23 @@ def add_run(parser):
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the draws (0)")
 
 
-def add_data(parser, others):
-    """Where the data of a run are, if not where they were."""
-    parser.add_argument("--data", metavar="NAME|FILE", help=f"where the run's data are now{others}")
+def add_data(parser, what):
+    """The data of a command that uses a run: its own, which may have moved, or others."""
+    parser.add_argument("--data", metavar="NAME|FILE", help=what)
 
 
 def add_out(parser, name):
     """Where a picture or an array goes, by default into the run folder under that name."""
-    parser.add_argument("--out", metavar="FILE", help=f"a .png picture or .npy array (RUN/{name})")
+    parser.add_argument("-o", "--out", metavar="FILE", help=f"a .png picture or .npy array (RUN/{name})")
 
 
-def result_path(args, name):
-    """The path that the options of `add_out` ask for."""
+def result_path(args, name, kinds=(".png", ".npy")):
+    """The path that `--out` asks for, by default this name in the run folder; of one of these kinds of files."""
     path = Path(args.out or Path(args.run) / name)
-    if path.suffix not in (".png", ".npy"):
-        raise ValueError(f"--out: got {str(path)!r}, expected a name that ends in .png or .npy")
+    if path.suffix not in kinds:
+        raise ValueError(
+            f"--out: got {str(path)!r}, expected a name that ends in {', '.join(kinds[:-1])} or {kinds[-1]}"
+        )
     return path
 
 
@@ -76,6 +84,14 @@ def expect_output(out, *inputs):
         raise ValueError(f"--out: got {name!r}, expected the name of a file")
     if out.exists() and any(os.path.exists(given) and out.samefile(given) for given in inputs if given is not None):
         raise ValueError(f"--out: got {name!r}, which is an input, expected another file")
+
+
+def expect_result(path, args):
+    """As `expect_output`, of a command that uses a run, whose data and history are not to be lost either."""
+    from ..runs import folder, reopening
+
+    kept = [*reopening.places(args.run, folder.read_config(args.run).data), Path(args.run) / folder.HISTORY]
+    expect_output(path, getattr(args, "data", None), *kept)
 
 
 def save_array(path, array):

@@ -7,7 +7,7 @@ SUMMARY = "encode and decode held-out examples"
 
 def add(parser):
     options.add_run(parser)
-    options.add_data(parser, ", or others with as many features")
+    options.add_data(parser, options.HELD_OUT)
     parser.add_argument("--count", type=options.whole, metavar="N", help="how many (30; 6 in a picture of rows)")
     options.add_out(parser, "reconstructions.png")
     parser.set_defaults(seed=None)
@@ -18,9 +18,10 @@ def run(args):
     from ..runs import folder, reopening
     from ..runs.pictures import EXAMPLES, PROFILES, draw_reconstructions
 
+    path = options.result_path(args, "reconstructions.png")
+    options.expect_result(path, args)
     config, model, data, own = reopening.open_run(args.run, args.backend, args.best, args.data)
     pixels = config.training.pixels
-    path = options.result_path(args, "reconstructions.png")
     if args.seed is not None and path.suffix == ".npy" and pixels != "dynamic":
         raise ValueError(f"--seed: got {args.seed}, expected --out FILE.png with it, or a run of --pixels dynamic")
     seed = args.seed or 0

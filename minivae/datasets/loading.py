@@ -18,7 +18,7 @@ from .mnist import IMAGE_SHAPE, SOURCE, load_mnist
 from .options import LABEL, ReadOptions
 from .scaling import Scaling, asked_scaling
 from .toy import TOY_SETS, make_toy
-from .values import check_labels, number_labels, settle
+from .values import as_before, check_labels, number_labels, settle
 
 dataset_names = ("mnist", *TOY_SETS)
 TEST_FRACTION = 0.1  # of the rows of a file without test rows
@@ -148,12 +148,36 @@ def load_dataset(
         raise ValueError(f"{Path(text).name}: does not fit in memory") from error
 
 
-def load_rows(path: str | os.PathLike[str]) -> np.ndarray:
-    """All rows of a file in its order, (n, features), those for training first, as `load_dataset` reads them."""
-    arrays, _ = read_file(_path(path), ReadOptions(), True)
-    rows, _, _ = _rows(arrays.pop("name", Path(path).name), arrays, ReadOptions(), True)
-    parts = [rows[part] for part in ("train", "test") if part in rows]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+def load_parts(
+    path: str | os.PathLike[str],
+    options: ReadOptions | None = None,
+    change: Scaling | None = None,
+    dtype: str | None = None,
+    beside: bool = False,
+) -> tuple[str, dict[str, np.ndarray], dict[str, np.ndarray], tuple[str, ...] | None]:
+    """(name, rows by part, labels by part, classes) of a file or folder, not split, in its order; read as data were
+    whose rows had this scaling and this dtype.
+
+    The dtype settles what is else told from the values: few rows of pixels may lack those by which they are taken for
+    such, and numbers may have them by chance. beside : whether test rows are looked for beside an IDX file.
+    """
+    options = options or ReadOptions()
+    arrays, _ = read_file(_path(path), options, not beside)
+    name = arrays.pop("name", Path(path).name)
+    given, image_shape, _ = _rows(name, arrays, options, False)
+    if change is None:
+        settled, _ = settle(name, given, image_shape)
+        rows = {part: as_before(given[part], settled[part], dtype) for part in given}
+    else:
+        width = given["train"].shape[1]
+        expect(change.features in (None, width), name, f"{width} features", f"{change.features}, as the scaling has")
+        rows = {part: change.apply(values) for part, values in given.items()}
+    labels = {part: arrays[f"{part}_labels"] for part in rows if f"{part}_labels" in arrays}
+    classes = arrays.get("classes")
+    if classes is None:
+        labels, classes, _ = number_labels(name, labels)
+    labels = {part: check_labels(f"{name}: {part}_labels", labels[part], len(rows[part])) for part in labels}
+    return name, rows, labels, classes
 
 
 def _path(path):
@@ -200,12 +224,9 @@ def _from_arrays(name, arrays, read_as, options, size, test_fraction, seed, chan
     if "test" in rows:
         return _build(name, train, rows["test"], labels.get("train"), labels.get("test"), size, change, **known)
     expect(len(train) > 1, name, "one row, which cannot be split", "at least 2 rows, or test rows as well")
+    kept, held_out = split_rows(train, test_fraction, seed)
     if is_mapped(train):
-        held = _held_out(len(train), test_fraction)
-        known["source"] += f"; its last {held:,} rows held out"
-        kept, held_out = slice(-held), slice(-held, None)
-    else:
-        kept, held_out = _split(len(train), test_fraction, seed)
+        known["source"] += f"; its last {len(train[held_out]):,} rows held out"
     of_kept, of_held = (labels["train"][kept], labels["train"][held_out]) if labels else (None, None)
     return replace(_build(name, train[kept], train[held_out], of_kept, of_held, size, change, **known), split=True)
 
@@ -231,12 +252,12 @@ def _build(name, train, test, train_labels, test_labels, size, change, **known):
     return Dataset(name, train, test, train_labels, test_labels, scaling=change, **known)
 
 
-def _split(rows, test_fraction, seed):
-    """Indices of the rows kept and of those held out, each in increasing order."""
-    held_out = _held_out(rows, test_fraction)
-    order = np.random.default_rng(seed).permutation(rows)
+def split_rows(rows: np.ndarray, test_fraction: float | None, seed: int) -> tuple[Any, Any]:
+    """Where the rows kept and those held out are, each in increasing order: indices, or slices of rows that are
+    mapped."""
+    n = len(rows)
+    held_out = min(max(1, round(n * (test_fraction or TEST_FRACTION))), n - 1)
+    if is_mapped(rows):
+        return slice(-held_out), slice(-held_out, None)
+    order = np.random.default_rng(seed).permutation(n)
     return np.sort(order[:-held_out]), np.sort(order[-held_out:])
-
-
-def _held_out(rows, test_fraction):
-    return min(max(1, round(rows * (test_fraction or TEST_FRACTION))), rows - 1)

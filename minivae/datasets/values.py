@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CHUNK, as_array, expect, expect_everywhere, is_sampled, sampled
+from ..errors import CHUNK, as_array, expect, expect_everywhere, is_mapped, is_sampled, sampled
 from .options import LABEL
 
 DTYPES = (np.uint8, np.float32, np.float64)
@@ -43,6 +43,16 @@ def settle(
         bytes_ = {part: rows.astype(np.uint8) for part, rows in parts.items()}
         return bytes_, f"whole numbers from 0 to 255 in {kinds}, taken for pixels"
     return {part: _as_reals(f"{name}: {part}", rows) for part, rows in parts.items()}, ""
+
+
+def as_before(given: np.ndarray, settled: np.ndarray, dtype: str | None) -> np.ndarray:
+    """What `settle` made of rows, or what it made of earlier ones that they belong to: bytes or none, as their dtype
+    says."""
+    if given.dtype == np.uint8 or dtype is None or (settled.dtype == np.uint8) == (dtype == "uint8"):
+        return settled
+    if dtype != "uint8":
+        return _as_reals("data", given)
+    return given.astype(np.uint8) if not is_mapped(given) and given.max() > 1 and _are_bytes(given) else settled
 
 
 def _are_bytes(rows):

@@ -11,6 +11,7 @@ from .history import plot_history
 from .images import plot_reconstructions, plot_samples
 from .latent import manifold_grid, plot_latent
 from .points import plot_points, plot_profiles
+from .walks import plot_walks
 
 __all__ = [
     "manifold_grid",
@@ -20,4 +21,5 @@ __all__ = [
     "plot_profiles",
     "plot_reconstructions",
     "plot_samples",
+    "plot_walks",
 ]

@@ -83,7 +83,7 @@ def plot_points(
 
 def plot_profiles(
     originals: np.ndarray,
-    reconstructions: np.ndarray,
+    reconstructions: np.ndarray | None = None,
     path: str | os.PathLike[str] | None = None,
     *,
     ax: "Axes | None" = None,
@@ -91,14 +91,16 @@ def plot_profiles(
     title: str = "Reconstructions",
     subtitle: str | None = None,
 ) -> "Figure":
-    """Feature value against feature index for each example, original against reconstruction.
+    """Feature value against feature index for each example, original against reconstruction where there is one.
 
     originals, reconstructions : (n, features), at most 30 rows, all panels on one scale
     nll : (n,), nats per example, written above each panel
     ax : as of `plot_samples`; for one row
     """
     originals = checks.matrix("originals", originals)
-    reconstructions = checks.matrix("reconstructions", reconstructions, rows=len(originals), columns=originals.shape[1])
+    shape = {"rows": len(originals), "columns": originals.shape[1]}
+    if reconstructions is not None:
+        reconstructions = checks.matrix("reconstructions", reconstructions, **shape)
     nll = checks.vector("nll", nll, len(originals))
     count, features = originals.shape
     style.check_axes(ax, path, count)
@@ -112,23 +114,25 @@ def plot_profiles(
     else:
         grid = [ax]
     marker = {"marker": "o", "markersize": 3} if features <= 32 else {}
-    index = np.arange(features)
+    index, name = np.arange(features), "sample" if reconstructions is None else "example"
     for example, axes in enumerate(grid):
         if example >= count:
             axes.set_axis_off()
             continue
-        heading = f"example {example}" + ("" if nll is None else f": nll {style.number(nll[example])} nats")
+        heading = f"{name} {example}" + ("" if nll is None else f": nll {style.number(nll[example])} nats")
         last_row, first_column = example + columns >= count, example % columns == 0
         xlabel, ylabel = "feature index" if last_row else None, "feature value" if first_column else None
         style.style_axes(axes, heading, xlabel=xlabel, ylabel=ylabel)
         axes.plot(index, originals[example], color=style.TRAIN, linewidth=1.6, **marker)
-        axes.plot(index, reconstructions[example], color=style.VALIDATION, linewidth=1.0, **marker)
+        if reconstructions is not None:
+            axes.plot(index, reconstructions[example], color=style.VALIDATION, linewidth=1.0, **marker)
         # The grid below hides its inner tick labels, so the last row has to show them also where a column ends early.
         axes.tick_params(labelbottom=last_row)
-    last = columns - 1
-    original, reconstruction = originals[last, -1], reconstructions[last, -1]
-    ends = (original, "original", style.TRAIN), (reconstruction, "reconstruction", style.VALIDATION)
-    style.end_labels(grid[last], ends, 0.13)
+    if reconstructions is not None:
+        last = columns - 1
+        original, reconstruction = originals[last, -1], reconstructions[last, -1]
+        ends = (original, "original", style.TRAIN), (reconstruction, "reconstruction", style.VALIDATION)
+        style.end_labels(grid[last], ends, 0.13)
     return style.finish(figure, path) if ax is None else style.head_axes(ax, title, subtitle)
 
 

@@ -19,6 +19,7 @@ from ..schedules import Cosine, Plateau, StepDecay, Warmup
 from ..vae import LIKELIHOODS, VAE
 from . import machine
 
+BYTES_OR_REALS = ("uint8", "float32", "float64")  # the dtypes of a `Dataset`
 MOST_SCALED = 100_000  # features, of each of which a run's files then hold two numbers
 
 Part = TypeVar("Part", "Data", "Model", "Training", "Results")
@@ -37,8 +38,8 @@ def taken(function: Callable, choices: object) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Data:
-    """The arguments of `load_dataset`, with `shape` for its image_shape; and the fingerprint, image_shape and scaling
-    of what it gave. A scaling is `Scaling.to_json`'s, and then stands for standardize and scale_by.
+    """The arguments of `load_dataset`, with `shape` for its image_shape; and the fingerprint, image_shape, dtype and
+    scaling of what it gave. A scaling is `Scaling.to_json`'s, and then stands for standardize and scale_by.
 
     In a run folder a file is named as `reopening.stored_name` does it.
     """
@@ -59,6 +60,7 @@ class Data:
     scale_by: float | None = None
     fingerprint: str | None = None
     image_shape: Sequence[int] | None = None
+    dtype: str | None = None  # None in a run of an earlier version, which did not keep it
     scaling: Mapping[str, Any] | None = None
 
     def __post_init__(self):
@@ -66,14 +68,15 @@ class Data:
         sides = isinstance(shape, (list, tuple)) and all(type(n) is int and n > 0 for n in shape)
         right = sides and (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3))
         expect(shape is None or right, "image_shape", shape, "(height, width) or (height, width, 3)")
+        expect(self.dtype is None or self.dtype in BYTES_OR_REALS, "dtype", self.dtype, "uint8, float32 or float64")
         if self.scaling is not None:
             Scaling.from_json(self.scaling)
 
     def holding(self, data: Dataset) -> "Data":
         """With what is known of the data once they are loaded."""
         shape = None if data.image_shape is None else list(data.image_shape)
-        scaling = None if data.scaling is None else data.scaling.to_json()
-        return replace(self, fingerprint=data.fingerprint(), image_shape=shape, scaling=scaling)
+        scaling, dtype = None if data.scaling is None else data.scaling.to_json(), data.train.dtype.name
+        return replace(self, fingerprint=data.fingerprint(), image_shape=shape, dtype=dtype, scaling=scaling)
 
     def original(self, values: Any) -> Any:
         """Values as the model gives them, (rows, features), in the unit of the data before they were scaled."""

@@ -34,8 +34,9 @@ except ImportError:  # Windows: no locks
     fcntl = None  # type: ignore[assignment]
 
 CONFIG, CHECKPOINT, HISTORY, BEST = "config.json", "checkpoint.npz", "history.csv", "best.npz"
-EVALUATION, EARLIER = "evaluation.json", "checkpoint-{:08d}.npz"
-FILES = (BEST, HISTORY, EVALUATION, "*.png", CHECKPOINT, CONFIG)  # what a run writes, besides earlier checkpoints
+EVALUATION, LATENTS, EARLIER = "evaluation.json", "latents.csv", "checkpoint-{:08d}.npz"
+# What a run's folder holds that commands write under names of their own, besides earlier checkpoints.
+FILES = (BEST, HISTORY, EVALUATION, LATENTS, "*.png", CHECKPOINT, CONFIG)
 LONGEST_CONFIG = 1 << 25  # it may hold two numbers for each feature
 LONGEST_HISTORY = 1 << 28
 
@@ -173,7 +174,7 @@ def read_text(path, longest):
 
 def load(choices: Data) -> Dataset:
     """The data set of a configuration; scaled as it says, where it has been used before."""
-    found = ("name", "fingerprint", "image_shape", "shape", "scaling")
+    found = ("name", "fingerprint", "image_shape", "dtype", "shape", "scaling")
     chosen = {name: value for name, value in vars(choices).items() if value is not None and name not in found}
     if choices.scaling is not None:
         chosen |= {"standardize": False, "scale_by": None, "scaling": Scaling.from_json(choices.scaling)}

@@ -55,22 +55,17 @@ def draw_all(path, config: Config, model, data, history, epoch):
 
 
 def draw_samples(path, model, name, image_shape, count, seed, original):
-    """Samples as images of that shape, or as points of the plane; `name` is that of the data, `original` turns what the
-    model gives into their unit, as all pictures do."""
+    """Samples as images of that shape, as points of the plane, or as rows of numbers, 30 at most; `name` is that of
+    the data, `original` turns what the model gives into their unit, as all pictures do.
+    """
     samples, subtitle = model.sample(count, seed=seed), f"{Path(name).name}, {model.latent} latents, seed {seed}"
-    samples = original(samples)
+    samples, title = original(samples), "Samples: decoder means for latents drawn from the prior"
     if image_shape:
-        plotting.plot_samples(
-            samples,
-            image_shape,
-            path,
-            title="Samples: decoder means for latents drawn from the prior",
-            subtitle=subtitle,
-        )
+        plotting.plot_samples(samples, image_shape, path, title=title, subtitle=subtitle)
     elif model.features == 2:
         plotting.plot_points(samples=samples, path=path, title="Samples from the prior", subtitle=subtitle)
     else:
-        raise ValueError(f"data: samples of {model.features} features cannot be drawn; use an --out that ends in .npy")
+        plotting.plot_profiles(samples, None, path, title=title, subtitle=subtitle)
     return samples
 
 

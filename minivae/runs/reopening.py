@@ -12,10 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..datasets import dataset_names
-from ..datasets.loading import load_rows
 from ..errors import brief, expect
 from ..vae import VAE
-from . import folder
+from . import folder, rows
 from .config import Data
 
 
@@ -42,19 +41,24 @@ def _user():
     return words - {""} | {word.lower() for word in words if word}
 
 
+def places(run, choices: Data):
+    """Where a file of data may be: where it was, beside the run folder, in it, or in the current folder."""
+    run, bare = Path(run), Path(choices.name).name
+    return run / choices.name, run.parent / bare, run / bare, Path(bare), Path(choices.name)
+
+
 def find_data(run, choices: Data, given=None):
     """(data, choices with the name that gave them): those that the run in the folder `run` was trained on.
 
-    A file is looked for where it was, beside the run folder, in it, and in the current folder; given : a data set's
-    name or a file in place of all that. ValueError where none has the fingerprint.
+    A file is looked for in its `places`; given : a data set's name or a file in place of all that. ValueError where
+    none has the fingerprint.
     """
     label, run, failures = "data" if given is None else "--data", Path(run), []
     if given is not None or choices.name in dataset_names:
         names = [given or choices.name]
     else:
         bare = Path(choices.name).name
-        places = (run / choices.name, run.parent / bare, run / bare, Path(bare), Path(choices.name))
-        there = {os.path.abspath(place): str(place) for place in reversed(places) if place.exists()}
+        there = {os.path.abspath(place): str(place) for place in reversed(places(run, choices)) if place.exists()}
         names = list(there.values())[::-1]
         hint = "give the data that the run was trained on with --data FILE"
         expect(names, "data", f"no {brief(bare, 80)} where it was, nor beside the run folder, in it, or here", hint)
@@ -79,20 +83,32 @@ def open_model(path, backend="auto", best=False):
 
 
 def open_run(path, backend="auto", best=False, given=None):
-    """(config, model, data, whether they are the run's own) of a run folder; other data only where they are given."""
+    """(config, model, data, whether they are the run's own) of a run folder; other data only where they are given: of
+    these, the test rows are held out, or all rows where there are no such.
+    """
     config, model = open_model(path, backend, best)
-    choices, own = config.data, True
     try:
-        data, _ = find_data(path, choices, given)
+        data, _ = find_data(path, config.data, given)
+        own = True
     except ValueError:
         if given is None:
             raise
-        named = Data(name=given, seed=choices.seed, scaling=choices.scaling)
-        data = folder.load(named if given in dataset_names else replace(choices, name=given, size=None))
-        own = data.fingerprint() == choices.fingerprint
+        data = rows.of_others(config.data, given, model.features).held_out(config.data)
+        own = data.fingerprint() == config.data.fingerprint
     if data.features != model.features:
         raise ValueError(f"data: {data.name} has {data.features} features, expected the run's {model.features}")
     return config, model, data, own
+
+
+def open_all_rows(path, backend="auto", best=False, given=None):
+    """(config, model, `Rows`) of a run folder: all rows of its data, or of others that are given."""
+    config, model = open_model(path, backend, best)
+    try:
+        return config, model, rows.of_run(find_data(path, config.data, given)[1])
+    except ValueError:
+        if given is None:
+            raise
+        return config, model, rows.of_others(config.data, given, model.features)
 
 
 def open_rows(path, backend="auto", best=False, given=None, pixels=None, seed=0):
@@ -104,8 +120,8 @@ def open_rows(path, backend="auto", best=False, given=None, pixels=None, seed=0)
         _, model, data, own = open_run(path, backend, best, given)
         x, shape, train = data.test, data.image_shape, data.train if own else None
     else:
-        config, model = open_model(path, backend, best)
-        x, shape = load_rows(given), config.data.image_shape
+        config, model, found = open_all_rows(path, backend, best, given)
+        x, shape = found.values, config.data.image_shape
     if pixels:
         of_bytes = getattr(model.likelihood, "of_bytes", False)
         expect(not of_bytes, "pixels", pixels, "none for a likelihood of bytes, which keeps grey values")
@@ -115,7 +131,7 @@ def open_rows(path, backend="auto", best=False, given=None, pixels=None, seed=0)
 
 def image_shape(path, config):
     """(height, width) of a run's images, or None; of an earlier version's, which did not keep it, from the data."""
-    if config.data.image_shape or config.model.features == 2:
+    if config.data.image_shape or config.data.dtype or config.model.features == 2:
         return config.data.image_shape
     with contextlib.suppress(ValueError):
         return find_data(path, config.data)[0].image_shape

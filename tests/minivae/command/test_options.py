@@ -109,11 +109,24 @@ ELSEWHERE = {  # with a test of their own below
         "--no-pictures",
     ],
     "evaluate": ["--best", "--backend", "--data", "--seed", "--pixels", "--draws", "--samples", "--examples"],
-    "sample": ["--best", "--backend", "--seed", "--count", "--out"],
-    "reconstruct": ["--best", "--backend", "--data", "--seed", "--count", "--out"],
+    "sample": [
+        "--best",
+        "--backend",
+        "--data",
+        "--seed",
+        "--count",
+        "-o",
+        "--out",
+        "--traverse",
+        "--interpolate",
+        "--at",
+    ],
+    "reconstruct": ["--best", "--backend", "--data", "--seed", "--count", "-o", "--out"],
+    "encode": ["--best", "--backend", "--data", "--seed", "--pixels", "--sigmas", "-o", "--out"],
     "compress": [
         "--best",
         "--backend",
+        "--data",
         "--seed",
         "-o",
         "--out",
@@ -311,8 +324,8 @@ def test_options_of_evaluate(run, capsys):
     assert "--examples: got 2, expected --samples K with it" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["sample", "reconstruct"])
-def test_options_of_sample_and_reconstruct(run, monkeypatch, command):
+@pytest.mark.parametrize("command", ["sample", "reconstruct", "encode"])
+def test_options_of_sample_reconstruct_and_encode(run, monkeypatch, command):
     opened, open_model = [], reopening.open_model
 
     def opening(path, backend, best):
@@ -324,7 +337,15 @@ def test_options_of_sample_and_reconstruct(run, monkeypatch, command):
         return np.load(run / "a.npy").tobytes()
 
     monkeypatch.setattr(reopening, "open_model", opening)
-    found = [made(), made("--count", "3"), made("--seed", "1"), made("--best")]
+    found = [made(), made("--seed", "1")]
+    if command == "encode":
+        found += [made("--sigma"), made("--pixels", "grey"), made("--data", "other.npy")]
+        vae = VAE.load(run / "best.npz")
+        vae.backend.assign(vae.parameters["posterior.bias"], 1.0)
+        vae.save(run / "best.npz")
+    else:
+        found.append(made("--count", "3"))
+    found.append(made("--best"))
     assert len(set(found)) == len(found)
     assert made("--backend", "numpy") == found[0]
     assert opened[-2:] == ["auto", "numpy"]

@@ -72,13 +72,13 @@ def test_no_file_of_a_run_holds_a_path_or_a_user(home, moved, capsys):
 
 
 def older(run, home):
-    """The run as version 0.1.0 left it: a full path, no image shape, three versions."""
+    """The run as version 0.1.0 left it: a full path, no image shape, no dtype, three versions."""
     old = run.parent / "old"
     shutil.copytree(run, old)
     name = {"name": str(home / "tiny.npy")}
 
     def change(entry):
-        data = {key: value for key, value in entry["data"].items() if key != "image_shape"}
+        data = {key: value for key, value in entry["data"].items() if key not in ("image_shape", "dtype")}
         kept = ("minivae", "python", "numpy", "backend", "model", "training")
         return {key: entry[key] for key in kept} | {"data": data | name}
 
@@ -145,7 +145,7 @@ def test_other_data_are_refused_under_the_runs_name_and_said_under_their_own(hom
     status, text = said(capsys, "evaluate", moved, "--data", tmp_path / "new.npy")
     assert (status, "new.npy is other data than the run was trained on" in text) == (0, True)
     result = json.loads((moved / "evaluation.json").read_text())
-    assert (result["data"], result["own_data"], result["examples"]) == ("new.npy", False, 5)
+    assert (result["data"], result["own_data"], result["examples"]) == ("new.npy", False, 50)
     status, text = said(capsys, "reconstruct", moved, "--data", tmp_path / "new.npy", "--out", moved / "r.npy")
     assert (status, "of new.npy, other data than the run's" in text) == (0, True)
     status, text = said(capsys, "evaluate", moved, "--data", home / "tiny.npy")
