@@ -17,7 +17,7 @@ def play(arrays):
     ever, or one puts what comes where it sends from.
     """
     ranks = len(arrays)
-    programs = [exchanges(array, np.empty_like(array), rank, ranks) for rank, array in enumerate(arrays)]
+    programs = [exchanges(array, np.zeros_like(array), rank, ranks) for rank, array in enumerate(arrays)]
     messages, sent = Counter(), Counter()
     while True:
         now = [next(program, None) for program in programs]

@@ -95,7 +95,7 @@ class TrainingStep:
         backend = model.backend
         self.model, self.optimizer, self.batch_size = model, optimizer, batch_size
         self._data = backend.from_host(data)
-        self._unseen = Unseen(model, data, batch_size, pixels, seed) if is_sampled(data) and backend.on_host else None
+        self._unseen = Unseen(model, data, batch_size, pixels) if is_sampled(data) and backend.on_host else None
         order = None if self._unseen is None else self._unseen.order
         self._order = backend.from_host(np.arange(len(data))) if order is None else order
         self.made, self.clock = optimizer.steps, optimizer.clock
@@ -127,10 +127,11 @@ class TrainingStep:
 
     def shuffle(self, epoch):
         """Starts an epoch: its own order of the rows, and totals from zero."""
+        of_epoch = self._seed, philox.SHUFFLE, epoch
         if self._unseen is not None:
-            self._unseen.epoch = epoch
+            self._unseen.of_epoch = of_epoch
         if self._unseen is None or self._unseen.order is None:
-            self._put_order(philox.permutation(self._seed, philox.SHUFFLE, epoch, self.rows))
+            self._put_order(philox.permutation(*of_epoch, self.rows))
         self.tally.reset()
 
     def _put_order(self, order):

@@ -13,13 +13,13 @@ class Unseen:
     """Looks at the values of each minibatch before it is used, and finds its rows without a list of all.
 
     order : None where the rows' order is a list; else (batch_size,) int64, in which the rows of a minibatch are put
-    epoch : that of the minibatches
+    of_epoch : (seed, stream, step) of the shuffle, as `philox` takes them
     """
 
-    def __init__(self, model, data, batch_size, pixels, seed):
-        self._model, self._data, self._batch_size, self._pixels, self._seed = model, data, batch_size, pixels, seed
+    def __init__(self, model, data, batch_size, pixels):
+        self._model, self._data, self._batch_size, self._pixels = model, data, batch_size, pixels
         self.order = np.zeros(batch_size, np.int64) if len(data) > MOST_ORDERED else None
-        self.epoch, self._pages = 0, mapped.Pages(data)
+        self.of_epoch, self._pages = (0, 0, 0), mapped.Pages(data)
         self._pages.let_go()  # of the sample that was looked at
 
     def look(self, batch, rows, order):
@@ -30,7 +30,7 @@ class Unseen:
             taken = order[start : start + rows]
         else:
             index = np.arange(start, start + rows)
-            taken = self.order[:rows] = shuffled(self._seed, self.epoch, len(self._data), index)
+            taken = self.order[:rows] = shuffled(self.of_epoch, len(self._data), index)
         self._pages.touched(rows, rows * self._data[0].nbytes)  # of the last minibatch
         values = self._data[taken]
         try:
@@ -41,7 +41,7 @@ class Unseen:
             raise
 
 
-def shuffled(seed, epoch, size, index):
+def shuffled(of_epoch, size, index):
     """The places, int64, of these numbers in a random order of 0 .. size - 1, without making all of it.
 
     A Feistel network of ROUNDS rounds on the numbers of as many bits, an even number of them, as size takes; what falls
@@ -50,7 +50,7 @@ def shuffled(seed, epoch, size, index):
     half = np.uint64(-(-max(1, (size - 1).bit_length()) // 2))
     mask = (np.uint64(1) << half) - np.uint64(1)
     words = np.empty(2 * ROUNDS, np.uint32)
-    philox.fill_words(seed, philox.SHUFFLE, epoch, words)
+    philox.fill_words(*of_epoch, words)
     keys = words.view(np.uint64)
 
     def through(numbers):
