@@ -47,10 +47,11 @@ def shuffled(of_epoch, size, index):
     A Feistel network of ROUNDS rounds on the numbers of as many bits, an even number of them, as size takes; what falls
     outside goes through it again (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002, section 4).
     """
+    seed, stream, step = of_epoch
     half = np.uint64(-(-max(1, (size - 1).bit_length()) // 2))
     mask = (np.uint64(1) << half) - np.uint64(1)
     words = np.empty(2 * ROUNDS, np.uint32)
-    philox.fill_words(*of_epoch, words)
+    philox.fill_words(seed, stream, step, words)
     keys = words.view(np.uint64)
 
     def through(numbers):
