@@ -37,8 +37,7 @@ def report(model: Any, x: np.ndarray, train: np.ndarray | None = None, image_sha
     networks = networks_of(model)
     content = compress(model, x, progress=False)
     rate = 8 * len(content) / pixels.size
-    codec = Codec(networks)
-    _, drawn = codec.encode(pixels[: min(n, MOST)], codec.growth(pixels))
+    _, drawn = Codec(networks).encode(pixels[:MOST], read_header(content).growth)
     few = x[:MOST]
     several = 8 * len(compress(model, few, SEVERAL, progress=False)) / few.size
     bits = features * math.log(2)

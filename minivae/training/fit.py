@@ -2,24 +2,22 @@
 
 import contextlib
 import copy
-import functools
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..bounds import check_beta
-from ..errors import expect, expect_choice, expect_integer, expect_pixels, expect_seed, plain, sampled
+from ..errors import expect, expect_choice, expect_integer, expect_pixels, expect_seed, plain
 from ..evaluation.held_out import Evaluator
 from ..files.progress import bar
 from ..kernels.naive import PIXELS
 from ..optim import Adam
 from ..parameters.memory import expect_room_to_train
 from ..vae import VAE, check_precision
+from . import agreement
 from .epoch import STOP, Due, Epoch
 from .interrupts import Interrupt, sigterm_as_ctrl_c
 from .non_finite import first_non_finite_parameter
@@ -120,7 +118,7 @@ def fit(
         shards = expect_shards(shards, team, plain(asked))
         batch_size = min(plain(asked), -(-np.shape(train)[0] // shards) * shards)
         due, tell = Due(checkpoint_steps, checkpoint_seconds), on_epoch or _ignore
-        save = on_checkpoint or _ignore if team.size == 1 else _by_first(team, model, on_checkpoint)
+        save = on_checkpoint or _ignore if team.size == 1 else agreement.kept_by_first(team, model, on_checkpoint)
         optimizer = Adam() if optimizer is None else as_optimizer(optimizer)
         expect_room_to_train(model, len(optimizer.moments), batch_size)
         optimizer.attach(model)
@@ -138,16 +136,10 @@ def fit(
     total = good.first + epochs * step.batches
     foreign = any(map(_is_foreign, (on_epoch, on_checkpoint)))
     if team.size > 1:
-        data: dict[str, Any] = {"train": train, "validation": validation}
         told = {"epochs": epochs, "batch_size": batch_size, "shards": shards, "pixels": pixels, "seed": seed}
-        told |= {"validation_noise": validation_noise, "early_stopping": early_stopping, "beta": _numbers_of(beta)}
-        told |= {"optimizer": _numbers_of(optimizer), "its schedule": _numbers_of(optimizer.schedule)}
-        told |= {"checkpoint_steps": checkpoint_steps, "the step of start": good.step}
-        told |= {name: value if value is None else sampled(value) for name, value in data.items()} | _of(model)
-        told |= {"parameters": good.parameters}
-        told |= {f"the moment {name}": moment for name, moment in good.moments.items()}
-        for name, value in told.items():
-            team.expect_same(name, value)
+        told |= {"validation_noise": validation_noise, "early_stopping": early_stopping}
+        told |= {"checkpoint_steps": checkpoint_steps}
+        agreement.expect_same_training(team, model, optimizer, beta, good, told, train, validation)
         threads = team.threads if threads is None and hasattr(model.backend.module, "at_most") else threads
         progress = progress if team.rank == 0 else False
     ended = contextlib.nullcontext() if team.size == 1 else sigterm_as_ctrl_c()
@@ -272,49 +264,6 @@ def _is_foreign(callback):
     """Whether a callback is there and not this package's own, so that nobody knows what it changes."""
     package = __name__.partition(".")[0]
     return callback is not None and not str(getattr(callback, "__module__", "")).startswith(f"{package}.")
-
-
-def _of(model):
-    """What must be the same on all ranks of a model besides its parameters, by name."""
-    parts = {name: f"{type(part).__module__}.{type(part).__qualname__}" for name, part in model.parts().items()}
-    names = {name: array.shape for name, array in model.parameters.items()}
-    return {
-        "the code of minivae": _code(),
-        "backend": model.backend.name,
-        **{f"model.{name}": value for name, value in model.config.items()},
-        "precision": model.precision,
-        "the model's parts": (type(model).__qualname__, parts, names),
-    }
-
-
-@functools.cache
-def _code():
-    """SHA-256 of the modules of this package, and the version of NumPy."""
-    digest, root = hashlib.sha256(np.__version__.encode()), Path(__file__).parents[1]
-    for path in sorted([*root.glob("*.py"), *(root / "training").glob("*.py"), *(root / "kernels").rglob("*.py")]):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _numbers_of(part):
-    """What can be compared of an optimizer or a schedule, whosever it is."""
-    own = getattr(part, "wrapped", part)
-    values = {**getattr(own, "__dict__", {}), "learning_rate": getattr(own, "learning_rate", None)}
-    return type(own).__name__, {name: value for name, value in values.items() if isinstance(value, (int, float, str))}
-
-
-def _by_first(team, model, on_checkpoint):
-    """What takes a state of a team: it must be that of all ranks, and the first one keeps it."""
-
-    def save(state):
-        history = {name: column for name, column in state.history.items() if name != "examples_per_second"}
-        team.expect_same("the model between steps", state.beta, model.beta, model.config, model.precision)
-        team.expect_same("the state of training", state.step, state.totals, history, state.parameters)
-        team.expect_same("the state of the optimizer", state.updates, *state.moments.values())
-        if on_checkpoint is not None and team.rank == 0:
-            on_checkpoint(state)
-
-    return save
 
 
 def _ignore(_):

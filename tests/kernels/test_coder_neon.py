@@ -1,8 +1,6 @@
 """The entropy coder on ARM: compiled for it on any machine, and run where an emulator is at hand."""
 
 import re
-import shutil
-import subprocess
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,9 +15,9 @@ from numba.np.numpy_support import from_dtype
 from minivae.compression import tables
 from minivae.kernels import coder
 
+from . import arm
 from .test_coder import empty, symbols, whole
 
-TRIPLE = "aarch64-unknown-linux-gnu"
 LAYOUT = "e-m:e-i8:8:32-i16:16:32-i64:64-i128:128-n32:64-S128"
 N, FEATURES, LATENT, DEPTH, WIDTH = 20, 30, 4, 300, 7
 
@@ -87,12 +85,7 @@ def multiply(x, weight, product):
 
 def for_arm(arrays):
     """(assembly, object file) of `everything(void **)`, compiled for ARM."""
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    try:
-        target = llvm.Target.from_triple(TRIPLE)
-    except RuntimeError:
-        pytest.skip("this LLVM does not compile for ARM")
+    machine = arm.target_machine("static")
     code = vars(coder.build(njit(error_model="numpy", inline="always"))).items()
     plain = njit(error_model="numpy")
     code = {name: function if hasattr(function, "py_func") else plain(function) for name, function in code}
@@ -109,8 +102,7 @@ def for_arm(arrays):
     text = re.sub(
         r"define [^{]*@NRT_decref\(.*?^}", "declare void @NRT_decref(ptr)", text, flags=re.DOTALL | re.MULTILINE
     )
-    text = f'target triple = "{TRIPLE}"\ntarget datalayout = "{LAYOUT}"\n{text}'
-    machine = target.create_target_machine(cpu="neoverse-n1", opt=3, reloc="static")
+    text = f'target triple = "{arm.TRIPLE}"\ntarget datalayout = "{LAYOUT}"\n{text}'
     parsed = [llvm.parse_assembly(text) for _ in range(2)]
     return entry.native_name, machine.emit_assembly(parsed[0]), machine.emit_object(parsed[1])
 
@@ -152,9 +144,6 @@ int main(int argc, char **names) {
 
 def test_on_arm_the_coder_writes_the_words_of_the_specification(tmp_path):
     """And sums of products below 2^53, in another order and with fused multiply-add, are those of NumPy's."""
-    compiler, emulator = shutil.which("aarch64-linux-gnu-gcc"), shutil.which("qemu-aarch64-static")
-    if not compiler or not emulator:
-        pytest.skip("needs aarch64-linux-gnu-gcc and qemu-aarch64-static")
     arrays = arguments()
     name, assembly, content = for_arm(arrays)
     assert "fmla" in assembly or "fmadd" in assembly
@@ -162,12 +151,8 @@ def test_on_arm_the_coder_writes_the_words_of_the_specification(tmp_path):
     source = MAIN.replace("ENTRY", name).replace("COUNT", str(len(arrays)))
     source = source.replace("SIZES", ", ".join(str(array.nbytes) for array in arrays.values()))
     source = source.replace("POINTERS", ", ".join(f"arrays[{i}]" for i in range(len(arrays))))
-    (tmp_path / "main.c").write_text(source)
     (tmp_path / "arrays").write_bytes(b"".join(array.tobytes() for array in arrays.values()))
-    command = [compiler, "-O1", "-static", "-w", "-Wl,--unresolved-symbols=ignore-all"]
-    command += ["-o", "check", "main.c", "coder.o", "-lm"]
-    subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
-    subprocess.run([emulator, "./check", "arrays"], cwd=tmp_path, check=True, timeout=300)
+    arm.emulated(tmp_path, source, "-Wl,--unresolved-symbols=ignore-all", "coder.o", arguments=["arrays"])
     everything(coder.specification, lambda x, weight, product: np.matmul(x, weight, out=product))(*arrays.values())
     back, place = (tmp_path / "arrays").read_bytes(), 0
     for name, array in arrays.items():
