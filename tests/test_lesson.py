@@ -4,11 +4,10 @@ import re
 
 import pytest
 
-from .code_links import ROOT
+from .code_links import PAGES, ROOT
 
 LESSON, DERIVATIONS = ROOT / "docs" / "backprop-through-sampling.md", ROOT / "docs" / "derivations.md"
 BEYOND = [ROOT / "docs" / name for name in ("discrete-estimators.md", "richer-posteriors.md")]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
 SOURCES = sorted(path for folder in ("minivae", "kernels") for path in (ROOT / folder).rglob("*.py"))
 
 # What a derivative was once said to be taken by.

@@ -3,13 +3,15 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import minivae
 
-README = Path(__file__).parent.parent / "README.md"
+from .code_links import PAGES, ROOT
+
+README = ROOT / "README.md"
+CHINESE = ROOT / "README.zh-CN.md"
 
 
 def test_the_example_prints_what_it_says():
@@ -22,7 +24,7 @@ def test_the_example_prints_what_it_says():
         assert result.stdout == printed
 
 
-@pytest.mark.parametrize("page", [README, *sorted((README.parent / "docs").glob("*.md"))], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [README, CHINESE, *PAGES], ids=lambda page: page.name)
 def test_links_and_pictures_exist(page):
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
         if not target.startswith(("http://", "https://", "mailto:")):
