@@ -37,8 +37,8 @@ def _tell(characters):
         return
     _told.append(characters)
     log.warning(
-        "no installed font has %s: pictures show such characters as \\u and a number; a font for them mends it, such as "
-        "Noto Sans CJK for Chinese",
+        "no installed font has %s: pictures show such characters as \\u and a number; a font for them mends it, "
+        "such as Noto Sans CJK for Chinese",
         characters,
     )
 

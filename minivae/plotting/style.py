@@ -144,8 +144,8 @@ def check_path(path):
 
 
 def finish(figure, path):
-    """Write the figure to `path` (from `check_path`; None writes nothing) atomically, and return it; every text in it in
-    fonts that have its characters.
+    """Write the figure to `path` (from `check_path`; None writes nothing) atomically, and return it. Every text
+    gets fonts that have its characters.
     """
     from matplotlib.text import Text
 
