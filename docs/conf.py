@@ -8,10 +8,11 @@ import io
 import os
 import re
 from pathlib import Path
+from xml.etree.ElementTree import Element, fromstring, tostring
 
-import latex2mathml.converter
 import ziamath
 from docutils.nodes import SkipNode
+from latex2mathml.converter import convert
 
 import minivae
 from minivae.command.main import COMMANDS, main
@@ -34,30 +35,33 @@ myst_enable_extensions = ["dollarmath"]
 myst_fence_as_directive = ["math"]
 myst_dmath_allow_space = myst_dmath_allow_digits = False
 myst_heading_anchors = 4
-suppress_warnings = ["myst.header"]  # a page may begin with a level that its place on a code host asks for
 
 templates_path = ["templates"]
 default_role = "py:obj"
 autosummary_ignore_module_all = False
 autodoc_member_order = "bysource"
 maximum_signature_line_length = 88
+add_module_names = False
+html_show_copyright = False
 
 
 def page(app, docname, source):
     """A page as a code host shows it becomes one of the site: README is the first, --help is shown, links are turned."""
     text = source[0]
     if docname == "index":
-        text = (ROOT / "README.md").read_text(encoding="utf-8").replace("](", "](../").replace("](../http", "](http") + text
+        text = re.sub(r"\]\((?!https?:)", "](../", (ROOT / "README.md").read_text(encoding="utf-8")) + text
     if docname == "command-line":
         text += "".join(f"\n## minivae {name}\n\n```text\n{usage(name)}```\n" for name in names())
-    source[0] = re.sub(r"(?<!!)\[([^\]\[]*)\]\(\.\./([^)\s]*)\)", lambda link: turned(app, *link.groups()), text)
+    folder = f"docs/{docname}".rpartition("/")[0]
 
+    def turned(link):
+        """A link into docs/ leads to a page of the site, one to another file to the code where that is."""
+        target = os.path.normpath(f"{folder}/{link[3]}")
+        if target.startswith("docs/"):
+            return f"{link[1]}({os.path.relpath(target, folder)})"
+        return f"{link[1]}({app.config.code_url}/{target})" if app.config.code_url else link[2]
 
-def turned(app, text, target):
-    """A link out of docs/: to a page of the site if it is one, else to the code where that is, else its text."""
-    if target.startswith("docs/"):
-        return f"[{text}]({target.removeprefix('docs/')})"
-    return f"[{text}]({app.config.code_url}/{target})" if app.config.code_url else text
+    source[0] = re.sub(r"(\[([^\]\[]*)\])\((\.\./[^)\s]*)\)", turned, text)
 
 
 def names():
@@ -74,35 +78,38 @@ def usage(name):
 def docstring(app, what, name, obj, options, lines):
     """Docstrings are plain text with `names`, sections, "x : what it is" and indented formulas, all read as Markdown would.
 
-    Here they become reStructuredText: rubrics, fields and literal blocks.
+    Here they become reStructuredText: rubrics, lists of definitions and literal blocks.
     """
     text = "\n".join(lines)
-    lines[:] = text.split("\n")
+    raw = text.split("\n")
     text = re.sub(r"(`[^`]+`)(?=\w)", r"\1\\ ", text)
-    plain = re.sub(r"(?m)`[^`]+`|^ *\* |[*|\\_]", lambda m: m[0] if len(m[0]) > 1 else f"\\{m[0]}", text).split("\n")
+    text = re.sub(r"(?m)`[^`]+`|^ *\* |[*|\\_]", lambda m: m[0] if len(m[0]) > 1 else f"\\{m[0]}", text)
+    text = re.sub(r"(?<!\S)docs/([\w-]+)\.md", r":doc:`/\1`", text)
     new, within, section = [], "text", False
-    for i, (line, raw) in enumerate(zip(plain, lines, strict=True)):
-        after = lines[i + 1] if i + 1 < len(lines) else ""
+    for i, line in enumerate(text.split("\n")):
+        after = raw[i + 1] if i + 1 < len(raw) else ""
         field = re.fullmatch(r"([\w*\\][^:.`]{0,60}?) : (.*)", line)
-        if re.fullmatch("-{3,}", raw):
+        if re.fullmatch("-{3,}", raw[i]):
             continue
         if re.fullmatch("-{3,}", after):
             new += [f".. rubric:: {line}", ""]
             within, section = "text", True
         elif line.startswith("    "):
-            if within == "text" and not lines[i - 1]:
+            if within == "text" and not raw[i - 1]:
                 new += ["::", ""]
                 within = "block"
-            elif within == "field" and line[4].isupper() and new[-1].startswith(":"):
-                new.append("")
-            new.append(raw if within == "block" else line)
+            elif within == "field" and re.match('[A-Z"]', line[4:]) and new[-1].startswith(" ") and len(raw[i - 1]) < 90:
+                new.append("")  # a sentence of its own below the type
+            new.append(raw[i] if within == "block" else line)
         elif field or (section and line and after.startswith("    ")):
-            new += ["" if within == "text" else None, f":{field[1]}: {field[2]}" if field else f":{line}:"]
+            new += [""] if within == "text" else []
+            new += [f"``{field[1]}``".replace("\\", ""), f"    {field[2]}"] if field else [f"``{raw[i]}``"]
             within = "field"
         else:
-            new += ["" if line and within == "field" else None, line]
+            new += [""] if line and within == "field" else []
+            new.append(line)
             within = "text" if line else within
-    lines[:] = [line for line in new if line is not None]
+    lines[:] = new
 
 
 def skipped(app, what, name, obj, skip, options):
@@ -110,14 +117,41 @@ def skipped(app, what, name, obj, skip, options):
     return not (getattr(obj, "__module__", None) or "minivae").startswith("minivae") or None
 
 
+def spaced(row):
+    """Mends in MathML what TeX does better: a relation for ~, spaces beside log, none beside | and /; no operators d and infinity."""
+    for element in row:
+        spaced(element)
+        if element.tag == "mo" and element.text in ("/", "|"):
+            element.attrib.update(lspace="0", rspace="0")
+        elif element.tag == "mo" and element.text in ("∂", "∇", "∞"):
+            element.tag = "mi"
+            element.set("mathvariant", "normal")
+        elif element.tag == "mi" and element.text == "~":
+            element.tag, element.text = "mo", "∼"
+    if row.tag not in ("math", "mrow", "mstyle", "mtd"):
+        return
+    for i, element in reversed([*enumerate(row)]):
+        base = element[0] if element.tag in ("msub", "msup", "msubsup") else element
+        if base.tag == "mi" and len(base.text) > 1:
+            for place in (i + 1, i):
+                if 0 < place < len(row) and row[place if place > i else i - 1].tag != "mo":
+                    row.insert(place, Element("mspace", width="0.17em"))
+
+
 def formula(display):
     """The visitor that writes a formula as MathML, which browsers draw by themselves, and None, as nothing follows it."""
 
     def visit(self, node):
-        mathml = latex2mathml.converter.convert(node.astext(), display=display)
-        if "\\" in mathml:
+        latex = node.astext().replace("{aligned}", "{align*}")  # the converter knows one of the two
+        math = fromstring(convert(latex, xmlns="", display=display))
+        spaced(math)
+        text = tostring(math, encoding="unicode")
+        if "\\" in text:
             raise ValueError(f"{node.source}: cannot draw {node.astext()}")
-        self.body.append(mathml)
+        place = node.parent.index(node)
+        before, after = (node.parent[i].astext() if 0 <= i < len(node.parent) else " " for i in (place - 1, place + 1))
+        # A line does not end between a formula and the bracket or full stop beside it: U+2060 joins them.
+        self.body += ["\u2060" * (not before[-1:].isspace()), text, "\u2060" * (not after[:1].isspace())]
         raise SkipNode
 
     return visit, None
