@@ -15,7 +15,7 @@ CHINESE = ROOT / "README.zh-CN.md"
 
 
 def test_the_example_prints_what_it_says():
-    text = README.read_text()
+    text = README.read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```\n\n(?:prints\n\n)?```text\n(.*?)```", text, re.DOTALL)
     assert blocks, "README.md has a Python example followed by what it prints"
     for code, printed in blocks:
@@ -26,19 +26,19 @@ def test_the_example_prints_what_it_says():
 
 @pytest.mark.parametrize("page", [README, CHINESE, *PAGES], ids=lambda page: page.name)
 def test_links_and_pictures_exist(page):
-    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         if not target.startswith(("http://", "https://", "mailto:")):
             assert (page.parent / target).exists(), target
 
 
 def test_ci_installs_and_tests_as_readme_says():
-    text = README.read_text()
-    script = (README.parent / ".ci" / "run").read_text()
+    text = README.read_text(encoding="utf-8")
+    script = (README.parent / ".ci" / "run").read_text(encoding="utf-8")
     for command in ('pip install -e ".[test]"', "python -m pytest"):
         assert command in text
         assert command in script.replace("--quiet ", "")
 
 
 def test_the_version_is_the_same_everywhere():
-    assert f"\nversion: {minivae.__version__}\n" in (README.parent / "CITATION.cff").read_text()
-    assert f"\n## {minivae.__version__}\n" in (README.parent / "CHANGELOG.md").read_text()
+    assert f"\nversion: {minivae.__version__}\n" in (README.parent / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## {minivae.__version__}\n" in (README.parent / "CHANGELOG.md").read_text(encoding="utf-8")
