@@ -132,7 +132,7 @@ def spaced(row):
         return
     for i, element in reversed([*enumerate(row)]):
         base = element[0] if element.tag in ("msub", "msup", "msubsup") else element
-        if base.tag == "mi" and len(base.text) > 1:
+        if base.tag == "mi" and len(base.text or "") > 1:
             for place in (i + 1, i):
                 if 0 < place < len(row) and row[place if place > i else i - 1].tag != "mo":
                     row.insert(place, Element("mspace", width="0.17em"))
