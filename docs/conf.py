@@ -61,7 +61,8 @@ def page(app, docname, source):
             return f"{link[1]}({os.path.relpath(target, folder)})"
         return f"{link[1]}({app.config.code_url}/{target})" if app.config.code_url else link[2]
 
-    source[0] = re.sub(r"(\[([^\]\[]*)\])\((\.\./[^)\s]*)\)", turned, text)
+    text = re.sub(r"(\[([^\]\[]*)\])\((\.\./[^)\s]*)\)", turned, text)
+    source[0] = re.sub(r"\[[\w/-]+\.md\](?=\([\w-]+\.md\))", "[]", text)  # a page by its title, not its file
 
 
 def names():
@@ -158,7 +159,7 @@ def formula(display):
 
 
 def setup(app):
-    os.environ.update(COLUMNS="100", NO_COLOR="1")
+    os.environ.update(COLUMNS="88", NO_COLOR="1")
     app.add_config_value("code_url", "", "env")
     app.add_html_math_renderer("mathml", formula("inline"), formula("block"))
     app.connect("source-read", page)
