@@ -43,12 +43,15 @@ def row(english, chinese):
 
 def taken_over(english, chinese):
     """The Chinese page with the blocks, commands and cells of the English one; as many of each are expected."""
-    for pattern, ours in ((BLOCK, lambda new, old: new), (COMMAND, lambda new, old: new), (ROW, row)):
+    for pattern in (BLOCK, COMMAND, ROW):
         theirs = pattern.findall(english)
         if len(theirs) != len(found := pattern.findall(chinese)):
             raise ValueError(f"{len(found)} places like {(found or theirs)[0]!r}, expected {len(theirs)}")
         news = iter(theirs)
-        chinese = pattern.sub(lambda match, news=news, ours=ours: ours(next(news), match[0]), chinese)
+        if pattern is ROW:
+            chinese = pattern.sub(lambda match, news=news: row(next(news), match[0]), chinese)
+        else:
+            chinese = pattern.sub(lambda _, news=news: next(news), chinese)
     return chinese
 
 
