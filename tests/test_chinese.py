@@ -145,3 +145,9 @@ def test_the_readme_quotes_the_english_one():
     ours, theirs = (set(chinese.NUMBER.findall(page)) for page in texts)
     assert ours <= theirs, ours - theirs
     assert "(README.zh-CN.md)" in english
+
+
+def test_the_command_speaks_english():
+    """Its help and messages, and whatever else stands in the sources."""
+    sources = [path for folder in ("minivae", "kernels") for path in (ROOT / folder).rglob("*.py")]
+    assert [path.name for path in sources if re.search("[\u3000-\u9fff]", path.read_text(encoding="utf-8"))] == []
