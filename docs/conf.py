@@ -1,6 +1,6 @@
 """The site: `sphinx-build -W docs build/site`. Nothing is fetched from anywhere, when it is built or when it is read.
 
-`-D code_url=https://HOST/OWNER/minivae/blob/main` makes links of what is plain text without it: the files outside docs/.
+With `-D code_url=https://HOST/OWNER/minivae/blob/main` the names of files outside docs/ are links.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ html_show_copyright = False
 
 
 def page(app, docname, source):
-    """A page as a code host shows it becomes one of the site: README is the first, --help is shown, links are turned."""
+    """A page as a code host shows it becomes one of the site: README is the first, links are turned."""
     text = source[0]
     if docname == "index":
         text = re.sub(r"\]\((?!https?:)", "](../", (ROOT / "README.md").read_text(encoding="utf-8")) + text
@@ -77,9 +77,9 @@ def usage(name):
 
 
 def docstring(app, what, name, obj, options, lines):
-    """Docstrings are plain text with `names`, sections, "x : what it is" and indented formulas, all read as Markdown would.
+    """Plain text with `names`, sections, "x : what it is" and indented formulas becomes reStructuredText.
 
-    Here they become reStructuredText: rubrics, lists of definitions and literal blocks.
+    That is rubrics, lists of definitions and literal blocks.
     """
     text = "\n".join(lines)
     raw = text.split("\n")
@@ -99,7 +99,9 @@ def docstring(app, what, name, obj, options, lines):
             if within == "text" and not raw[i - 1]:
                 new += ["::", ""]
                 within = "block"
-            elif within == "field" and re.match('[A-Z"]', line[4:]) and new[-1].startswith(" ") and len(raw[i - 1]) < 90:
+            elif (
+                within == "field" and re.match('[A-Z"]', line[4:]) and new[-1].startswith(" ") and len(raw[i - 1]) < 90
+            ):
                 new.append("")  # a sentence of its own below the type
             new.append(raw[i] if within == "block" else line)
         elif field or (section and line and after.startswith("    ")):
@@ -119,7 +121,7 @@ def skipped(app, what, name, obj, skip, options):
 
 
 def spaced(row):
-    """Mends in MathML what TeX does better: a relation for ~, spaces beside log, none beside | and /; no operators d and infinity."""
+    """Mends in MathML what TeX does better: spaces beside log and ~, none beside | and /, nor derivatives."""
     for element in row:
         spaced(element)
         if element.tag == "mo" and element.text in ("/", "|"):
@@ -128,7 +130,7 @@ def spaced(row):
             element.tag = "mi"
             element.set("mathvariant", "normal")
         elif element.tag == "mi" and element.text == "~":
-            element.tag, element.text = "mo", "∼"
+            element.tag, element.text = "mo", "\N{TILDE OPERATOR}"
     if row.tag not in ("math", "mrow", "mstyle", "mtd"):
         return
     for i, element in reversed([*enumerate(row)]):
@@ -140,7 +142,7 @@ def spaced(row):
 
 
 def formula(display):
-    """The visitor that writes a formula as MathML, which browsers draw by themselves, and None, as nothing follows it."""
+    """The visitor that writes a formula as MathML, which browsers draw by themselves; at its end is nothing."""
 
     def visit(self, node):
         latex = node.astext().replace("{aligned}", "{align*}")  # the converter knows one of the two

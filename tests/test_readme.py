@@ -34,9 +34,18 @@ def test_links_and_pictures_exist(page):
 def test_ci_installs_and_tests_as_readme_says():
     text = README.read_text(encoding="utf-8")
     script = (README.parent / ".ci" / "run").read_text(encoding="utf-8")
-    for command in ('pip install -e ".[test]"', "python -m pytest"):
+    for command in ('pip install -e ".[test]"', "python -m pytest", 'pip install -e ".[docs]"', "sphinx-build -W docs"):
         assert command in text
-        assert command in script.replace("--quiet ", "")
+        assert command in script.replace("--quiet ", "").replace("-q ", "")
+
+
+def test_the_figures_of_the_results_stand_on_the_pages_they_link_to():
+    bullets = re.findall(r"^\* (.*?)(?=^\* |^$)", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert len(bullets) > 5
+    for bullet in bullets:
+        pages = "".join((README.parent / page).read_text(encoding="utf-8") for page in re.findall(r"\]\((docs/[^)]*)\)", bullet))
+        for number in re.findall(r"(?<![\w.-])\d[\d,.]*\d(?![\w-])", re.sub(r"\]\([^)]*\)", "", bullet)):
+            assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d]|\.\d)", pages), f"{number} in: {bullet}"
 
 
 def test_the_version_is_the_same_everywhere():
