@@ -18,6 +18,7 @@ import minivae
 from minivae.command.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
+STARTS = {"index": "README.md", "zh-CN/index": "README.zh-CN.md"}
 
 project = "minivae"
 author = "The minivae authors"
@@ -48,8 +49,9 @@ html_show_copyright = False
 def page(app, docname, source):
     """A page as a code host shows it becomes one of the site: README is the first, links are turned."""
     text = source[0]
-    if docname == "index":
-        text = re.sub(r"\]\((?!https?:)", "](../", (ROOT / "README.md").read_text(encoding="utf-8")) + text
+    if docname in STARTS:
+        up = "../" * (docname.count("/") + 1)
+        text = re.sub(r"\]\((?!https?:)", f"]({up}", (ROOT / STARTS[docname]).read_text(encoding="utf-8")) + text
     if docname == "command-line":
         text += "".join(f"\n## minivae {name}\n\n```text\n{usage(name)}```\n" for name in names())
     folder = f"docs/{docname}".rpartition("/")[0]
@@ -57,6 +59,7 @@ def page(app, docname, source):
     def turned(link):
         """A link into docs/ leads to a page of the site, one to another file to the code where that is."""
         target = os.path.normpath(f"{folder}/{link[3]}")
+        target = {file: f"docs/{start}.md" for start, file in STARTS.items()}.get(target, target)
         if target.startswith("docs/"):
             return f"{link[1]}({os.path.relpath(target, folder)})"
         return f"{link[1]}({app.config.code_url}/{target})" if app.config.code_url else link[2]

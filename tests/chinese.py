@@ -12,7 +12,7 @@ from itertools import zip_longest
 
 from .code_links import ROOT, renumbered
 
-PAGES = {page: ROOT / "docs" / page.name for page in sorted((ROOT / "docs" / "zh-CN").glob("*.md"))}
+PAGES = {page: ROOT / "docs" / page.name for page in sorted((ROOT / "docs" / "zh-CN").glob("*-*.md"))}
 WORDS = {"below ": "低于 ", " to ": " 至 ", "passes": "通过", "fails": "不通过", "yes": "是", "no": "否"}
 
 BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
