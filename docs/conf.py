@@ -38,6 +38,7 @@ myst_dmath_allow_space = myst_dmath_allow_digits = False
 myst_heading_anchors = 4
 
 templates_path = ["templates"]
+highlight_language = "none"
 default_role = "py:obj"
 autosummary_ignore_module_all = False
 autodoc_member_order = "bysource"
@@ -85,10 +86,12 @@ def docstring(app, what, name, obj, options, lines):
     That is rubrics, lists of definitions and literal blocks.
     """
     text = "\n".join(lines)
+    if what == "data" or text.startswith("Alias for field number"):  # that of its type, which says nothing here
+        text = ""
     raw = text.split("\n")
     text = re.sub(r"(`[^`]+`)(?=\w)", r"\1\\ ", text)
     text = re.sub(r"(?m)`[^`]+`|^ *\* |[*|\\_]", lambda m: m[0] if len(m[0]) > 1 else f"\\{m[0]}", text)
-    text = re.sub(r"(?<!\S)docs/([\w-]+)\.md", r":doc:`/\1`", text)
+    text = re.sub(r"(?<![\w/`])docs/([\w-]+)\.md", r":doc:`/\1`", text)
     new, within, section = [], "text", False
     for i, line in enumerate(text.split("\n")):
         after = raw[i + 1] if i + 1 < len(raw) else ""
