@@ -12,7 +12,8 @@ from itertools import zip_longest
 
 from .code_links import ROOT, renumbered
 
-PAGES = {page: ROOT / "docs" / page.name for page in sorted((ROOT / "docs" / "zh-CN").glob("*-*.md"))}
+FOUND = sorted((ROOT / "docs" / "zh-CN").glob("*.md"))
+PAGES = {page: ROOT / "docs" / page.name for page in FOUND if page.name != "index.md"}
 WORDS = {"below ": "低于 ", " to ": " 至 ", "passes": "通过", "fails": "不通过", "yes": "是", "no": "否"}
 
 BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)

@@ -97,7 +97,7 @@ def test_names_formulas_and_links_are_on_the_site(site):
     names = set(re.findall(r'<dt [^>]*id="(minivae[\w.]+)"', reference))
     assert {f"{module}.{name}" for module, name in listed()} <= names
     assert {"minivae.VAE.forward", "minivae.Bernoulli.forward", "minivae.gradcheck.GradientReport.passed"} <= names
-    for name in ("backprop-through-sampling", "derivations"):
+    for name in ("backprop-through-sampling", "zh-CN/backprop-through-sampling", "derivations"):
         page = (site / f"{name}.html").read_text(encoding="utf-8")
         blocks = (DOCS / f"{name}.md").read_text(encoding="utf-8").count("```math")
         assert page.count('display="block"') == blocks > 0
