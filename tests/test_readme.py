@@ -43,7 +43,9 @@ def test_the_figures_of_the_results_stand_on_the_pages_they_link_to():
     bullets = re.findall(r"^\* (.*?)(?=^\* |^$)", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert len(bullets) > 5
     for bullet in bullets:
-        pages = "".join((README.parent / page).read_text(encoding="utf-8") for page in re.findall(r"\]\((docs/[^)]*)\)", bullet))
+        pages = "".join(
+            (README.parent / page).read_text(encoding="utf-8") for page in re.findall(r"\]\((docs/[^)]*)\)", bullet)
+        )
         for number in re.findall(r"(?<![\w.-])\d[\d,.]*\d(?![\w-])", re.sub(r"\]\([^)]*\)", "", bullet)):
             assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d]|\.\d)", pages), f"{number} in: {bullet}"
 
