@@ -18,6 +18,8 @@ import minivae
 from minivae.command.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
+MINUS = "\N{MINUS SIGN}"
+SIGNS = {"~": "\N{TILDE OPERATOR}", "*": "\N{ASTERISK OPERATOR}", "\N{MACRON}": "\N{OVERLINE}"}
 STARTS = {"index": "README.md", "zh-CN/index": "README.zh-CN.md"}
 
 project = "minivae"
@@ -127,21 +129,36 @@ def skipped(app, what, name, obj, skip, options):
 
 
 def spaced(row):
-    """Mends in MathML what TeX does better: spaces beside log and ~, none beside | and /, nor derivatives."""
-    for element in row:
+    """Mends in MathML what TeX does better: signs, functions, primes, derivatives, | and /, and columns."""
+    before = Element("mo")
+    for i, element in enumerate(row):
         spaced(element)
-        if element.tag == "mo" and element.text in ("/", "|"):
-            element.attrib.update(lspace="0", rspace="0")
-        elif element.tag == "mo" and element.text in ("∂", "∇", "∞"):
+        text = element.text or ""
+        if element.tag == "mo" and text in ("/", "|", "‖"):
+            element.attrib.update({"stretchy": "false", **element.attrib}, lspace="0", rspace="0")
+        elif element.tag == "mo" and text in ("∂", "∇", "∞"):
             element.tag = "mi"
             element.set("mathvariant", "normal")
-        elif element.tag == "mi" and element.text == "~":
-            element.tag, element.text = "mo", "\N{TILDE OPERATOR}"
+        elif element.tag == "mo" and text.isalpha() and len(text) > 1:  # max
+            element.attrib.update(lspace="0.17em", rspace="0")
+        elif element.tag == "mo" and text == MINUS and before.tag == "mo" and before.text not in (")", "]", "|"):
+            element.set("form", "prefix")
+        elif text in SIGNS:
+            element.tag, element.text = "mo", SIGNS[text]
+        elif element.tag == "mtd":  # right, left, right, left, ... and room between the pairs
+            side, room = ("left", 0) if i % 2 else ("right", 2 if i else 0)
+            element.set("style", f"text-align: {side}; padding: 0.3em 0 0.3em {room}em")
+        elif element.tag in ("msup", "msubsup") and element[-1].text == "\N{PRIME}":  # raised by its font
+            base = Element("msub" if len(element) > 2 else "mrow")
+            base.extend(element[:-1])
+            element[:] = [base, Element("mo", lspace="0", rspace="0")]
+            element.tag, element[1].text = "mrow", "\N{PRIME}"
+        before = element
     if row.tag not in ("math", "mrow", "mstyle", "mtd"):
         return
     for i, element in reversed([*enumerate(row)]):
         base = element[0] if element.tag in ("msub", "msup", "msubsup") else element
-        if base.tag == "mi" and len(base.text or "") > 1:
+        if base.tag == "mi" and len(base.text or "") > 1:  # log
             for place in (i + 1, i):
                 if 0 < place < len(row) and row[place if place > i else i - 1].tag != "mo":
                     row.insert(place, Element("mspace", width="0.17em"))
