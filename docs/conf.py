@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element, fromstring, tostring
 import ziamath
 from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
+from sphinx.search import SearchEnglish
 
 import minivae
 from minivae.command.main import COMMANDS, main
@@ -183,9 +184,28 @@ def formula(display):
     return visit, None
 
 
+class Search(SearchEnglish):
+    """Chinese has no spaces: its words are found as pairs of neighbouring characters, in pages as in what is typed."""
+
+    pairs = "(H)(?=(H))|(?<=H)H|(H)".replace("H", "[\u4e00-\u9fff]")
+    js_splitter_code = f"""function splitQuery(query) {{
+  return query.replace(/{pairs}/gu, ' $1$2$3 ').match(/[\\p{{L}}\\p{{N}}_]+/gu) || [];
+}}"""
+
+    def split(self, text):
+        return super().split(re.sub(self.pairs, r" \1\2\3 ", text))
+
+
+def tongue(app, pagename, templatename, context, doctree):
+    if pagename.startswith("zh-CN/"):
+        context["language"] = "zh-CN"
+
+
 def setup(app):
     os.environ.update(COLUMNS="88", NO_COLOR="1")
     app.add_config_value("code_url", "", "env")
+    app.add_search_language(Search)
+    app.connect("html-page-context", tongue)
     app.add_html_math_renderer("mathml", formula("inline"), formula("block"))
     app.connect("source-read", page)
     app.connect("autodoc-process-docstring", docstring)

@@ -1,6 +1,7 @@
 """The site (docs/conf.py) has every page and every public name, and is drawn without a network."""
 
 import importlib
+import json
 import re
 import subprocess
 import sys
@@ -108,3 +109,5 @@ def test_names_formulas_and_links_are_on_the_site(site):
     assert "usage: minivae decompress" in commands
     index = (site / "searchindex.js").read_text(encoding="utf-8")
     assert "reparameter" in index
+    assert all(json.dumps(word) in index for word in ("梯度", "采样", "方差")), "words within a run of Chinese"
+    assert '<html class="no-js" lang="zh-CN"' in (site / "zh-CN" / "index.html").read_text(encoding="utf-8")
