@@ -175,10 +175,7 @@ def formula(display):
         text = tostring(math, encoding="unicode")
         if "\\" in text:
             raise ValueError(f"{node.source}: cannot draw {node.astext()}")
-        place = node.parent.index(node)
-        before, after = (node.parent[i].astext() if 0 <= i < len(node.parent) else " " for i in (place - 1, place + 1))
-        # A line does not end between a formula and the bracket or full stop beside it: U+2060 joins them.
-        self.body += ["\u2060" * (not before[-1:].isspace()), text, "\u2060" * (not after[:1].isspace())]
+        self.body.append(text)
         raise SkipNode
 
     return visit, None
@@ -196,7 +193,10 @@ class Search(SearchEnglish):
         return super().split(re.sub(self.pairs, r" \1\2\3 ", text))
 
 
-def tongue(app, pagename, templatename, context, doctree):
+def finished(app, pagename, templatename, context, doctree):
+    """No line ends between a formula and the bracket or full stop beside it; a page says what language it is in."""
+    beside = r"""([^\s\w<>;]*<math[^>]* display="inline".*?</math>[^\s\w<>&]*)"""
+    context["body"] = re.sub(beside, r'<span class="together">\1</span>', context.get("body", ""), flags=re.DOTALL)
     if pagename.startswith("zh-CN/"):
         context["language"] = "zh-CN"
 
@@ -205,7 +205,7 @@ def setup(app):
     os.environ.update(COLUMNS="88", NO_COLOR="1")
     app.add_config_value("code_url", "", "env")
     app.add_search_language(Search)
-    app.connect("html-page-context", tongue)
+    app.connect("html-page-context", finished)
     app.add_html_math_renderer("mathml", formula("inline"), formula("block"))
     app.connect("source-read", page)
     app.connect("autodoc-process-docstring", docstring)
