@@ -192,10 +192,10 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         return self.model_.latent
 
     def _rows(self, X):
-        """X as the model takes it."""
+        """X in the model's dtype."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=FLOATS, order="C")
-        return self.model_.as_data("X", X)
+        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        return np.ascontiguousarray(self.model_.as_data("X", X), self.model_.dtype)
 
     def _train(self, X, epochs, anew):
         before = dict(self.__dict__)

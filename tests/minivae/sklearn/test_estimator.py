@@ -179,6 +179,11 @@ def test_the_model_has_the_dtype_of_its_data(dtype):
     model = fitted(X.astype(dtype))
     for array in model.transform(X), model.inverse_transform(np.zeros((2, 2))), model.sample(2):
         assert array.dtype == dtype
+    single = X.astype("float32")
+    for data in single, single.astype("float64"):  # whichever the model has, the other is turned into it
+        np.testing.assert_array_equal(model.score_samples(data), model.score_samples(single))
+        np.testing.assert_array_equal(model.transform(data), model.transform(single))
+    assert model.partial_fit(X).partial_fit(single).model_.dtype == dtype
     assert fitted(np.arange(60, dtype="uint8").reshape(12, 5)).model_.dtype == "float64"
 
 
