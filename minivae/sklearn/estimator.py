@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Density
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ..errors import LARGEST, expect, expect_choice, expect_integer, expect_number
+from ..errors import LARGEST, expect, expect_choice, expect_everywhere, expect_integer, expect_number
 from ..optim import Adam
 from ..training.fit import fit
 from ..training.state import History
@@ -32,6 +32,15 @@ ROWS = 1 << 13  # draws of z that are scored at a time: bounds the memory
 _passing = threading.Lock()  # a model's passes share its buffers, and fitted estimators may be asked by several threads
 
 
+def suited(model: Model, X: np.ndarray) -> np.ndarray:
+    """Floats X as data of the model; ValueError where they do not suit it."""
+    if model.likelihood.name == "bernoulli":
+        expected = 'values in [0, 1] for likelihood="bernoulli"'
+        advice = ": MinMaxScaler(clip=True) puts them there, which without clip leaves some a little outside"
+        expect_everywhere("X", X, lambda x: (x >= 0) & (x <= 1), expected, lambda x: advice)
+    return model.as_data("X", X)
+
+
 class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator):
     """A variational autoencoder as a transformer (posterior means) and a density estimator (ELBO) of scikit-learn.
 
@@ -45,7 +54,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         Of the hidden layers, as in `minivae.VAE`.
     likelihood : {"gaussian", "bernoulli"}
         p(x|z): "gaussian" for real numbers, best of about unit variance (StandardScaler); "bernoulli" for values in
-        [0, 1], anything else being refused.
+        [0, 1], anything else being refused (MinMaxScaler(clip=True) lets none through).
     sigma : {"shared", "features"} or float
         The standard deviation of the Gaussian likelihood: learned, one for all features or one for each, or a number
         that is kept. A Bernoulli likelihood has none, and leaves this aside.
@@ -195,7 +204,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         """X in the model's dtype."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
-        return np.ascontiguousarray(self.model_.as_data("X", X), self.model_.dtype)
+        return np.ascontiguousarray(suited(self.model_, X), self.model_.dtype)
 
     def _train(self, X, epochs, anew):
         before = dict(self.__dict__)
@@ -222,7 +231,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
             optimizer.learning_rate = self.learning_rate
         made = fit(
             model,
-            model.as_data("X", X),
+            suited(model, X),
             epochs=epochs,
             batch_size=batch_size,
             optimizer=optimizer,
@@ -241,8 +250,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         """Raises ValueError for a parameter that `minivae.VAE` knows by another name, or not at all."""
         expect_integer("n_components", self.n_components, 1)
         expect_choice("likelihood", self.likelihood, LIKELIHOODS)
-        sizes = self.hidden_layer_sizes
-        for size in sizes if isinstance(sizes, Iterable) else [sizes]:
+        sizes = self.hidden_layer_sizes  # an iterator is none: the next fit would find it at its end
+        for size in sizes if isinstance(sizes, (Sequence, np.ndarray)) and getattr(sizes, "ndim", 1) else [sizes]:
             expect_integer("hidden_layer_sizes", size, 1)
         if self._learn_sigma() is False:
             positive = "'shared', 'features' or a finite number above 0"

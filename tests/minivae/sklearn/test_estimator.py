@@ -17,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 import minivae as mv
 from minivae.sklearn import VAE, estimator
@@ -220,6 +220,9 @@ def test_data_frames_and_names():
         ("n_components", "2"),
         ("hidden_layer_sizes", (8, 0)),
         ("hidden_layer_sizes", 2.5),
+        ("hidden_layer_sizes", iter([8])),
+        ("hidden_layer_sizes", {8, 4}),
+        ("hidden_layer_sizes", np.array([[8, 4]])),
         ("activation", "cosine"),
         ("likelihood", "beta_binomial"),
         ("sigma", 0.0),
@@ -241,6 +244,19 @@ def test_a_parameter_out_of_range_is_named_before_anything_changes(parameter, va
         model.set_params(**{parameter: value}).fit(X[:, :4])
     after = vars(model.set_params(**{parameter: before[parameter]}))
     assert after == before
+
+
+def test_widths_may_be_any_sequence_of_whole_numbers():
+    for widths in [8, 4], np.array([8, 4]), 8, np.array(8), ():
+        expected = np.atleast_1d(widths).tolist()
+        assert fitted(hidden_layer_sizes=widths).model_.config["hidden"] == expected
+
+
+def test_held_out_values_beyond_the_range_can_be_clipped():
+    bits = VAE(**SMALL, likelihood="bernoulli")
+    with pytest.raises(ValueError, match=r"X: got .* MinMaxScaler\(clip=True\)"):
+        cross_val_score(make_pipeline(MinMaxScaler(), bits), X, cv=3, error_score="raise")
+    assert (cross_val_score(make_pipeline(MinMaxScaler(clip=True), bits), X, cv=3, error_score="raise") < 0).all()
 
 
 def test_data_that_do_not_suit_are_refused():
