@@ -13,7 +13,9 @@ from xml.etree.ElementTree import Element, fromstring, tostring
 import ziamath
 from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
+from numpy.typing import ArrayLike
 from sphinx.search import SearchEnglish
+from sphinx.util.typing import stringify_annotation
 
 import minivae
 from minivae.command.main import COMMANDS, main
@@ -34,6 +36,7 @@ html_static_path = ["static", str(Path(ziamath.__file__).parent / "fonts" / "STI
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_copy_source = False
+smartquotes = False  # "relu" is copied as it stands
 
 myst_enable_extensions = ["dollarmath"]
 myst_fence_as_directive = ["math"]
@@ -124,6 +127,12 @@ def docstring(app, what, name, obj, options, lines):
     lines[:] = new
 
 
+def signature(app, what, name, obj, options, arguments, returns):
+    """`ArrayLike` is called so, and not by all that it is made of."""
+    given = arguments and arguments.replace(stringify_annotation(ArrayLike, "smart"), "~numpy.typing.ArrayLike")
+    return given, returns
+
+
 def skipped(app, what, name, obj, skip, options):
     """What a class inherits from another package is described there."""
     return not (getattr(obj, "__module__", None) or "minivae").startswith("minivae") or None
@@ -209,4 +218,5 @@ def setup(app):
     app.add_html_math_renderer("mathml", formula("inline"), formula("block"))
     app.connect("source-read", page)
     app.connect("autodoc-process-docstring", docstring)
+    app.connect("autodoc-process-signature", signature)
     app.connect("autodoc-skip-member", skipped)

@@ -90,6 +90,7 @@ class Dense(Holder):
 
     @staticmethod
     def shapes(inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+        """Those of the parameters, by name."""
         return {"weight": (inputs, outputs), "bias": (outputs,)}
 
     def joined(self, backend: Backend, dtype: str) -> None:

@@ -1,6 +1,8 @@
 """The site (docs/conf.py) has every page and every public name, and is drawn without a network."""
 
+import html
 import importlib
+import inspect
 import json
 import re
 import subprocess
@@ -54,6 +56,19 @@ def test_every_public_name_is_in_the_reference(module):
     assert [name for where, name in entries if where == module and name not in package.__all__] == []
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_every_public_method_is_described(module):
+    if module == "minivae.sklearn":
+        pytest.importorskip("sklearn")
+    for name in (name for where, name in listed() if where == module):
+        value = getattr(importlib.import_module(module), name)
+        members = inspect.getmembers(value, inspect.isroutine) if inspect.isclass(value) else []
+        public = [(member, of) for member, of in members if not member.startswith("_") or member == "__call__"]
+        ours = [member for member in public if str(getattr(member[1], "__module__", "")).startswith("minivae")]
+        assert [member for member, of in ours if not inspect.getdoc(of)] == [], name
+        assert not callable(value) or value.__doc__, name
+
+
 class Loaded(HTMLParser):
     """What a page loads when it is opened."""
 
@@ -98,6 +113,10 @@ def test_names_formulas_and_links_are_on_the_site(site):
     names = set(re.findall(r'<dt [^>]*id="(minivae[\w.]+)"', reference))
     assert {f"{module}.{name}" for module, name in listed()} <= names
     assert {"minivae.VAE.forward", "minivae.Bernoulli.forward", "minivae.gradcheck.GradientReport.passed"} <= names
+    assert {"minivae.Evaluator.__call__", "minivae.Cosine.__call__"} <= names
+    text = html.unescape(re.sub("<.*?>", "", reference))
+    assert "train: ArrayLike," in text, "not all that it is made of"
+    assert '"bf16"' in text, "strings as they are typed"
     for name in ("backprop-through-sampling", "zh-CN/backprop-through-sampling", "derivations"):
         page = (site / f"{name}.html").read_text(encoding="utf-8")
         blocks = (DOCS / f"{name}.md").read_text(encoding="utf-8").count("```math")

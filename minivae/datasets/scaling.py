@@ -55,6 +55,7 @@ class Scaling:
         return cls(entry["shift"], entry["scale"])
 
     def to_json(self) -> dict[str, Any]:
+        """A dict of lists and floats, which `from_json` takes."""
         return {"shift": np.asarray(self.shift).tolist(), "scale": np.asarray(self.scale).tolist()}
 
     @property

@@ -25,6 +25,7 @@ class Normal:
         expect_positive("sigma", self.sigma)
 
     def sample(self, rng, samples):
+        """(samples,)."""
         return self.mu + self.sigma * rng.standard_normal(samples)
 
     def score(self, z):
@@ -51,6 +52,7 @@ class Gamma:
         return TINY / min(1, self.rate)
 
     def sample(self, rng, samples):
+        """(samples,)."""
         return np.maximum(rng.standard_gamma(self.shape, samples) / self.rate, self._least)
 
     def score(self, z):
@@ -74,6 +76,7 @@ class Beta:
         _expect_shape("b", self.b)
 
     def sample(self, rng, samples):
+        """(samples,)."""
         return np.maximum(shares(log_gamma(rng, (self.a, self.b), samples))[:, 0], TINY)
 
     def score(self, z):
@@ -105,6 +108,7 @@ class Dirichlet:
         object.__setattr__(self, "names", tuple(f"concentration_{c}" for c in range(len(concentration))))
 
     def sample(self, rng, samples):
+        """(samples, C), rows that sum to 1."""
         return np.maximum(shares(log_gamma(rng, self.concentration, samples)), TINY)
 
     def score(self, z):
@@ -207,6 +211,7 @@ class Bernoulli:
         return sigmoid(np.array(self.logits))
 
     def sample(self, rng, samples):
+        """(samples, bits), floats 0 and 1."""
         return (rng.random((samples, len(self.logits))) < self.probabilities).astype(float)
 
     def score(self, z):

@@ -100,6 +100,7 @@ class Gaussian:
         return np.hstack([dz, cholesky_backward(dfactor, self.factor)[:, rows, columns]])
 
     def sample(self, rng, samples):
+        """(samples, d)."""
         return self.forward(rng.standard_normal((samples, self.size)))[0]
 
     def score(self, z):

@@ -123,4 +123,5 @@ class PlanarFlow:
         return np.hstack([dz, dz * noise - dlog_q[:, None] / self.sigma, *columns])
 
     def sample(self, rng, samples):
+        """(samples, d)."""
         return self.forward(rng.standard_normal((samples, self.size)))[0]

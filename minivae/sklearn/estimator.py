@@ -53,7 +53,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
     activation : str
         Of the hidden layers, as in `minivae.VAE`.
     likelihood : {"gaussian", "bernoulli"}
-        p(x|z): "gaussian" for real numbers, best of about unit variance (StandardScaler); "bernoulli" for values in
+        Of p(x|z): "gaussian" for real numbers, best of about unit variance (StandardScaler); "bernoulli" for values in
         [0, 1], anything else being refused (MinMaxScaler(clip=True) lets none through).
     sigma : {"shared", "features"} or float
         The standard deviation of the Gaussian likelihood: learned, one for all features or one for each, or a number

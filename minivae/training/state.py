@@ -30,6 +30,7 @@ class History(dict):
     stopped = "completed"
 
     def add(self, row):
+        """An epoch's entry: a dict from column to value."""
         for column, value in row.items():
             self.setdefault(column, []).append(value)
 
@@ -39,6 +40,7 @@ class History(dict):
         return len(self.get("epoch", ()))
 
     def copy(self):
+        """One whose lists are its own."""
         copied = History({column: list(values) for column, values in self.items()})
         copied.stopped = self.stopped
         return copied
@@ -88,6 +90,7 @@ class TrainingState:
 
     @classmethod
     def capture(cls, training_step, first, history, seconds=0.0, best=None):
+        """That of a `TrainingStep` as it is now, in copies."""
         model, optimizer = training_step.model, training_step.optimizer
         to_host = model.backend.to_host
         moments = {name: to_host(moment).copy() for name, moment in optimizer.state.items()}

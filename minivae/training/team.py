@@ -115,6 +115,7 @@ class Team:
         work()
 
     def any(self, flag: bool) -> bool:
+        """Whether the flag of any rank is true; on each rank the same."""
         return any(self.gather(bool(flag)))
 
     def expect_same(self, name: str, *values: Any) -> None:
