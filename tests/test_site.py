@@ -21,6 +21,7 @@ MODULES = (
     "minivae.datasets",
     "minivae.plotting",
     "minivae.estimators",
+    "minivae.lab.exam",
 )
 
 

@@ -277,7 +277,7 @@ def _guess_cov(seen, cov, shape):
 
 def dirichlet_sticks(z: "ArrayLike") -> np.ndarray:
     """Samples (..., K) of a Dirichlet distribution as independent numbers (..., K - 1), so that they can be checked:
-    the part that each entry takes of what those before it leave, Beta(a_k, a_{k+1} + ... + a_K) for parameters a.
+    the part that each entry takes of what those before it leave, Beta(a_k, sum of the later a) for parameters a.
 
     ValueError where rows do not sum to 1.
     """

@@ -25,6 +25,7 @@ class Mark:
     notes: list[str] = field(default_factory=list)
 
     def find(self, sentence: str) -> None:
+        """Takes a finding up; the blank is wrong."""
         self.status = WRONG
         self.findings.append(sentence)
 
