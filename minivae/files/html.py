@@ -66,10 +66,15 @@ def number(value: Any) -> str:
 
 
 def curve(values: Sequence[float | None]) -> Markup:
-    """A small curve, of evenly spaced values; what is not finite is left out."""
+    """A small curve, of evenly spaced values; what is not finite is left out, of very many what no pixel would show."""
     points = [(i, y) for i, y in enumerate(values) if y is not None and math.isfinite(y)]
     if not points:
         return Markup("")
+    step = len(points) // WIDTH
+    if step > 2:
+        parts = [points[start : start + step] for start in range(0, len(points), step)]
+        kept = {pick(part, key=lambda point: point[1]) for part in parts for pick in (min, max)}
+        points = sorted({*kept, points[-1]})
     low, top = (pick(y for _, y in points) for pick in (min, max))
     wide, tall = (WIDTH - 6) / max(1, len(values) - 1), (HEIGHT - 6) / (top - low or 1)
     places = [(f"{3 + wide * i:.1f}", f"{HEIGHT - 3 - tall * (y - low):.1f}") for i, y in points]

@@ -96,6 +96,17 @@ def test_a_history_shows_its_epochs_and_curves():
     assert Page(mv.History()).text == "0 epochs, completed; nats per example"
 
 
+def test_a_long_history_leaves_the_page_small():
+    history = mv.History()
+    for epoch in range(5000):
+        history.add({"epoch": epoch, "train_loss": 1 / (1 + epoch) + 9.0 * (epoch == 3333)})
+    page = Page(history)
+    assert len(history._repr_html_()) < 8000
+    x, y = np.reshape(page.curves[0], (-1, 2)).T
+    assert (np.diff(x) >= 0).all()
+    assert y.argmin() / len(y) == pytest.approx(2 / 3, abs=0.02)  # a single peak is still there
+
+
 @pytest.mark.parametrize("kind", ["uint8", "float32", "float64"])
 def test_a_data_set_shows_its_first_images_ranges_and_labels(kind):
     rows = np.arange(12 * 6).reshape(12, 6).astype(kind)
