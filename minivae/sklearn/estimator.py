@@ -32,6 +32,19 @@ ROWS = 1 << 13  # draws of z that are scored at a time: bounds the memory
 _passing = threading.Lock()  # a model's passes share its buffers, and fitted estimators may be asked by several threads
 
 
+class Continued:
+    """A schedule that looks at the history, in another pass: it is shown those of the earlier calls."""
+
+    def __init__(self, schedule, history):
+        self._schedule, self._history = schedule, history
+
+    def observe(self, _):
+        self._schedule.observe(self._history)
+
+    def __call__(self, step):
+        return self._schedule(step)
+
+
 def suited(model: Model, X: np.ndarray) -> np.ndarray:
     """Floats X as data of the model; ValueError where they do not suit it."""
     if model.likelihood.name == "bernoulli":
@@ -226,16 +239,20 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         if anew:
             seed = int(check_random_state(self.random_state).randint(1 << 31, dtype=np.int64))
             model, optimizer, history = self._new(X, seed), Adam(self.learning_rate), History()
+            beta = self.beta
         else:
             seed, model, optimizer, history = self._seed, self.model_, self._optimizer, self.history_.copy()
-            optimizer.learning_rate = self.learning_rate
+            optimizer.learning_rate, beta = (
+                Continued(value, history) if hasattr(value, "observe") else value
+                for value in (self.learning_rate, self.beta)
+            )
         made = fit(
             model,
             suited(model, X),
             epochs=epochs,
             batch_size=batch_size,
             optimizer=optimizer,
-            beta=self.beta,
+            beta=beta,
             seed=seed,
             progress=bool(self.verbose),
         )

@@ -113,6 +113,24 @@ def test_partial_fits_are_a_fit():
         parts.partial_fit(X[:, :4])
 
 
+@pytest.mark.parametrize(
+    "schedules",
+    [
+        {"learning_rate": mv.Plateau(0.01, patience=1, threshold=10.0)},
+        {"beta": mv.Plateau(1.0, factor=0.5, patience=1, threshold=10.0)},
+        {"learning_rate": mv.Cosine(0.01, 20), "beta": mv.Warmup(20)},
+    ],
+)
+def test_schedules_go_on_in_partial_fits(schedules):
+    whole, parts = fitted(**schedules, max_iter=5, batch_size=40), VAE(**SMALL, **schedules, batch_size=40)
+    for _ in range(5):
+        parts = pickle.loads(pickle.dumps(parts.partial_fit(X)))
+    for column in ("learning_rate", "beta", "train_loss"):
+        assert parts.history_[column] == whole.history_[column]
+    varied = "learning_rate" if "learning_rate" in schedules else "beta"
+    assert len(set(whole.history_[varied])) > 3
+
+
 def test_the_same_seed_gives_the_same_bits_and_others_do_not():
     a, b, c = (fitted(random_state=seed).transform(X) for seed in (1, 1, 2))
     np.testing.assert_array_equal(a, b)
