@@ -268,7 +268,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         expect_integer("n_components", self.n_components, 1)
         expect_choice("likelihood", self.likelihood, LIKELIHOODS)
         sizes = self.hidden_layer_sizes  # an iterator is none: the next fit would find it at its end
-        for size in sizes if isinstance(sizes, (Sequence, np.ndarray)) and getattr(sizes, "ndim", 1) else [sizes]:
+        several = sizes.ndim > 0 if isinstance(sizes, np.ndarray) else isinstance(sizes, Sequence)
+        for size in sizes if several else [sizes]:
             expect_integer("hidden_layer_sizes", size, 1)
         if self._learn_sigma() is False:
             positive = "'shared', 'features' or a finite number above 0"

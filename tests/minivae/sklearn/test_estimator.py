@@ -239,6 +239,7 @@ def test_data_frames_and_names():
         ("hidden_layer_sizes", (8, 0)),
         ("hidden_layer_sizes", 2.5),
         ("hidden_layer_sizes", iter([8])),
+        ("hidden_layer_sizes", [8, [4]]),
         ("hidden_layer_sizes", {8, 4}),
         ("hidden_layer_sizes", np.array([[8, 4]])),
         ("activation", "cosine"),
