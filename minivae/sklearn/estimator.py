@@ -267,7 +267,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         """Raises ValueError for a parameter that `minivae.VAE` knows by another name, or not at all."""
         expect_integer("n_components", self.n_components, 1)
         expect_choice("likelihood", self.likelihood, LIKELIHOODS)
-        sizes = self.hidden_layer_sizes  # an iterator is none: the next fit would find it at its end
+        sizes: Any = self.hidden_layer_sizes  # an iterator is none: the next fit would find it at its end
         several = sizes.ndim > 0 if isinstance(sizes, np.ndarray) else isinstance(sizes, Sequence)
         for size in sizes if several else [sizes]:
             expect_integer("hidden_layer_sizes", size, 1)
