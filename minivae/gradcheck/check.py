@@ -70,15 +70,15 @@ def check_gradients(
         of a complex array is dL/dRe + i dL/dIm, as in torch, and L = Re sum(conj(dy) * y) for complex outputs.
     gradient : callable or array(s), for a scalar function; "torch" or "jax": for a plain function of NumPy's arrays,
         the library that differentiates it
-    parameters : mapping of name to float or complex array, or nest of them; default: those that are found
+    parameters : mapping of name to float or complex array, or nest of them; default: those that are found.
         Perturbed in place and put back. A layer's are found by the usual spellings (`parameters` and `gradients`,
         `params` and `grads`, W and dW, ..., also in the layers it holds); if an array of it that moves the outputs has
         no gradient, the check fails. Given, even as {}, they are these and no others.
-    parameter_gradients : mapping like `parameters`, or a callable returning one; default: found
+    parameter_gradients : mapping like `parameters`, or a callable returning one; default: found.
         Read after backward.
     fixed : mapping (by keyword) or sequence (after the inputs)
         Passed along and not differentiated: frozen noise, labels.
-    constant : names of inputs and parameters, or what they begin with up to a dot, that are not differentiated
+    constant : names of inputs and parameters, or what they begin with up to a dot, that are not differentiated.
         Without it a gradient that does not come fails the check, if the outputs depend on the array.
     generator : numpy Generator, RandomState, or callable
         What the target draws from, set back (called) before every forward, so that every evaluation sees the same draw.

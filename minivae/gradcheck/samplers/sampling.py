@@ -51,7 +51,7 @@ def check_sampler(
         The q meant.
     cov : (..., d, d) or None
         Covariances over the last axis of z, symmetric and positive definite, instead of `std`.
-    cdf : callable(z) -> probabilities of the shape of z, or an object with such a method `cdf` (scipy.stats), or None
+    cdf : callable(z) -> probabilities of the shape of z, or an object with such a method `cdf` (scipy.stats), or None.
         Any other continuous distribution of each coordinate, instead of `mean`, `std`, `cov` and `kl`.
     kl : array like z, or that summed over the last axis, or None
         What the loss charges, KL(q || N(0, 1)) in nats: compared with the divergence of the distribution really
