@@ -13,7 +13,9 @@ from .values import are_whole
 
 HEADER, DECIMAL, DROP = "header= (--header)", "decimal= (--decimal)", "drop= (--drop)"
 ROW_NAMES = re.compile(r"(Unnamed: [0-9]+(\.[0-9]+)?)?")  # what pandas, R and spreadsheets call a column of row names
-LIKELY_ROW_NAMES = re.compile(r"|(?i:(.*[^a-z])?(id|idx|index|key|rows?|row_?names?|no|nr))|.*[a-z]I[dD]|level_[0-9]+")
+LIKELY_ROW_NAMES = re.compile(
+    r"|(?i:(.*[^a-z])?(id|idx|index|key|rows?|row_?names?|no|nr))|.*[a-z]I[dD]|(__index_)?level_[0-9]+(__)?"
+)
 LIKELY_LABELS = ("class", "classes", "labels", "target", "y", "species", "digit", "category")
 IMAGE_AND_LABEL = 785  # 28 x 28 pixels and one more
 
@@ -187,9 +189,11 @@ class Columns:
             labels = table[:, self.kept.index(self.label)]
             called = f"field {self.call(self.label)}"
             if not are_whole(labels).all():
-                self._refuse(f"{called}: got fractions, expected whole numbers for labels: {LABEL}")
+                self._refuse(
+                    f"{called}: got fractions or numbers beyond 2**53, expected whole numbers for labels: {LABEL}"
+                )
             labels = labels.astype(np.int64)
-            arrays["train_labels"] = labels if classes is None else np.array([*classes])[labels]
+            arrays["train_labels"] = labels if classes is None else np.array([*classes], object)[labels]
             said.append(f"labels in {called}")
         return arrays, "; ".join(said)
 
@@ -242,7 +246,9 @@ class Columns:
             return False
         if values[0] in (0, 1) and values[-1] == values[0] + rows - 1 and (np.diff(values) == 1).all():
             return True
-        if self.names and re.fullmatch("level_[0-9]+", self.names[column]):  # pandas' parts of a row's name
+        if self.names and re.fullmatch(
+            "(__index_)?level_[0-9]+(__)?", self.names[column]
+        ):  # pandas' parts of a row's name
             return True
         if not likely or not _are_distinct(values):
             return False

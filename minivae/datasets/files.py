@@ -20,7 +20,7 @@ from .pictures import images_in, read_pictures
 from .table import read_table
 
 MAPPED_FROM = 2 << 30  # bytes; an NPY file of fewer is read
-TABLES = (".csv", ".tsv", ".tab", ".txt", ".data")
+TABLES = (".csv", ".tsv", ".tab", ".txt", ".data", ".amat")
 
 # How other files start, and what to do about them.
 SAVE = "save its arrays by numpy.savez(FILE, train=..., test=...)"
@@ -64,22 +64,29 @@ def read_file(path: str | os.PathLike[str], options: ReadOptions, split: bool = 
             return read_parquet(path, options)
         if start.startswith(b"PK"):
             options.expect_only(name, "a zip archive", "array", "label", "image_shape", "transpose")
-            return read_npz(name, file, length, options)
-        kind, arrays, said = _read_open_file(name, file, length, options)
-    if kind == "IDX":
+            arrays, said = read_npz(name, file, length, options)
+            kind = "NPZ"
+        else:
+            kind, arrays, said = _read_open_file(name, file, length, options)
+    if kind == "IDX" or (kind == "NPZ" and not said):  # one array
         beside = find_beside(path, labels=options.label != "", test=not split)
         found = [f"{role} in {os.path.basename(other)!r:.60}" for role, other in beside.items()]
-        arrays |= {role: _read_idx_beside(other) for role, other in beside.items()}
+        arrays |= {role: _read_beside(other, kind) for role, other in beside.items()}
         if IMAGES.fullmatch(name) and options.label != "" and "train_labels" not in beside:
             found.append("no file of labels beside it")
         return arrays, ", ".join(found)
     return arrays, said
 
 
-def _read_idx_beside(path):
+def _read_beside(path, expected):
     with regular_file(path) as (name, file, length):
-        kind, arrays, _ = _read_open_file(name, file, length, ReadOptions())
-    expect(kind == "IDX", name, "another format", "IDX, as in the file beside it")
+        packed = file.read(2) == b"PK"
+        file.seek(0)
+        if packed:
+            kind, (arrays, _) = "NPZ", read_npz(name, file, length, ReadOptions(label=""))
+        else:
+            kind, arrays, _ = _read_open_file(name, file, length, ReadOptions())
+    expect(kind == expected, name, "another format", f"{expected}, as in the file beside it")
     return arrays["train"]
 
 

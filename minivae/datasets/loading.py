@@ -51,11 +51,11 @@ def load_dataset(
 
     - NPY: one array. NPZ: the arrays that are called as in files of Keras, MedMNIST, dSprites, scikit-learn's users
       or this package; nothing is ever unpickled.
-    - IDX, the format of MNIST: with an image file of that name, or the folder of such, its labels and test images are
-      found beside it. NPY, IDX and tables may be packed with gzip.
-    - Tables, by a name that ends in .csv, .tsv, .tab, .txt or .data, as pandas, R, NumPy and spreadsheets write them:
-      numbers under a line of names or none. A column named `label` holds the labels, and leading columns without a
-      name, the row names of pandas and R, are left out.
+    - IDX, the format of MNIST, and KMNIST's NPZ files: with an image file of that name, or the folder of such, its
+      labels and test images are found beside it. NPY, IDX and tables may be packed with gzip.
+    - Tables, by a name that ends in .csv, .tsv, .tab, .txt, .data or .amat, as pandas, R, NumPy and spreadsheets
+      write them: numbers under a line of names or none. A column named `label` holds the labels, and leading columns
+      without a name, the row names of pandas and R, are left out.
     - With the extra minivae[data]: Parquet; a folder of PNG or JPEG pictures, its sub-folders the classes; and a
       pandas `DataFrame` itself.
 

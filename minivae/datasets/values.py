@@ -73,8 +73,11 @@ def _as_reals(name, rows):
 
 def number_labels(name: str, parts: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[str, ...] | None, str]:
     """Labels of a file by role as whole numbers; the names of the classes, where they are texts; and what was made of
-    them. Texts that all are whole numbers are these; rows of zeros and one 1 are the place of that."""
-    texts = {role: labels for role, labels in parts.items() if labels.dtype.kind in "US"}
+    them. Texts that all are whole numbers are these; rows of zeros and one 1 are the place of that.
+
+    Texts may be objects: in an array of texts each takes as much as the longest.
+    """
+    texts = {role: labels for role, labels in parts.items() if labels.dtype.kind in "USO"}
     if texts:
         expect(len(texts) == len(parts), name, "labels of which some are texts", "all texts or all numbers")
         try:
