@@ -45,8 +45,11 @@ class Columns:
         self._places: dict[str, list[int]] = {}
         for column, called in enumerate(names or ()):
             self._places.setdefault(called, []).append(column)
-        drop = () if options.drop is None else {self._find("drop", column) for column in options.drop}
+        drop = set() if options.drop is None else {self._find("drop", column) for column in options.drop}
         self.label = self._find_label(drop)
+        if options.keep and set(options.keep) <= self._places.keys():
+            asked = {column for name in options.keep for column in self._places[name]}
+            drop |= {*range(width)} - asked - {self.label}
         self._unnamed = [column for column in self._row_names() if column != self.label]
         self._drop = sorted({*drop, *(column for column in self._unnamed if kind_of(row[column]) == "text")})
         if self.label in self._drop:

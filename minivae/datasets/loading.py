@@ -154,9 +154,10 @@ def load_parts(
     change: Scaling | None = None,
     dtype: str | None = None,
     beside: bool = False,
-) -> tuple[str, dict[str, np.ndarray], dict[str, np.ndarray], tuple[str, ...] | None]:
-    """(name, rows by part, labels by part, classes) of a file or folder, not split, in its order; read as data were
-    whose rows had this scaling and this dtype.
+) -> tuple[str, dict[str, np.ndarray], dict[str, np.ndarray], dict[str, Any]]:
+    """(name, rows by part, labels by part, what else is known: "classes", "columns", "image_shape" as a `Dataset` has
+    them) of a file or folder, not split, in its order; read as data were whose rows had this scaling and this dtype,
+    with the columns to keep in that order where all are there.
 
     The dtype settles what is else told from the values: few rows of pixels may lack those by which they are taken for
     such, and numbers may have them by chance. beside : whether test rows are looked for beside an IDX file.
@@ -164,6 +165,10 @@ def load_parts(
     options = options or ReadOptions()
     arrays, _ = read_file(_path(path), options, not beside)
     name = arrays.pop("name", Path(path).name)
+    names = arrays.get("columns")
+    if names and options.keep and sorted(names) == sorted(set(options.keep)):
+        in_order = arrays["train"][:, [names.index(column) for column in options.keep]]
+        arrays |= {"train": in_order, "columns": tuple(options.keep)}
     given, image_shape, _ = _rows(name, arrays, options, False)
     if change is None:
         settled, _ = settle(name, given, image_shape)
@@ -177,7 +182,7 @@ def load_parts(
     if classes is None:
         labels, classes, _ = number_labels(name, labels)
     labels = {part: check_labels(f"{name}: {part}_labels", labels[part], len(rows[part])) for part in labels}
-    return name, rows, labels, classes
+    return name, rows, labels, {"classes": classes, "columns": arrays.get("columns"), "image_shape": image_shape}
 
 
 def _path(path):
