@@ -2,7 +2,7 @@
 
 import re
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -281,6 +281,11 @@ def _filled(row):
     while width and not row[width - 1].strip():
         width -= 1
     return width
+
+
+def shown(names: Sequence[str]) -> str:
+    """The first names of columns, as a message shows them."""
+    return ", ".join(repr(cut(name)) for name in names[:6]) + ", ..." * (len(names) > 6)
 
 
 def cut(field: str) -> str:

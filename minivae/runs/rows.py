@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..datasets import Dataset, Scaling, dataset_names
+from ..datasets.columns import shown
 from ..datasets.loading import load_parts, split_rows
 from ..datasets.options import ReadOptions
 from ..datasets.toy import TOY_SETS
@@ -101,15 +102,11 @@ def _otherwise(rows, choices):
     """What tells that rows with as many features have others than the run's: (what, as they have it, as expected)."""
     found = []
     if rows.columns and choices.columns and list(rows.columns) != list(choices.columns):
-        expected = f"those of the run, {_shown(choices.columns)}, in any order, or no names"
-        found.append(("columns", _shown(rows.columns), expected))
+        expected = f"those of the run, {shown(choices.columns)}, in any order, or no names"
+        found.append(("columns", shown(rows.columns), expected))
     if rows.image_shape and choices.image_shape and list(rows.image_shape) != list(choices.image_shape):
         found.append(("images", rows.image_shape, f"{tuple(choices.image_shape)} as those of the run"))
     return found
-
-
-def _shown(columns):
-    return ", ".join(map(repr, columns[:6])) + ", ..." * (len(columns) > 6)
 
 
 def _fitting(rows, features):

@@ -11,6 +11,7 @@ import pytest
 
 import minivae as mv
 from minivae.datasets import load_dataset
+from minivae.datasets.values import check_labels
 
 from .dialects import message
 
@@ -78,6 +79,32 @@ def test_frames_in_and_frames_out(tmp_path):
     assert (
         "12 rows of a data frame without its index 'who'; 2 features" in load_dataset(table.rename_axis("who")).source
     )
+
+
+def test_frames_whose_numbers_may_be_missing_are_taken_as_rows():
+    model, table = mv.VAE(3, 1, (3,), likelihood="gaussian", backend="numpy"), frame(c=[True, False] * 6)
+    expected = model.encode(table.to_numpy(np.float64))[0]
+    for kind in (table, table.convert_dtypes(), table.astype({"a": "Float64"})):
+        np.testing.assert_allclose(model.encode(kind)[0], expected)
+    table = table.convert_dtypes()
+    table.loc[4, "b"] = pd.NA
+    with pytest.raises(ValueError, match="x: got nan at row 4, column 1, expected finite numbers"):
+        model.encode(table)
+    with pytest.raises(ValueError, match=r"x: got object of shape \(12, 3\), expected real numbers"):
+        model.encode(frame(c=["1", "2"] * 6))
+    assert check_labels("labels", pd.Series([3, 4], dtype="Int64"), 2).tolist() == [3, 4]
+    with pytest.raises(ValueError, match="labels: got object of shape"):
+        check_labels("labels", pd.Series(["a", None], dtype=object), 2)
+
+
+def test_columns_of_others_are_told_by_their_names():
+    table = frame(label=["u", "v", "w"] * 4)
+    data = load_dataset(table, standardize=True)
+    others = load_dataset(table[["b", "label", "a"]].assign(more=1.5), scaling=data.scaling)
+    assert (others.columns, others.fingerprint()) == (("a", "b"), data.fingerprint())
+    with pytest.raises(ValueError, match=r"columns: got .*'a', 'z'.*, expected those of the scaling, 'a', 'b', in any"):
+        load_dataset(table.rename(columns={"b": "z"}), scaling=data.scaling)
+    assert load_dataset("rings", scaling=data.scaling).features == 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere ru_maxrss has another unit, or is not there")
