@@ -15,7 +15,7 @@ from ..files.stream import Stream, unreadable
 from .frames import read_parquet
 from .idx import IMAGES, find_beside, read_idx
 from .npz import LARGEST_UNPACKED, read_npz
-from .options import ReadOptions
+from .options import TAKERS, ReadOptions
 from .pictures import images_in, read_pictures
 from .table import read_table
 
@@ -125,5 +125,6 @@ def _read_arrays(start, stream, options):
     if foreign:
         raise ValueError(f"{name}: got {foreign}; expected {expected}")
     if name.lower().removesuffix(".gz").endswith(TABLES):
+        options.expect_only(name, "a table", *(set(TAKERS) - {"array"}))
         return "table", *read_table(stream, options)
     raise ValueError(f"{name}: got {start[:8]!r} at its start, expected {expected}")

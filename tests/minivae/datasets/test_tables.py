@@ -245,6 +245,11 @@ def test_options_that_are_none(options, message, tmp_path):
         load(tmp_path, "a,b\n5,2\n7,4\n", **options)
 
 
+def test_an_option_of_archives_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"array: got 'a', expected an NPZ file with it; mine.csv is a table"):
+        load(tmp_path, "a,b\n5,2\n7,4\n", array="a")
+
+
 @pytest.mark.parametrize(
     "option", [{"delimiter": ","}, {"decimal": "."}, {"header": True}, {"label": ""}, {"drop": ()}]
 )
