@@ -37,11 +37,12 @@ FOREIGN = {
     b"\x89PNG": f"one picture: read the pictures into an array (rows, height, width) and {SAVE}",
     b"\xff\xd8\xff": f"one picture: read the pictures into an array (rows, height, width) and {SAVE}",
     b"\xd0\xcf\x11\xe0": "an old Excel or MATLAB file: save the table as .csv",
+    b"ARROW1": "an Arrow or Feather file: save the table as .parquet",
+    b"RDX3\n": "a workspace of R: save the table by write.csv",
+    b"SQLite format 3": "an SQLite file: save the table as .csv",
 }
-FOREIGN |= {
-    b"\x80" + bytes([protocol]): f"a pickle, which is never loaded since it can run code: {SAVE}"
-    for protocol in range(2, 6)
-}
+PICKLES = (b"(dp", b"(lp", b"cnumpy", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))
+FOREIGN |= dict.fromkeys(PICKLES, f"a pickle, which is never loaded since it can run code: {SAVE}")
 
 
 def read_file(path: str | os.PathLike[str], options: ReadOptions, split: bool = False) -> tuple[dict[str, Any], str]:
@@ -121,7 +122,7 @@ def _read_arrays(start, stream, options):
             return kind, {"train": read(stream)}, ""
     foreign = "a tar archive: unpack it first" if start[257:262] == b"ustar" else None
     foreign = foreign or next((what for magic, what in FOREIGN.items() if start.lstrip().startswith(magic)), None)
-    expected = f"an NPY, NPZ or IDX file, or a table with a name in {', '.join(TABLES)}"
+    expected = f"an NPY, NPZ, IDX or Parquet file, or a table with a name in {', '.join(TABLES)}"
     if foreign:
         raise ValueError(f"{name}: got {foreign}; expected {expected}")
     if name.lower().removesuffix(".gz").endswith(TABLES):

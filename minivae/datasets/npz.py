@@ -137,7 +137,12 @@ class _Choice:
 
 def _what(infos):
     """What an archive without arrays holds, as a message says it."""
-    kinds = {"data.pkl": "a PyTorch file", "workbook.xml": "an Excel file", ".csv": "a packed table"}
+    kinds = {
+        "data.pkl": "a PyTorch file",
+        "workbook.xml": "an Excel file",
+        "content.xml": "an OpenOffice file",
+        ".csv": "a packed table",
+    }
     kinds |= dict.fromkeys((".png", ".jpg", ".jpeg"), "packed pictures")
     for end, kind in kinds.items():
         if any(key.endswith(end) for key in infos):
