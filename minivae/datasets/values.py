@@ -117,7 +117,7 @@ def check_labels(name: str, labels: Any, rows: int, otherwise: str = "") -> np.n
     numbers = labels.ndim == 1 and labels.dtype.kind in "biuf"
     advice = f": {NUMBER_THEM}" * (labels.dtype.kind in "OUS")
     expect(numbers, name, labels, f"a 1-D array of whole numbers{advice}{otherwise}")
-    expect(len(labels) == rows, name, f"{len(labels)} labels", f"{rows}, one a row")
+    expect(len(labels) == rows, name, f"{len(labels)} labels", f"{rows}, one a row{otherwise}")
     if labels.dtype.kind == "f":
         expect_everywhere(name, labels[:, None], are_whole, f"whole numbers{otherwise}")
     expect(labels.max() <= np.iinfo(np.int64).max, name, int(labels.max()), "at most the largest int64")
