@@ -43,13 +43,20 @@ def read_parquet(path: Any, options: ReadOptions) -> tuple[dict[str, Any], str]:
         parquet = require("pyarrow.parquet")
         require("pandas")
         try:
-            metadata = parquet.ParquetFile(file).metadata
+            opened = parquet.ParquetFile(file)
+            metadata, fields = opened.metadata, list(opened.schema_arrow)
             columns = [metadata.schema.column(place) for place in range(metadata.num_columns)]
             groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
             size = sum(_claimed(group, place, column) for group in groups for place, column in enumerate(columns))
         except Exception as error:  # damaged bytes make it raise more than its own
             raise unreadable(name, error) from error
         expect(size <= LARGEST_UNPACKED, name, f"a claim of {size} bytes unpacked", f"at most {LARGEST_UNPACKED}")
+        is_nested = require("pyarrow").types.is_nested
+        for number, column in enumerate(fields, 1):
+            # Told before they are read: a few bytes can hold very many equal values in lists.
+            fits = options.drop is not None or options.keep or not is_nested(column.type)
+            called = f"{name}: field {number} ({cut(column.name)!r})"
+            expect(fits, called, cut(str(column.type)), f"numbers; {DROP} leaves a column out")
         # Each different text once, however many rows have it.
         texts = [
             column.path

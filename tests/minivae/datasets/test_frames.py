@@ -121,6 +121,14 @@ def test_one_long_text_in_many_rows_costs_no_memory(tmp_path):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # kB; a gigabyte of texts
 
 
+def test_lists_in_parquet_are_refused_before_they_are_read(tmp_path):
+    pytest.importorskip("pyarrow")
+    frame(c=[[1.0, 2.0]] * 12).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=r"field 3 \('c'\): got 'list<.*>', expected numbers; drop= \(--drop\)"):
+        load_dataset(tmp_path / "t.parquet")
+    assert load_dataset(tmp_path / "t.parquet", drop=["c"]).columns == ("a", "b")
+
+
 def test_parquet_that_claims_more_than_is_allowed(tmp_path, monkeypatch):
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     many = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(100_000, np.int8)), 1000)
