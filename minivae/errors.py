@@ -52,10 +52,16 @@ def described(value: object) -> str:
 
 
 def as_array(name: str, value: Any) -> np.ndarray:
-    """What `np.asarray` makes of it; ValueError for what it cannot take."""
+    """What `np.asarray` makes of it; ValueError for what it cannot take. A data frame or series of numbers of which it
+    makes objects, since some may be missing or they are of different kinds, becomes float64, nan where one is."""
     expect_unmasked(name, value)
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
+        if array.dtype == object and hasattr(value, "dtypes"):
+            kinds = [value.dtypes] if array.ndim == 1 else value.dtypes
+            if all(getattr(kind, "kind", "O") in "biuf" for kind in kinds):
+                return value.to_numpy(np.float64, na_value=np.nan)
+        return array
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name}: got {type(value).__name__}, expected an array or what makes one: {error}") from error
 

@@ -14,6 +14,7 @@ from .code_links import ROOT, renumbered
 
 FOUND = sorted((ROOT / "docs" / "zh-CN").glob("*.md"))
 PAGES = {page: ROOT / "docs" / page.name for page in FOUND if page.name != "index.md"}
+PAGES[ROOT / "README.zh-CN.md"] = ROOT / "README.md"
 WORDS = {"below ": "低于 ", " to ": " 至 ", "passes": "通过", "fails": "不通过", "yes": "是", "no": "否"}
 
 BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -59,7 +60,7 @@ def taken_over(english, chinese):
 def facts(section):
     """What one section states in formulas, code, numbers and links: how often each."""
     text = BLOCK.sub("", section)
-    found = Counter(f"link {target}" for target in TARGET.findall(text))
+    found = Counter(f"link {target.replace('/zh-CN/', '/')}" for target in TARGET.findall(text))
     text = re.sub(r"\]\([^)\s]*\)|^Code: .*$|^<!--.*$", "", text, flags=re.MULTILINE)
     for pattern in (CODE, FORMULA):
         found.update(pattern.findall(text))

@@ -51,7 +51,7 @@ def run(args):
 
 def _columns(rows, mu, sigma):
     """By name: `row`, from 0 in the order of the data, `part` and `label` where there are such, and each latent."""
-    labels = rows.labels if rows.labels is None or rows.classes is None else np.array(rows.classes)[rows.labels]
+    labels = rows.labels if rows.labels is None or rows.classes is None else np.array(rows.classes, object)[rows.labels]
     columns = {"row": np.arange(len(mu))}
     columns |= {name: array for name, array in (("part", rows.parts), ("label", labels)) if array is not None}
     for name, array in (("mu", mu), ("sigma", sigma)):

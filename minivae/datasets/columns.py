@@ -2,7 +2,7 @@
 
 import re
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from .values import are_whole
 
 HEADER, DECIMAL, DROP = "header= (--header)", "decimal= (--decimal)", "drop= (--drop)"
 ROW_NAMES = re.compile(r"(Unnamed: [0-9]+(\.[0-9]+)?)?")  # what pandas, R and spreadsheets call a column of row names
-LIKELY_ROW_NAMES = re.compile(r"|(?i:(.*[^a-z])?(id|idx|index|key|rows?|row_?names?|no|nr))|.*[a-z]I[dD]|level_[0-9]+")
+LIKELY_ROW_NAMES = re.compile(
+    r"|(?i:(.*[^a-z])?(id|idx|index|key|rows?|row_?names?|no|nr))|.*[a-z]I[dD]|(__index_)?level_[0-9]+(__)?"
+)
 LIKELY_LABELS = ("class", "classes", "labels", "target", "y", "species", "digit", "category")
 IMAGE_AND_LABEL = 785  # 28 x 28 pixels and one more
 
@@ -43,8 +45,11 @@ class Columns:
         self._places: dict[str, list[int]] = {}
         for column, called in enumerate(names or ()):
             self._places.setdefault(called, []).append(column)
-        drop = () if options.drop is None else {self._find("drop", column) for column in options.drop}
+        drop = set() if options.drop is None else {self._find("drop", column) for column in options.drop}
         self.label = self._find_label(drop)
+        if options.keep and set(options.keep) <= self._places.keys():
+            asked = {column for name in options.keep for column in self._places[name]}
+            drop |= {*range(width)} - asked - {self.label}
         self._unnamed = [column for column in self._row_names() if column != self.label]
         self._drop = sorted({*drop, *(column for column in self._unnamed if kind_of(row[column]) == "text")})
         if self.label in self._drop:
@@ -187,9 +192,11 @@ class Columns:
             labels = table[:, self.kept.index(self.label)]
             called = f"field {self.call(self.label)}"
             if not are_whole(labels).all():
-                self._refuse(f"{called}: got fractions, expected whole numbers for labels: {LABEL}")
+                self._refuse(
+                    f"{called}: got fractions or numbers beyond 2**53, expected whole numbers for labels: {LABEL}"
+                )
             labels = labels.astype(np.int64)
-            arrays["train_labels"] = labels if classes is None else np.array([*classes])[labels]
+            arrays["train_labels"] = labels if classes is None else np.array([*classes], object)[labels]
             said.append(f"labels in {called}")
         return arrays, "; ".join(said)
 
@@ -242,7 +249,9 @@ class Columns:
             return False
         if values[0] in (0, 1) and values[-1] == values[0] + rows - 1 and (np.diff(values) == 1).all():
             return True
-        if self.names and re.fullmatch("level_[0-9]+", self.names[column]):  # pandas' parts of a row's name
+        if self.names and re.fullmatch(
+            "(__index_)?level_[0-9]+(__)?", self.names[column]
+        ):  # pandas' parts of a row's name
             return True
         if not likely or not _are_distinct(values):
             return False
@@ -272,6 +281,11 @@ def _filled(row):
     while width and not row[width - 1].strip():
         width -= 1
     return width
+
+
+def shown(names: Sequence[str]) -> str:
+    """The first names of columns, as a message shows them."""
+    return ", ".join(repr(cut(name)) for name in names[:6]) + ", ..." * (len(names) > 6)
 
 
 def cut(field: str) -> str:

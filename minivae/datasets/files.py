@@ -15,12 +15,12 @@ from ..files.stream import Stream, unreadable
 from .frames import read_parquet
 from .idx import IMAGES, find_beside, read_idx
 from .npz import LARGEST_UNPACKED, read_npz
-from .options import ReadOptions
+from .options import TAKERS, ReadOptions
 from .pictures import images_in, read_pictures
 from .table import read_table
 
 MAPPED_FROM = 2 << 30  # bytes; an NPY file of fewer is read
-TABLES = (".csv", ".tsv", ".tab", ".txt", ".data")
+TABLES = (".csv", ".tsv", ".tab", ".txt", ".data", ".amat")
 
 # How other files start, and what to do about them.
 SAVE = "save its arrays by numpy.savez(FILE, train=..., test=...)"
@@ -37,11 +37,12 @@ FOREIGN = {
     b"\x89PNG": f"one picture: read the pictures into an array (rows, height, width) and {SAVE}",
     b"\xff\xd8\xff": f"one picture: read the pictures into an array (rows, height, width) and {SAVE}",
     b"\xd0\xcf\x11\xe0": "an old Excel or MATLAB file: save the table as .csv",
+    b"ARROW1": "an Arrow or Feather file: save the table as .parquet",
+    b"RDX3\n": "a workspace of R: save the table by write.csv",
+    b"SQLite format 3": "an SQLite file: save the table as .csv",
 }
-FOREIGN |= {
-    b"\x80" + bytes([protocol]): f"a pickle, which is never loaded since it can run code: {SAVE}"
-    for protocol in range(2, 6)
-}
+PICKLES = (b"(dp", b"(lp", b"cnumpy", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))
+FOREIGN |= dict.fromkeys(PICKLES, f"a pickle, which is never loaded since it can run code: {SAVE}")
 
 
 def read_file(path: str | os.PathLike[str], options: ReadOptions, split: bool = False) -> tuple[dict[str, Any], str]:
@@ -64,22 +65,29 @@ def read_file(path: str | os.PathLike[str], options: ReadOptions, split: bool = 
             return read_parquet(path, options)
         if start.startswith(b"PK"):
             options.expect_only(name, "a zip archive", "array", "label", "image_shape", "transpose")
-            return read_npz(name, file, length, options)
-        kind, arrays, said = _read_open_file(name, file, length, options)
-    if kind == "IDX":
+            arrays, said = read_npz(name, file, length, options)
+            kind = "NPZ"
+        else:
+            kind, arrays, said = _read_open_file(name, file, length, options)
+    if kind == "IDX" or (kind == "NPZ" and not said):  # one array
         beside = find_beside(path, labels=options.label != "", test=not split)
         found = [f"{role} in {os.path.basename(other)!r:.60}" for role, other in beside.items()]
-        arrays |= {role: _read_idx_beside(other) for role, other in beside.items()}
+        arrays |= {role: _read_beside(other, kind) for role, other in beside.items()}
         if IMAGES.fullmatch(name) and options.label != "" and "train_labels" not in beside:
             found.append("no file of labels beside it")
         return arrays, ", ".join(found)
     return arrays, said
 
 
-def _read_idx_beside(path):
+def _read_beside(path, expected):
     with regular_file(path) as (name, file, length):
-        kind, arrays, _ = _read_open_file(name, file, length, ReadOptions())
-    expect(kind == "IDX", name, "another format", "IDX, as in the file beside it")
+        packed = file.read(2) == b"PK"
+        file.seek(0)
+        if packed:
+            kind, (arrays, _) = "NPZ", read_npz(name, file, length, ReadOptions(label=""))
+        else:
+            kind, arrays, _ = _read_open_file(name, file, length, ReadOptions())
+    expect(kind == expected, name, "another format", f"{expected}, as in the file beside it")
     return arrays["train"]
 
 
@@ -114,9 +122,10 @@ def _read_arrays(start, stream, options):
             return kind, {"train": read(stream)}, ""
     foreign = "a tar archive: unpack it first" if start[257:262] == b"ustar" else None
     foreign = foreign or next((what for magic, what in FOREIGN.items() if start.lstrip().startswith(magic)), None)
-    expected = f"an NPY, NPZ or IDX file, or a table with a name in {', '.join(TABLES)}"
+    expected = f"an NPY, NPZ, IDX or Parquet file, or a table with a name in {', '.join(TABLES)}"
     if foreign:
         raise ValueError(f"{name}: got {foreign}; expected {expected}")
     if name.lower().removesuffix(".gz").endswith(TABLES):
+        options.expect_only(name, "a table", *(set(TAKERS) - {"array"}))
         return "table", *read_table(stream, options)
     raise ValueError(f"{name}: got {start[:8]!r} at its start, expected {expected}")

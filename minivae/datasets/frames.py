@@ -1,6 +1,7 @@
 """pandas data frames, and Parquet files, which are read as such: columns of numbers, one of them perhaps labels."""
 
 import importlib
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,15 @@ from ..files.stream import unreadable
 from .columns import DROP, Columns, cut
 from .npz import LARGEST_UNPACKED
 from .options import LABEL, ReadOptions
+
+OBJECTS = (
+    "decimal",
+    "integer",
+    "floating",
+    "mixed-integer-float",
+    "boolean",
+    "empty",
+)  # that are numbers, or all missing
 
 
 def require(module: str) -> Any:
@@ -34,15 +44,36 @@ def read_parquet(path: Any, options: ReadOptions) -> tuple[dict[str, Any], str]:
         require("pandas")
         try:
             opened = parquet.ParquetFile(file)
-            size = 8 * opened.metadata.num_rows * opened.metadata.num_columns
+            metadata, fields = opened.metadata, list(opened.schema_arrow)
+            columns = [metadata.schema.column(place) for place in range(metadata.num_columns)]
+            groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+            size = sum(_claimed(group, place, column) for group in groups for place, column in enumerate(columns))
         except Exception as error:  # damaged bytes make it raise more than its own
             raise unreadable(name, error) from error
         expect(size <= LARGEST_UNPACKED, name, f"a claim of {size} bytes unpacked", f"at most {LARGEST_UNPACKED}")
+        is_nested = require("pyarrow").types.is_nested
+        for number, column in enumerate(fields, 1):
+            # Told before they are read: a few bytes can hold very many equal values in lists.
+            fits = options.drop is not None or options.keep or not is_nested(column.type)
+            called = f"{name}: field {number} ({cut(column.name)!r})"
+            expect(fits, called, cut(str(column.type)), f"numbers; {DROP} leaves a column out")
+        # Each different text once, however many rows have it.
+        texts = [
+            column.path
+            for column in columns
+            if column.physical_type == "BYTE_ARRAY" and column.logical_type.type != "DECIMAL"
+        ]
         try:
-            frame = opened.read().to_pandas()
+            frame = parquet.ParquetFile(file, read_dictionary=texts).read().to_pandas()
         except Exception as error:
             raise unreadable(name, error) from error
     return read_frame(name, frame, options)
+
+
+def _claimed(group, place, column):
+    """Bytes that a column of a row group takes unpacked."""
+    chunk = group.column(place)
+    return max(chunk.total_uncompressed_size, chunk.num_values * max(8, column.length or 0))
 
 
 def read_frame(name: str, frame: Any, options: ReadOptions) -> tuple[dict[str, Any], str]:
@@ -62,22 +93,36 @@ def read_frame(name: str, frame: Any, options: ReadOptions) -> tuple[dict[str, A
             table[:, place] = series.to_numpy(np.float64, na_value=np.nan)
             missing = ~np.isfinite(table[:, place])
         elif column == columns.label:
-            texts = series.astype(object).where(~missing, "").map(str).to_numpy(dtype=object)
+            texts = [_as_text(called, label) for label in series.astype(object).where(~missing, "")]
             classes = sorted(set(texts))
             codes = {text: code for code, text in enumerate(classes)}
             table[:, place] = [codes[text] for text in texts]
         else:
-            got = f"{series.dtype} such as {cut(repr(series.iloc[0]))}"
+            first = series.iloc[0]
+            kind = series.dtype if isinstance(first, Number) else type(first).__name__
+            got = f"{kind} such as {cut(repr(first))}"
             expect(False, called, got, f"numbers; {LABEL} makes classes of texts, {DROP} leaves a column out")
         if missing.any():
             row = int(missing.argmax())
             expected = f"a finite value: fill it in, or leave its row or, by {DROP}, its column out"
             expect(False, f"{called}, row {row}", str(series.iloc[row]), expected)
-    return columns.parts_of(table, f"{len(frame)} rows of a data frame", classes)
+    index = ", ".join(repr(cut(str(called))) for called in frame.index.names if called is not None)
+    form = f"{len(frame)} rows of a data frame" + f" without its index {index}" * bool(index)
+    return columns.parts_of(table, form, classes)
+
+
+def _as_text(called, label):
+    """A label as a text: bytes, which Parquet files of some makers have in place of texts, are UTF-8."""
+    try:
+        return label.decode() if isinstance(label, bytes) else str(label)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{called}: labels that are no text ({error})") from error
 
 
 def _kind(types, series):
     """ "number", "bool", or "text" for whatever else a column holds."""
     if types.is_bool_dtype(series.dtype):
         return "bool"
+    if series.dtype == object and types.infer_dtype(series) in OBJECTS:
+        return "number"
     return "number" if types.is_numeric_dtype(series.dtype) and not types.is_complex_dtype(series.dtype) else "text"

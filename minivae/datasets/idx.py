@@ -11,8 +11,11 @@ from ..files.stream import Stream
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
-# The names under which MNIST, Fashion-MNIST, KMNIST and EMNIST are shared: emnist-letters-train-images-idx3-ubyte.gz
-IMAGES = re.compile(r"(.*?)(train|test|t10k)([-_.]images)([-_.])idx3([-_.]ubyte)(\.gz)?", re.I)
+# The names under which MNIST, Fashion-MNIST, KMNIST and EMNIST are shared: emnist-letters-train-images-idx3-ubyte.gz,
+# and k49-train-imgs.npz, with one array in it
+IMAGES = re.compile(
+    r"(?P<before>.*?)(?P<part>train|test|t10k)(?P<rest>[-_.]images[-_.]idx3[-_.]ubyte(\.gz)?|[-_.]imgs\.npz)", re.I
+)
 SIDEWAYS = re.compile(  # EMNIST, whose authors stored images column by column
     r"emnist-(balanced|byclass|bymerge|digits|letters|mnist)-(train|test)(-images-idx3-ubyte(\.gz)?|\.csv(\.gz)?)", re.I
 )
@@ -27,18 +30,18 @@ def find_beside(path: str | os.PathLike[str], labels: bool, test: bool) -> dict[
     found = IMAGES.fullmatch(path.name)
     if not found:
         return {}
-    before, part, images, dot, ubyte, packed = found.groups("")
+    before, part, images = found["before"], found["part"], found["rest"]
+    called = re.sub("images|imgs", "labels", images).replace("IMAGES", "LABELS").replace("idx3", "idx1")
 
-    def existing(parts, called, kind):
-        names = [f"{before}{part}{called}{dot}{kind}{ubyte}" for part in parts]
-        both = [f"{name}{end}" for name in names for end in sorted({packed, ".gz", ""}, key=lambda end: end != packed)]
+    def existing(parts, rest):
+        plain = rest.removesuffix(".gz")
+        both = [f"{before}{part}{end}" for part in parts for end in dict.fromkeys([rest, f"{plain}.gz", plain])]
         return next((path.with_name(name) for name in both if path.with_name(name).is_file()), None)
 
-    called = images.replace("images", "labels").replace("IMAGES", "LABELS")
-    wanted = {"train_labels": ([part], called, "idx1")} if labels else {}
+    wanted = {"train_labels": ([part], called)} if labels else {}
     if test and part.lower() == "train":
-        wanted["test"] = ["t10k", "test"], images, "idx3"
-        wanted |= {"test_labels": (["t10k", "test"], called, "idx1")} if labels else {}
+        wanted["test"] = ["t10k", "test"], images
+        wanted |= {"test_labels": (["t10k", "test"], called)} if labels else {}
     beside = {role: existing(*names) for role, names in wanted.items()}
     if not beside.get("test"):
         beside.pop("test_labels", None)

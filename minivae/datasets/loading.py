@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import expect, expect_integer, expect_number, is_mapped
+from .columns import shown
 from .dataset import Dataset
 from .files import read_file
 from .frames import is_frame, read_frame
@@ -51,11 +52,11 @@ def load_dataset(
 
     - NPY: one array. NPZ: the arrays that are called as in files of Keras, MedMNIST, dSprites, scikit-learn's users
       or this package; nothing is ever unpickled.
-    - IDX, the format of MNIST: with an image file of that name, or the folder of such, its labels and test images are
-      found beside it. NPY, IDX and tables may be packed with gzip.
-    - Tables, by a name that ends in .csv, .tsv, .tab, .txt or .data, as pandas, R, NumPy and spreadsheets write them:
-      numbers under a line of names or none. A column named `label` holds the labels, and leading columns without a
-      name, the row names of pandas and R, are left out.
+    - IDX, the format of MNIST, and KMNIST's NPZ files: with an image file of that name, or the folder of such, its
+      labels and test images are found beside it. NPY, IDX and tables may be packed with gzip.
+    - Tables, by a name that ends in .csv, .tsv, .tab, .txt, .data or .amat, as pandas, R, NumPy and spreadsheets
+      write them: numbers under a line of names or none. A column named `label` holds the labels, and leading columns
+      without a name, the row names of pandas and R, are left out.
     - With the extra minivae[data]: Parquet; a folder of PNG or JPEG pictures, its sub-folders the classes; and a
       pandas `DataFrame` itself.
 
@@ -125,6 +126,7 @@ def load_dataset(
         test_fraction = expect_number("test_fraction", test_fraction, lambda value: 0 < value < 1, between)
     options = ReadOptions(delimiter, decimal, header, label, drop, array, image_shape, transpose)
     change = asked_scaling(standardize, scale_by, scaling)
+    options = replace(options, keep=getattr(change, "columns", None))
     if is_frame(name_or_path):
         return _from_arrays(
             "DataFrame", *read_frame("DataFrame", name_or_path, options), options, size, test_fraction, seed, change
@@ -154,9 +156,10 @@ def load_parts(
     change: Scaling | None = None,
     dtype: str | None = None,
     beside: bool = False,
-) -> tuple[str, dict[str, np.ndarray], dict[str, np.ndarray], tuple[str, ...] | None]:
-    """(name, rows by part, labels by part, classes) of a file or folder, not split, in its order; read as data were
-    whose rows had this scaling and this dtype.
+) -> tuple[str, dict[str, np.ndarray], dict[str, np.ndarray], dict[str, Any]]:
+    """(name, rows by part, labels by part, what else is known: "classes", "columns", "image_shape" as a `Dataset` has
+    them) of a file or folder, not split, in its order; read as data were whose rows had this scaling and this dtype,
+    with the columns to keep in that order where all are there.
 
     The dtype settles what is else told from the values: few rows of pixels may lack those by which they are taken for
     such, and numbers may have them by chance. beside : whether test rows are looked for beside an IDX file.
@@ -164,6 +167,7 @@ def load_parts(
     options = options or ReadOptions()
     arrays, _ = read_file(_path(path), options, not beside)
     name = arrays.pop("name", Path(path).name)
+    _put_in_order(arrays, options.keep)
     given, image_shape, _ = _rows(name, arrays, options, False)
     if change is None:
         settled, _ = settle(name, given, image_shape)
@@ -177,7 +181,15 @@ def load_parts(
     if classes is None:
         labels, classes, _ = number_labels(name, labels)
     labels = {part: check_labels(f"{name}: {part}_labels", labels[part], len(rows[part])) for part in labels}
-    return name, rows, labels, classes
+    return name, rows, labels, {"classes": classes, "columns": arrays.get("columns"), "image_shape": image_shape}
+
+
+def _put_in_order(arrays, keep):
+    """Columns as they are to be kept, where they are the same."""
+    names = arrays.get("columns")
+    if names and keep and sorted(names) == sorted(set(keep)):
+        arrays["train"] = arrays["train"][:, [names.index(column) for column in keep]]
+        arrays["columns"] = tuple(keep)
 
 
 def _path(path):
@@ -207,6 +219,10 @@ def _rows(name, arrays, options, settled):
 
 def _from_arrays(name, arrays, read_as, options, size, test_fraction, seed, change):
     """A `Dataset` of what a reader found: arrays by role, perhaps "columns" and "classes", and how it read them."""
+    _put_in_order(arrays, options.keep)
+    names, keep = arrays.get("columns"), options.keep
+    fits = not names or not keep or names == tuple(keep)
+    expect(fits, f"{name}: columns", shown(names or ()), f"those of the scaling, {shown(keep or ())}, in any order")
     rows, image_shape, taken_for = _rows(name, arrays, options, change is None)
     labels = {part: arrays[f"{part}_labels"] for part in ("train", "test") if f"{part}_labels" in arrays}
     classes = arrays.get("classes")
@@ -237,7 +253,8 @@ def _build(name, train, test, train_labels, test_labels, size, change, **known):
     train, train_labels = train[:size], None if train_labels is None else train_labels[:size]
     if change is not None:
         expect(not is_mapped(train), name, f"{train.nbytes / 1e9:.1f} GB that are mapped", "values scaled in the file")
-        scaling = Scaling.standardizing(train) if change is True else change
+        columns = known.get("columns")
+        scaling = replace(Scaling.standardizing(train), columns=columns) if change is True else change
         fits = scaling.features in (None, train.shape[1])
         expect(fits, name, f"{train.shape[1]} features", f"{scaling.features}, as the scaling has")
         if scaling.features is None:
@@ -245,7 +262,7 @@ def _build(name, train, test, train_labels, test_labels, size, change, **known):
         else:
             said, constant = "each column shifted and scaled", np.flatnonzero(train.min(axis=0) == train.max(axis=0))
             if len(constant):
-                called = [repr(known["columns"][c]) if known.get("columns") else str(c) for c in constant[:4].tolist()]
+                called = [repr(columns[c]) if columns else str(c) for c in constant[:4].tolist()]
                 said += f", {len(constant)} of one value only: {', '.join(called)}{', ...' * (len(constant) > 4)}"
         train, test, change = scaling.apply(train), scaling.apply(test), scaling
         known["source"] += f"; {said}"

@@ -1,5 +1,7 @@
 """NPZ, arrays by name in a zip: which of them are the examples, and which their labels, under the names people use."""
 
+import re
+
 from ..errors import expect
 from ..files.npy import read_header, read_npy
 from ..files.opening import open_member, open_zip
@@ -16,6 +18,7 @@ ROLES = {
 # In a file that has no part to test with, as those of scikit-learn's users and of dSprites.
 WHOLE = ("X", "x", "data", "images", "imgs", "features", "inputs")
 LABELS = ("y", "Y", "target", "targets", "labels", "label")
+OF_PART = re.compile(r"(.*_)?(test|val|valid|validation|dev)(_.*)?", re.I)  # those are not its labels
 MOST_SHOWN = 8  # arrays in a message
 LARGEST_UNPACKED = 8 << 30  # bytes, over all arrays read from one packed file
 
@@ -101,7 +104,7 @@ class _Choice:
             return self._named("label (--labels)", label, label in arrays and label != train)
         if family is not None:
             return self._beside(train, family, "train_labels")
-        found = [key for key in LABELS if key in arrays and key != train]
+        found = [key for key in LABELS if key in arrays and key != train and not OF_PART.fullmatch(train)]
         if not found and train.startswith("arr_"):  # by numpy.savez(FILE, x, y)
             rows = self._header(train)[1][:1]
             of_rows = [key for key in arrays if key != train and self._header(key)[1] in (rows, (*rows, 1))]
@@ -134,7 +137,12 @@ class _Choice:
 
 def _what(infos):
     """What an archive without arrays holds, as a message says it."""
-    kinds = {"data.pkl": "a PyTorch file", "workbook.xml": "an Excel file", ".csv": "a packed table"}
+    kinds = {
+        "data.pkl": "a PyTorch file",
+        "workbook.xml": "an Excel file",
+        "content.xml": "an OpenOffice file",
+        ".csv": "a packed table",
+    }
     kinds |= dict.fromkeys((".png", ".jpg", ".jpeg"), "packed pictures")
     for end, kind in kinds.items():
         if any(key.endswith(end) for key in infos):

@@ -24,7 +24,9 @@ TAKERS = {
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """The options of `load_dataset` that say how to read; ValueError for what is none."""
+    """The options of `load_dataset` that say how to read; ValueError for what is none. Of a table that has all columns
+    named in keep, others beside the labels are left out.
+    """
 
     delimiter: str | None = None
     decimal: str | None = None
@@ -34,6 +36,7 @@ class ReadOptions:
     array: str | None = None
     image_shape: Sequence[int] | None = None
     transpose: bool | None = None
+    keep: Sequence[str] | None = None
 
     def __post_init__(self):
         mark = NAMED.get(self.delimiter, self.delimiter) if isinstance(self.delimiter, str) else self.delimiter
@@ -59,9 +62,9 @@ class ReadOptions:
 
     def expect_only(self, name: str, what: str, *taken: str) -> None:
         """Raises ValueError where one is given that data of this kind do not take."""
-        for option, value in vars(self).items():
-            fits = value is None or option in taken
-            expect(fits, option, value, f"{TAKERS[option]} with it; {name} is {what}")
+        for option, taker in TAKERS.items():
+            value = getattr(self, option)
+            expect(value is None or option in taken, option, value, f"{taker} with it; {name} is {what}")
 
 
 def _names_a_column(value):

@@ -18,17 +18,17 @@ PICTURES = (".png", ".jpg", ".jpeg")
 OTHERS = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".heic", ".ppm", ".pgm", ".avif", ".jp2")
 PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 NOT_READ = ("val", "valid", "validation")
-SYSTEM = ("thumbs.db", "desktop.ini")  # and whatever starts with a point
+SYSTEM = ("thumbs.db", "desktop.ini", "__macosx")  # and whatever starts with a point
 
 
 def images_in(path: str | os.PathLike[str]) -> Path | None:
-    """The IDX file of images in a folder, that of the training images if there is more than one; None where there is
-    none. ValueError where a folder holds several sets."""
+    """The file of images in a folder of MNIST's files or their like, that of the training images if there is more than
+    one; None where there is none. ValueError where a folder holds several sets."""
     found: dict[str, Path] = {}
     for file in sorted(Path(path).iterdir(), key=lambda file: file.suffix == ".gz"):
         if IMAGES.fullmatch(file.name) and file.is_file():
             found.setdefault(file.name.removesuffix(".gz"), file)
-    train = {stem: file for stem, file in found.items() if re.search("train[-_.]images", stem, re.I)} or found
+    train = {stem: file for stem, file in found.items() if re.search("train[-_.](images|imgs)", stem, re.I)} or found
     shown = ", ".join(map(repr, list(train)[:6])) + ", ..." * (len(train) > 6)
     expected = "one set of images, or the file's own name: --data FOLDER/FILE"
     expect(len(train) < 2, Path(path).name or str(path), f"a folder with {shown}", expected)
@@ -50,7 +50,10 @@ def read_pictures(path: str | os.PathLike[str], options: ReadOptions) -> tuple[d
     for sub in folders:
         if sub.name.lower() in PARTS:
             parts.setdefault(PARTS[sub.name.lower()], []).append(sub)
-    named = {sub.name.lower() for sub in folders} <= {*PARTS, *NOT_READ} and "train" in parts
+    strangers = [sub.name for sub in folders if sub.name.lower() not in {*PARTS, *NOT_READ}]
+    expected = "classes, or train and test with classes in them: name one of these folders, or take the others away"
+    expect(len(parts) < 2 or not strangers, name, f"train and test beside {strangers[:1]}", expected)
+    named = not strangers and "train" in parts
     if named:
         doubled = next((subs for subs in parts.values() if len(subs) > 1), None)
         expect(not doubled, name, f"the folders {[sub.name for sub in doubled or ()]}", "one of them")
@@ -91,6 +94,8 @@ def _listing(folder):
     folders = [entry for entry in entries if entry.is_dir()]
     files = [entry for entry in entries if not entry.is_dir()]
     for file in files:
+        # Opening a pipe waits for its writer.
+        expect(file.is_file() or file.is_symlink(), f"{folder.name}/{file.name}", "no regular file", "pictures only")
         other = file.suffix.lower() in OTHERS
         expect(not other, f"{folder.name}/{file.name}", f"a {file.suffix} picture", "PNG or JPEG: convert it first")
     pictures = [file for file in files if file.suffix.lower() in PICTURES]

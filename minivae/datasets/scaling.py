@@ -15,10 +15,12 @@ class Scaling:
     """scaled = (original - shift) / scale, feature by feature or with one number for all.
 
     shift, scale : a number each, or (features,) float64 each; finite, scale above 0. ValueError where they are not
+    columns : the names of the features, where the data had such; others that have them are told by these
     """
 
     shift: Any = 0.0
     scale: Any = 1.0
+    columns: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("shift", "scale"):

@@ -45,8 +45,8 @@ def read_table(stream: Stream, options: ReadOptions) -> tuple[dict[str, np.ndarr
         columns.add(lines.number, row, lines.plain)
         lines.plain = True
     form = f"fields separated by {delimiter!r}{' with decimal commas' * (decimal == ',')}, {named_by}"
-    if lines.chinese:
-        form += ", text in GB 18030"
+    if lines.encoding:
+        form += f", text in {lines.encoding}"
     return columns.parts(form)
 
 
@@ -99,7 +99,7 @@ def _names(lines, delimiter, options, first, second=None):
         expected = (
             f"a number; or {HEADER} to say whether the first line holds names, {LABEL} or {DROP} for a column apart"
         )
-        expect(False, f"{lines.name}: line 1, field {column + 1}", cut(first[column]), expected)
+        expect(False, f"{lines.name}: line 1, field {column + 1}", cut(as_text(first[column])), expected)
     return first
 
 

@@ -37,7 +37,7 @@ class Lines:
     sample : the first lines
     comment : the last comment before them, or None
     declared : the delimiter that the first line declares, or None
-    chinese : whether the bytes were told to be GB 18030
+    encoding : what the bytes were told to be, where they are not Unicode: "GB 18030" or "Latin-1", else None
     """
 
     def __init__(self, stream):
@@ -45,7 +45,7 @@ class Lines:
         self.comment = self.declared = None
         self._blanks = False
         text = _decoded(stream)
-        self.chinese = text.encoding == CHINESE
+        self.encoding = "GB 18030" if text.encoding == CHINESE else None
         self._coming = self._read(text)
         first, length = [], 0
         for number, line in self._coming:
@@ -71,6 +71,8 @@ class Lines:
         self.number, self.line = next(self._first, None) or next(self._coming)
         line = self.line
         self.plain = self.plain and is_plain(line)
+        if not line.isascii() and has_bytes(line):
+            self.encoding = "Latin-1"
         return one_blank(line) if self._blanks else line
 
     def _read(self, text):
@@ -166,8 +168,13 @@ def as_text(field):
     """A field without blanks around it; bytes that are not UTF-8, nor Chinese, are read as Latin-1, in which names are
     written."""
     field = field.strip()
-    escaped = not field.isascii() and any("\udc80" <= character <= "\udcff" for character in field)
+    escaped = not field.isascii() and has_bytes(field)
     return field.encode("utf-8", "surrogateescape").decode("latin-1") if escaped else field
+
+
+def has_bytes(text):
+    """Whether a text has bytes in it that are not UTF-8."""
+    return any("\udc80" <= character <= "\udcff" for character in text)
 
 
 def is_plain(text):

@@ -73,8 +73,11 @@ def _as_reals(name, rows):
 
 def number_labels(name: str, parts: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[str, ...] | None, str]:
     """Labels of a file by role as whole numbers; the names of the classes, where they are texts; and what was made of
-    them. Texts that all are whole numbers are these; rows of zeros and one 1 are the place of that."""
-    texts = {role: labels for role, labels in parts.items() if labels.dtype.kind in "US"}
+    them. Texts that all are whole numbers are these; rows of zeros and one 1 are the place of that.
+
+    Texts may be objects: in an array of texts each takes as much as the longest.
+    """
+    texts = {role: labels for role, labels in parts.items() if labels.dtype.kind in "USO"}
     if texts:
         expect(len(texts) == len(parts), name, "labels of which some are texts", "all texts or all numbers")
         try:
@@ -114,7 +117,7 @@ def check_labels(name: str, labels: Any, rows: int, otherwise: str = "") -> np.n
     numbers = labels.ndim == 1 and labels.dtype.kind in "biuf"
     advice = f": {NUMBER_THEM}" * (labels.dtype.kind in "OUS")
     expect(numbers, name, labels, f"a 1-D array of whole numbers{advice}{otherwise}")
-    expect(len(labels) == rows, name, f"{len(labels)} labels", f"{rows}, one a row")
+    expect(len(labels) == rows, name, f"{len(labels)} labels", f"{rows}, one a row{otherwise}")
     if labels.dtype.kind == "f":
         expect_everywhere(name, labels[:, None], are_whole, f"whole numbers{otherwise}")
     expect(labels.max() <= np.iinfo(np.int64).max, name, int(labels.max()), "at most the largest int64")

@@ -20,7 +20,7 @@ from ..vae import LIKELIHOODS, VAE
 from . import machine
 
 BYTES_OR_REALS = ("uint8", "float32", "float64")  # the dtypes of a `Dataset`
-MOST_SCALED = 100_000  # features, of each of which a run's files then hold two numbers
+MOST_KEPT = 100_000  # features, of each of which a run's files hold the name and two numbers
 
 Part = TypeVar("Part", "Data", "Model", "Training", "Results")
 
@@ -38,8 +38,8 @@ def taken(function: Callable, choices: object) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Data:
-    """The arguments of `load_dataset`, with `shape` for its image_shape; and the fingerprint, image_shape, dtype and
-    scaling of what it gave. A scaling is `Scaling.to_json`'s, and then stands for standardize and scale_by.
+    """The arguments of `load_dataset`, with `shape` for its image_shape; and the fingerprint, image_shape, dtype,
+    columns and scaling of what it gave. A scaling is `Scaling.to_json`'s, and then stands for standardize and scale_by.
 
     In a run folder a file is named as `reopening.stored_name` does it.
     """
@@ -61,6 +61,7 @@ class Data:
     fingerprint: str | None = None
     image_shape: Sequence[int] | None = None
     dtype: str | None = None  # None in a run of an earlier version, which did not keep it
+    columns: Sequence[str] | None = None  # None also in a run of an earlier version, or of very many
     scaling: Mapping[str, Any] | None = None
 
     def __post_init__(self):
@@ -69,6 +70,8 @@ class Data:
         right = sides and (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3))
         expect(shape is None or right, "image_shape", shape, "(height, width) or (height, width, 3)")
         expect(self.dtype is None or self.dtype in BYTES_OR_REALS, "dtype", self.dtype, "uint8, float32 or float64")
+        named = isinstance(self.columns, (list, tuple)) and all(isinstance(column, str) for column in self.columns)
+        expect(self.columns is None or named, "columns", self.columns, "names")
         if self.scaling is not None:
             Scaling.from_json(self.scaling)
 
@@ -76,7 +79,9 @@ class Data:
         """With what is known of the data once they are loaded."""
         shape = None if data.image_shape is None else list(data.image_shape)
         scaling, dtype = None if data.scaling is None else data.scaling.to_json(), data.train.dtype.name
-        return replace(self, fingerprint=data.fingerprint(), image_shape=shape, dtype=dtype, scaling=scaling)
+        columns = list(data.columns) if data.columns and len(data.columns) <= MOST_KEPT else None
+        mark = data.fingerprint()
+        return replace(self, fingerprint=mark, image_shape=shape, dtype=dtype, columns=columns, scaling=scaling)
 
     def original(self, values: Any) -> Any:
         """Values as the model gives them, (rows, features), in the unit of the data before they were scaled."""
@@ -308,8 +313,8 @@ class Config:
         """With what follows from the data: their fingerprint, the features, the likelihood where none was chosen."""
         likelihood = self.model.likelihood or ("bernoulli" if data.in_unit_interval else "gaussian")
         model = replace(self.model, features=data.features, likelihood=likelihood)
-        kept = data.scaling is None or (data.scaling.features or 1) <= MOST_SCALED
-        expect(kept, "--standardize", f"{data.features:,} features", f"at most {MOST_SCALED:,}, or --scale-by")
+        kept = data.scaling is None or (data.scaling.features or 1) <= MOST_KEPT
+        expect(kept, "--standardize", f"{data.features:,} features", f"at most {MOST_KEPT:,}, or --scale-by")
         fraction = (self.data.test_fraction or TEST_FRACTION) if data.split else None
         applies, without = data.split or "test_fraction" not in self.given, "--data FILE with it, one without test rows"
         expect(applies, "--test-fraction", self.data.test_fraction, without)

@@ -174,7 +174,7 @@ def read_text(path, longest):
 
 def load(choices: Data) -> Dataset:
     """The data set of a configuration; scaled as it says, where it has been used before."""
-    found = ("name", "fingerprint", "image_shape", "dtype", "shape", "scaling")
+    found = ("name", "fingerprint", "image_shape", "dtype", "shape", "columns", "scaling")
     chosen = {name: value for name, value in vars(choices).items() if value is not None and name not in found}
     if choices.scaling is not None:
         chosen |= {"standardize": False, "scale_by": None, "scaling": Scaling.from_json(choices.scaling)}

@@ -7,9 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..datasets import Dataset, Scaling, dataset_names
+from ..datasets.columns import shown
 from ..datasets.loading import load_parts, split_rows
 from ..datasets.options import ReadOptions
 from ..datasets.toy import TOY_SETS
+from ..errors import expect
 from . import folder
 from .config import Data
 
@@ -17,7 +19,7 @@ from .config import Data
 class Rows(NamedTuple):
     """values (n, features), in the order of their file, its training rows first; labels (n,), whole numbers, or None;
     parts (n,), "train", "test" or, for rows that a run left out, "unused", or None where nothing says which is which;
-    classes, the names of the labels 0, 1, ... where they have such.
+    classes, columns and image_shape, as a `Dataset` has them.
     """
 
     name: str
@@ -25,6 +27,8 @@ class Rows(NamedTuple):
     labels: np.ndarray | None = None
     parts: np.ndarray | None = None
     classes: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
+    image_shape: tuple[int, ...] | None = None
 
     def held_out(self, choices: Data) -> Dataset:
         """A `Dataset` whose test rows are the "test" ones, or all where there is no such part; with the images and the
@@ -43,7 +47,7 @@ def _scaling(choices):
 def of_dataset(data: Dataset) -> Rows:
     labels = {part: getattr(data, f"{part}_labels") for part in ("train", "test")}
     known = {part: given for part, given in labels.items() if given is not None}
-    return _joined(data.name, {"train": data.train, "test": data.test}, known, data.classes)
+    return _joined(data.name, {"train": data.train, "test": data.test}, known, {"classes": data.classes})
 
 
 def of_run(choices: Data) -> Rows:
@@ -68,13 +72,14 @@ def of_run(choices: Data) -> Rows:
 
 def of_others(choices: Data, name: str, features: int) -> Rows:
     """Others than the run's, from a data set's name or a file, which may lack the labels that the run's had; ValueError
-    where they have not so many features.
+    where they have not so many features, columns of other names, or images of another shape.
     """
     if name in dataset_names:
         named = Data(name=name, seed=choices.seed, scaling=choices.scaling)
         return _fitting(of_dataset(folder.load(named)), features)
     asked = replace(choices, name=name, shape=choices.shape or choices.image_shape)
-    plain = Data(name=name, dtype=choices.dtype, scaling=choices.scaling)  # no table, or one of its own kind
+    # No table, or one of its own kind.
+    plain = Data(name=name, dtype=choices.dtype, scaling=choices.scaling, columns=choices.columns)
     failures, others = [], []
     for attempt in (asked, replace(asked, label=None), plain):
         try:
@@ -82,12 +87,26 @@ def of_others(choices: Data, name: str, features: int) -> Rows:
         except ValueError as error:
             failures.append(error)
             continue
-        if rows.values.shape[1] == features:
+        if rows.values.shape[1] == features and not _otherwise(rows, choices):
             return rows
         others.append(rows)
     if not others:
         raise failures[0]
-    return _fitting(others[0], features)
+    rows = _fitting(others[0], features)
+    for what, found, expected in _otherwise(rows, choices):
+        expect(False, f"data: {rows.name}: {what}", found, expected)
+    return rows
+
+
+def _otherwise(rows, choices):
+    """What tells that rows with as many features have others than the run's: (what, as they have it, as expected)."""
+    found = []
+    if rows.columns and choices.columns and list(rows.columns) != list(choices.columns):
+        expected = f"those of the run, {shown(choices.columns)}, in any order, or no names"
+        found.append(("columns", shown(rows.columns), expected))
+    if rows.image_shape and choices.image_shape and list(rows.image_shape) != list(choices.image_shape):
+        found.append(("images", rows.image_shape, f"{tuple(choices.image_shape)} as those of the run"))
+    return found
 
 
 def _fitting(rows, features):
@@ -99,13 +118,13 @@ def _fitting(rows, features):
 
 def _read(choices, beside):
     asked = choices.delimiter, choices.decimal, choices.header, choices.label, choices.drop, choices.array
-    options = ReadOptions(*asked, choices.shape, choices.transpose)
+    options = ReadOptions(*asked, choices.shape, choices.transpose, choices.columns)
     return _joined(*load_parts(choices.name, options, _scaling(choices), choices.dtype, beside))
 
 
-def _joined(name, values, labels, classes):
+def _joined(name, values, labels, known):
     """Parts as one, the training rows first; labels only where all have such."""
     parts = np.repeat(list(values), [len(rows) for rows in values.values()]) if len(values) > 1 else None
     rows = np.concatenate(list(values.values())) if len(values) > 1 else values["train"]
     every = np.concatenate([labels[part] for part in values]) if len(labels) == len(values) else None
-    return Rows(name, rows, every, parts, classes)
+    return Rows(name, rows, every, parts, **known)

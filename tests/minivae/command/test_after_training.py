@@ -173,6 +173,31 @@ def test_others_may_lack_the_labels_and_have_the_columns_that_are_dropped(runs):
     np.testing.assert_array_equal(np.load("0.npy"), np.load("2.npy"))
 
 
+def test_columns_of_others_are_told_by_their_names(runs, capsys):
+    """In another order, with more beside them; not where the run's names are not there."""
+    values = np.loadtxt("table.csv", delimiter=";", skiprows=1)[:5, :4]
+    encoded("table", "-o", "all.npy")
+    for names, columns in (("d;b;a;c", [3, 1, 0, 2]), ("id;a;x;b;c;d;note", [0, 0, 1, 2, 3])):
+        lines = [";".join(map(str, row)) for row in values[:, columns]]
+        lines = [f"{i};{line};text" for i, line in enumerate(lines)] if "note" in names else lines
+        (runs / "other.csv").write_text("\n".join([names, *lines]))
+        encoded("table", "--data", "other.csv", "-o", "o.npy")
+        np.testing.assert_allclose(np.load("o.npy"), np.load("all.npy")[:5], rtol=1e-5, atol=1e-6)
+    (runs / "other.csv").write_text("a;b;c;e\n" + "\n".join(";".join(map(str, row)) for row in values))
+    for command in (["encode"], ["evaluate"], ["reconstruct"], ["sample", "--interpolate", "0", "1"]):
+        assert main([command[0], "table", *command[1:], "--data", "other.csv"]) == 2
+        error = capsys.readouterr().err
+        assert "columns: got \"'a', 'b', 'c', 'e'\", expected those of the run, 'a', 'b', 'c', 'd'" in error
+
+
+def test_images_of_another_shape_are_no_rows_of_as_many_values(runs, capsys):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 5, 4), dtype=np.uint8)
+    for shape, status in (((3, 4, 5), 2), ((3, 10, 2), 2), ((3, 1, 5, 4), 0), ((3, 20), 0)):
+        np.save("other.npy", pixels.reshape(shape))
+        encoded("images", "--data", "other.npy", "-o", "o.npy", status=status)
+        assert ("images: got (4, 5), expected (5, 4) as those of the run" in capsys.readouterr().err) == (shape[1] == 4)
+
+
 def test_rows_of_a_file_that_is_mapped(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(files, "MAPPED_FROM", 0)

@@ -4,10 +4,12 @@ python -m tests.minivae.datasets.dialects prints the table.
 """
 
 import gzip
+import io
 import pickle
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,17 @@ def idx_files(images, labels, before="", test="t10k", packed=True):
     return files
 
 
+def kmnist():
+    """As KMNIST and Kuzushiji-49 are shared beside IDX: an NPZ file for each of the four arrays."""
+    files = {}
+    for part, rows in (("train", slice(TESTS, None)), ("test", slice(TESTS))):
+        for kind, array in (("imgs", GREY), ("labels", DIGITS.astype(np.uint8))):
+            content = io.BytesIO()
+            np.savez_compressed(content, array[rows])
+            files[f"k49-{part}-{kind}.npz"] = content.getvalue()
+    return files
+
+
 def table_of(rows, labels=None, head=None, delimiter=",", form=str, last=True):
     lines = [] if head is None else [delimiter.join(head)]
     for i, row in enumerate(rows.tolist()):
@@ -120,6 +133,24 @@ def frame():
 def parquet(folder):
     frame().to_parquet(folder / "iris.parquet")
     return folder / "iris.parquet"
+
+
+def parquet_with_index(folder):
+    import pyarrow.parquet
+
+    columns = {name: FLOWERS[:, column] for column, name in enumerate(NAMES)}
+    order = np.random.default_rng(1).permutation(N)  # as of a table that was split or shuffled
+    pyarrow.parquet.write_table(pyarrow.table(columns | {"__index_level_0__": order}), folder / "shuffled.parquet")
+    return folder / "shuffled.parquet"
+
+
+def parquet_of_spark(folder):
+    import pyarrow.parquet
+
+    columns = {name: [Decimal(str(v)) for v in FLOWERS[:, column].tolist()] for column, name in enumerate(NAMES)}
+    table = pyarrow.table(columns | {"label": [kind.encode() for kind in SPECIES]})
+    pyarrow.parquet.write_table(table, folder / "part-00000.snappy.parquet", compression="snappy")
+    return folder / "part-00000.snappy.parquet"
 
 
 def pictures(images, labels, parts=None, end="png", change=lambda picture, i: picture):
@@ -282,6 +313,13 @@ DIALECTS = [
         SHAPE,
     ),
     Dialect(
+        "KMNIST, Kuzushiji-49: an NPZ file for each array",
+        several("k49-train-imgs.npz", **kmnist()),
+        GREY,
+        DIGITS,
+        SHAPE,
+    ),
+    Dialect(
         "EMNIST: images stored column by column",
         several(
             "emnist-letters-train-images-idx3-ubyte.gz",
@@ -313,6 +351,13 @@ DIALECTS = [
         DIGITS,
         SHAPE,
         options={"label": 1},
+    ),
+    Dialect(
+        "binarized MNIST: `.amat`",
+        text("binarized_mnist_train.amat", table_of(SPRITES.reshape(N, 784), delimiter=" ")),
+        SPRITES,
+        image_shape=SHAPE,
+        **FLOATS,
     ),
     Dialect("UCI: `iris.data`", text("iris.data", table_of(FLOWERS, SPECIES)), **IRIS, options={"label": 5}),
     Dialect(
@@ -346,6 +391,12 @@ DIALECTS = [
         **FLOATS,
     ),
     Dialect(
+        "the same as Windows writes it without a mark",
+        text("tabelle.csv", GERMAN.encode("cp1252")),
+        FLOWERS,
+        **FLOATS,
+    ),
+    Dialect(
         "Excel in Chinese: GBK",
         text(
             "鸢尾花.csv",
@@ -366,6 +417,15 @@ DIALECTS = [
     ),
     Dialect("pandas: a `DataFrame`", lambda folder: frame(), **IRIS, options={"label": "species"}, needs="pandas"),
     Dialect("pandas, Spark: Parquet", parquet, **IRIS, options={"label": "species"}, needs="pyarrow"),
+    Dialect(
+        "Parquet with pandas' index, written again by polars or Hugging Face",
+        parquet_with_index,
+        FLOWERS,
+        options={"drop": "__index_level_0__"},
+        needs="pyarrow",
+        **FLOATS,
+    ),
+    Dialect("Spark: Parquet with decimals, bytes as labels", parquet_of_spark, **IRIS, needs="pyarrow"),
     Dialect(
         "a folder of PNG, classes as sub-folders",
         pictures(GREY, KINDS),
@@ -403,7 +463,7 @@ def _zip(path, member):
 
 def flags(options):
     """Options of `load_dataset` as those of `minivae train`."""
-    called = {"label": "--labels", "array": "--array", "image_shape": "--image-shape"}
+    called = {"label": "--labels", "array": "--array", "image_shape": "--image-shape", "drop": "--drop"}
     values = {name: " ".join(map(str, v)) if isinstance(v, tuple) else str(v) or "''" for name, v in options.items()}
     return " ".join(f"{called[name]} {value}" for name, value in values.items())
 

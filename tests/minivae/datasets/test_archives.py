@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from minivae.datasets import load_dataset
 
-from .dialects import message
+from .dialects import TESTS, N, kmnist, message
 from .file_bytes import all_rows, idx, load, npy, npz
 
 RNG = np.random.default_rng(0)
@@ -24,6 +24,7 @@ LABELS = np.arange(12) % 3
         ({"X": ROWS, "y": LABELS}, {}, None, "train is 'X', train_labels is 'y'"),
         ({"X": ROWS, "y": LABELS, "X_test": MORE, "y_test": LABELS[:4]}, {}, None, "test is 'X_test'"),
         ({"X": ROWS, "Z": MORE}, {}, None, "'Z' not read"),
+        ({"X": ROWS, "y": LABELS, "X_test": ROWS}, {"array": "X_test"}, None, "train is 'X_test', 'X', 'y' not read"),
         ({"x_train": ROWS, "x_test": MORE, "test": MORE}, {}, None, "test is 'x_test', 'test' not read"),
         ({"a": ROWS, "b": MORE}, {"array": "b"}, "array=", "train is 'b', 'a' not read"),
         ({"X": ROWS, "data": MORE}, {"array": "X"}, "array=", "train is 'X'"),
@@ -147,11 +148,22 @@ def test_what_lies_beside_an_idx_file(tmp_path):
     assert load_dataset(train, label="").train_labels is None
     assert len(load_dataset(tmp_path / "t10k-images-idx3-ubyte").train) == 2  # a set as any other
     put("train-labels-idx1-ubyte", np.arange(9, dtype=np.uint8))
-    with pytest.raises(ValueError, match=r"train_labels: got '9 labels', expected 10, one a row"):
+    with pytest.raises(ValueError, match=r"train_labels: got '9 labels', expected 10, one a row; label= \(--labels\)"):
         load_dataset(train)
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(npy(np.arange(10)))
     with pytest.raises(ValueError, match=r"train-labels-idx1-ubyte: got 'another format', expected IDX"):
         load_dataset(train)
+
+
+def test_what_lies_beside_an_npz_file_of_images(tmp_path):
+    for name, content in kmnist().items():
+        (tmp_path / name).write_bytes(content)
+    data = load_dataset(tmp_path)
+    assert (len(data.train), len(data.test), data.name) == (N - TESTS, TESTS, "k49-train-imgs.npz")
+    assert len(load_dataset(tmp_path / "k49-test-imgs.npz", label="").train) < TESTS
+    (tmp_path / "k49-train-labels.npz").write_bytes(idx(np.arange(9, dtype=np.uint8)))
+    with pytest.raises(ValueError, match=r"k49-train-labels.npz: got 'another format', expected NPZ"):
+        load_dataset(tmp_path)
 
 
 def test_nothing_is_unpickled(tmp_path, monkeypatch):

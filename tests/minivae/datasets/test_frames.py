@@ -2,12 +2,16 @@
 
 import builtins
 import importlib
+import os
+import sys
+from decimal import Decimal
 
 import numpy as np
 import pytest
 
 import minivae as mv
 from minivae.datasets import load_dataset
+from minivae.datasets.values import check_labels
 
 from .dialects import message
 
@@ -37,7 +41,13 @@ def frame(**columns):
         ({"c": pd.array([1, None] * 6, "Int64")}, {}, r"field 3 \('c'\), row 1: got '<NA>', expected a finite"),
         ({"c": [1.0, np.inf] * 6}, {"drop": ["c"]}, r"left out 'c'"),
         ({"c": pd.to_datetime(["2020-01-01"] * 12)}, {}, r"field 3 \('c'\): got .*Timestamp.*, expected numbers"),
-        ({"c": [[1, 2]] * 12}, {}, r"field 3 \('c'\): got 'object such as \[1, 2\]', expected numbers"),
+        ({"c": [[1, 2]] * 12}, {}, r"field 3 \('c'\): got 'list such as \[1, 2\]', expected numbers"),
+        ({"c": pd.Categorical([1, 2] * 6)}, {}, r"field 3 \('c'\): got 'category such as .*1.*', expected numbers"),
+        ({"c": np.array([Decimal("0.5"), Decimal(2)] * 6, object)}, {}, r"3 features 'a', 'b', 'c'"),
+        ({"c": [None] * 12}, {}, r"field 3 \('c'\), row 0: got 'None', expected a finite value"),
+        ({"kind": [b"x", "\u00f6".encode()] * 6}, {"label": "kind"}, r"2 classes 'x', '\u00f6'"),
+        ({"kind": [b"x", b"\xff"] * 6}, {"label": "kind"}, r"field 3 \('kind'\): labels that are no text"),
+        ({"__index_level_0__": [3, 1, 2, *range(4, 13)]}, {}, r"field 3 .*numbers of the rows.* drop="),
         ({"id": range(12)}, {}, r"field 3 \('id'\): got what may be numbers of the rows.* drop="),
         ({}, {"delimiter": ","}, "delimiter: got ',', expected a table"),
         ({}, {"label": "z"}, "label: got 'z', expected a number from 1 to 2 or one of 'a', 'b'"),
@@ -66,6 +76,66 @@ def test_frames_in_and_frames_out(tmp_path):
     pytest.importorskip("pyarrow")
     table.to_parquet(tmp_path / "t.parquet")
     assert load_dataset(tmp_path / "t.parquet", standardize=True).fingerprint() == data.fingerprint()
+    assert (
+        "12 rows of a data frame without its index 'who'; 2 features" in load_dataset(table.rename_axis("who")).source
+    )
+
+
+def test_frames_whose_numbers_may_be_missing_are_taken_as_rows():
+    model, table = mv.VAE(3, 1, (3,), likelihood="gaussian", backend="numpy"), frame(c=[True, False] * 6)
+    expected = model.encode(table.to_numpy(np.float64))[0]
+    for kind in (table, table.convert_dtypes(), table.astype({"a": "Float64"})):
+        np.testing.assert_allclose(model.encode(kind)[0], expected)
+    table = table.convert_dtypes()
+    table.loc[4, "b"] = pd.NA
+    with pytest.raises(ValueError, match="x: got nan at row 4, column 1, expected finite numbers"):
+        model.encode(table)
+    with pytest.raises(ValueError, match=r"x: got object of shape \(12, 3\), expected real numbers"):
+        model.encode(frame(c=["1", "2"] * 6))
+    assert check_labels("labels", pd.Series([3, 4], dtype="Int64"), 2).tolist() == [3, 4]
+    with pytest.raises(ValueError, match="labels: got object of shape"):
+        check_labels("labels", pd.Series(["a", None], dtype=object), 2)
+
+
+def test_columns_of_others_are_told_by_their_names():
+    table = frame(label=["u", "v", "w"] * 4)
+    data = load_dataset(table, standardize=True)
+    others = load_dataset(table[["b", "label", "a"]].assign(more=1.5), scaling=data.scaling)
+    assert (others.columns, others.fingerprint()) == (("a", "b"), data.fingerprint())
+    with pytest.raises(ValueError, match=r"columns: got .*'a', 'z'.*, expected those of the scaling, 'a', 'b', in any"):
+        load_dataset(table.rename(columns={"b": "z"}), scaling=data.scaling)
+    assert load_dataset("rings", scaling=data.scaling).features == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere ru_maxrss has another unit, or is not there")
+def test_one_long_text_in_many_rows_costs_no_memory(tmp_path):
+    """Parquet holds it once and its places in a few bytes."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    import resource
+
+    rows = 20_000
+    texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array(["x" * 50_000]))
+    pq.write_table(pa.table({"a": np.zeros(rows), "label": texts}), tmp_path / "t.parquet", store_schema=False)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert load_dataset(tmp_path / "t.parquet").classes == ("x" * 50_000,)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # kB; a gigabyte of texts
+
+
+def test_lists_in_parquet_are_refused_before_they_are_read(tmp_path):
+    pytest.importorskip("pyarrow")
+    frame(c=[[1.0, 2.0]] * 12).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=r"field 3 \('c'\): got 'list<.*>', expected numbers; drop= \(--drop\)"):
+        load_dataset(tmp_path / "t.parquet")
+    assert load_dataset(tmp_path / "t.parquet", drop=["c"]).columns == ("a", "b")
+
+
+def test_parquet_that_claims_more_than_is_allowed(tmp_path, monkeypatch):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    many = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(100_000, np.int8)), 1000)
+    pq.write_table(pa.table({"a": np.arange(100.0), "many": many}), tmp_path / "t.parquet")
+    monkeypatch.setattr("minivae.datasets.frames.LARGEST_UNPACKED", 100_000)
+    with pytest.raises(ValueError, match=r"t.parquet: got 'a claim of 800... bytes unpacked', expected at most 100000"):
+        load_dataset(tmp_path / "t.parquet")
 
 
 def test_damaged_parquet(tmp_path):
@@ -179,6 +249,10 @@ def test_grey_among_colours(tmp_path):
         ({"train/a/1.png": PICTURE, "test/b/1.png": PICTURE}, "test: got .*b.*, expected those of train"),
         ({"train/1.png": PICTURE, "Training/1.png": PICTURE}, "the folders .*, expected one of them"),
         ({"train/1.png": PICTURE, "2.png": PICTURE}, "pictures such as '2.png' beside train"),
+        (
+            {"train/1.png": PICTURE, "test/1.png": PICTURE, "extra/1.png": PICTURE},
+            "p: got .*train and test beside .*extra.*, expected classes, or train and test",
+        ),
     ],
 )
 def test_folders_that_are_refused(files, said, tmp_path):
@@ -193,12 +267,21 @@ def test_folders_that_are_refused(files, said, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name here")
+def test_a_pipe_among_the_pictures_is_not_waited_for(tmp_path):
+    save(tmp_path / "p" / "1.png", PICTURE)
+    os.mkfifo(tmp_path / "p" / "2.png")
+    with pytest.raises(ValueError, match=r"p/2.png: got 'no regular file', expected pictures only"):
+        load_dataset(tmp_path / "p")
+
+
 def test_what_is_not_read_is_said(tmp_path):
     for part in ("train", "test", "val"):
         for name in "ab":
             save(tmp_path / "p" / part / name / "1.png", COLOUR)
     (tmp_path / "p" / "train" / "a" / ".hidden.png").write_bytes(b"no picture")
     (tmp_path / "p" / "train" / "a" / "notes.txt").write_bytes(b"mine")
+    (tmp_path / "p" / "__MACOSX").mkdir()
     data = load_dataset(tmp_path / "p")
     assert data.source.endswith("2 classes 'a', 'b'; 'notes.txt', 'val' not read")
     assert (data.train_labels.tolist(), data.test_labels.tolist(), data.split) == ([0, 1], [0, 1], False)

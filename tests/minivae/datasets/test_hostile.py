@@ -1,6 +1,7 @@
 """Files that are damaged or lie: nothing but a Dataset or a ValueError may come of any bytes, at no cost in memory."""
 
 import gzip
+import pickle
 import struct
 import tracemalloc
 import zipfile
@@ -26,8 +27,12 @@ HUGE = 2**32 - 1
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"\x93NUM", "expected an NPY, NPZ or IDX file"),
-        (b"1,2,3\n4,5,6\n", "expected an NPY, NPZ or IDX file"),
+        (b"\x93NUM", "expected an NPY, NPZ, IDX or Parquet file"),
+        (pickle.dumps({"data": [1]}, 0), "got a pickle, which is never loaded"),
+        (gzip.compress(pickle.dumps([1], 0)), "got a pickle, which is never loaded"),
+        (b"ARROW1\0\0", "got an Arrow or Feather file: save the table as .parquet"),
+        (gzip.compress(b"RDX3\nX\n"), "got a workspace of R: save the table by write.csv"),
+        (b"1,2,3\n4,5,6\n", "expected an NPY, NPZ, IDX or Parquet file"),
         (b"PK\3\4 and then no zip", "damaged or unreadable"),
         (b"\x1f\x8b and then no gzip", "damaged or unreadable"),
         (gzip.compress(b"text"), "got b'text' at its start"),
@@ -37,7 +42,7 @@ HUGE = 2**32 - 1
         (b"\x89HDF\r\n", "got an HDF5 file"),
         (b"\x80\x04K\x01.", "got a pickle, which is never loaded"),
         (gzip.compress(b"x" * 257 + b"ustar\0"), "got a tar archive: unpack it first"),
-        (gzip.compress(npz(False, FLOATS)), "expected an NPY, NPZ or IDX file"),
+        (gzip.compress(npz(False, FLOATS)), "expected an NPY, NPZ, IDX or Parquet file"),
         (npy(FLOATS)[:-1], "truncated"),
         (npy(FLOATS) + b"\0", "1 unexpected bytes follow"),
         (gzip.compress(npy(FLOATS)[:-1]), "truncated: 399 of 400 bytes"),
@@ -100,6 +105,7 @@ HUGE = 2**32 - 1
         (npz(imgs=FLOATS, images=FLOATS), r"got the arrays 'imgs' \(20, 5\), 'images' .*, or array= \(--array\)"),
         (archive(b"", name="archive/data.pkl"), "got no arrays but a PyTorch file"),
         (archive(b"", name="xl/workbook.xml"), "got no arrays but an Excel file"),
+        (archive(b"", name="content.xml"), "got no arrays but an OpenOffice file"),
         (archive(b"1,2", name="train.csv"), r"got no arrays but a packed table \(unpack it first\)"),
         (npz(train=FLOATS, test_labels=np.zeros(20, int)), "got 'test_labels and no test rows'"),
         (npz(train=np.array([[None]])), r"train: .*got NPY type '\|O'"),
@@ -166,7 +172,7 @@ def test_a_lying_header_costs_no_memory(tmp_path):
         ("2,1\n\u0663,2\n".encode(), "line 2, field 1: got '\u0663', expected a number"),
         (b"1,2\n3,nan\n", "line 2, field 2: got 'nan', expected a finite value"),
         (b"1.5,2\n3,1e999\n", "got inf at row 1, column 1, expected finite"),
-        (b"x,label\n1,2\n3,2.5\n", r"field 2 \('label'\): got fractions, expected whole numbers for labels"),
+        (b"x,label\n1,2\n3,2.5\n", r"field 2 \('label'\): got fractions or numbers beyond"),
         (b"\xff\xfe1\0", "got 'one row"),
         (b"\xff\xfe1", "not text in its encoding"),
         ("1,2".encode("utf-32"), "got 'text in UTF-32', expected UTF-8 or UTF-16"),

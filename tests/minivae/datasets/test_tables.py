@@ -65,7 +65,7 @@ def test_names_in_latin_1_are_not_taken_for_chinese(names, tmp_path):
         ("a,b,c\r\n" + PLAIN.replace("\n", "\r\n"), "names in line 1; 3 features 'a', 'b', 'c'; no labels"),
         (BOM + PLAIN.encode(), "no names"),
         (("a,b,c\n" + PLAIN).encode("utf-16"), "names in line 1"),
-        (b"\xe9,b,c\n" + PLAIN.encode(), "3 features '\xe9', 'b', 'c'"),
+        (b"\xe9,b,c\n" + PLAIN.encode(), "names in line 1, text in Latin-1; 3 features '\xe9', 'b', 'c'"),
         (PLAIN.replace(",", ";"), "separated by ';', no"),
         (PLAIN.replace(",", "\t"), r"separated by '\t', no"),
         (PLAIN.replace(",", "|"), r"separated by '|', no"),
@@ -243,6 +243,11 @@ def test_refuses(content, message, tmp_path):
 def test_options_that_are_none(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         load(tmp_path, "a,b\n5,2\n7,4\n", **options)
+
+
+def test_an_option_of_archives_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"array: got 'a', expected an NPZ file with it; mine.csv is a table"):
+        load(tmp_path, "a,b\n5,2\n7,4\n", array="a")
 
 
 @pytest.mark.parametrize(
