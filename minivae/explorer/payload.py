@@ -49,7 +49,9 @@ def payload(model: Any, data: Examples, name: str, pixels: str = "grey", seed: i
     """The whole of it, ready for `page.render`; ValueError for data that do not suit the model."""
     x = model.as_data("data", data.x, pixels)
     numbers, classes = _numbered(data.labels, data.classes)
-    spread = np.unique(np.linspace(0, len(x) - 1, min(len(x), _count(model.latent, POINTS, MOST_VALUES // 4)), dtype=int))
+    spread = np.unique(
+        np.linspace(0, len(x) - 1, min(len(x), _count(model.latent, POINTS, MOST_VALUES // 4)), dtype=int)
+    )
     itemsize = 1 if x.dtype == np.uint8 or pixels != "grey" else 4
     index = _examples(spread, numbers, _count(model.features, EXAMPLES, MOST_VALUES // itemsize))
     values = _values(x, np.union1d(spread, index), pixels, seed)
@@ -61,7 +63,7 @@ def payload(model: Any, data: Examples, name: str, pixels: str = "grey", seed: i
         "version": VERSION,
         "name": named(name),
         "beta": float(model.beta),
-        "seed": seed,
+        "seed": seed if seed < 1 << 53 else str(seed),  # more than a number of JSON holds
         "model": None if reason else _model(model),
         "reason": reason,
         "data": {
@@ -204,7 +206,9 @@ def why_not(model: Any) -> dict[str, str] | None:
             kind, shown = named(type(part).__name__), PART_NAMES.get(name, name)
             return _because(f"{named(phrase)}", f"{shown}（{kind}）不是 minivae 自带的部件")
         if type(part) is Dense and part.precision != "full":
-            return _because(f"{name} rounds to {part.precision} in each pass", f"{name} 每次计算都舍入到 {part.precision}")
+            return _because(
+                f"{name} rounds to {part.precision} in each pass", f"{name} 每次计算都舍入到 {part.precision}"
+            )
     if model.kl.scale != model.scale:
         return _because("its KL term means another scale than its sampler", "KL 项与采样器使用的 scale 不同")
     arrays = {name: model.backend.to_host(array) for name, array in model.parameters.items()}
