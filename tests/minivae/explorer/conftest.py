@@ -41,8 +41,8 @@ def messages():
 
 @pytest.fixture
 def open_page(browser, messages, tmp_path):
-    """open_page(html, fragment="", ready=True, **options of a Playwright context) -> a Playwright page of the HTML, from
-    a file of its own; `html` may be a `Page` of minivae's or the name of a kind in kinds.py.
+    """open_page(html, fragment="", ready=True, **options of a Playwright context) -> a Playwright page of a file with
+    this HTML; `html` may be a `Page` of minivae's or the name of a kind in kinds.py.
 
     Options that are of use: viewport={"width": 360, "height": 740}, color_scheme="dark", has_touch=True,
     reduced_motion="reduce". The page is ready once main.js has set the performance mark "ready".
