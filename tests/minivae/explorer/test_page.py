@@ -48,3 +48,25 @@ def test_axe_finds_nothing_serious(open_page, kind, language, theme):
         grave = {(rule["id"], node["html"]) for rule in found if rule["impact"] in ("serious", "critical")
                  for node in rule["nodes"]}  # fmt: skip
         assert not grave, view
+
+
+@pytest.mark.parametrize("address", ["http://localhost:9/a.ipynb", None], ids=["server", "file"])
+def test_a_notebook_shows_the_page_in_a_frame(open_page, browser, messages, address):
+    """With a page of its own around it, which the scripts in the frame cannot reach."""
+    html = f'<!doctype html><meta charset="utf-8"><title>notebook</title>{kinds.page("points")._repr_html_()}'
+    if address is None:
+        page = open_page(html, ready=False)
+    else:
+        page = browser.new_context().new_page()
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.route("**/*", lambda route: route.fulfill(body=html, content_type="text/html"))
+        page.goto(address)
+    frame = page.frames[1]
+    frame.wait_for_function("performance.getEntriesByName('ready').length > 0")
+    for view in VIEWS:
+        show(frame, view)
+        assert frame.locator(f"#view-{view}").inner_text().strip()
+    assert frame.evaluate("try { parent.document } catch (error) { error.name }") == "SecurityError"
+    if address:
+        page.context.close()
