@@ -140,7 +140,7 @@ def test_every_value_and_gradient_is_that_of_the_model(modules, likelihood, scal
 
 
 @pytest.mark.parametrize(
-    "features, hidden, examples, likelihood",
+    ("features", "hidden", "examples", "likelihood"),
     [(784, (400,), 1, "bernoulli"), *((100, (40, 30), EXAMPLES, name) for name in LIKELIHOODS)],
 )
 def test_a_model_of_single_precision(modules, features, hidden, examples, likelihood):
