@@ -167,7 +167,7 @@ def test_outputs_far_out(modules, likelihood):
     x, noise = inputs(model, EXAMPLES)
     rng = np.random.default_rng(0)
     for size in (20, 100):
-        model.parameters["posterior.bias"] = np.float32([1, -1, -60, -30])
+        model.parameters["posterior.bias"] = np.float32([1, -1, -800, -30])
         model.parameters["likelihood.bias"] = np.float32(rng.uniform(-size, size, 4 * model.likelihood.outputs))
         model.parameters["posterior.weight"] = np.zeros((4, 4))
         model.parameters["likelihood.weight"] = np.float32(rng.standard_normal((2, 4 * model.likelihood.outputs)))
