@@ -12,7 +12,22 @@ from minivae.kernels.naive import ACTIVATIONS, SCALES
 from minivae.losses import LIKELIHOODS
 from minivae.vae import VAE
 
+from . import kinds
+
 EXAMPLES = 20
+
+
+@pytest.fixture(scope="module")
+def modules(browser, tmp_path_factory):
+    """A page, whose modules it is about."""
+    path = tmp_path_factory.mktemp("modules") / "page.html"
+    path.write_text(kinds.page("points").html, encoding="utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    yield page
+    page.close()
+
+
 # `loss` for each row of x and noise, and the mean that `decode` gives for its z, as plain lists.
 # In and out as JSON, which is quicker than the driver's own form.
 PASSES = """(given) => {
