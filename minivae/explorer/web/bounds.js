@@ -113,15 +113,9 @@ export function moments(log_weight) {
 }
 
 const COARSEST = 0.25; // the first grid's step, in standard deviations of the prior
-const NARROWEST = 0.02; // no peak of p(x, z) is taken to be narrower, so that none falls between points
 const LEVELS = 9;
-const LEFT_OUT = 30; // nats below the highest point: what lies there adds less than e^-30 of it for each point
+const LEFT_OUT = 20; // nats below the highest point: what lies there adds less than e^-20 of it for each point
 const CLOSE = 2e-6; // of max(1, |log p(x)|), between two grids
-
-/** How far below the highest point of a grid with this step a point may be and still have a peak in its cell. */
-function margin(step) {
-  return LEFT_OUT + 0.5 * (Math.SQRT1_2 * step / NARROWEST) ** 2;
-}
 
 /**
  * log p(x) = log integral p(x|z) p(z) dz for one or two latents, as a sum over a grid: for a smooth function that
@@ -132,7 +126,9 @@ function margin(step) {
  */
 export function* quadrature(model, x, head) {
   const reach = (j) => Math.abs(head.mu[j]) + 8 * head.sigma[j];
-  const half = Math.max(7, ...Array.from(head.mu, (_, j) => reach(j)));
+  const half = Math.max(6, ...Array.from(head.mu, (_, j) => reach(j)));
+  // No peak of p(x, z) is taken to be narrower than this, so that none falls between the points of the first grid.
+  const narrowest = Math.min(0.05, 0.5 * Math.min(...head.sigma));
   const flat = model.latent === 1, most = Math.ceil(half / COARSEST);
   let step = COARSEST, points = [], known = new Map(), before = NaN, evaluated = 0;
   for (let a = -most; a <= most; a++) {
@@ -156,7 +152,9 @@ export function* quadrature(model, x, head) {
     const settled = Math.abs(value - before) < CLOSE * Math.max(1, Math.abs(value));
     if (settled || level === LEVELS) return { value, points: evaluated, step };
     before = value;
-    points = finer(points.filter(([a, b]) => here.get(key(a, b)) > top - margin(step)), flat);
+    // A point this far below the highest may still have a peak in its cell.
+    const margin = LEFT_OUT + 0.5 * ((Math.SQRT1_2 * step) / narrowest) ** 2;
+    points = finer(points.filter(([a, b]) => here.get(key(a, b)) > top - margin), flat);
     known = here;
   }
 }
