@@ -11,6 +11,8 @@ import minivae as mv
 from minivae.command.main import main
 from minivae.explorer.page import as_json, render
 
+from .chromium import VIEWS, show
+
 HOSTILE = [
     "</script><script>window.taken = 1</script>",
     "<img src=x onerror=window.taken=1>",
@@ -40,8 +42,8 @@ def test_hostile_names_are_texts(open_page):
     assert made.html.count("</script") == 2
     assert "window.taken = 1</" not in made.html
     page = open_page(made)
-    for view in ("model", "trick", "estimators", "bound", "bits"):
-        page.locator(f"#tab-{view}").click()
+    for view in VIEWS:
+        show(page, view)
     assert page.locator(".about bdi").inner_text() == HOSTILE[0] + HOSTILE[1]
     titles = page.locator(".strip button").evaluate_all("items => items.map((item) => item.title)")
     assert titles[0].endswith(f"class {HOSTILE[0]}")
