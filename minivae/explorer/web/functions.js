@@ -3,6 +3,9 @@
 //
 // A function is { name, k, value(z), slope(z) = f'(z), mean(mu, sigma) = E[f], gradient(mu, sigma) = [dE/dmu, dE/dsigma] }
 // and may have breaks, the places where it jumps or kinks: a quadrature must not step over them.
+// The same in Python: minivae/estimators/functions.py.
+
+import { normal_cdf, normal_density } from "./dense.js";
 
 const ROOT_TWO_PI = Math.sqrt(2 * Math.PI);
 
@@ -66,7 +69,7 @@ export function step(k) {
     name: "step", k, breaks: [k],
     value: (z) => (z > k ? 1 : 0),
     slope: () => 0,
-    mean: (mu, sigma) => normal_below((mu - k) / sigma),
+    mean: (mu, sigma) => normal_cdf((mu - k) / sigma),
     gradient(mu, sigma) {
       const t = (mu - k) / sigma;
       return [normal_density(t) / sigma, -t * normal_density(t) / sigma];
@@ -76,59 +79,27 @@ export function step(k) {
 
 export const FUNCTIONS = { quadratic, exponential, cosine, step };
 
-/** The density of N(0, 1) at t. */
-export function normal_density(t) {
-  return Math.exp(-0.5 * t * t) / ROOT_TWO_PI;
-}
-
-/** P(noise < t) = 1/2 + density(t) (t + t^3/3 + t^5/(3 5) + ...). Source: Marsaglia, "Evaluating the normal
- *  distribution" (2004). */
-export function normal_below(t) {
-  if (Math.abs(t) > 8) return t > 0 ? 1 : 0;
-  let term = t;
-  let sum = 0;
-  for (let n = 3; sum + term !== sum; n += 2) {
-    sum += term;
-    term *= t * t / n;
-  }
-  return 0.5 + sum * normal_density(t);
-}
-
-/** A function given by values and slopes at places z, ascending: between two places the cubic that has both, beyond the
- *  ends straight. Its averages are computed, not sampled. */
-export function tabulated(name, places, values, slopes) {
-  const last = places.length - 1;
-  const at = (z) => {
-    let low = 0;
-    let high = last;
-    while (high - low > 1) {
-      const middle = (low + high) >> 1;
-      if (places[middle] <= z) low = middle;
-      else high = middle;
-    }
-    return low;
+/** A function given by its values and slopes (Float64Array each) at equal steps from low to high: between two places the
+ *  cubic that has both, beyond the ends straight. Its averages are computed, not sampled. */
+export function tabulated(name, low, high, values, slopes) {
+  const last = values.length - 1;
+  const h = (high - low) / last;
+  const piece = (z, inside, outside) => {
+    if (z <= low) return outside(0, z - low);
+    if (z >= high) return outside(last, z - high);
+    const place = (z - low) / h;
+    const i = Math.min(last - 1, Math.floor(place));
+    return inside(i, place - i, 1 - (place - i));
   };
-  const value = (z) => {
-    if (z <= places[0]) return values[0] + slopes[0] * (z - places[0]);
-    if (z >= places[last]) return values[last] + slopes[last] * (z - places[last]);
-    const i = at(z);
-    const h = places[i + 1] - places[i];
-    const t = (z - places[i]) / h;
-    const s = 1 - t;
-    const ends = values[i] * (1 + 2 * t) * s * s + values[i + 1] * (1 + 2 * s) * t * t;
-    return ends + h * t * s * (slopes[i] * s - slopes[i + 1] * t);
-  };
-  const slope = (z) => {
-    if (z <= places[0]) return slopes[0];
-    if (z >= places[last]) return slopes[last];
-    const i = at(z);
-    const h = places[i + 1] - places[i];
-    const t = (z - places[i]) / h;
-    const s = 1 - t;
-    const rise = 6 * t * s * (values[i + 1] - values[i]) / h;
-    return rise + slopes[i] * s * (s - 2 * t) + slopes[i + 1] * t * (t - 2 * s);
-  };
-  const f = { name, k: 0, value, slope, breaks: places };
+  const value = (z) => piece(z,
+    (i, t, s) => values[i] * (1 + 2 * t) * s * s + values[i + 1] * (1 + 2 * s) * t * t
+      + h * t * s * (slopes[i] * s - slopes[i + 1] * t),
+    (i, beyond) => values[i] + slopes[i] * beyond);
+  const slope = (z) => piece(z,
+    (i, t, s) => 6 * t * s * (values[i + 1] - values[i]) / h + slopes[i] * s * (s - 2 * t) + slopes[i + 1] * t * (t - 2 * s),
+    (i) => slopes[i]);
+  const breaks = Array.from(values, (_, i) => low + i * h);
+  const f = { name, k: 0, value, slope, breaks };
   f.mean = (mu, sigma) => average(f, mu, sigma)[0];
   f.gradient = (mu, sigma) => average(f, mu, sigma).slice(1);
   return f;
