@@ -116,10 +116,10 @@ function chosenLatents() {
   return h("table", { class: "numbers" }, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...made.map(({ line }) => line)));
 }
 
-function imageOutput(values) {
+function imageOutput(values, label = t("The decoder's mean for z", "解码器对 z 给出的均值")) {
   const { data } = payload;
   return figure({
-    label: t("The decoder's mean for z", "解码器对 z 给出的均值"),
+    label,
     width: SIDE,
     height: (w) => Math.round((w * data.shape[0]) / data.shape[1]),
     draw: (g, w, tall) => image(g, values(), data.shape, 0, 0, w, tall, data.low, data.high),
@@ -203,9 +203,10 @@ const MOVED = t("z was moved by hand.", "z 已被手动移动。");
 // Panel for a run whose model cannot run in the page.
 function exampleAlone() {
   const { data } = payload;
-  if (data.kind !== "image" || !data.rows) return panel(t("The example", "样本"), note(t("Its values are in the run's data.", "其数值见运行的数据。")));
-  const picture = imageOutput(() => state.x);
-  picture.canvas.setAttribute("aria-label", "x");
+  if (data.kind !== "image") {
+    return panel(t("The example", "样本"), (data.kind === "plane" ? planeInput() : profileInput()).root);
+  }
+  const picture = imageOutput(() => state.x, "x");
   watch(["x"], picture.redraw);
   return panel(t("The example", "样本"), picture.root);
 }
