@@ -36,7 +36,7 @@ def encoded(array: np.ndarray, divisor: int | None = None) -> dict[str, Any]:
 def encoded_values(values: np.ndarray) -> dict[str, Any]:
     """float32 values; such as are bytes divided by 255, or 0 and 1, as bytes."""
     for divisor in (1, 255):
-        with np.errstate(invalid="ignore"):  # of numbers that are too large to be bytes
+        with np.errstate(over="ignore", invalid="ignore"):  # numbers too large to be bytes
             bytes_ = np.clip(np.rint(values * divisor), 0, 255).astype(np.uint8)
         if np.array_equal(np.divide(bytes_, divisor, dtype=np.float32), values):
             return encoded(bytes_, divisor)
