@@ -34,13 +34,16 @@ const IMPORTANCE = 8; // the stream's number in kernels/philox.py
 const PAGE = 1000; // draws that share a step of the stream
 const BLOCK = 4; // draws whose noise is made at a time: whole blocks of the cipher
 
-/** Draws of one example, one more with each `next`: lists nll, kl and log_weight, in nats. */
+/** Draws of one example, one more with each `next`: lists nll, kl, log_weight and bound, L_K of the first K; in nats. */
 export class Draws {
   constructor(model, x, head, seed) {
     Object.assign(this, { model, x, head, seed });
     this.nll = [];
     this.kl = [];
     this.log_weight = [];
+    this.bound = [];
+    this.top = -Infinity; // of log_weight
+    this.total = 0; // the sum of the weights, divided by exp(top)
   }
 
   get count() {
@@ -52,7 +55,10 @@ export class Draws {
     this.nll.push(draw.nll);
     this.kl.push(draw.kl);
     this.log_weight.push(draw.log_weight);
-    return draw;
+    const higher = Math.max(this.top, draw.log_weight);
+    this.total = this.total * Math.exp(this.top - higher) + Math.exp(draw.log_weight - higher);
+    this.top = higher;
+    this.bound.push(higher + Math.log(this.total / this.count));
   }
 
   /** The noise of draw k, (latent). */
@@ -74,27 +80,12 @@ export function log_mean_exp(values) {
   return top + Math.log(total / values.length);
 }
 
-/** L_1, ..., L_K of the first 1, ..., K of the log weights. */
-export function running_bound(log_weight) {
-  const bound = new Float64Array(log_weight.length);
-  let top = -Infinity, total = 0; // the sum of the weights so far is total * exp(top)
-  for (let k = 0; k < bound.length; k++) {
-    const higher = Math.max(top, log_weight[k]);
-    total = total * Math.exp(top - higher) + Math.exp(log_weight[k] - higher);
-    top = higher;
-    bound[k] = top + Math.log(total / (k + 1));
-  }
-  return bound;
-}
-
-/** For each K of counts the mean of L_K over the groups of K successive log weights. */
-export function bound_curve(log_weight, counts) {
-  return counts.map((count) => {
-    const groups = Math.floor(log_weight.length / count);
-    let total = 0;
-    for (let i = 0; i < groups; i++) total += log_mean_exp(log_weight.slice(i * count, (i + 1) * count));
-    return total / groups;
-  });
+/** The mean of L_K over the groups of K successive log weights. */
+export function mean_bound(log_weight, count) {
+  const groups = Math.floor(log_weight.length / count);
+  let total = 0;
+  for (let i = 0; i < groups; i++) total += log_mean_exp(log_weight.slice(i * count, (i + 1) * count));
+  return total / groups;
 }
 
 /**
