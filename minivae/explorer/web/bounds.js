@@ -103,10 +103,10 @@ export function moments(log_weight) {
   return { value, error: Math.sqrt(spread / (count - 1) / count), effective: 1 / squares, u };
 }
 
-const COARSEST = 0.25; // the first grid's step, in standard deviations of the prior
-const LEVELS = 9;
-const LEFT_OUT = 20; // nats below the highest point: what lies there adds less than e^-20 of it for each point
-const CLOSE = 2e-6; // of max(1, |log p(x)|), between two grids
+const COARSEST = 0.5; // the first grid's step, in standard deviations of the prior
+const LEVELS = 10;
+const LEFT_OUT = 16; // nats below the highest point: what lies there adds less than e^-16 of it for each point
+const CLOSE = 6e-6; // of max(1, |log p(x)|), between two grids: about three times what the finer is off by
 
 /**
  * log p(x) = log integral p(x|z) p(z) dz for one or two latents, as a sum over a grid: for a smooth function that
@@ -119,7 +119,7 @@ export function* quadrature(model, x, head) {
   const reach = (j) => Math.abs(head.mu[j]) + 8 * head.sigma[j];
   const half = Math.max(6, ...Array.from(head.mu, (_, j) => reach(j)));
   // No peak of p(x, z) is taken to be narrower than this, so that none falls between the points of the first grid.
-  const narrowest = Math.min(0.05, 0.5 * Math.min(...head.sigma));
+  const narrowest = Math.min(0.08, 0.5 * Math.min(...head.sigma));
   const flat = model.latent === 1, most = Math.ceil(half / COARSEST);
   let step = COARSEST, points = [], known = new Map(), before = NaN, evaluated = 0;
   for (let a = -most; a <= most; a++) {

@@ -1,22 +1,23 @@
 // The pictures of a descent: its course, its posterior, and what it makes of the example.
 
-import { within } from "./marks.js";
+import { latentNumbers, within } from "./marks.js";
 import { payload } from "./payload.js";
-import { axes, classColour, colours, dot, image, label, line } from "./plot.js";
+import { axes, colours, dot, image, label, line } from "./plot.js";
 import { state } from "./state.js";
-import { MISTAKES } from "./step.js";
 import { say, t } from "./text.js";
 import { figure } from "./ui.js";
 
 const COURSE = [
-  ["loss", t("loss = nll + β KL", "损失 = nll + β KL"), false],
-  ["nll", t("nll", "nll"), false],
-  ["kl", t("KL", "KL"), true],
-  ["sigma", t("median σ", "σ 的中位数"), true],
+  ["loss", t("loss = nll + β KL", "损失 = nll + β KL")],
+  ["nll", t("nll", "nll")],
+  ["kl", t("KL", "KL")],
+  ["sigma", t("median σ", "σ 的中位数")],
 ];
 
+// Each mistake has the colour of what it gets wrong: nll, sigma, the noise, the KL.
 export function trackColour(name) {
-  return name === "right" ? colours().ink : classColour([0, 1, 3, 4][MISTAKES.indexOf(name)]);
+  const c = colours();
+  return { right: c.ink, mean: c.accent, "softplus-exp": c.sigma, "fresh-noise": c.noise, "no-kl": c.z }[name];
 }
 
 // tracks(): Map from name to Descent; asked(): the number of steps that were asked for.
@@ -40,19 +41,18 @@ export function descentFigures(tracks, asked) {
 
   function drawCurves(g, w, h) {
     const across = w < 620 ? 2 : 4, down = 4 / across;
-    COURSE.forEach(([key, title, logarithmic], i) => {
+    COURSE.forEach(([key, title], i) => {
       const [wide, tall] = [w / across, h / down];
       const left = (i % across) * wide, top = Math.floor(i / across) * tall;
       const box = { x: left + 50, y: top + 26, w: wide - 62, h: tall - 62 };
-      drawCourse(g, box, key, say(title), logarithmic);
+      drawCourse(g, box, key, say(title));
     });
   }
 
-  function drawCourse(g, box, key, title, logarithmic) {
-    const courses = [...tracks()].map(([name, { history }]) => [name, history.map((now) => (key === "sigma" ? median(now.sigma) : now[key]))]);
-    const all = courses.flatMap(([, values]) => values).filter((value) => Number.isFinite(value) && (!logarithmic || value > 0));
-    const [low, high] = all.length ? limits(all, courses.find(([name]) => name === "right")?.[1] ?? all, logarithmic) : [1, 10];
-    const a = axes(g, box, { x: [0, Math.max(10, asked())], y: [low, high], logy: logarithmic, ylabel: title });
+  function drawCourse(g, box, key, title) {
+    const value = (now) => (key === "sigma" ? median(now.sigma) : now[key]);
+    const courses = [...tracks()].map(([name, { history }]) => [name, history.map(value)]);
+    const a = axes(g, box, { x: [0, Math.max(10, asked())], ...limits(courses, key === "kl" || key === "sigma"), ylabel: title });
     within(g, box, () => {
       for (const [name, values] of [...courses].reverse()) {
         const xs = values.map((_, step) => a.px(step)), ys = values.map(a.py);
@@ -75,8 +75,9 @@ export function descentFigures(tracks, asked) {
       y: [-top, top],
       xlabel: say(t("latent: μ, and from μ − σ to μ + σ", "潜变量：μ，以及 μ − σ 到 μ + σ")),
       ylabel: "z",
-      grid: false,
+      xticks: false,
     });
+    latentNumbers(g, a, count);
     line(g, [box.x, box.x + box.w], [a.py(0), a.py(0)], c.grid, 1);
     within(g, box, () => {
       now.forEach(([name, { mu, sigma }], i) => {
@@ -121,11 +122,15 @@ function median(values) {
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
-// Limits that hold the right track whole, and the others as far as they do not flatten it.
-function limits(all, right, logarithmic) {
-  const finite = right.filter((value) => Number.isFinite(value));
-  if (logarithmic) return [Math.max(Math.min(...all), 1e-4) / 1.3, Math.max(...all) * 1.3];
-  const [low, high] = [Math.min(...all), Math.max(...all)], most = Math.max(...finite) + 2 * (Math.max(...finite) - Math.min(...all)) + 10;
-  const top = Math.min(high, most), pad = 0.08 * (top - low || 1);
-  return [low - pad, top + pad];
+// y limits that hold the right track whole, and the others as far as they do not flatten it; a logarithmic axis, if that
+// may be, where values are far apart.
+function limits(courses, logarithmic) {
+  const finite = (values) => values.filter(Number.isFinite);
+  const all = finite(courses.flatMap(([, values]) => values)), right = finite(courses[0]?.[1] ?? []);
+  if (!all.length) return { y: [0, 1] };
+  const [low, high] = [Math.min(...all), Math.max(...all)];
+  if (logarithmic && low > 0 && high > 30 * low) return { y: [low / 1.3, high * 1.3], logy: true };
+  const most = right.length ? Math.max(...right) + 2 * (Math.max(...right) - low) + 10 : high;
+  const top = logarithmic ? high : Math.min(high, most), pad = 0.08 * (top - low || 1);
+  return { y: [low - pad, top + pad] };
 }

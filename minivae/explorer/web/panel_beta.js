@@ -1,22 +1,23 @@
 // What beta buys: rate against distortion, and the price of each latent.
 
 import { kl } from "./network.js";
-import { within } from "./marks.js";
+import { latentNumbers, within } from "./marks.js";
 import { payload } from "./payload.js";
 import { axes, colours, dot, label, line } from "./plot.js";
 import { BestPosterior, mean_nll } from "./rates.js";
 import { inSlices } from "./slices.js";
 import { state, watch } from "./state.js";
+import { matrix } from "./tables.js";
 import { say, t } from "./text.js";
-import { button, figure, note, numbers, panel, row, slider } from "./ui.js";
+import { figure, note, panel, slider } from "./ui.js";
 
-const [LEAST, MOST] = [-4, 6]; // log2 of beta
-const TRACED = 11; // values of beta that the curve is traced through
+const [LEAST, MOST] = [-3, 5]; // log2 of beta: the curve is traced through the powers of 2 between
 const COUNTS = 0.1; // nats: a latent that is used
 
 export function betaPanel(view) {
   const { model } = payload;
-  let x, best, encoded, fitted; // encoded and fitted: { nll, kl, each } of the encoder's q and of the best one
+  let x, best;
+  let encoded = null; // { nll, kl, each } of the encoder's q
   let beta = model.beta > 0 ? Math.min(Math.max(model.beta, 2 ** LEAST), 2 ** MOST) : 1;
   let found = new Map(); // beta -> { nll, kl } of the best q
   let stop = () => {};
@@ -24,7 +25,7 @@ export function betaPanel(view) {
   function restart() {
     x = state.x.slice();
     best = new BestPosterior(model, x, state.head);
-    encoded = fitted = null;
+    encoded = null;
     found = new Map();
     work(fitting());
   }
@@ -37,24 +38,20 @@ export function betaPanel(view) {
   function* fitting() {
     const { mu, rho, sigma } = state.head;
     if (!encoded) encoded = { ...costs(kl(mu, rho, sigma, model.scale)), nll: yield* mean_nll(model, x, mu, sigma) };
-    yield* fit(beta);
+    // from where it was for the beta before
+    yield* fit(best, beta);
+    const other = new BestPosterior(model, x, best);
+    for (let power = LEAST; power <= MOST; power++) if (!found.has(2 ** power)) yield* fit(other, 2 ** power);
   }
 
-  // The best q for beta, from where it was for the beta before.
-  function* fit(weight) {
-    yield* best.fit(weight);
-    fitted = { ...now(), nll: yield* mean_nll(model, x, best.mu, best.sigma) };
-    found.set(weight, fitted);
+  function* fit(q, weight) {
+    yield* q.fit(weight);
+    found.set(weight, { ...priceOf(q), nll: yield* mean_nll(model, x, q.mu, q.sigma) });
   }
 
-  function* tracing() {
-    const back = { mu: best.mu.slice(), log_sigma: best.log_sigma.slice() };
-    for (let i = 0; i < TRACED; i++) yield* fit(2 ** (LEAST + (i * (MOST - LEAST)) / (TRACED - 1)));
-    Object.assign(best, back);
-    yield* fit(beta);
-  }
-
-  const now = () => costs(kl(best.mu, best.log_sigma, best.sigma, "exp"));
+  const priceOf = (q) => costs(kl(q.mu, q.log_sigma, q.sigma, "exp"));
+  const now = () => priceOf(best);
+  const used = (each) => each.filter((value) => value > COUNTS).length;
   const costs = ({ total, each }) => ({ kl: total, each });
 
   const plane = figure({
@@ -67,21 +64,19 @@ export function betaPanel(view) {
     height: 190,
     draw: drawPrices,
   });
-  const table = numbers([
-    ["beta_nll", t("encoder's q: nll", "编码器的 q：nll"), 2],
-    ["beta_kl", t("KL", "KL"), 2],
-    ["beta_loss", t("nll + β KL", "nll + β KL"), 2],
-    ["best_nll", t("best q: nll", "最优的 q：nll"), 2],
-    ["best_kl", t("KL", "KL"), 2],
-    ["best_loss", t("nll + β KL", "nll + β KL"), 2],
-    ["best_used", t("latents above 0.1 nats", "KL 超过 0.1 奈特的潜变量"), 0],
-  ]);
+  const table = matrix(t("prices in nats", "代价（奈特）"), ["nll", "KL", "nll + β KL", t("latents in use", "在用的潜变量")], [
+    [t("encoder's q", "编码器的 q"), ["beta_nll", "beta_kl", "beta_loss", "beta_used"]],
+    [t("best q", "最优的 q"), ["best_nll", "best_kl", "best_loss", "best_used"]],
+  ], (name) => (name.endsWith("used") ? 0 : 2));
 
   function show() {
-    if (encoded) table.set({ beta_nll: encoded.nll, beta_kl: encoded.kl, beta_loss: encoded.nll + beta * encoded.kl });
+    if (encoded) {
+      table.set({ beta_nll: encoded.nll, beta_kl: encoded.kl, beta_loss: encoded.nll + beta * encoded.kl });
+      table.set({ beta_used: used(encoded.each) });
+    }
     const there = found.get(beta);
     table.set({ best_nll: there?.nll, best_kl: there?.kl, best_loss: there && there.nll + beta * there.kl });
-    table.set({ best_used: now().each.filter((value) => value > COUNTS).length });
+    table.set({ best_used: used(now().each) });
     plane.redraw();
     prices.redraw();
   }
@@ -110,7 +105,7 @@ export function betaPanel(view) {
       dot(g, a.px(there.kl), a.py(there.nll), 6, c.z, c.paper);
     });
     dot(g, a.px(encoded.kl), a.py(encoded.nll), 6, c.mu, c.paper);
-    label(g, say(t("encoder", "编码器")), a.px(encoded.kl), a.py(encoded.nll) - 14, { colour: c.mu, align: "center" });
+    label(g, say(t("encoder", "编码器")), a.px(encoded.kl) + 10, a.py(encoded.nll) - 12, { colour: c.mu });
   }
 
   function drawPrices(g, w, h) {
@@ -121,9 +116,10 @@ export function betaPanel(view) {
       y: [0, Math.max(0.5, ...before, ...after) * 1.1],
       xlabel: say(t("latent", "潜变量")),
       ylabel: say(t("KL, nats", "KL（奈特）")),
-      grid: false,
+      xticks: false,
     });
-    const wide = Math.max(1, a.px(1.7) - a.px(1));
+    latentNumbers(g, a, count);
+    const wide = Math.max(1, Math.min(40, a.px(1.7) - a.px(1)));
     for (let j = 0; j < count; j++) {
       const left = a.px(j + 1) - wide / 2, top = a.py(after[j]);
       g.fillStyle = c.z;
@@ -159,7 +155,6 @@ export function betaPanel(view) {
       ),
     ),
     weight.root,
-    row(button({ label: t("Trace the curve", "画出整条曲线"), onclick: () => work(tracing()) })),
     plane.root,
     prices.root,
     table.root,

@@ -1,12 +1,14 @@
 // The prices of single draws, and the bound of K draws against log p(x).
 
 import { Draws, mean_bound, moments, quadrature } from "./bounds.js";
+import { kind_of_code } from "./coding.js";
 import { namesBeside, spaced, within } from "./marks.js";
 import { kl } from "./network.js";
 import { payload } from "./payload.js";
 import { axes, colours, dot, line } from "./plot.js";
 import { inSlices } from "./slices.js";
 import { state, watch } from "./state.js";
+import { matrix } from "./tables.js";
 import { say, t } from "./text.js";
 import { arrowStep, figure, note, numbers, panel, slider } from "./ui.js";
 
@@ -93,14 +95,10 @@ export function drawsPanels(view) {
     draw: drawBounds,
   });
 
-  const one = numbers([
-    ["draw_nll", t("this draw: nll", "这次抽样：nll"), 2],
-    ["draw_kl", t("log q − log p", "log q − log p"), 2],
-    ["draw_log_weight", t("log w = −(their sum)", "log w = −(两者之和)"), 2],
-    ["nll", t("mean of nll", "nll 的平均"), 2],
-    ["kl_drawn", t("mean of log q − log p", "log q − log p 的平均"), 2],
-    ["kl", t("KL, in closed form", "KL（解析式）"), 2],
-    ["elbo", t("ELBO = mean of log w", "ELBO = log w 的平均"), 2],
+  const one = matrix(t("prices in nats", "代价（奈特）"), ["nll", "log q − log p", "−log w"], [
+    [t("this draw", "这次抽样"), ["draw_nll", "draw_kl", "draw_cost"]],
+    [t("mean of the draws", "各次抽样的平均"), ["nll", "kl_drawn", "minus_elbo"]],
+    [t("KL in closed form", "KL 的解析式"), [null, "kl", null]],
   ]);
   const many = numbers([
     ["bound", t("Lₖ, mean of the repeats", "Lₖ（各次重复的平均）"), 2],
@@ -114,9 +112,9 @@ export function drawsPanels(view) {
     const [first] = repeats, k = Math.min(wanted(), first.count);
     if (k > chosen) {
       const { nll, kl: ratio, log_weight } = first;
-      one.set({ draw_nll: nll[chosen], draw_kl: ratio[chosen], draw_log_weight: log_weight[chosen] });
+      one.set({ draw_nll: nll[chosen], draw_kl: ratio[chosen], draw_cost: -log_weight[chosen] });
       const { mu, rho, sigma } = state.head;
-      one.set({ nll: mean(nll, k), kl_drawn: mean(ratio, k), elbo: mean(log_weight, k) });
+      one.set({ nll: mean(nll, k), kl_drawn: mean(ratio, k), minus_elbo: -mean(log_weight, k) });
       one.set({ kl: kl(mu, rho, sigma, model.scale).total });
       const bound = curve.length ? curve[curve.length - 1][1] : NaN;
       many.set({ bound, log_p: evidence?.value, log_p_error: evidence?.error, gap: evidence ? evidence.value - bound : NaN });
@@ -185,7 +183,7 @@ export function drawsPanels(view) {
 
   const howMany = slider({
     label: "K",
-    min: 0,
+    min: 1,
     max: 12,
     step: 1,
     value: FIRST_K,
@@ -198,7 +196,17 @@ export function drawsPanels(view) {
     },
   });
 
-  watch(["head"], restart);
+  const grey = note(
+    t(
+      "Grey pixels have no likelihood: here nll is their cross entropy, and log p(x) the logarithm of its integral over z.",
+      "灰度像素没有真正的似然：这里的 nll 是交叉熵，log p(x) 是 exp(−nll) 对 z 积分后的对数。",
+    ),
+  );
+
+  watch(["head"], () => {
+    grey.hidden = kind_of_code(model, state.x) !== "grey";
+    restart();
+  });
 
   return [
     panel(
@@ -227,6 +235,7 @@ export function drawsPanels(view) {
       howMany.root,
       bounds.root,
       many.root,
+      grey,
       exact ? null : note(
         t(
           () => `log p(x) is estimated from all ${REPEATS} × K draws; on average that, too, is too low.`,

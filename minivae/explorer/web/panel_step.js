@@ -1,17 +1,18 @@
 // Gradient descent on the digit at hand, one step at a time, next to what four mistakes make of it.
 
-import { descentFigures, trackColour } from "./descent_figures.js";
+import { descentFigures } from "./descent_figures.js";
 import { payload } from "./payload.js";
 import { inSlices } from "./slices.js";
 import { state, watch } from "./state.js";
 import { Descent, MISTAKES } from "./step.js";
+import { matrix } from "./tables.js";
 import { t } from "./text.js";
 import { button, choice, column, formatted, h, note, number, panel, row, slider, toggle } from "./ui.js";
 
 const AT_ONCE = 10; // steps of the second button
 const LONGEST = 2000; // steps; more are not asked for
 
-export const NAMES = {
+const NAMES = {
   right: t("right", "正确"),
   mean: t("mean over pixels, sum over latents", "像素取平均，潜变量求和"),
   "softplus-exp": t("softplus, then exp again", "softplus 之后又取 exp"),
@@ -61,7 +62,10 @@ export function stepPanel(view) {
     stop();
     stop = inSlices(view, catchingUp(), (done) => {
       show();
-      if (done && running) ask(1);
+      if (!done || !running) return;
+      const { history } = tracks.get("right");
+      if (Number.isFinite(history[history.length - 1].loss)) ask(1);
+      else setRunning(false);
     });
   }
 
@@ -71,19 +75,23 @@ export function stepPanel(view) {
     for (const name of names()) {
       if (tracks.has(name)) continue;
       const track = new Descent(model, x, { mistake: name, alone });
-      yield;
-      track.record();
+      yield* measured(track);
       tracks.set(name, track);
-      yield;
     }
     for (const behind = () => [...tracks.values()].filter((track) => track.steps < rates.length); behind().length; ) {
       for (const track of behind()) {
         track.step(rates[track.steps]);
         yield;
-        track.record();
-        yield;
+        yield* measured(track);
       }
     }
+  }
+
+  function* measured(track) {
+    track.look();
+    yield;
+    track.record();
+    yield;
   }
 
   function ask(steps) {
@@ -104,7 +112,7 @@ export function stepPanel(view) {
     min: -5,
     max: 0,
     step: 0.25,
-    value: -3,
+    value: -4,
     format: (value) => formatted(10 ** value, 5).replace(/0+$/, ""),
   });
   const what = choice({
@@ -116,12 +124,13 @@ export function stepPanel(view) {
     value: "weights",
     onchange: (value) => {
       alone = value === "alone";
+      rate.value = alone ? -3 : -4;
       restart();
     },
   });
   const switches = MISTAKES.map((name) => {
     const one = toggle({
-      label: NAMES[name],
+      label: h("span", { class: `track ${name}` }, NAMES[name]),
       onchange: (on) => {
         if (on) switched.add(name);
         else switched.delete(name);
@@ -137,42 +146,31 @@ export function stepPanel(view) {
   const said = h("div", { "aria-live": "polite" });
 
   function explain() {
-    said.replaceChildren(...names().slice(1).map((name) => {
-      const title = h("strong", {}, NAMES[name]);
-      title.style.color = trackColour(name);
-      return h("p", {}, title, ": ", SAID[name]);
-    }));
+    said.replaceChildren(...names().slice(1).map((name) =>
+      h("p", {}, h("strong", { class: `track ${name}` }, NAMES[name]), ": ", SAID[name])));
   }
 
   // A column for each track: where it is, and the gradient of its next step for the latent that the planes show first.
   const latent = t(() => `${state.axes[0] + 1}`, () => `${state.axes[0] + 1}`);
   const ROWS = [
-    ["loss", t("loss = nll + β KL", "损失 = nll + β KL"), 2],
-    ["nll", "nll", 2],
-    ["kl", "KL", 2],
-    ["mu", h("span", {}, "μ", h("sub", {}, latent)), 4],
-    ["sigma", h("span", {}, "σ", h("sub", {}, latent)), 4],
-    ["dz", t("next step: dz = dμ of nll", "下一步：dz，即 nll 的 dμ"), 4],
-    ["dmu", "dμ", 4],
-    ["dsigma", "dσ", 4],
-    ["drho", "dρ", 4],
+    ["loss", t("loss = nll + β KL", "损失 = nll + β KL")],
+    ["nll", "nll"],
+    ["kl", "KL"],
+    ["mu", h("span", {}, "μ", h("sub", {}, latent))],
+    ["sigma", h("span", {}, "σ", h("sub", {}, latent))],
+    ["dz", t("next step: dz", "下一步：dz")],
+    ["dmu", t("dμ = dz + β μ", "dμ = dz + β μ")],
+    ["dsigma", t("dσ = dz ε + β (σ − 1/σ)", "dσ = dz ε + β (σ − 1/σ)")],
+    ["drho", t("dρ = dσ dσ/dρ", "dρ = dσ · ∂σ/∂ρ")],
   ];
-  const table = h("table", { class: "numbers" });
-  let cells = new Map();
+  const place = h("div", {});
+  let table = null;
 
   function columns() {
-    cells = new Map(names().map((name) => [
-      name,
-      Object.fromEntries(ROWS.map(([key, , digits]) => [key, number(`step_${key}_${name}`, digits)])),
-    ]));
-    const head = names().map((name) => {
-      const cell = h("th", { scope: "col" }, NAMES[name]);
-      cell.style.color = trackColour(name);
-      return cell;
-    });
-    const body = ROWS.map(([key, label]) =>
-      h("tr", {}, h("th", { scope: "row" }, label), ...names().map((name) => h("td", {}, cells.get(name)[key].root))));
-    table.replaceChildren(h("thead", {}, h("tr", {}, h("td", {}), ...head)), h("tbody", {}, ...body));
+    const heads = names().map((name) => h("span", { class: `track ${name}` }, NAMES[name]));
+    const rows = ROWS.map(([key, label]) => [label, names().map((name) => `step_${key}_${name}`)]);
+    table = matrix(t("where each descent is, and its gradient", "各条下降路径的位置与梯度"), heads, rows, (name) => (/loss|nll|kl/.test(name) ? 2 : 4));
+    place.replaceChildren(table.root);
   }
 
   const steps = number("steps", 0);
@@ -181,12 +179,12 @@ export function stepPanel(view) {
   function show() {
     steps.set(tracks.get("right")?.steps ?? 0);
     const [j] = state.axes;
-    for (const [name, { history, next }] of tracks) {
-      const here = history[history.length - 1], found = cells.get(name);
-      if (!here || !found) continue;
+    for (const [name, track] of tracks) {
+      if (track.history.length <= track.steps) continue; // in the middle of a step
+      const here = track.history[track.steps], next = track.look();
       const values = { ...here, mu: here.mu[j], sigma: here.sigma[j] };
       for (const key of ["dz", "dmu", "dsigma", "drho"]) values[key] = next[key][j];
-      for (const [key] of ROWS) found[key].set(values[key]);
+      for (const [key] of ROWS) table.set({ [`step_${key}_${name}`]: values[key] });
     }
     figures.redraw();
   }
@@ -205,6 +203,12 @@ export function stepPanel(view) {
           "这些错误都不会报错。",
       ),
     ),
+    model.objective === "elbo" && !model.free_bits ? null : note(
+      t(
+        "This run was trained for another objective; the steps here are those of the ELBO with one draw.",
+        "这个模型是按别的目标训练的；这里的每一步用的是单次抽样的 ELBO。",
+      ),
+    ),
     row(
       button({ label: t("One step", "走一步"), onclick: () => ask(1) }),
       button({ label: t(() => `${AT_ONCE} steps`, () => `走 ${AT_ONCE} 步`), onclick: () => ask(AT_ONCE) }),
@@ -216,7 +220,7 @@ export function stepPanel(view) {
     h("fieldset", {}, h("legend", {}, t("The four classical mistakes", "四个典型错误")), ...switches),
     said,
     figures.curves.root,
-    h("div", { class: "halves" }, column(figures.latents.root, figures.pictures?.root), h("div", { class: "scroll" }, table)),
+    h("div", { class: "halves" }, column(figures.latents.root, figures.pictures?.root), place),
   );
   whole.classList.add("wide");
   return whole;

@@ -13,16 +13,17 @@ export function pixelPictures() {
   const { data } = payload;
   const pictured = data.kind === "image" && data.shape.length === 2;
   const count = data.features;
-  let shown = null, chosen = Math.floor(count / 2);
+  let shown = null;
+  let chosen = null; // by the user; until then the dearest
 
   const map = figure({
     label: t("bits of each value of x; arrow keys choose one", "x 的每个数值各花多少比特；用方向键选择"),
-    height: pictured ? (w) => HEAD + square(w) * Math.min(1, data.shape[0] / data.shape[1]) + 4 : 220,
+    height: pictured ? (w) => places(w).foot + 4 : 220,
     draw: pictured ? drawImages : drawBars,
     onpoint: (x, y) => choose(at(x, y)),
     keys: (event) => {
       const step = arrowStep(event);
-      if (step) choose(pictured ? chosen + step[0] - step[1] * data.shape[1] : chosen + step[0] + step[1]);
+      if (step) choose(here() + (pictured ? step[0] - step[1] * data.shape[1] : step[0] + step[1]));
     },
   });
   const table = numbers([
@@ -32,17 +33,33 @@ export function pixelPictures() {
     ["pixel_bits", t("its bits", "所花比特"), 3],
   ]);
 
-  function square(w) {
-    return (w - 2 * GAP) / 3;
+  // The map, and at its right the example above what is expected: left, top and side of each, and where it all ends.
+  function places(w) {
+    const small = (w - GAP) / 3, ratio = data.shape[0] / data.shape[1];
+    return {
+      map: [0, HEAD, 2 * small],
+      x: [2 * small + GAP, HEAD, small],
+      mean: [2 * small + GAP, 2 * HEAD + small * ratio, small],
+      foot: 2 * HEAD + 2 * small * ratio,
+    };
   }
 
   // The value under a point of the figure; -1 for none.
   function at(x, y) {
     const w = map.canvas.clientWidth;
     if (!pictured) return map.place ? Math.round(map.place.ix(x)) : -1;
-    const [tall, wide] = data.shape, cell = square(w) / wide;
-    const [i, j] = [Math.floor((y - HEAD) / cell), Math.floor((x % (square(w) + GAP)) / cell)];
-    return i >= 0 && i < tall && j < wide ? i * wide + j : -1;
+    const [tall, wide] = data.shape, { foot: _, ...pictures } = places(w);
+    for (const [left, top, side] of Object.values(pictures)) {
+      const i = Math.floor(((y - top) / side) * wide), j = Math.floor(((x - left) / side) * wide);
+      if (i >= 0 && i < tall && j >= 0 && j < wide) return i * wide + j;
+    }
+    return -1;
+  }
+
+  function here() {
+    if (chosen !== null) return chosen;
+    const { pixels } = shown.account;
+    return pixels.indexOf(Math.max(...pixels));
   }
 
   function choose(k) {
@@ -54,23 +71,26 @@ export function pixelPictures() {
 
   function write() {
     if (!shown) return;
-    const { x, mean, account } = shown;
-    table.set({ pixel_place: chosen, pixel_x: x[chosen], pixel_mean: mean[chosen], pixel_bits: account.pixels[chosen] });
+    const { x, mean, account } = shown, k = here();
+    table.set({ pixel_place: k, pixel_x: x[k], pixel_mean: mean[k], pixel_bits: account.pixels[k] });
   }
 
   function drawImages(g, w) {
     if (!shown) return;
-    const { x, mean, account } = shown, [tall, wide] = data.shape, side = square(w), cell = side / wide;
-    const names = [t("x", "x"), t("expected", "期望"), t("bits", "比特")];
-    const most = Math.max(...account.pixels), heat = heated(account.pixels, most);
-    [[x, data.shape], [mean, data.shape], [heat, [tall, wide, 3]]].forEach(([values, shape, ], i) => {
-      const left = i * (side + GAP), [low, high] = i === 2 ? [0, 255] : [data.low, data.high];
-      label(g, i === 2 ? `${say(names[i])} 0–${most.toFixed(1)}` : say(names[i]), left, HEAD / 2, { colour: colours().muted });
-      image(g, values, shape, left, HEAD, side, cell * tall, low, high);
+    const { x, mean, account } = shown, { shape, low, high } = data, [tall, wide] = shape, k = here();
+    const most = Math.max(...account.pixels), place = places(w);
+    const draw = (name, [left, top, side], values, form, from, to) => {
+      const cell = side / wide;
+      label(g, name, left, top - HEAD / 2, { colour: colours().muted });
+      image(g, values, form, left, top, side, cell * tall, from, to);
       g.strokeStyle = colours().accent;
       g.lineWidth = 2;
-      g.strokeRect(left + (chosen % wide) * cell - 1, HEAD + Math.floor(chosen / wide) * cell - 1, cell + 2, cell + 2);
-    });
+      g.strokeRect(left + (k % wide) * cell - 1, top + Math.floor(k / wide) * cell - 1, cell + 2, cell + 2);
+    };
+    const bits = say(t(`bits, from 0 to ${most.toFixed(1)}`, `比特，0 到 ${most.toFixed(1)}`));
+    draw(bits, place.map, heated(account.pixels, most), [tall, wide, 3], 0, 255);
+    draw("x", place.x, x, shape, low, high);
+    draw(say(t("expected", "期望")), place.mean, mean, shape, low, high);
   }
 
   function drawBars(g, w, h) {
@@ -85,7 +105,7 @@ export function pixelPictures() {
     });
     map.place = a;
     bars(g, a, pixels, -0.5, count - 0.5, c.accent);
-    bars(g, a, [pixels[chosen]], chosen - 0.5, chosen + 0.5, c.z);
+    bars(g, a, [pixels[here()]], here() - 0.5, here() + 0.5, c.z);
   }
 
   return {

@@ -3,7 +3,8 @@
 import { everyFrame } from "./frame.js";
 import { shownView } from "./state.js";
 
-const BUDGET = 6; // milliseconds of a frame's 16
+const REST = 200; // milliseconds until the next look, while no view with work is shown
+const BUDGET = 7; // milliseconds of a frame's 16
 
 const jobs = new Set();
 let running = false;
@@ -13,26 +14,39 @@ let running = false;
  * result) after the pieces of a frame. Returns a function that stops it.
  */
 export function inSlices(view, work, told) {
-  const job = { view, work, told };
+  const job = { view, work, told, took: 0 }; // took: milliseconds, of its last piece
   jobs.add(job);
-  if (!running) {
-    running = true;
-    everyFrame(frame);
-  }
+  begin();
   return () => jobs.delete(job);
+}
+
+function begin() {
+  if (running || !jobs.size) return;
+  running = true;
+  everyFrame(frame);
 }
 
 function frame() {
   const end = performance.now() + BUDGET, worked = new Map();
+  let now = performance.now();
   let shown = [...jobs].filter((job) => job.view === shownView());
-  while (shown.length && performance.now() < end) {
+  if (!shown.length) {
+    running = false;
+    if (jobs.size) setTimeout(begin, REST);
+    return false;
+  }
+  // At least one piece, and others that are likely to fit.
+  const fits = (job) => jobs.has(job) && (!worked.size || now + job.took < end);
+  while ((shown = shown.filter(fits)).length) {
     for (const job of shown) {
+      if (!fits(job)) continue;
       const { done, value } = job.work.next();
       worked.set(job, { done, value });
       if (done) jobs.delete(job);
-      if (performance.now() >= end) break;
+      const then = performance.now();
+      job.took = then - now;
+      now = then;
     }
-    shown = shown.filter((job) => jobs.has(job));
   }
   for (const [job, { done, value }] of worked) job.told(done, value);
   // The first in line has had its turn.

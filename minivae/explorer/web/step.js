@@ -75,7 +75,7 @@ const PAIRS = 4; // draws and their opposites, the same ones after each step, by
  * Gradient descent on one example, from where the model is. alone: only the example's mu and rho move; otherwise all
  * weights do, those of a copy (a learned sigma of the likelihood stays). Step t of every descent has the same noise.
  *
- * `next` is what `gradient` gives for the coming step, `history` what `record` has measured, after each step.
+ * `history` holds what `record` has measured, after each step.
  */
 export class Descent {
   constructor(model, x, { mistake = "right", alone = false, beta = model.beta, seed = 0 } = {}) {
@@ -84,19 +84,22 @@ export class Descent {
     this.own = alone ? { mu, rho } : null;
     this.steps = 0;
     this.history = [];
-    this.look();
+    this.found = null;
   }
 
+  /** What `gradient` gives for the coming step. */
   look() {
+    if (this.found) return this.found;
     const { model, x, mistake, beta, own } = this, { latent } = model;
     const both = normals(this.seed, PAGE_STREAM, this.steps, 2 * latent);
     const noise = both.subarray(0, latent), other = both.subarray(latent);
-    this.next = gradient(model, x, noise, { mistake, other, beta, own });
+    this.found = gradient(model, x, noise, { mistake, other, beta, own });
+    return this.found;
   }
 
   /** One step against the gradient. */
   step(rate) {
-    const { dmu, drho, gradients } = this.next;
+    const { dmu, drho, gradients } = this.look();
     if (this.alone) {
       descend(this.own.mu, dmu, rate);
       descend(this.own.rho, drho, rate);
@@ -108,7 +111,7 @@ export class Descent {
       });
     }
     this.steps++;
-    this.look();
+    this.found = null;
   }
 
   record() {
@@ -117,7 +120,7 @@ export class Descent {
 
   /** The right loss where the descent is now, nll averaged over draws; mu, sigma and the mean of p(x|z) at z = mu. */
   measure() {
-    const { model, x, beta } = this, { mu, sigma } = this.next;
+    const { model, x, beta } = this, { mu, sigma } = this.look();
     let total = 0;
     for (let pair = 0; pair < PAIRS; pair++) {
       const noise = normals(this.seed, PAGE_STREAM + 1, pair, model.latent);

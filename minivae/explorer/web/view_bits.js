@@ -10,7 +10,7 @@ import { inSlices } from "./slices.js";
 import { state, watch } from "./state.js";
 import { t } from "./text.js";
 import { drawNoise } from "./flow.js";
-import { button, figure, formatted, h, instead, note, numbers, panel, row, slider, toggle } from "./ui.js";
+import { button, figure, h, instead, note, numbers, panel, row, slider, toggle } from "./ui.js";
 
 const NAME = "bits";
 const DIGITS = 10; // of z after the binary point
@@ -121,21 +121,21 @@ class Bits {
     )), box.root);
     if (!this.density) return this.grey;
     const cut = slider({
-      label: t("digits of x", "x 的位数"),
+      label: t("binary digits of x", "x 的二进制位数"),
       min: 0,
       max: 16,
       step: 1,
       value: DATA_DIGITS,
-      format: (value) => `2^−${value}`,
+      format: String,
       onchange: (value) => {
         this.data_digits = value;
         this.update();
       },
     });
     const root = h("div", { class: "wide" }, instead(t(
-      "A Gaussian likelihood is a density of real numbers: it has no bits. What has some is x cut into steps, here of 2^−digits: " +
+      "A Gaussian likelihood is a density of real numbers: it has no bits. What has some is x cut into steps, here of 2 to the minus digits: " +
         "a step then has the probability density × width, as long as it is narrow beside σ of the likelihood. The price depends on the steps.",
-      "高斯似然是实数上的密度，没有比特数可言。把 x 切成小格（宽 2^−位数）才有：每格的概率约为密度乘以宽度，只要格子比似然的 σ 窄得多。" +
+      "高斯似然是实数上的密度，没有比特数可言。把 x 切成小格（宽 2 的负位数次方）才有：每格的概率约为密度乘以宽度，只要格子比似然的 σ 窄得多。" +
         "价格取决于格子的宽度。",
     )), cut.root);
     root.append(this.grey); // always hidden here
@@ -172,12 +172,12 @@ class Bits {
       ["bits_nats", t("net, nats: −log w of this z", "净额（奈特）：这个 z 的 −log w"), 2],
     ]);
     const digits = slider({
-      label: t("digits of z", "z 的位数"),
+      label: t("binary digits of z", "z 的二进制位数"),
       min: 0,
       max: 16,
       step: 1,
       value: DIGITS,
-      format: formatDigits,
+      format: String,
       onchange: (value) => {
         this.digits = value;
         this.update();
@@ -186,11 +186,14 @@ class Bits {
     const root = panel(
       t("Bits back", "比特退回"),
       note(t(
-        "z is drawn from q(z|x) by reading bits of what was written before, as if they were random; they are not lost, because the receiver, " +
-          "who has x by then, knows q(z|x) and so recovers them. So z costs only what its description under the prior is longer than these bits, " +
-          "and on average the net price is the negative ELBO. More digits of z are paid, and come back.",
-        "z 是把先前写下的比特当作随机数读出来、从 q(z|x) 抽得的；这些比特不会丢，因为接收者此时已有 x，也就知道 q(z|x)，可以把它们还原。" +
-          "所以 z 只花先验下的描述比这些比特多出的部分，净价平均就是负的 ELBO。z 写得更细，多付的会如数退回。",
+        "The sender draws z from q(z|x) by taking bits of what was written before for random ones; the receiver, once x is there, " +
+          "knows q(z|x) as well and puts the very same bits back. So z costs −log₂ p(z) + log₂ q(z|x), and the net price is on average the negative ELBO.",
+        "发送者把先前写下的比特当作随机数，用它们从 q(z|x) 抽出 z；接收者解出 x 之后同样知道 q(z|x)，便能把这些比特原样还回去。" +
+          "所以 z 的代价是 −log₂ p(z) + log₂ q(z|x)，净价平均就是负的 ELBO。",
+      )),
+      note(t(
+        "z is cut into steps of 2 to the minus digits: more digits cost more, and bring as much back.",
+        "z 被切成宽 2 的负（位数）次方的小格：位数越多付得越多，退回的也一样多。",
       )),
       digits.root,
       this.accounts.root,
@@ -219,7 +222,7 @@ class Bits {
     ]);
     const howMany = slider({
       label: "K",
-      min: 0,
+      min: 1,
       max: 10,
       step: 1,
       value: FIRST_K,
@@ -244,8 +247,4 @@ class Bits {
     this.parts.push(root);
     return root;
   }
-}
-
-function formatDigits(value) {
-  return value ? `2^−${formatted(value, 0)}` : "1";
 }
