@@ -2,7 +2,6 @@
 
 import { Running } from "./draws.js";
 import { axes, colours, label, line } from "./plot.js";
-import { ESTIMATOR_COLOURS } from "./scatter.js";
 import { say } from "./text.js";
 
 export const MOST = 100000; // draws
@@ -72,7 +71,6 @@ function spread(f, mu, sigma, p) {
  *  function's mean. */
 export function draw_averages(g, width, height, { averages, exact, p, score, texts }) {
   const c = colours();
-  const path_colour = c.z;
   const { f, mu, sigma, history } = averages;
   const box = { x: 52, y: 24, w: width - 64, h: height - 64 };
   const half = Math.max(1.3 * Math.abs(exact), 0.8 * spread(f, mu, sigma, p), 1e-3);
@@ -89,19 +87,19 @@ export function draw_averages(g, width, height, { averages, exact, p, score, tex
   const xs = history.count.map(a.px);
   const band = history.path[p].map((mean, i) => [mean - history.error[p][i], mean + history.error[p][i]]);
   g.globalAlpha = 0.18;
-  g.fillStyle = path_colour;
+  g.fillStyle = c.path;
   g.beginPath();
   band.forEach(([, high], i) => g.lineTo(xs[i], a.py(high)));
   for (let i = band.length - 1; i >= 0; i--) g.lineTo(xs[i], a.py(band[i][0]));
   g.fill();
   g.globalAlpha = 1;
-  if (score) line(g, xs, history.score[p].map(a.py), ESTIMATOR_COLOURS.score_function, 1.6);
+  if (score) line(g, xs, history.score[p].map(a.py), c.score, 1.6);
   line(g, [box.x, box.x + box.w], [a.py(exact), a.py(exact)], c.good, 2, [7, 4]);
-  line(g, xs, history.path[p].map(a.py), path_colour, 2.2);
+  line(g, xs, history.path[p].map(a.py), c.path, 2.2);
   g.restore();
   if (score) {
-    label(g, say(texts.by_score), box.x + box.w, 10, { colour: ESTIMATOR_COLOURS.score_function, align: "right" });
-    label(g, say(texts.by_path), box.x + box.w - 100, 10, { colour: path_colour, align: "right" });
+    label(g, say(texts.by_score), box.x + box.w, 10, { colour: c.score, align: "right" });
+    label(g, say(texts.by_path), box.x + box.w - 100, 10, { colour: c.path, align: "right" });
   }
   label(g, say(texts.exact), box.x + box.w - 4, a.py(exact) - 9, { colour: c.good, align: "right" });
 }

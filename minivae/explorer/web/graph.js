@@ -10,15 +10,16 @@ const GAP = 5; // between a node and the ends of its arrows
 const ASIDE = 11; // of the arrow back from the arrow forward
 const short = (value) => formatted(value, 2);
 
-export const GRAPH_HEIGHT = 268;
+export const GRAPH_HEIGHT = 266;
 
 /** Where the nodes are, in a picture this wide. */
 function places(width) {
   const left = Math.max(46, 0.13 * width);
-  const middle = Math.round((width < 400 ? 0.52 : 0.59) * width);
+  const narrow = width < 400;
+  const middle = Math.round((narrow ? 0.52 : 0.59) * width);
   return {
-    mu: [left, 50], sigma: [left, 172], z: [middle, 111], f: [width - 44, 111],
-    noise: [middle, 234], fresh: [middle - 86, 234],
+    mu: [left, 34], sigma: [left, 158], z: [middle, 96], f: [width - 44, 96],
+    noise: [middle, 220], fresh: [middle - (narrow ? 56 : 90), 224],
   };
 }
 
@@ -29,14 +30,14 @@ export function draw_graph(g, width, { trick, values, texts }) {
   const { mu, sigma, noise, z, f, df, dmu, dsigma, fresh } = values;
 
   edge(g, at.z, at.f, `∂f/∂z = ${short(df)}`, { side: 1 });
-  value(g, at.z, `z = ${short(z)}`, c.z, -1);
+  label(g, `z = ${short(z)}`, at.z[0] - 8, at.z[1] - RADIUS - 10, { colour: c.z });
   value(g, at.f, `f = ${short(f)}`, c.ink, -1);
   value(g, at.mu, `μ = ${short(mu)}`, c.mu);
   value(g, at.sigma, `σ = ${short(sigma)}`, c.sigma);
   if (trick) {
     edge(g, at.mu, at.z, "∂z/∂μ = 1", { side: -1 });
     const wrong = fresh !== null;
-    edge(g, at.sigma, at.z, wrong ? `ε′ = ${short(fresh)}` : `∂z/∂σ = ε = ${short(noise)}`, { side: 1, wrong });
+    edge(g, at.sigma, at.z, wrong ? "× ε′" : `∂z/∂σ = ε = ${short(noise)}`, { side: 1, wrong });
     forward(g, at.noise, at.z);
     label(g, `ε = ${short(noise)}`, at.noise[0] + RADIUS + 7, at.noise[1] - 8, { colour: c.noise });
     label(g, "ε ~ N(0, 1)", at.noise[0] + RADIUS + 7, at.noise[1] + 9, { colour: c.muted, size: 11 });
@@ -45,8 +46,12 @@ export function draw_graph(g, width, { trick, values, texts }) {
     gradient(g, at.mu, `dμ = ${product("1", dmu)}`, c.gradient);
     gradient(g, at.sigma, `dσ = ${product(short(wrong ? fresh : noise), dsigma)}`, c.gradient);
     if (wrong) {
+      const [x, y] = at.fresh;
+      const share = (x - at.sigma[0]) / (at.z[0] - at.sigma[0]);
+      const above = at.sigma[1] + share * (at.z[1] - at.sigma[1]) + ASIDE + GAP;
       node(g, at.fresh, "ε′", { random: true, colour: c.bad });
-      line(g, [at.fresh[0] - 8, at.fresh[0] - 30], [at.fresh[1] - RADIUS - 2, 190], c.bad, 1.5, [2, 3]);
+      value(g, at.fresh, `ε′ = ${short(fresh)}`, c.bad);
+      line(g, [x, x], [y - RADIUS - 2, above], c.bad, 1.5, [2, 3]);
     }
   } else {
     edge(g, at.mu, at.z, texts.none("μ"), { side: -1, blocked: true });
@@ -54,7 +59,7 @@ export function draw_graph(g, width, { trick, values, texts }) {
     gradient(g, at.mu, "dμ = ?", c.bad);
     gradient(g, at.sigma, "dσ = ?", c.bad);
     texts.number(short(z)).forEach((text, i) =>
-      label(g, text, width - 8, 226 + 17 * i, { colour: c.muted, align: "right" }));
+      label(g, text, width - 8, 232 + 17 * i, { colour: c.muted, align: "right" }));
   }
   node(g, at.mu, "μ", { colour: c.mu });
   node(g, at.sigma, "σ", { colour: c.sigma });
@@ -111,7 +116,7 @@ function edge(g, a, b, text, { side, blocked = false, wrong = false }) {
   const [nx, ny] = [-uy * side * ASIDE, ux * side * ASIDE];
   const [x0, y0, x1, y1] = [to[0] + nx, to[1] + ny, from[0] + nx, from[1] + ny];
   if (blocked) {
-    const [x, y] = [x0 - 0.3 * (x0 - x1), y0 - 0.3 * (y0 - y1)];
+    const [x, y] = [x0 - 0.4 * (x0 - x1), y0 - 0.4 * (y0 - y1)];
     line(g, [x0, x], [y0, y], colour, 2, [5, 4]);
     line(g, [x - 6, x + 6], [y - 6, y + 6], colour, 2.6);
     line(g, [x - 6, x + 6], [y + 6, y - 6], colour, 2.6);

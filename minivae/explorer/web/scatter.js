@@ -1,15 +1,16 @@
 // Pictures of estimates: how each estimator's scatter about the gradient, and the order of their variances.
 
-import { axes, classColour, colours, dot, label, line } from "./plot.js";
+import { axes, colours, dot, label, line } from "./plot.js";
 import { say } from "./text.js";
 import { formatted } from "./ui.js";
 
 const BINS = 160;
 
-// as in the figures of minivae/lab
-export const ESTIMATOR_COLOURS = {
-  score_function: classColour(0), baseline: classColour(1), pathwise: classColour(3), measure_valued: classColour(4),
-};
+/** As in the figures of minivae/lab. */
+export function estimator_colour(name) {
+  const c = colours();
+  return { score_function: c.score, baseline: c.baseline, pathwise: c.path, measure_valued: c.measure }[name];
+}
 
 /** Counts in equal bins from low to high; what lies outside is counted in `total` only. */
 export class Histogram {
@@ -35,7 +36,7 @@ export function draw_histograms(g, width, height, { names, histograms, running, 
     const foot = box.y + tall * (i + 1);
     const { counts } = histograms[name];
     const most = Math.max(1, ...counts);
-    g.fillStyle = ESTIMATOR_COLOURS[name];
+    g.fillStyle = estimator_colour(name);
     counts.forEach((count, bin) => {
       if (!count) return;
       const left = box.x + box.w * bin / BINS;
@@ -47,7 +48,7 @@ export function draw_histograms(g, width, height, { names, histograms, running, 
     const [from, middle, to] = [-1, 0, 1].map((side) => Math.min(box.x + box.w, Math.max(box.x, a.px(exact[name].mean + side * deviation))));
     line(g, [from, to], [foot - 7, foot - 7], c.ink, 1.6);
     for (const end of [from, to]) line(g, [end, end], [foot - 11, foot - 3], c.ink, 1.6);
-    if (running[name].count) dot(g, a.px(running[name].mean), foot - 7, 4, ESTIMATOR_COLOURS[name], c.ink);
+    if (running[name].count) dot(g, a.px(running[name].mean), foot - 7, 4, estimator_colour(name), c.ink);
     else dot(g, middle, foot - 7, 2, c.ink);
     label(g, say(texts.names[name]), box.x + 6, foot - tall + 12, { bold: true });
     const spread = say(texts.deviation(formatted(deviation, 2), width < 460));
@@ -72,7 +73,7 @@ export function draw_ranking(g, width, height, { names, exact, running, ranks, c
   order.forEach((name, i) => {
     const y = box.y + tall * (i + (room ? 0.5 : 0.68));
     const { variance, fails } = exact[name];
-    const colour = ESTIMATOR_COLOURS[name];
+    const colour = estimator_colour(name);
     const place = fails ? say(texts.fails_short) : `${ranks[name].draw}. `;
     const text = fails ? `${say(texts.names[name])}: ${place}` : place + say(texts.names[name]);
     if (room) label(g, text, 6, y, { bold: true });

@@ -6,7 +6,7 @@ import { estimates, ESTIMATORS, Running } from "./draws.js";
 import { everyFrame, schedule } from "./frame.js";
 import { FUNCTIONS, moments } from "./functions.js";
 import { payload } from "./payload.js";
-import { draw_histograms, draw_ranking, ESTIMATOR_COLOURS, Histogram } from "./scatter.js";
+import { draw_histograms, draw_ranking, Histogram } from "./scatter.js";
 import { shownView, state, watch } from "./state.js";
 import { t } from "./text.js";
 import { button, choice, column, figure, h, note, number, panel, row, slider } from "./ui.js";
@@ -222,8 +222,7 @@ function card(name) {
   const made = {};
   const value = (key, digits) => (made[key] = number(`${key}_${name}`, digits)).root;
   const line = (label, ...parts) => h("tr", {}, h("th", { scope: "row" }, label), h("td", {}, ...parts));
-  const swatch = h("span", { class: "swatch", "aria-hidden": "true" });
-  swatch.style.background = ESTIMATOR_COLOURS[name];
+  const swatch = h("span", { class: `swatch ${name}`, "aria-hidden": "true" });
   const fails = h("p", { class: "instead" }, TEXTS.fails);
   const root = h("div", { class: "card" }, h("h3", {}, swatch, TEXTS.names[name]), h("p", { class: "formula" }, TEXTS.formulas[name]),
     h("table", { class: "numbers" }, h("tbody", {},
