@@ -142,7 +142,7 @@ function planeAndControls() {
   const left = panel(
     latent === 1 ? t("The latent axis", "潜变量轴") : t("The latent plane", "潜变量平面"),
     h("p", {}, ...(model ? [drag, " "] : []), axesChoice(latent)),
-    h("div", { class: "beside" }, picture.root, column(shown, legend(data.points), note(caption(latent)))),
+    h("div", { class: "mapped" }, picture.root, column(shown, legend(data.points), note(caption(latent)))),
   );
   left.classList.add("double");
   return model ? [left, controls()] : [left];
