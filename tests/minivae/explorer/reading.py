@@ -1,0 +1,34 @@
+"""What the tests of the views do with a page: move its controls, and read its numbers."""
+
+FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+def read(page, view):
+    """{name: value} of the numbers that a view shows, in full precision, once what was asked for is drawn."""
+    page.evaluate(FRAMES)
+    shown = page.locator(f"#view-{view} output[data-name]")
+    pairs = shown.evaluate_all("(all) => all.map((one) => [one.dataset.name, one.dataset.value])")
+    return {name: float(value.replace("Infinity", "inf")) for name, value in pairs}
+
+
+def move(page, view, **values):
+    """Sets sliders by their labels to values, as a hand would."""
+    page.evaluate(
+        """([view, values]) => {
+          for (const label of document.querySelectorAll(`#view-${view} .slider label`)) {
+            if (!(label.textContent in values)) continue;
+            label.control.value = values[label.textContent];
+            label.control.dispatchEvent(new Event("input"));
+            delete values[label.textContent];
+          }
+          if (Object.keys(values).length) throw new Error(`no sliders ${Object.keys(values)}`);
+        }""",
+        [view, values],
+    )
+
+
+def choose(page, view, label, value):
+    """An option of a list, by its value; Playwright would take another's label for it."""
+    select = page.locator(f"#view-{view}").get_by_label(label, exact=True)
+    values = select.evaluate("(select) => [...select.options].map((option) => option.value)")
+    select.select_option(index=values.index(value))
