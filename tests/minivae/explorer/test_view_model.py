@@ -247,7 +247,7 @@ def test_the_nearest_point_is_named(open_page, kind):
     page = open_page(kind, "#model")
     mu = array(page, "explorer.payload.payload.data.points.mu").reshape(-1, model.latent)[:, :2]
     labels = array(page, "explorer.payload.payload.data.points.labels")
-    for z in mu[::40][:5] + [0.01, -0.02]:
+    for z in np.add(mu[::40][:5], (0.01, -0.02)):
         page.evaluate(f"() => {{ explorer.flow.moveZ({{ 0: {z[0]}, 1: {z[1]} }}); explorer.frame.flush(); }}")
         expected = labels[np.argmin(((mu - z) ** 2).sum(1))]
         name = page.evaluate(f"explorer.payload.className({expected})")
