@@ -61,7 +61,7 @@ def test_the_step(open_page):
         near(found["average"], [above, *gradient], 1e-12)
         for estimator in ("score_function", "baseline", "measure_valued"):
             near(found[estimator]["mean"], gradient, 1e-12)
-        assert found["pathwise"] == {"mean": [0, 0], "variance": [0, 0]}
+        assert found["pathwise"] == {"mean": [0, 0], "variance": [0, 0], "fourth": [0, 0]}
         # E[f^2 e^2] / sigma^2 with f^2 = f: P - t density; and E[f (e^2 - 1)^2] = 2 P - t (t^2 + 1) density
         second = np.array([above - t * density, 2 * above - t * (t * t + 1) * density]) / sigma**2
         near(found["score_function"]["variance"], second - gradient**2, 1e-12)
