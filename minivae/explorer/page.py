@@ -20,8 +20,8 @@ from typing import Any
 from ..errors import expect
 
 IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.M)
-EXPORT = re.compile(r"^export (?=(?:async )?(?:const|let|class|function) (\w+))", re.M)
-NAME = re.compile(r"^export (?:async )?(?:const|let|class|function) (\w+)", re.M)
+EXPORT = re.compile(r"^export (?=(?:async )?(?:const|let|class|function\*?) (\w+))", re.M)
+NAME = re.compile(r"^export (?:async )?(?:const|let|class|function\*?) (\w+)", re.M)
 MAIN = "main"
 
 

@@ -34,13 +34,16 @@ const IMPORTANCE = 8; // the stream's number in kernels/philox.py
 const PAGE = 1000; // draws that share a step of the stream
 const BLOCK = 4; // draws whose noise is made at a time: whole blocks of the cipher
 
-/** Draws of one example, one more with each `next`: lists nll, kl and log_weight, in nats. */
+/** Draws of one example, one more with each `next`: lists nll, kl, log_weight and bound, L_K of the first K; in nats. */
 export class Draws {
   constructor(model, x, head, seed) {
     Object.assign(this, { model, x, head, seed });
     this.nll = [];
     this.kl = [];
     this.log_weight = [];
+    this.bound = [];
+    this.top = -Infinity; // of log_weight
+    this.total = 0; // the sum of the weights, divided by exp(top)
   }
 
   get count() {
@@ -52,7 +55,10 @@ export class Draws {
     this.nll.push(draw.nll);
     this.kl.push(draw.kl);
     this.log_weight.push(draw.log_weight);
-    return draw;
+    const higher = Math.max(this.top, draw.log_weight);
+    this.total = this.total * Math.exp(this.top - higher) + Math.exp(draw.log_weight - higher);
+    this.top = higher;
+    this.bound.push(higher + Math.log(this.total / this.count));
   }
 
   /** The noise of draw k, (latent). */
@@ -74,27 +80,12 @@ export function log_mean_exp(values) {
   return top + Math.log(total / values.length);
 }
 
-/** L_1, ..., L_K of the first 1, ..., K of the log weights. */
-export function running_bound(log_weight) {
-  const bound = new Float64Array(log_weight.length);
-  let top = -Infinity, total = 0; // the sum of the weights so far is total * exp(top)
-  for (let k = 0; k < bound.length; k++) {
-    const higher = Math.max(top, log_weight[k]);
-    total = total * Math.exp(top - higher) + Math.exp(log_weight[k] - higher);
-    top = higher;
-    bound[k] = top + Math.log(total / (k + 1));
-  }
-  return bound;
-}
-
-/** For each K of counts the mean of L_K over the groups of K successive log weights. */
-export function bound_curve(log_weight, counts) {
-  return counts.map((count) => {
-    const groups = Math.floor(log_weight.length / count);
-    let total = 0;
-    for (let i = 0; i < groups; i++) total += log_mean_exp(log_weight.slice(i * count, (i + 1) * count));
-    return total / groups;
-  });
+/** The mean of L_K over the groups of K successive log weights. */
+export function mean_bound(log_weight, count) {
+  const groups = Math.floor(log_weight.length / count);
+  let total = 0;
+  for (let i = 0; i < groups; i++) total += log_mean_exp(log_weight.slice(i * count, (i + 1) * count));
+  return total / groups;
 }
 
 /**
@@ -112,10 +103,10 @@ export function moments(log_weight) {
   return { value, error: Math.sqrt(spread / (count - 1) / count), effective: 1 / squares, u };
 }
 
-const COARSEST = 0.25; // the first grid's step, in standard deviations of the prior
-const LEVELS = 9;
-const LEFT_OUT = 20; // nats below the highest point: what lies there adds less than e^-20 of it for each point
-const CLOSE = 2e-6; // of max(1, |log p(x)|), between two grids
+const COARSEST = 0.5; // the first grid's step, in standard deviations of the prior
+const LEVELS = 10;
+const LEFT_OUT = 16; // nats below the highest point: what lies there adds less than e^-16 of it for each point
+const CLOSE = 6e-6; // of max(1, |log p(x)|), between two grids: about three times what the finer is off by
 
 /**
  * log p(x) = log integral p(x|z) p(z) dz for one or two latents, as a sum over a grid: for a smooth function that
@@ -128,7 +119,7 @@ export function* quadrature(model, x, head) {
   const reach = (j) => Math.abs(head.mu[j]) + 8 * head.sigma[j];
   const half = Math.max(6, ...Array.from(head.mu, (_, j) => reach(j)));
   // No peak of p(x, z) is taken to be narrower than this, so that none falls between the points of the first grid.
-  const narrowest = Math.min(0.05, 0.5 * Math.min(...head.sigma));
+  const narrowest = Math.min(0.08, 0.5 * Math.min(...head.sigma));
   const flat = model.latent === 1, most = Math.ceil(half / COARSEST);
   let step = COARSEST, points = [], known = new Map(), before = NaN, evaluated = 0;
   for (let a = -most; a <= most; a++) {

@@ -78,12 +78,15 @@ function horner(coefficients, t) {
   return p;
 }
 
-/** The words of elements 0 .. count - 1. seed and step: whole numbers below 2^64, a BigInt where above 2^53. */
-export function words(seed, stream, step, count) {
+/**
+ * The words of elements first .. first + count - 1, first a multiple of 4. seed and step: whole numbers below 2^64, a
+ * BigInt where above 2^53.
+ */
+export function words(seed, stream, step, count, first = 0) {
   const [k0, k1] = halves(seed), [step_low, step_high] = halves(step);
   const out = new Uint32Array(4 * Math.ceil(count / 4));
   for (let block = 0; 4 * block < count; block++) {
-    out.set(philox(block, step_low, step_high, stream, k0, k1), 4 * block);
+    out.set(philox(first / 4 + block, step_low, step_high, stream, k0, k1), 4 * block);
   }
   return out.subarray(0, count);
 }
@@ -98,9 +101,9 @@ export function uniforms(seed, stream, step, count) {
   return Float32Array.from(words(seed, stream, step, count), (word) => (word >>> 8) * 2 ** -24);
 }
 
-/** Standard normals, Float32Array(count), as philox.fill_normals. */
-export function normals(seed, stream, step, count) {
-  const drawn = words(seed, stream, step, 2 * Math.ceil(count / 2));
+/** Standard normals, Float32Array(count), as philox.fill_normals; those of elements from `first`, a multiple of 4. */
+export function normals(seed, stream, step, count, first = 0) {
+  const drawn = words(seed, stream, step, 2 * Math.ceil(count / 2), first);
   const out = new Float32Array(drawn.length);
   for (let i = 0; i < drawn.length; i += 2) {
     const radius = f(Math.sqrt(f(2 * minus_log((drawn[i] >>> 8) + 1))));

@@ -9,8 +9,8 @@
 //   no-kl         the loss is nll alone: nothing keeps sigma from going to 0
 
 import { sigmoid, softplus } from "./dense.js";
-import { backward_decoder, backward_encoder, decode, dscale, encode, mean, nll, reparameterize } from "./network.js";
-import { scale_of } from "./network.js";
+import { backward_decoder, backward_encoder, decode, encode, mean, nll } from "./network.js";
+import { dscale, reparameterize, scale_of } from "./network.js";
 import { normals, PAGE_STREAM } from "./noise.js";
 
 export const MISTAKES = ["mean", "softplus-exp", "fresh-noise", "no-kl"];
@@ -37,7 +37,7 @@ export function gradient(model, x, noise, { mistake = "right", other = null, bet
   const drho = dsigma.map((value, j) => value * slope[j]);
   const gradients = own ? [] : [...backward_encoder(model, above, dmu, drho).gradients, ...of_decoder];
   return {
-    mu, rho, sigma, z, output, nll: reconstruction.total, kl, loss: reconstruction.total + beta * kl,
+    mu: mu.slice(), sigma, z, nll: reconstruction.total, kl, loss: reconstruction.total + beta * kl,
     dz, dmu, dsigma, drho, gradients,
   };
 }
@@ -74,54 +74,62 @@ const PAIRS = 4; // draws and their opposites, the same ones after each step, by
 /**
  * Gradient descent on one example, from where the model is. alone: only the example's mu and rho move; otherwise all
  * weights do, those of a copy (a learned sigma of the likelihood stays). Step t of every descent has the same noise.
+ *
+ * `history` holds what `record` has measured, after each step.
  */
 export class Descent {
   constructor(model, x, { mistake = "right", alone = false, beta = model.beta, seed = 0 } = {}) {
     Object.assign(this, { model, x, mistake, alone, beta, seed });
-    if (alone) {
-      const { mu, rho } = encode(model, x);
-      this.own = { mu, rho };
-    } else {
-      this.model = copied(model);
-    }
+    const { mu, rho } = encode(model, x);
+    this.own = alone ? { mu, rho } : null;
     this.steps = 0;
-    this.history = [this.measure()];
+    this.history = [];
+    this.found = null;
   }
 
-  /** One step against the gradient of one draw; returns what `measure` does. */
-  step(rate) {
-    const { latent } = this.model, both = normals(this.seed, PAGE_STREAM, this.steps, 2 * latent);
+  /** What `gradient` gives for the coming step. */
+  look() {
+    if (this.found) return this.found;
+    const { model, x, mistake, beta, own } = this, { latent } = model;
+    const both = normals(this.seed, PAGE_STREAM, this.steps, 2 * latent);
     const noise = both.subarray(0, latent), other = both.subarray(latent);
-    const { mistake, beta, own = null } = this;
-    const { dmu, drho, gradients } = gradient(this.model, this.x, noise, { mistake, other, beta, own });
-    if (own) {
-      descend(own.mu, dmu, rate);
-      descend(own.rho, drho, rate);
+    this.found = gradient(model, x, noise, { mistake, other, beta, own });
+    return this.found;
+  }
+
+  /** One step against the gradient. */
+  step(rate) {
+    const { dmu, drho, gradients } = this.look();
+    if (this.alone) {
+      descend(this.own.mu, dmu, rate);
+      descend(this.own.rho, drho, rate);
     } else {
+      if (this.steps === 0) this.model = copied(this.model);
       layers_of(this.model).forEach((layer, i) => {
         descend(layer.weight, gradients[i].dweight, rate);
         descend(layer.bias, gradients[i].dbias, rate);
       });
     }
     this.steps++;
+    this.found = null;
+  }
+
+  record() {
     this.history.push(this.measure());
-    return this.history[this.steps];
   }
 
   /** The right loss where the descent is now, nll averaged over draws; mu, sigma and the mean of p(x|z) at z = mu. */
   measure() {
-    const { model, x, beta } = this, { mu, rho } = this.own ?? encode(model, x);
-    const { sigma } = spread(model, rho, this.mistake);
+    const { model, x, beta } = this, { mu, sigma } = this.look();
     let total = 0;
     for (let pair = 0; pair < PAIRS; pair++) {
       const noise = normals(this.seed, PAGE_STREAM + 1, pair, model.latent);
-      for (const sign of [1, -1]) {
-        const z = mu.map((value, j) => value + sign * sigma[j] * noise[j]);
-        total += nll(model, x, decode(model, z).output).total;
+      for (const draw of [noise, noise.map((value) => -value)]) {
+        total += nll(model, x, decode(model, reparameterize(mu, sigma, draw)).output).total;
       }
     }
     const cost = total / (2 * PAIRS), kl = divergence(mu, sigma);
-    return { loss: cost + beta * kl, nll: cost, kl, mu: mu.slice(), sigma, mean: mean(model, decode(model, mu).output) };
+    return { loss: cost + beta * kl, nll: cost, kl, mu, sigma, mean: mean(model, decode(model, mu).output) };
   }
 }
 
