@@ -8,7 +8,7 @@ import { payload } from "./payload.js";
 import { arrow, axes, colours, dot, ellipse, line } from "./plot.js";
 import { classOf, drawPoints, nearest } from "./points.js";
 import { state, watch } from "./state.js";
-import { say, t } from "./text.js";
+import { inEachLanguage, say, t } from "./text.js";
 import { arrowStep, figure, h } from "./ui.js";
 
 const TILE = 30; // CSS pixels of a decoded picture, about
@@ -138,6 +138,7 @@ export function plane() {
       : t(`Nearest held-out point to z: class ${name}`, `离 z 最近的留出样本：类别 ${name}`);
   }
   picture.canvas.addEventListener("pointerleave", () => tell());
+  inEachLanguage(() => tell(told));
 
   watch(["z", "axes", "head"], () => {
     picture.redraw();

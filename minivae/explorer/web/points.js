@@ -47,7 +47,7 @@ export function legend(points) {
   if (!found.length) return null;
   const list = h("ul", { class: "legend", "aria-label": t("Classes", "类别") });
   for (const label of found) {
-    const swatch = h("span", { class: "swatch", "aria-hidden": "true" });
+    const swatch = h("span", { class: "spot", "aria-hidden": "true" });
     swatch.style.backgroundColor = classColour(label);
     list.append(h("li", {}, swatch, h("bdi", {}, className(label))));
   }
