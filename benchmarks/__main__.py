@@ -1,5 +1,5 @@
 """Measurements of minivae and its peers. Each part writes benchmarks/results/PART.json; `report` makes the
-tables of README and docs/performance.md and the pictures.
+tables of the docs and the pictures.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The tables of README and docs from this machine's results/*/*.json: `python -m benchmarks report`.
+"""The tables of the docs from this machine's results/*/*.json: `python -m benchmarks report`.
 
 Tables go between the lines `<!-- benchmarks -->` and `<!-- /benchmarks -->`. Every row is shown, the lost ones too.
 """
@@ -141,7 +141,7 @@ TABLES = {
     "breakdown": breakdown.table,
 }
 PAGES = {
-    "README.md": ("step", "kernels", "runs"),
+    "docs/benchmarks.md": ("step", "kernels", "runs"),
     "docs/performance.md": ("breakdown",),
     "docs/ladder.md": ("ladder",),
 }

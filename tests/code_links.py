@@ -4,6 +4,8 @@ Code: [PATH:LINE](../PATH#LLINE)            directly above  <!-- from PATH -->  
                                             in the file line for line; LINE is its first
 Code: [PATH:LINE `NAME`](../PATH#LLINE)     where the function, class or method NAME is defined; several may stand
                                             on a line
+
+A page in a folder of docs/ has one ../ more.
 """
 
 import ast
@@ -12,7 +14,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LINK = re.compile(r"\[([^\]:\s]+):(\d+)(?: `([\w.]+)`)?\]\(\.\./([^)#\s]+)#L(\d+)\)")
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+LINK = re.compile(r"\[([^\]:\s]+):(\d+)(?: `([\w.]+)`)?\]\(((?:\.\./)+)([^)#\s]+)#L(\d+)\)")
 ANY_LINK = re.compile(r"\]\([^)\s]+#L\d+\)")
 QUOTE = re.compile(r"<!-- from (\S+) -->")
 
@@ -71,7 +74,7 @@ def renumbered(text, root=ROOT):
             problems.append(f"{where}no link to {quoted}, which is quoted below")
 
         def link(match, quoted=quoted, block=block, where=where):
-            path, number, name, target, _ = match.groups()
+            path, number, name, up, target, _ = match.groups()
             try:
                 if path != target:
                     raise ValueError(f"leads to {target}")
@@ -85,7 +88,7 @@ def renumbered(text, root=ROOT):
             except (ValueError, OSError, SyntaxError) as error:
                 problems.append(f"{where}{path}: {error}")
             shown = f" `{name}`" if name else ""
-            return f"[{path}:{number}{shown}](../{target}#L{number})"
+            return f"[{path}:{number}{shown}]({up}{target}#L{number})"
 
         lines[i] = LINK.sub(link, lines[i])
     return "".join(lines), problems
@@ -106,4 +109,4 @@ def main(pages):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sorted((ROOT / "docs").glob("*.md"))))
+    sys.exit(main(PAGES))

@@ -5,9 +5,8 @@ import re
 import pytest
 
 from . import code_links
-from .code_links import ROOT, renumbered
+from .code_links import PAGES, ROOT, renumbered
 
-PAGES = sorted((ROOT / "docs").glob("*.md"))
 LESSON = [ROOT / "docs" / f"{name}.md" for name in ("backprop-through-sampling", "derivations", "discrete-estimators")]
 
 SOURCE = """class A:

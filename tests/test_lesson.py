@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from .code_links import ROOT
+from .code_links import PAGES, ROOT
 
 LESSON, DERIVATIONS = ROOT / "docs" / "backprop-through-sampling.md", ROOT / "docs" / "derivations.md"
 BEYOND = [ROOT / "docs" / name for name in ("discrete-estimators.md", "richer-posteriors.md")]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+CHINESE = ROOT / "docs" / "zh-CN" / LESSON.name
 SOURCES = sorted(path for folder in ("minivae", "kernels") for path in (ROOT / folder).rglob("*.py"))
 
 # What a derivative was once said to be taken by.
@@ -74,7 +74,7 @@ def test_formulas_within_lines_are_whole(page):
             assert inside.count("{") == inside.count("}"), inside
 
 
-@pytest.mark.parametrize("page", [LESSON, *BEYOND], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [LESSON, CHINESE, *BEYOND], ids=lambda page: page.name)
 def test_each_formula_of_the_lesson_names_its_code(page):
     """Between a formula in a block and the next formula or heading stands a line with links to code."""
     text = page.read_text(encoding="utf-8")

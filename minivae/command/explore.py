@@ -24,7 +24,12 @@ def run(args):
 
     path = options.result_path(args, folder.EXPLORER, (".html",))
     options.expect_result(path, args)
-    config, model, data, own = reopening.open_run(args.run, args.backend, args.best, args.data)
+    try:
+        config, model, data, own = reopening.open_run(args.run, args.backend, args.best, args.data)
+    except ValueError as error:
+        if ": parts: got " in str(error):  # those of the model that are of one's own, which are not in a file
+            raise ValueError(f"{error}: load it with them, and call mv.explore(model, data)") from error
+        raise
     shape = data.image_shape or reopening.image_shape(args.run, config)
     name, pixels = os.path.basename(os.path.abspath(args.run)), config.training.pixels
     page = explore(model, data, image_shape=shape, pixels=pixels, name=name, seed=args.seed)

@@ -45,6 +45,8 @@ def read_table(stream: Stream, options: ReadOptions) -> tuple[dict[str, np.ndarr
         columns.add(lines.number, row, lines.plain)
         lines.plain = True
     form = f"fields separated by {delimiter!r}{' with decimal commas' * (decimal == ',')}, {named_by}"
+    if lines.chinese:
+        form += ", text in GB 18030"
     return columns.parts(form)
 
 

@@ -8,9 +8,10 @@ from ..errors import expect
 from ..files.stream import CHUNK
 
 LONGEST_LINE = 1 << 20  # characters
-SAMPLE = 1 << 16  # characters, from which delimiter and decimal mark are told
+SAMPLE = 1 << 16  # characters or bytes, from which encoding, delimiter and decimal mark are told
 STRONG = ",;\t|"  # delimiters that stand in no number but a decimal comma
 NAMED = {"tab": "\t", "\\t": "\t", "space": " "}
+CHINESE = "gb18030"  # with GBK and GB 2312 in it
 BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 # What float() takes beyond these is refused: 1_000, and the digits of other scripts. No part of a pattern can end where
@@ -36,13 +37,16 @@ class Lines:
     sample : the first lines
     comment : the last comment before them, or None
     declared : the delimiter that the first line declares, or None
+    chinese : whether the bytes were told to be GB 18030
     """
 
     def __init__(self, stream):
         self.name, self.number, self.line, self.plain = stream.name, 0, "", True
         self.comment = self.declared = None
         self._blanks = False
-        self._coming = self._read(_decoded(stream))
+        text = _decoded(stream)
+        self.chinese = text.encoding == CHINESE
+        self._coming = self._read(text)
         first, length = [], 0
         for number, line in self._coming:
             first.append((number, line))
@@ -106,8 +110,29 @@ def _decoded(stream):
     wide = start in (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
     expect(not wide, stream.name, "text in UTF-32", "UTF-8 or UTF-16: save the table as UTF-8")
     encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if start.startswith(mark)), "utf-8")
-    errors = "strict" if encoding == "utf-16" else "surrogateescape"
+    if encoding == "utf-8" and _is_chinese(content.peek(SAMPLE)[:SAMPLE]):
+        encoding = CHINESE
+    errors = "strict" if encoding in ("utf-16", CHINESE) else "surrogateescape"
     return io.TextIOWrapper(content, encoding, errors, newline="")
+
+
+def _is_chinese(start):
+    """Whether bytes that are not UTF-8 are Chinese as Excel writes it, and not Latin-1: both bytes of nearly each
+    character are then high, and most characters are of the first half of GB 2312, those in daily use."""
+    start = start[: start.rfind(b"\n") + 1] or start
+    try:
+        start.decode("utf-8")
+        return False
+    except UnicodeDecodeError:
+        pass
+    try:
+        codes = [c.encode(CHINESE) for c in start.decode(CHINESE) if not c.isascii()]
+    except UnicodeDecodeError:
+        return False
+    codes = [code for code in codes if len(code) == 2]  # those of four are rare
+    high = [code for code in codes if code[1] > 0xA0]
+    daily = sum(0xB0 <= code[0] <= 0xD7 for code in high)
+    return len(high) >= 0.9 * len(codes) and daily >= 0.5 * len(high) and len(set(high)) > 1
 
 
 class _Raw(io.RawIOBase):
@@ -138,7 +163,8 @@ def one_blank(line):
 
 
 def as_text(field):
-    """A field without blanks around it; bytes that are not UTF-8 are read as Latin-1, in which names are written."""
+    """A field without blanks around it; bytes that are not UTF-8, nor Chinese, are read as Latin-1, in which names are
+    written."""
     field = field.strip()
     escaped = not field.isascii() and any("\udc80" <= character <= "\udcff" for character in field)
     return field.encode("utf-8", "surrogateescape").decode("latin-1") if escaped else field

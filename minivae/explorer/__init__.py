@@ -3,7 +3,6 @@
 import html
 import os
 from pathlib import Path
-from typing import Any
 
 from numpy.typing import ArrayLike
 

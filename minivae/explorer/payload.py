@@ -1,37 +1,25 @@
-"""What of a model and its data goes into the page: parameters, some held-out examples, many posterior means.
-
-A page has room for some megabytes. Arrays stand in it as {"dtype", "shape", "data"}: "float32", "int32" or "uint8"; and
-in base64 the deflated bytes of the numbers, little-endian, all first bytes, then all second bytes and so on, because
-the signs and exponents of parameters are alike and the rest of their bits are not. With "divisor" the values are the
-numbers divided by it, rounded to float32.
+"""What of a model and its data goes into the page: parameters, some held-out examples, many posterior means. A page
+has room for some megabytes.
 """
 
-import base64
-import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..datasets.values import check_labels, number_labels
-from ..errors import as_array, brief, expect
+from ..errors import as_array, expect
 from ..evaluation.held_out import Pages
 from ..kernels import load_backend
-from ..layers import Dense
-from ..losses import Gaussian
-from ..training.replay import foreign, overrides
+from .encoding import encoded, encoded_values, named
+from .live import live, why_not
 
 VERSION = 1
 EXAMPLES = 60  # at most: what a strip of them still shows
 POINTS = 2000  # at most, in a plane
-MOST_VALUES = 1 << 18  # bytes of the examples, and half as many numbers of the points
-MOST_PARAMETERS = 12_000_000  # 48 MB as floats, about 60 in the page: browsers take seconds to open more
+MOST_VALUES = 1 << 18  # bytes of the examples, and of the points
+MOST_ENCODED = 1 << 24  # values that the points are the means of
 MOST_NUMBERED = 40  # classes that are told by their numbers; others get names
-LONGEST = 100  # characters of a name
-
-# What a model does when the page is to do the same; `encode` and `decode` as well, which the page shows beside it.
-PASSES = ("pass_down", "pass_up", "elbo_terms", "_encode", "encode", "decode", "forward", "backward")
-PART_NAMES = {"sampler": "采样器", "kl": "KL 项", "likelihood": "似然"}
 
 
 class Examples(NamedTuple):
@@ -49,9 +37,8 @@ def payload(model: Any, data: Examples, name: str, pixels: str = "grey", seed: i
     """The whole of it, ready for `page.render`; ValueError for data that do not suit the model."""
     x = model.as_data("data", data.x, pixels)
     numbers, classes = _numbered(data.labels, data.classes)
-    spread = np.unique(
-        np.linspace(0, len(x) - 1, min(len(x), _count(model.latent, POINTS, MOST_VALUES // 4)), dtype=int)
-    )
+    most = min(_count(model.latent, POINTS, MOST_VALUES // 4), _count(model.features, POINTS, MOST_ENCODED))
+    spread = np.unique(np.linspace(0, len(x) - 1, min(len(x), most), dtype=int))
     itemsize = 1 if x.dtype == np.uint8 or pixels != "grey" else 4
     index = _examples(spread, numbers, _count(model.features, EXAMPLES, MOST_VALUES // itemsize))
     values = _values(x, np.union1d(spread, index), pixels, seed)
@@ -64,7 +51,7 @@ def payload(model: Any, data: Examples, name: str, pixels: str = "grey", seed: i
         "name": named(name),
         "beta": float(model.beta),
         "seed": seed if seed < 1 << 53 else str(seed),  # more than a number of JSON holds
-        "model": None if reason else _model(model),
+        "model": None if reason else live(model),
         "reason": reason,
         "data": {
             "name": named(data.name),
@@ -85,36 +72,6 @@ def payload(model: Any, data: Examples, name: str, pixels: str = "grey", seed: i
     }
 
 
-def named(text: Any) -> str:
-    """A name as one line of bounded length, in which nothing is hidden: marks that turn the text round, or cannot be
-    printed, as Python escapes them.
-    """
-    return brief(text, LONGEST)
-
-
-# Arrays
-
-
-def encoded(array: np.ndarray, divisor: int | None = None) -> dict[str, Any]:
-    """An array as the page reads it (see above)."""
-    array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    planes = array.reshape(-1, 1).view(np.uint8).T
-    data = base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode()
-    return {"dtype": array.dtype.name, "shape": list(array.shape), "data": data} | (
-        {} if divisor is None else {"divisor": divisor}
-    )
-
-
-def encoded_values(values: np.ndarray) -> dict[str, Any]:
-    """float32 values; such as are bytes divided by 255, or 0 and 1, as bytes."""
-    for divisor in (1, 255):
-        with np.errstate(invalid="ignore"):  # of numbers that are too large to be bytes
-            bytes_ = np.clip(np.rint(values * divisor), 0, 255).astype(np.uint8)
-        if np.array_equal(np.divide(bytes_, divisor, dtype=np.float32), values):
-            return encoded(bytes_, divisor)
-    return encoded(values)
-
-
 def _count(width, most, room):
     return max(1, min(most, room // width))
 
@@ -128,7 +85,8 @@ def _values(x, rows, pixels, seed):
         picked = x[rows]
         floats = np.divide(picked, 255, dtype=np.float32) if x.dtype == np.uint8 else picked.astype(np.float32)
         return dict(zip(rows.tolist(), floats, strict=True))
-    values, wanted = {}, set(rows.tolist())
+    values: dict[int, np.ndarray] = {}
+    wanted = set(rows.tolist())
     for first, page in Pages(load_backend("numpy"), x, "float32", pixels, seed)(0):
         values |= {row: page[row - first].copy() for row in wanted.intersection(range(first, first + len(page)))}
     return values
@@ -143,10 +101,10 @@ def _numbered(labels, classes):
     if labels is None:
         return None, None
     if classes is not None:
-        fits = 0 <= labels.min() and labels.max() < len(classes)
+        fits = labels.min() >= 0 and labels.max() < len(classes)
         expect(fits, "labels", f"{labels.min()} to {labels.max()}", f"numbers of the {len(classes)} classes")
         return labels, classes
-    if 0 <= labels.min() and labels.max() < MOST_NUMBERED:
+    if labels.min() >= 0 and labels.max() < MOST_NUMBERED:
         return labels, None
     found, numbers = np.unique(labels, return_inverse=True)
     return numbers, found.tolist()
@@ -187,72 +145,3 @@ def _points(model, x, labels, rows, kind, reason):
         "count": len(mu),
     }
     return found | ({"x": encoded(x)} if kind == "plane" else {})
-
-
-# The model
-
-
-def why_not(model: Any) -> dict[str, str] | None:
-    """Why the page cannot compute what the model does, in English and Chinese; None where it can."""
-    changed = model.backend.changed()
-    if changed:
-        return _because(f"the kernel {changed} of its backend was replaced", f"后端的内核 {changed} 已被替换")
-    if overrides(model, *PASSES):
-        kind = named(type(model).__name__)
-        return _because(f"{kind} has passes of its own", f"{kind} 改写了模型的计算过程")
-    for name, part in model.parts().items():
-        phrase = foreign(name, part)
-        if phrase:
-            kind, shown = named(type(part).__name__), PART_NAMES.get(name, name)
-            return _because(f"{named(phrase)}", f"{shown}（{kind}）不是 minivae 自带的部件")
-        if type(part) is Dense and part.precision != "full":
-            return _because(
-                f"{name} rounds to {part.precision} in each pass", f"{name} 每次计算都舍入到 {part.precision}"
-            )
-    if model.kl.scale != model.scale:
-        return _because("its KL term means another scale than its sampler", "KL 项与采样器使用的 scale 不同")
-    arrays = {name: model.backend.to_host(array) for name, array in model.parameters.items()}
-    total = sum(array.size for array in arrays.values())
-    if total > MOST_PARAMETERS:
-        more = f"{total:,} parameters, more than {MOST_PARAMETERS:,}"
-        return _because(more, f"它有 {total:,} 个参数，超过 {MOST_PARAMETERS:,} 个", "has")
-    with np.errstate(over="ignore"):
-        bad = [name for name, array in arrays.items() if not np.isfinite(array.astype(np.float32)).all()]
-    if bad:
-        return _because(f"{bad[0]} holds numbers that float32 cannot", f"{bad[0]} 含有 float32 无法表示的数")
-    return None
-
-
-def _because(en, zh, verb=""):
-    return {
-        "en": f"The model cannot run in this page: {'it has ' * bool(verb)}{en}.",
-        "zh": f"此模型不能在页面中运行：{zh}。",
-    }
-
-
-def _model(model):
-    *decoder, output = model.decoder.layers
-    likelihood = {"name": model.likelihood.name}
-    if isinstance(model.likelihood, Gaussian):
-        likelihood["log_sigma"] = encoded(_float32(model, model.likelihood._values["log_sigma"]))
-    chosen = {key: model.config[key] for key in ("objective", "samples", "outer")}
-    return {
-        **{"features": model.features, "latent": model.latent, "scale": model.scale, "dtype": model.dtype},
-        **{"beta": float(model.beta), "free_bits": float(model.free_bits), **chosen},
-        "encoder": [_layer(model, layer) for layer in model.encoder.layers],
-        "posterior": _layer(model, model.posterior),
-        "decoder": [_layer(model, layer) for layer in decoder],
-        "output": _layer(model, output),
-        "likelihood": likelihood,
-        "parameters": sum(int(array.size) for array in model.parameters.values()),
-    }
-
-
-def _layer(model, layer):
-    weight, bias = (encoded(_float32(model, layer.parameters[name])) for name in ("weight", "bias"))
-    shape = {"inputs": layer.inputs, "outputs": layer.outputs, "activation": layer.activation}
-    return {**shape, "weight": weight, "bias": bias}
-
-
-def _float32(model, array):
-    return np.asarray(model.backend.to_host(array)).astype(np.float32)

@@ -8,7 +8,7 @@ from ..evaluation import importance as importance
 from ..evaluation.held_out import Evaluation, Evaluator
 from ..evaluation.importance import ImportanceEstimate
 from ..evaluation.importance import estimate as importance_estimate
-from ..explorer import Page, explore
+from ..explorer import explore
 from ..gradcheck import assert_gradients, check_gradients
 from ..kernels import available_backends, register_backend
 from ..layers import Dense
@@ -39,7 +39,6 @@ __all__ = [
     "Likelihood",
     "Logistic",
     "MPITeam",
-    "Page",
     "Plateau",
     "Reparameterize",
     "StepDecay",

@@ -144,7 +144,15 @@ def check_path(path):
 
 
 def finish(figure, path):
-    """Write the figure to `path` (from `check_path`; None writes nothing) atomically, and return it."""
+    """Write the figure to `path` (from `check_path`; None writes nothing) atomically, and return it. Every text
+    gets fonts that have its characters.
+    """
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        if not text.get_text().isascii():
+            shown, font = legible(text.get_text(), text.get_weight())
+            text.set(text=shown, **font)
     if path is not None:
         try:
             with replacing(path) as file:

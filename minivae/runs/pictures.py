@@ -1,5 +1,6 @@
 """The pictures of a run: a model and its data on one side, `plotting` on the other."""
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def draw_reconstructions(path, model, data, pixels, count, seed):
     if data.features == 2:
         samples, labels = model.sample(len(values), seed=seed), _first(data.test_labels, count)
         values, means, samples = map(data.original, (values, means, samples))
-        plotting.plot_points(values, means, samples, labels, path)
+        plotting.plot_points(values, means, samples, labels, path, subtitle=_key(data))
         return means
     nll, kl = model.terms_of_each(values, seed)
     values, means = data.original(values), data.original(means)
@@ -108,7 +109,7 @@ def draw_latent(path, model, data, pixels, seed, draw=0):
         image_shape=data.image_shape,
         data=data.original(values) if data.features == 2 else None,
         title=f"Latent space of held-out {data.name}, {pixels_phrase(data, pixels)}",
-        subtitle=_which(len(mu), len(data.test)),
+        subtitle="\n".join(filter(None, [_which(len(mu), len(data.test)), _key(data)])),
     )
 
 
@@ -117,6 +118,14 @@ def _which(shown, all_of_them):
     if shown == all_of_them:
         return None
     return f"Posterior means of the first {shown:,} examples; KL and active latents of all {all_of_them:,}"
+
+
+def _key(data):
+    """The names of the classes beside their numbers, which the pictures show; None where labels have no names."""
+    if data.classes is None:
+        return None
+    names = (f"{number} {name if len(name) <= 30 else name[:28] + '...'}" for number, name in enumerate(data.classes))
+    return textwrap.shorten(f"Labels: {', '.join(names)}", 1000, placeholder=" ...")
 
 
 def _first(labels, count):

@@ -26,7 +26,7 @@ function asked() {
 function remember(changes) {
   const now = { ...asked(), ...changes };
   const rest = ["lang", "theme"].filter((key) => now[key]).map((key) => `&${key}=${now[key]}`);
-  history.replaceState(null, "", `#${now.name}${rest.join("")}`);
+  if (location.protocol !== "about:") history.replaceState(null, "", `#${now.name}${rest.join("")}`);
 }
 
 function show(name, focus = false) {

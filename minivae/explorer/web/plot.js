@@ -1,6 +1,7 @@
 // Drawing on a canvas, in CSS pixels and in the colours of the theme.
 
-const NAMES = ["ink", "muted", "line", "grid", "paper", "accent", "mu", "sigma", "z", "noise", "gradient", "good", "bad"];
+const NAMES = ["ink", "muted", "line", "grid", "paper", "field", "accent", "mu", "sigma", "z", "noise", "gradient", "good", "bad",
+  "score", "baseline", "path", "measure"];
 export const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Noto Sans CJK SC', sans-serif";
 
 // The colours of minivae/plotting/style.py: ten that stay apart for readers with colour-vision deficiencies

@@ -178,6 +178,7 @@ SHAPE, RGB = (28, 28), (32, 32, 3)
 GERMAN = table_of(
     FLOWERS, head=["Länge", "Breite", "Höhe", "Dicke"], delimiter=";", form=lambda v: f"{v:.1f}".replace(".", ",")
 )
+IN_CHINESE = np.array(["变色鸢尾", "山鸢尾", "维吉尼亚鸢尾"])
 FLOATS = {"dtype": np.float64}
 IRIS = {"rows": FLOWERS, "labels": KINDS, "classes": ("setosa", "versicolor", "virginica"), **FLOATS}
 
@@ -342,6 +343,19 @@ DIALECTS = [
         "Excel in German: semicolons, decimal commas",
         text("tabelle.csv", b"\xef\xbb\xbf" + GERMAN.encode()),
         FLOWERS,
+        **FLOATS,
+    ),
+    Dialect(
+        "Excel in Chinese: GBK",
+        text(
+            "鸢尾花.csv",
+            table_of(FLOWERS, IN_CHINESE[KINDS], ["花萼长", "花萼宽", "花瓣长", "花瓣宽", "品种"]).encode("gbk"),
+        ),
+        FLOWERS,
+        KINDS,
+        None,
+        tuple(IN_CHINESE),
+        options={"label": "品种"},
         **FLOATS,
     ),
     Dialect(

@@ -39,6 +39,25 @@ def quoted(text):
     return "\n".join(",".join(f'"{field}"' for field in line.split(",")) for line in text.split("\n"))
 
 
+FLOWERS = "花萼长,花萼宽,花瓣长,品种\n" + "".join(
+    f"{line},{'山变'[i % 2]}色鸢尾\n" for i, line in enumerate(PLAIN.split())
+)
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "gbk", "gb2312", "utf-8", "utf-8-sig", "utf-16"])
+def test_chinese_names_as_excel_writes_them(encoding, tmp_path):
+    content = FLOWERS if encoding != "gb18030" else FLOWERS.replace("色", "㐀")  # four bytes there
+    data = load(tmp_path, content.encode(encoding), label="品种")
+    assert data.columns == ("花萼长", "花萼宽", "花瓣长")
+    assert data.classes == tuple(sorted(kind + ("㐀" if encoding == "gb18030" else "色") + "鸢尾" for kind in "山变"))
+    assert ("text in GB 18030" in data.source) == encoding.startswith("gb")
+
+
+@pytest.mark.parametrize("names", ["Länge,Breite,Höhe", "pää,öljy,työ", "créée,âgé,b", "TÖÖ,b,c", "Ñandú,año,b"])
+def test_names_in_latin_1_are_not_taken_for_chinese(names, tmp_path):
+    assert load(tmp_path, f"{names}\n{PLAIN}".encode("latin-1")).columns == tuple(names.split(","))
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -1,34 +1,23 @@
 """A browser for the tests of the page, and pages of every kind. A page that says anything to the console, raises, or
 asks for anything but itself fails the test that opened it.
-
-Chromium is the system's: Debian's package, or what CHROMIUM names.
 """
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 
 from . import kinds
-
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-READY = "performance.getEntriesByName('ready').length > 0"
+from .chromium import EXECUTABLE, READY, launch
 
 
 @pytest.fixture(scope="package")
 def browser():
-    """Headless Chromium. The sandbox needs a user that is not root.
-
-    It ends with this package's tests: while it is there, asyncio takes its loop for one that runs.
-    """
+    """It ends with this package's tests: while it is there, asyncio takes its loop for one that runs."""
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    if CHROMIUM is None:
+    if EXECUTABLE is None:
         pytest.skip("there is no chromium: apt install chromium")
     with playwright.sync_playwright() as library:
-        browser = library.chromium.launch(
-            executable_path=CHROMIUM, chromium_sandbox=os.name == "posix" and os.geteuid() != 0
-        )
+        browser = launch(library)
         yield browser
         browser.close()
 
@@ -41,11 +30,11 @@ def messages():
 
 @pytest.fixture
 def open_page(browser, messages, tmp_path):
-    """open_page(html, fragment="", ready=True, **options of a Playwright context) -> a Playwright page of the HTML, from
-    a file of its own; `html` may be a `Page` of minivae's or the name of a kind in kinds.py.
+    """open_page(html, fragment="", ready=True, **options of a Playwright context) -> a Playwright page of a file with
+    this HTML; `html` may be a `Page` of minivae's or the name of a kind in kinds.py.
 
     Options that are of use: viewport={"width": 360, "height": 740}, color_scheme="dark", has_touch=True,
-    reduced_motion="reduce". The page is ready once main.js has set the performance mark "ready".
+    reduced_motion="reduce".
     """
     contexts = []
 
@@ -61,7 +50,7 @@ def open_page(browser, messages, tmp_path):
         watch(page, messages, path)
         page.goto(path.as_uri() + fragment)
         if ready:
-            page.wait_for_function(READY)
+            page.locator(READY).wait_for(state="attached")
         return page
 
     yield open_page
@@ -85,3 +74,16 @@ def watch(page, messages, path: Path):
             messages.append(f"asked for: {request.url}")
 
     page.context.on("request", asked)
+
+
+@pytest.fixture
+def grave():
+    """grave(page) -> what axe-core calls serious or critical in a page: pairs of a rule and an element."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python").Axe()
+
+    def grave(page):
+        found = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        rules = [rule for rule in found if rule["impact"] in ("serious", "critical")]
+        return [(rule["id"], node["html"]) for rule in rules for node in rule["nodes"]]
+
+    return grave

@@ -136,11 +136,11 @@ LESSON = Path(__file__).parents[3] / "docs" / "backprop-through-sampling.md"
 
 
 def test_the_lesson_gives_the_answers_that_the_laboratory_computes():
-    text = LESSON.read_text()
+    text = LESSON.read_text(encoding="utf-8")
     for answer in exercises.ANSWERS:
         assert answer() in text, answer.__name__
 
 
 def test_the_pictures_of_the_lesson_are_there():
-    for picture in re.findall(r"\]\((images/\S+)\)", LESSON.read_text()):
+    for picture in re.findall(r"\]\((images/\S+)\)", LESSON.read_text(encoding="utf-8")):
         assert (LESSON.parent / picture).stat().st_size > 10_000

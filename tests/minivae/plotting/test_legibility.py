@@ -8,6 +8,7 @@ from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 
 from minivae import plotting
+from minivae.command.main import main
 from minivae.plotting import fonts, history, style
 
 
@@ -88,6 +89,12 @@ def test_any_name_can_be_drawn(name, picture):
     figure.canvas.draw()
 
 
+def no_font(monkeypatch):
+    """As where no font is installed but matplotlib's own, and nothing was said of it."""
+    monkeypatch.setattr(fonts, "_font_with", lambda *_: None)
+    monkeypatch.setattr(fonts, "_told", [])
+
+
 @pytest.fixture
 def chinese_font(tmp_path):
     """A font that has 手写数字 and nothing else, installed for a test."""
@@ -129,10 +136,62 @@ def test_a_font_that_has_the_characters_draws_them(chinese_font):
 
 
 def test_a_name_is_escaped_where_no_font_has_its_characters(monkeypatch):
-    monkeypatch.setattr(fonts, "_font_with", lambda *_: None)
+    no_font(monkeypatch)
     assert fonts.legible("手写 a$b$.npz")[0] == "\\u624b\\u5199 a$b$.npz"
     assert fonts.legible("né\udcff\x1b")[0] == "né\\udcff\\x1b"
     for name in ("手" * 60, "手 " * 60, "MW" * 60, "name " * 60):
         figure = plotting.plot_samples(np.full((1, 4), 0.5), (2, 2), title=name)
         width = figure.get_size_inches()[0] * style.DPI
         assert all(box.x1 <= width for _, box in written(figure))
+
+
+def test_what_one_font_lacks_another_has(chinese_font, monkeypatch):
+    """A font is taken for what it has, and only the rest is escaped."""
+    monkeypatch.setattr(
+        fontManager, "ttflist", [e for e in fontManager.ttflist if e.name in ("DejaVu Sans", "Test Hei")]
+    )
+    fonts._font_with.cache_clear()
+    monkeypatch.setattr(fonts, "_told", [])
+    text, font = fonts.legible("手无é.npz")
+    assert text == "手\\u65e0é.npz"
+    assert font["family"][-1] == "Test Hei"
+    plotting.plot_samples(np.full((1, 4), 0.5), (2, 2), title="手无").canvas.draw()
+
+
+def test_a_lacking_font_is_told_of_once(monkeypatch, caplog):
+    no_font(monkeypatch)
+    fonts.legible("a\x1b\udcff")  # nothing that a font could have
+    assert caplog.messages == []
+    for name in ("手写.csv", "手写.csv", "数字.csv"):
+        fonts.legible(name)
+    (message,) = caplog.messages
+    assert "no installed font has 手写:" in message
+
+
+@pytest.mark.parametrize("has_font", [False, True])
+def test_every_text_of_a_picture_has_its_characters(has_font, chinese_font, monkeypatch):
+    """Not its header alone, and the minus sign too; a character without a font would be a warning, an error here."""
+    if not has_font:
+        no_font(monkeypatch)
+    table = {"epoch": np.arange(1, 3)} | {
+        f"{part}_{term}": np.ones(2) for part in ("train", "validation") for term in history.TERMS
+    }
+    figure = plotting.plot_history(table, loss="手写数字")
+    said = [text for text, _ in written(figure)]
+    assert any(("手写数字" if has_font else "\\u624b\\u5199\\u6570\\u5b57") in text for text in said), said
+
+
+def test_a_table_in_chinese(tmp_path, monkeypatch, caplog, capsys):
+    """Names of file, folder, columns and classes: pictures name the classes, and one line says what is lacking."""
+    no_font(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i % 3 + i / 100},{i % 3 - i / 100},{'甲乙丙'[i % 3]}类" for i in range(60)]
+    (tmp_path / "平面点.csv").write_text("\n".join(["横坐标,纵坐标,类别", *rows]), encoding="utf-8")
+    seen, new_figure = [], style.new_figure
+    monkeypatch.setattr(style, "new_figure", lambda *args, **k: seen.append(args[2:]) or new_figure(*args, **k))
+    options = ["--labels=类别", "--backend=numpy", "--epochs=1", "--hidden=4", "--latent=2", "--out=运行"]
+    assert main(["train", "--data", "平面点.csv", *options]) == 0
+    assert sorted(path.name for path in (tmp_path / "运行").glob("*.png")) == ["curves.png", "latent.png", "points.png"]
+    assert sum("Labels: 0 丙类, 1 乙类, 2 甲类" in (subtitle or "") for _, subtitle in seen) == 2
+    assert len(caplog.messages) == 1
+    assert "warning" not in capsys.readouterr().err.lower()
