@@ -1,9 +1,7 @@
 // The pictures of an account in bits.
 
-import { NAT } from "./coding.js";
 import { namesBeside, spaced, within } from "./marks.js";
-import { axes, colours, dot, line } from "./plot.js";
-import { label } from "./plot.js";
+import { axes, colours, dot, label, line } from "./plot.js";
 import { say, t } from "./text.js";
 
 const BAR = 20;
@@ -36,12 +34,10 @@ export function drawAccount(g, w, h, { data, prior, posterior, net }) {
   });
 }
 
-// The net price of K draws over K, of the first `count` draws.
-export function drawRate(g, w, h, { bound, log_weight }, count) {
-  if (count < 2) return;
-  const c = colours(), box = { x: 50, y: 24, w: w - 130, h: h - 70 };
-  const prices = bound.slice(0, count).map((value) => -NAT * value);
-  const one = (-NAT * log_weight.slice(0, count).reduce((total, value) => total + value, 0)) / count;
+// The net price of the first K draws over K, `prices`, and what one draw costs on average.
+export function drawRate(g, w, h, rate) {
+  if (!rate || rate.prices.length < 2) return;
+  const c = colours(), box = { x: 50, y: 24, w: w - 130, h: h - 70 }, { one, prices } = rate, count = prices.length;
   const [low, high] = [Math.min(...prices, one), Math.max(...prices, one)], pad = 0.1 * (high - low || 1);
   const a = axes(g, box, {
     x: [1, count],

@@ -47,7 +47,8 @@ export function pad() {
       const centredStrokes = centres() && strokes.length > 0;
       const values = centredStrokes ? blended(blank(data), strokes, data, radius) : state.x;
       image(g, values, data.shape, 0, 0, w, tallest, data.low, data.high);
-      if (document.activeElement === drawing.canvas) cross(g, (cursor[0] * w) / wide, (cursor[1] * tallest) / tall, down);
+      const [x, y] = [(cursor[0] * w) / wide, (cursor[1] * tallest) / tall];
+      if (document.activeElement === drawing.canvas) cross(g, x, y, down);
     },
     onpoint(x, y, kind) {
       cursor = [(x * wide) / drawing.canvas.clientWidth, (y * tall) / drawing.canvas.clientHeight];
@@ -138,7 +139,8 @@ function seenBy(data, shown) {
     height: 56,
     draw: (g, w, tall) => image(g, state.x, data.shape, 0, 0, w, tall, data.low, data.high),
   });
-  const root = h("div", { class: "row", hidden: true }, small.root, h("span", { class: "note" }, t("what the model is given", "输入模型的图像")));
+  const caption = h("span", { class: "note" }, t("what the model is given", "输入模型的图像"));
+  const root = h("div", { class: "row", hidden: true }, small.root, caption);
   watch(["x"], () => {
     root.hidden = !shown();
     small.redraw();

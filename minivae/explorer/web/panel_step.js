@@ -169,7 +169,8 @@ export function stepPanel(view) {
   function columns() {
     const heads = names().map((name) => h("span", { class: `track ${name}` }, NAMES[name]));
     const rows = ROWS.map(([key, label]) => [label, names().map((name) => `step_${key}_${name}`)]);
-    table = matrix(t("where each descent is, and its gradient", "各条下降路径的位置与梯度"), heads, rows, (name) => (/loss|nll|kl/.test(name) ? 2 : 4));
+    const digits = (name) => (["loss", "nll", "kl"].includes(name.split("_")[1]) ? 2 : 4);
+    table = matrix(t("where each descent is, and its gradient", "各条下降路径的位置与梯度"), heads, rows, digits);
     place.replaceChildren(table.root);
   }
 

@@ -1,6 +1,6 @@
 // The held-out points that planes show: where they are, by class, and which is nearest.
 
-import { className, payload } from "./payload.js";
+import { className } from "./payload.js";
 import { classColour, colours } from "./plot.js";
 import { t } from "./text.js";
 import { h } from "./ui.js";
@@ -56,9 +56,6 @@ export function legend(points) {
     "The ten colours repeat; the line below names the nearest point's class.",
     "十种颜色循环使用；下方文字给出最近点的类别。",
   );
-  return h("details", {}, h("summary", {}, t(`${found.length} classes`, `${found.length} 个类别`)), h("p", { class: "note" }, many), list);
-}
-
-export function haveColours() {
-  return payload.data.points?.labels != null;
+  const count = t(`${found.length} classes`, `${found.length} 个类别`);
+  return h("details", {}, h("summary", {}, count), h("p", { class: "note" }, many), list);
 }

@@ -6,7 +6,9 @@
 import { backward_decoder, decode, kl, nll, reparameterize } from "./network.js";
 import { normals, PAGE_STREAM } from "./noise.js";
 
-export const STEPS = 160;
+// Streams of the page's own: the noise of the steps, and that of the measurements.
+const STEPPING = PAGE_STREAM + 12, MEASURING = PAGE_STREAM + 13;
+const STEPS = 160;
 const RATE = 0.06; // Adam's at the first step; it falls to 0 along half a cosine
 const MEASURE = 8; // pairs of draws
 
@@ -55,7 +57,7 @@ export class BestPosterior {
     const { model, x, mu, sigma } = this, { latent } = model;
     const divergence = kl(mu, this.log_sigma, sigma, "exp"); // for the scale "exp" rho is log sigma
     const dmu = divergence.dmu.map((value) => beta * value), dlog_sigma = divergence.drho.map((value) => beta * value);
-    const drawn = normals(0, PAGE_STREAM + 2, t, latent);
+    const drawn = normals(0, STEPPING, t, latent);
     for (const noise of [drawn, drawn.map((value) => -value)]) {
       const { output, kept } = decode(model, reparameterize(mu, sigma, noise));
       const { dz } = backward_decoder(model, kept, nll(model, x, output).doutput, false);
@@ -73,7 +75,7 @@ export class BestPosterior {
 export function* mean_nll(model, x, mu, sigma) {
   let total = 0;
   for (let pair = 0; pair < MEASURE; pair++) {
-    const drawn = normals(0, PAGE_STREAM + 3, pair, model.latent);
+    const drawn = normals(0, MEASURING, pair, model.latent);
     for (const noise of [drawn, drawn.map((value) => -value)]) {
       total += nll(model, x, decode(model, reparameterize(mu, sigma, noise)).output).total;
       yield;

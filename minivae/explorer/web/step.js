@@ -69,6 +69,8 @@ export function copied(model) {
   return { ...model, encoder, decoder, posterior: copy(model.posterior), output: copy(model.output) };
 }
 
+// Streams of the page's own: the noise of the steps, and that of the measurements.
+const STEPPING = PAGE_STREAM + 10, MEASURING = PAGE_STREAM + 11;
 const PAIRS = 4; // draws and their opposites, the same ones after each step, by which the loss is measured
 
 /**
@@ -91,7 +93,7 @@ export class Descent {
   look() {
     if (this.found) return this.found;
     const { model, x, mistake, beta, own } = this, { latent } = model;
-    const both = normals(this.seed, PAGE_STREAM, this.steps, 2 * latent);
+    const both = normals(this.seed, STEPPING, this.steps, 2 * latent);
     const noise = both.subarray(0, latent), other = both.subarray(latent);
     this.found = gradient(model, x, noise, { mistake, other, beta, own });
     return this.found;
@@ -123,7 +125,7 @@ export class Descent {
     const { model, x, beta } = this, { mu, sigma } = this.look();
     let total = 0;
     for (let pair = 0; pair < PAIRS; pair++) {
-      const noise = normals(this.seed, PAGE_STREAM + 1, pair, model.latent);
+      const noise = normals(this.seed, MEASURING, pair, model.latent);
       for (const draw of [noise, noise.map((value) => -value)]) {
         total += nll(model, x, decode(model, reparameterize(mu, sigma, draw)).output).total;
       }

@@ -41,6 +41,7 @@ class Bits {
     this.data_digits = this.density ? DATA_DIGITS : 0;
     this.power = FIRST_K;
     this.draws = null;
+    this.rate = null;
     this.stop = () => {};
     root.append(this.remark(), this.pixelPanel(), this.accountPanel(), this.rivalPanel());
     watch(["head"], () => this.restart());
@@ -57,6 +58,11 @@ class Bits {
     this.draws = new Draws(model, this.x, this.head, 0);
     this.extend();
     this.update();
+  }
+
+  // Bits for the steps into which the features of a density are cut.
+  get cut() {
+    return this.data_digits * payload.model.features;
   }
 
   extend() {
@@ -86,7 +92,7 @@ class Bits {
     for (const part of this.parts) part.hidden = no_code;
     this.grey.hidden = this.kind !== "grey";
     this.table.set({ bits_data: data, bits_prior: prior, bits_posterior: posterior, bits_net: net });
-    this.table.set({ bits_nats: net / NAT, bits_each: net / payload.model.features });
+    this.table.set({ bits_nats: (net - this.cut) / NAT, bits_each: net / payload.model.features });
     this.pictures.show(this);
     this.accounts.redraw();
     this.showRate();
@@ -95,10 +101,11 @@ class Bits {
   showRate() {
     const k = Math.min(2 ** this.power, this.draws.count);
     if (!k) return;
-    const { log_weight, bound } = this.draws;
-    const one = (-NAT * log_weight.slice(0, k).reduce((total, value) => total + value, 0)) / k;
-    this.rates.set({ bits_one: one, bits_k: -NAT * bound[k - 1], bits_raw: raw_bits(payload.model) });
-    this.rate = { one, many: -NAT * bound[k - 1], raw: raw_bits(payload.model) };
+    const { log_weight, bound } = this.draws, raw = raw_bits(payload.model);
+    const mean = log_weight.slice(0, k).reduce((total, value) => total + value, 0) / k;
+    const one = this.cut - NAT * mean, prices = bound.slice(0, k).map((value) => this.cut - NAT * value);
+    this.rates.set({ bits_one: one, bits_k: prices[k - 1], bits_raw: raw });
+    this.rate = { one, prices, many: prices[k - 1], raw };
     this.rateFigure.redraw();
     this.rivals.redraw();
   }
@@ -208,7 +215,7 @@ class Bits {
     this.rateFigure = figure({
       label: t("net bits of K draws over K", "K 次抽样的净比特数随 K 的变化"),
       height: 210,
-      draw: (g, w, tall) => drawRate(g, w, tall, this.draws, Math.min(2 ** this.power, this.draws.count)),
+      draw: (g, w, tall) => drawRate(g, w, tall, this.rate),
     });
     this.rivals = figure({
       label: t("bits as they are, without bits back, with it, and with K draws", "原样、不退回、退回、K 次抽样各需多少比特"),

@@ -70,7 +70,8 @@ function wayThrough() {
     cell(t("mean of p(x|z)", "p(x|z) 的均值"), output.root, data.kind),
   ];
   cells.forEach((each, k) => way.append(...(k ? [h("span", { class: "to", "aria-hidden": "true" }, "→")] : []), each));
-  way.append(h("div", { class: "cell terms" }, chosenLatents(), terms.root, note(t("nats, for the z shown", "单位为 nat，对应所示的 z"))));
+  const units = note(t("nats, for the z shown", "单位为 nat，对应所示的 z"));
+  way.append(h("div", { class: "cell terms" }, chosenLatents(), terms.root, units));
   const first = {
     image: t("Draw in the first square, or pick an example above.", "在第一个方框里画图，或在上方选择样本。"),
     plane: t("Drag x in the first plane, or pick an example above.", "在第一个平面中拖动 x，或在上方选择样本。"),
@@ -113,7 +114,8 @@ function chosenLatents() {
     });
   });
   const heads = [t("latent", "潜变量"), "μ", "σ", "z"].map((name) => h("th", { scope: "col" }, name));
-  return h("table", { class: "numbers" }, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...made.map(({ line }) => line)));
+  const body = h("tbody", {}, ...made.map(({ line }) => line));
+  return h("table", { class: "numbers" }, h("thead", {}, h("tr", {}, ...heads)), body);
 }
 
 function imageOutput(values, label = t("The decoder's mean for z", "解码器对 z 给出的均值")) {
@@ -132,12 +134,12 @@ function planeAndControls() {
   const latent = model ? model.latent : data.points.mu.length / data.points.count;
   const picture = plane();
   const drag = latent === 1 ? t("Drag z along its axis.", "沿轴拖动 z。") : t("Drag z.", "拖动 z。");
+  const switchOf = (name, label) =>
+    toggle({ label, value: picture.shown[name], onchange: (value) => picture.show({ [name]: value }) }).root;
   const shown = column(
-    data.points ? toggle({ label: t("held-out points", "留出样本点"), value: true, onchange: (points) => picture.show({ points }) }).root : null,
-    picture.shown.pictures
-      ? toggle({ label: t("decoded pictures", "解码图像"), value: true, onchange: (pictures) => picture.show({ pictures }) }).root
-      : null,
-    model ? toggle({ label: t("zoom to the posterior", "放大到后验"), onchange: (zoom) => picture.show({ zoom }) }).root : null,
+    data.points ? switchOf("points", t("held-out points", "留出样本点")) : null,
+    picture.shown.pictures ? switchOf("pictures", t("decoded pictures", "解码图像")) : null,
+    model ? switchOf("zoom", t("zoom to the posterior", "放大到后验")) : null,
   );
   const left = panel(
     latent === 1 ? t("The latent axis", "潜变量轴") : t("The latent plane", "潜变量平面"),

@@ -1,14 +1,15 @@
 """What the tests of the views do with a page: move its controls, and read its numbers."""
 
-FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+NUMBERS = """(view) => {
+  explorer.frame.flush();
+  const outputs = document.querySelectorAll(`#view-${view} output[data-name]`);
+  return Object.fromEntries([...outputs].map(({ dataset }) => [dataset.name, Number(dataset.value)]));
+}"""
 
 
 def read(page, view):
     """{name: value} of the numbers that a view shows, in full precision, once what was asked for is drawn."""
-    page.evaluate(FRAMES)
-    shown = page.locator(f"#view-{view} output[data-name]")
-    pairs = shown.evaluate_all("(all) => all.map((one) => [one.dataset.name, one.dataset.value])")
-    return {name: float(value.replace("Infinity", "inf")) for name, value in pairs}
+    return page.evaluate(NUMBERS, view)
 
 
 def move(page, view, **values):

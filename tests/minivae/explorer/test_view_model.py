@@ -212,37 +212,46 @@ def test_a_value_of_a_profile_and_a_point_of_a_plane_are_moved(open_page):
     assert array(page, "explorer.state.state.x")[0] > x[0]
 
 
+MADE = """async (count) => {
+  const z = new Float64Array(count), limits = { x: [-2, 2], y: [-1, 3], columns: 4, rows: 2 };
+  globalThis.plane = { axes: [0, 1], z, ink: "#000000", ...limits };
+  await new Promise((resolve) => {
+    globalThis.made = new explorer.manifold.Manifold(() => made.done && resolve());
+    made.want(plane);
+  });
+}"""
+# Whether all pictures are still there when another plane is asked for.
+KEPT = "(other) => { made.want({ ...plane, ...other, z: Float64Array.from(other.z ?? plane.z) }); return made.done; }"
+
+
 def test_pictures_of_the_plane_are_the_decoders_and_stay_while_z_moves(open_page):
     page = open_page("latents-2", "#model")
-    page.evaluate("""async () => {
-      const { Manifold } = explorer.manifold;
-      await new Promise((resolve) => {
-        const made = new Manifold(() => made.done && resolve());
-        globalThis.made = made;
-        const limits = { x: [-2, 2], y: [-1, 3], columns: 4, rows: 2 };
-        globalThis.plane = { axes: [0, 1], z: explorer.state.state.z, ink: "#000000", ...limits };
-        made.want(plane);
-      });
-    }""")  # fmt: skip
+    page.evaluate(MADE, 2)
     model, _, _ = kinds.made("latents-2")
     z = np.array([(x, y) for y in (2, 0) for x in (-1.5, -0.5, 0.5, 1.5)], np.float32)
     expected = model.decode(z).reshape(2, 4, 28, 28).swapaxes(1, 2).reshape(56, 112)
     found = array(page, "made.g.getImageData(0, 0, 112, 56).data").reshape(56, 112, 4)[..., 3]
     assert np.abs(found - 255 * expected).max() <= 1
-    kept = page.evaluate(
-        "() => { made.want({ ...plane, z: Float64Array.of(0.3, 0.4) }); const kept = made.done;"
-        " made.want({ ...plane, x: [-1, 1] }); return [kept, made.done]; }"
-    )
-    assert kept == [True, False]
+    assert page.evaluate(KEPT, {"z": [0.3, 0.4]})
+    assert not page.evaluate(KEPT, {"x": [-1, 1]})
+
+    page = open_page("rgb", "#model")
+    page.evaluate(MADE, 3)
+    assert page.evaluate(KEPT, {"z": [0.3, 0.4, 0]})
+    assert not page.evaluate(KEPT, {"z": [0, 0, 0.1]})
 
 
-def test_the_nearest_point_is_named(open_page):
-    page = open_page("classes-40", "#model")
-    _, _, options = kinds.made("classes-40")
-    mu = array(page, "explorer.payload.payload.data.points.mu").reshape(-1, 3)
-    z = array(page, "explorer.state.state.z")[:2]
-    expected = options["labels"][np.argmin(((mu[:, :2] - z) ** 2).sum(1))]
-    assert page.locator(f"{VIEW} .nearby").text_content().endswith(expected)
+@pytest.mark.parametrize("kind", ["latents-2", "classes-40"])
+def test_the_nearest_point_is_named(open_page, kind):
+    model, _, _ = kinds.made(kind)
+    page = open_page(kind, "#model")
+    mu = array(page, "explorer.payload.payload.data.points.mu").reshape(-1, model.latent)[:, :2]
+    labels = array(page, "explorer.payload.payload.data.points.labels")
+    for z in np.add(mu[::40][:5], (0.01, -0.02)):
+        page.evaluate(f"() => {{ explorer.flow.moveZ({{ 0: {z[0]}, 1: {z[1]} }}); explorer.frame.flush(); }}")
+        expected = labels[np.argmin(((mu - z) ** 2).sum(1))]
+        name = page.evaluate(f"explorer.payload.className({expected})")
+        assert page.locator(f"{VIEW} .nearby").text_content() == f"Nearest held-out point to z: class {name}"
 
 
 @pytest.mark.parametrize("kind", ["foreign", "latent-1", "points-latent-1"])
