@@ -16,7 +16,7 @@ const NAMES = Object.keys(ESTIMATORS);
 const COSTS = Object.fromEntries(NAMES.map((name) => [name, ESTIMATORS[name].evaluations]));
 const MOST = 40000; // estimates of each
 const AT_ONCE = 1000; // draws of each; seed and settings, not the machine's speed, decide which numbers come
-const BUSY = 6; // milliseconds of a frame
+const BUSY = 5; // milliseconds of a frame
 const SURE = 2.576; // standard errors to each side of a 99 % interval
 const PARAMETERS = { quadratic: [-3, 3, 0], exponential: [0.1, 10, 1], cosine: [0.5, 5, 2], step: [-3, 3, 0.5] };
 const COUNTS = 7; // K is 1, 2, 4 .. 64
@@ -184,7 +184,7 @@ class Estimators {
           controls.f.root, controls.parameter.root,
           controls.k.root, controls.mu.root, controls.sigma.root, controls.K.root,
           row(controls.again, controls.next),
-          h("p", {}, this.drawn.root, " ", TEXTS.of_each, ", ", TEXTS.seed, " ", this.seeded.root),
+          h("p", {}, this.drawn.root, " ", TEXTS.of_each, " · ", TEXTS.seed, " ", this.seeded.root),
           h("p", {}, TEXTS.slope, " ", this.gradient.root),
           note(TEXTS.reading),
         ))),

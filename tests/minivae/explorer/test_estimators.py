@@ -109,7 +109,7 @@ def test_the_intervals_hold_what_they_promise(open_page):
     away = np.abs(inside(page, "cosine", 2.0, 1.0, 0.7, 1, list(range(100)), 4000))
     share = (away < 2.576).mean(axis=1)  # (estimators, mu and sigma, mean and variance)
     assert (share >= 0.95).all()
-    assert share.mean() == pytest.approx(0.99, abs=0.007)
+    assert share.mean(axis=(0, 1)) == pytest.approx([0.99, 0.99], abs=0.008)
 
 
 def finished(page):

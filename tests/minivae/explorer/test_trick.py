@@ -160,7 +160,9 @@ def test_run_and_the_mistake(open_page):
     for mistake in (False, True):
         if mistake:
             page.get_by_label("mistake: fresh noise in backward").check()
-            read(page, "trick")
+            shown = read(page, "trick")
+            assert shown["dmu"] == shown["df"]
+            assert abs(shown["dsigma"] / shown["df"] - shown["noise"]) > 0.01  # another draw's
             assert "= 0 whatever the slope is" in page.locator("#view-trick [role=status]").inner_text()
         run.click()
         page.locator("#view-trick [data-name=draws]", has_text=re.compile(r"^\d{5,}$")).wait_for()
