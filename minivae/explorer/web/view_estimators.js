@@ -9,7 +9,7 @@ import { payload } from "./payload.js";
 import { draw_histograms, draw_ranking, Histogram } from "./scatter.js";
 import { shownView, state, watch } from "./state.js";
 import { t } from "./text.js";
-import { button, choice, column, figure, h, note, number, panel, row, slider } from "./ui.js";
+import { button, choice, column, figure, h, note, number, row, slider, widePanel } from "./ui.js";
 import { TEXTS } from "./view_estimators_texts.js";
 
 const NAMES = Object.keys(ESTIMATORS);
@@ -172,13 +172,8 @@ class Estimators {
     });
     this.cards = Object.fromEntries(NAMES.map((name) => [name, card(name)]));
     const { controls } = this;
-    const wide = (...parts) => {
-      const made = panel(...parts);
-      made.classList.add("wide");
-      return made;
-    };
     root.append(
-      wide(TEXTS.title, note(TEXTS.how), h("div", { class: "beside" },
+      widePanel(TEXTS.title, note(TEXTS.how), h("div", { class: "beside" },
         this.picture.root,
         column(
           controls.f.root, controls.parameter.root,
@@ -188,8 +183,8 @@ class Estimators {
           h("p", {}, TEXTS.slope, " ", this.gradient.root),
           note(TEXTS.reading),
         ))),
-      wide(TEXTS.numbers, note(TEXTS.numbers_how), h("div", { class: "cards" }, NAMES.map((name) => this.cards[name].root))),
-      wide(TEXTS.ranking, note(TEXTS.ranking_how), this.ranking.root),
+      widePanel(TEXTS.numbers, note(TEXTS.numbers_how), h("div", { class: "cards" }, NAMES.map((name) => this.cards[name].root))),
+      widePanel(TEXTS.ranking, note(TEXTS.ranking_how), this.ranking.root),
     );
   }
 

@@ -13,7 +13,7 @@ import { Source } from "./noise.js";
 import { payload } from "./payload.js";
 import { change, shownView, state, watch } from "./state.js";
 import { inEachLanguage, say, t } from "./text.js";
-import { arrowStep, button, choice, column, figure, h, note, number, numbers, panel, row, slider, toggle } from "./ui.js";
+import { arrowStep, button, choice, column, figure, h, note, number, numbers, row, slider, toggle, widePanel } from "./ui.js";
 import { TEXTS } from "./view_trick_texts.js";
 
 const STREAM = 101; // of this view's noise: kernels/philox.py numbers those of Python from 0
@@ -210,14 +210,9 @@ class Trick {
     this.said = h("p", { class: "instead", role: "status" });
     inEachLanguage(() => this.now && this.message());
     const { controls } = this;
-    const wide = (...parts) => {
-      const made = panel(...parts);
-      made.classList.add("wide");
-      return made;
-    };
     root.append(
-      wide(TEXTS.graphs, note(TEXTS.graphs_how), h("div", { class: "halves" }, graphs)),
-      wide(TEXTS.curve_title, note(TEXTS.curve_how), h("div", { class: "beside" },
+      widePanel(TEXTS.graphs, note(TEXTS.graphs_how), h("div", { class: "halves" }, graphs)),
+      widePanel(TEXTS.curve_title, note(TEXTS.curve_how), h("div", { class: "beside" },
         h("div", {}, this.curve.root, this.said),
         column(
           row(payload.model ? this.latent.root : null, this.choice.root),
@@ -225,7 +220,7 @@ class Trick {
           row(controls.draw, controls.frozen.root, payload.model ? controls.encoder : null),
           this.table.root,
         ))),
-      wide(TEXTS.averages, note(TEXTS.averages_how),
+      widePanel(TEXTS.averages, note(TEXTS.averages_how),
         row(this.running, controls.mistake.root, controls.score.root),
         h("div", { class: "halves" }, this.settling.map((each) => h("div", { class: "half" }, each.root))),
         this.build_means()),
