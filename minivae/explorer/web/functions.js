@@ -1,8 +1,9 @@
 // Functions f of one latent z, for the question of the page: what is the gradient of E[f(z)], z ~ N(mu, sigma^2), with
 // respect to mu and sigma? For each of these the answer is known in closed form, so an estimate can be held against it.
 //
-// A function is { name, k, value(z), slope(z) = f'(z), mean(mu, sigma) = E[f], gradient(mu, sigma) = [dE/dmu, dE/dsigma] }
-// and may have breaks, the places where it jumps or kinks: a quadrature must not step over them.
+// A function is { name, k, value(z), slope(z) = f'(z), mean(mu, sigma) = E[f],
+// gradient(mu, sigma) = [dE/dmu, dE/dsigma] } and may have breaks, the places where it jumps or kinks: a quadrature
+// must not step over them.
 // The same in Python: minivae/estimators/functions.py.
 
 import { normal_cdf, normal_density } from "./dense.js";
@@ -79,8 +80,8 @@ export function step(k) {
 
 export const FUNCTIONS = { quadratic, exponential, cosine, step };
 
-/** A function given by its values and slopes (Float64Array each) at equal steps from low to high: between two places the
- *  cubic that has both, beyond the ends straight. Its averages are computed, not sampled. */
+/** A function given by its values and slopes (Float64Array each) at equal steps from low to high: between two places
+ *  the cubic that has both, beyond the ends straight. Its averages are computed, not sampled. */
 export function tabulated(name, low, high, values, slopes) {
   const last = values.length - 1;
   const h = (high - low) / last;
@@ -96,7 +97,8 @@ export function tabulated(name, low, high, values, slopes) {
       + h * t * s * (slopes[i] * s - slopes[i + 1] * t),
     (i, beyond) => values[i] + slopes[i] * beyond);
   const slope = (z) => piece(z,
-    (i, t, s) => 6 * t * s * (values[i + 1] - values[i]) / h + slopes[i] * s * (s - 2 * t) + slopes[i + 1] * t * (t - 2 * s),
+    (i, t, s) => 6 * t * s * (values[i + 1] - values[i]) / h
+      + slopes[i] * s * (s - 2 * t) + slopes[i + 1] * t * (t - 2 * s),
     (i) => slopes[i]);
   const breaks = Array.from(values, (_, i) => low + i * h);
   const f = { name, k: 0, value, slope, breaks };
@@ -222,7 +224,7 @@ function moments_on(f, mu, sigma, parts) {
   const score = [noise.map((e) => e / sigma), noise.map((e) => (e * e - 1) / sigma)];
   const best = score.map((s) => sum((i) => value[i] * s[i] ** 2) / sum((i) => s[i] ** 2));
   const slope = noise.map((e) => f.slope(mu + sigma * e));
-  // dmu: (f(mu + sigma w) - f(mu - sigma w)) / (sigma sqrt(2 pi)); the density of w is sqrt(2 pi) w times the normal one
+  // dmu: (f(mu + sigma w) - f(mu - sigma w)) / (sigma sqrt(2 pi)), w with the density sqrt(2 pi) w times the normal one
   const rayleigh = (term) => {
     const mean = sum((i) => ROOT_TWO_PI * noise[i] * term(i), count);
     const power = (r) => sum((i) => ROOT_TWO_PI * noise[i] * (term(i) - mean) ** r, count);
@@ -239,8 +241,8 @@ function moments_on(f, mu, sigma, parts) {
   };
 }
 
-/** Of (f(m) - f(m u)) / sigma, where m has the density m^2 times the normal one, and m u the normal one. Over u the mean of
- *  f(m u)^k is that of f^k between 0 and m; so E[(f(m) - f(m u))^r] is a sum of E[f(m)^(r - k) mean_k(m)]. */
+/** Of (f(m) - f(m u)) / sigma, where m has the density m^2 times the normal one, and m u the normal one. Over u the
+ *  mean of f(m u)^k is that of f^k between 0 and m; so E[(f(m) - f(m u))^r] is a sum of E[f(m)^(r - k) mean_k(m)]. */
 function maxwell(noise, weight, value, halves, sigma) {
   const between = [1, 2, 3].map((k) => integrals(value.map((v) => v ** k), halves)); // of f^k, from 0 to the node
   const product = (a, k) => { // E[f(m)^a f(m u)^k]
