@@ -4,8 +4,9 @@
 import { LossAlong } from "./along.js";
 import { estimates, ESTIMATORS, Running } from "./draws.js";
 import { everyFrame, schedule } from "./frame.js";
-import { FUNCTIONS, moments } from "./functions.js";
+import { FUNCTIONS } from "./functions.js";
 import { payload } from "./payload.js";
+import { moments } from "./quadrature.js";
 import { draw_histograms, draw_ranking, Histogram } from "./scatter.js";
 import { shownView, state, watch } from "./state.js";
 import { t } from "./text.js";
