@@ -103,6 +103,7 @@ export function moments(log_weight) {
   return { value, error: Math.sqrt(spread / (count - 1) / count), effective: 1 / squares, u };
 }
 
+const FARTHEST = 100; // of a posterior from the prior's mean: beyond, a grid has too many points
 const COARSEST = 0.5; // the first grid's step, in standard deviations of the prior
 const LEVELS = 10;
 const LEFT_OUT = 16; // nats below the highest point: what lies there adds less than e^-16 of it for each point
@@ -118,6 +119,7 @@ const CLOSE = 6e-6; // of max(1, |log p(x)|), between two grids: about three tim
 export function* quadrature(model, x, head) {
   const reach = (j) => Math.abs(head.mu[j]) + 8 * head.sigma[j];
   const half = Math.max(6, ...Array.from(head.mu, (_, j) => reach(j)));
+  if (!(half <= FARTHEST)) return { value: NaN, points: 0, step: COARSEST };
   // No peak of p(x, z) is taken to be narrower than this, so that none falls between the points of the first grid.
   const narrowest = Math.min(0.08, 0.5 * Math.min(...head.sigma));
   const flat = model.latent === 1, most = Math.ceil(half / COARSEST);
