@@ -34,7 +34,7 @@ const IMPORTANCE = 8; // the stream's number in kernels/philox.py
 const PAGE = 1000; // draws that share a step of the stream
 const BLOCK = 4; // draws whose noise is made at a time: whole blocks of the cipher
 
-/** Draws of one example, one more with each `next`: lists nll, kl, log_weight and bound, L_K of the first K; in nats. */
+/** Draws of one example, one more with each `next`: lists nll, kl, log_weight, and bound: L_K of the first K. */
 export class Draws {
   constructor(model, x, head, seed) {
     Object.assign(this, { model, x, head, seed });

@@ -52,7 +52,8 @@ export function descentFigures(tracks, asked) {
   function drawCourse(g, box, key, title) {
     const value = (now) => (key === "sigma" ? median(now.sigma) : now[key]);
     const courses = [...tracks()].map(([name, { history }]) => [name, history.map(value)]);
-    const a = axes(g, box, { x: [0, Math.max(10, asked())], ...limits(courses, key === "kl" || key === "sigma"), ylabel: title });
+    const y = limits(courses, key === "kl" || key === "sigma");
+    const a = axes(g, box, { x: [0, Math.max(10, asked())], ...y, ylabel: title });
     within(g, box, () => {
       for (const [name, values] of [...courses].reverse()) {
         const xs = values.map((_, step) => a.px(step)), ys = values.map(a.py);
@@ -67,9 +68,10 @@ export function descentFigures(tracks, asked) {
     const shown = [...tracks()].filter(([, { history }]) => history.length);
     if (!shown.length) return;
     const c = colours(), box = { x: 46, y: 24, w: w - 62, h: h - 66 };
-    const now = shown.map(([name, { history }]) => [name, history[history.length - 1]]), count = now[0][1].mu.length;
-    const reach = Math.max(2, ...now.flatMap(([, { mu, sigma }]) => [...mu].map((m, j) => Math.abs(m) + sigma[j])).filter(Number.isFinite));
-    const top = Math.min(reach * 1.05, 12);
+    const now = shown.map(([name, { history }]) => [name, history[history.length - 1]]);
+    const count = now[0][1].mu.length;
+    const ends = now.flatMap(([, { mu, sigma }]) => Array.from(mu, (m, j) => Math.abs(m) + sigma[j]));
+    const top = Math.min(1.05 * Math.max(2, ...ends.filter(Number.isFinite)), 12);
     const a = axes(g, box, {
       x: [0.4, count + 0.6],
       y: [-top, top],
@@ -93,9 +95,10 @@ export function descentFigures(tracks, asked) {
 
   function drawPictures(g, w, h) {
     const { shape, low, high } = payload.data;
-    const made = [...tracks()].filter(([, { history }]) => history.length).map(([name, { history }]) => [name, history[history.length - 1].mean]);
-    const size = Math.min(h - 26, (w - 8 * made.length) / (made.length + 1));
-    const tall = (size * shape[0]) / Math.max(shape[0], shape[1]), wide = (size * shape[1]) / Math.max(shape[0], shape[1]);
+    const begun = [...tracks()].filter(([, { history }]) => history.length);
+    const made = begun.map(([name, { history }]) => [name, history[history.length - 1].mean]);
+    const size = Math.min(h - 26, (w - 8 * made.length) / (made.length + 1)), longer = Math.max(shape[0], shape[1]);
+    const tall = (size * shape[0]) / longer, wide = (size * shape[1]) / longer;
     [["x", state.x], ...made].forEach(([name, values], i) => {
       const x = i * (size + 8);
       image(g, values, shape, x, 20, wide, tall, low, high);
@@ -122,15 +125,15 @@ function median(values) {
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
-// y limits that hold the right track whole, and the others as far as they do not flatten it; a logarithmic axis, if that
-// may be, where values are far apart.
+// y limits that hold the right track whole, and the others as far as they do not flatten it; a logarithmic axis, if
+// that may be, where values are far apart.
 function limits(courses, logarithmic) {
   const finite = (values) => values.filter(Number.isFinite);
   const all = finite(courses.flatMap(([, values]) => values)), right = finite(courses[0]?.[1] ?? []);
   if (!all.length) return { y: [0, 1] };
   const [low, high] = [Math.min(...all), Math.max(...all)];
   if (logarithmic && low > 0 && high > 30 * low) return { y: [low / 1.3, high * 1.3], logy: true };
-  const most = right.length ? Math.max(...right) + 2 * (Math.max(...right) - low) + 10 : high;
+  const highest = Math.max(...right), most = right.length ? highest + 2 * (highest - low) + 10 : high;
   const top = logarithmic ? high : Math.min(high, most), pad = 0.08 * (top - low || 1);
   return { y: [low - pad, top + pad] };
 }

@@ -17,7 +17,8 @@ export function namesBeside(g, x, list, bottom) {
 export function latentNumbers(g, a, count) {
   const every = [1, 2, 5, 10, 20, 50].find((step) => count / step <= a.box.w / 28) ?? 100;
   for (let j = every === 1 ? 1 : every; j <= count; j += every) {
-    label(g, String(j), a.px(j), a.box.y + a.box.h + 5, { colour: colours().muted, align: "center", base: "top", size: 11 });
+    const look = { colour: colours().muted, align: "center", base: "top", size: 11 };
+    label(g, String(j), a.px(j), a.box.y + a.box.h + 5, look);
   }
 }
 

@@ -11,7 +11,7 @@ import { matrix } from "./tables.js";
 import { say, t } from "./text.js";
 import { figure, note, panel, slider } from "./ui.js";
 
-const [LEAST, MOST] = [-3, 5]; // log2 of beta: the curve is traced through the powers of 2 between
+const [LEAST, MOST] = [-3, 4]; // log2 of beta: the curve is traced through the powers of 2 between
 const COUNTS = 0.1; // nats: a latent that is used
 
 export function betaPanel(view) {
@@ -85,7 +85,7 @@ export function betaPanel(view) {
     if (!encoded) return;
     const c = colours(), box = { x: 46, y: 24, w: w - 62, h: h - 70 };
     const points = [...found].sort(([a], [b]) => a - b).map(([, point]) => point);
-    const xs = [encoded.kl, ...points.map((point) => point.kl)], ys = [encoded.nll, ...points.map((point) => point.nll)];
+    const xs = [encoded, ...points].map((point) => point.kl), ys = [encoded, ...points].map((point) => point.nll);
     const high = Math.max(...xs) * 1.25 + 1;
     const spread = Math.max(Math.max(...ys) - Math.min(...ys), 4 * beta, 4);
     const a = axes(g, box, {
@@ -148,10 +148,11 @@ export function betaPanel(view) {
     t("What β buys", "β 买到了什么"),
     note(
       t(
-        "The loss nll + β KL sets a price: one nat of KL costs β nats of nll. Drag β: this digit's own q (violet) moves to " +
-          "where that trade is best, latent by latent; the encoder's q stays (blue). Where β is high, latents are given up.",
-        "损失 nll + β KL 定下了价格：1 奈特的 KL 值 β 奈特的 nll。拖动 β：这个样本自己的 q（紫色）会逐个潜变量地移到最划算的位置，" +
-          "编码器给出的 q（蓝色）不动。β 大时，有些潜变量就被放弃了。",
+        "The loss nll + β KL sets a price: one nat of KL costs β nats of nll. Drag β: this example's own q " +
+          "(violet) moves to where that trade is best, latent by latent; the encoder's q stays (blue). Where β is " +
+          "high, latents are given up.",
+        "损失 nll + β KL 定下了价格：1 奈特的 KL 值 β 奈特的 nll。拖动 β：这个样本自己的 q（紫色）会逐个潜变量地移到最划算的位置，编码器给出的 q（蓝色）不动。β 大时，" +
+          "有些潜变量就被放弃了。",
       ),
     ),
     weight.root,

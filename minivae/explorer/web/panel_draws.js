@@ -16,9 +16,6 @@ const REPEATS = 8;
 const SHOWN = 32; // draws in the first picture
 const FIRST_K = 8; // log2 of K
 
-const MINUS_ELBO = t("−ELBO", "−ELBO");
-const MINUS_LOG_P = t("−log p(x)", "−log p(x)");
-
 // Builds both panels and keeps them up to date with the example.
 export function drawsPanels(view) {
   const { model } = payload, exact = model.latent <= 2;
@@ -117,7 +114,8 @@ export function drawsPanels(view) {
       one.set({ nll: mean(nll, k), kl_drawn: mean(ratio, k), minus_elbo: -mean(log_weight, k) });
       one.set({ kl: kl(mu, rho, sigma, model.scale).total });
       const bound = curve.length ? curve[curve.length - 1][1] : NaN;
-      many.set({ bound, log_p: evidence?.value, log_p_error: evidence?.error, gap: evidence ? evidence.value - bound : NaN });
+      many.set({ bound, log_p: evidence?.value, log_p_error: evidence?.error });
+      many.set({ gap: evidence ? evidence.value - bound : NaN });
       many.set({ effective: moments(first.log_weight.slice(0, k)).effective });
     }
     prices.redraw();
@@ -146,8 +144,8 @@ export function drawsPanels(view) {
       dot(g, x, a.py(nll[i]), i === chosen ? 5 : 3, c.accent);
       dot(g, x, a.py(-log_weight[i]), i === chosen ? 5 : 3, c.z);
     }
-    const names = [[a.py(-elbo), say(MINUS_ELBO), c.z], [a.py(cost), say(t("mean nll", "nll 平均")), c.accent]];
-    if (evidence) names.push([a.py(-evidence.value), say(MINUS_LOG_P), c.good]);
+    const names = [[a.py(-elbo), "−ELBO", c.z], [a.py(cost), say(t("mean nll", "nll 平均")), c.accent]];
+    if (evidence) names.push([a.py(-evidence.value), "−log p(x)", c.good]);
     for (const [y, , colour] of names) line(g, [box.x, box.x + box.w], [y, y], colour, 1.5, [5, 4]);
     namesBeside(g, box.x + box.w + 6, names, box.y + box.h);
   }
@@ -198,8 +196,9 @@ export function drawsPanels(view) {
 
   const grey = note(
     t(
-      "Grey pixels have no likelihood: here nll is their cross entropy, and log p(x) the logarithm of its integral over z.",
-      "灰度像素没有真正的似然：这里的 nll 是交叉熵，log p(x) 是 exp(−nll) 对 z 积分后的对数。",
+      "Grey pixels have no likelihood: here nll is their cross entropy, and log p(x) what exp(−nll) comes to " +
+        "over the prior.",
+      "灰度像素没有真正的似然：这里的 nll 是交叉熵，log p(x) 是 exp(−nll) 对先验求平均再取对数。",
     ),
   );
 
@@ -213,10 +212,11 @@ export function drawsPanels(view) {
       t("What each draw costs", "每次抽样的代价"),
       note(
         t(
-          "A z drawn from q(z|x) leaves nll of x to be told (blue), and is itself worth log q − log p (violet, on top). " +
-            "The mean of these sums is −ELBO, which lies above −log p(x). Click a draw, or use the arrow keys.",
-          "从 q(z|x) 抽出一个 z 之后，描述 x 还要付 nll（蓝色），z 本身值 log q − log p（紫色，叠在上面）。" +
-            "总和的平均就是 −ELBO，它高于 −log p(x)。点击某次抽样，或用方向键选择。",
+          "A z drawn from q(z|x) leaves nll of x to be told (blue), and is itself worth log q − log p (violet, " +
+            "on top). The mean of these sums is −ELBO, which lies above −log p(x). Click a draw, or use the arrow " +
+            "keys.",
+          "从 q(z|x) 抽出一个 z 之后，描述 x 还要付 nll（蓝色），z 本身值 log q − log p（紫色，叠在上面）。总和的平均就是 −ELBO，它高于 −log p(x)。点击某次抽样，" +
+            "或用方向键选择。",
         ),
       ),
       prices.root,
@@ -226,10 +226,10 @@ export function drawsPanels(view) {
       t("More draws, a tighter bound", "抽样越多，下界越紧"),
       note(
         t(
-          "Lₖ is the logarithm of the mean weight w = p(x, z) / q(z|x) of K draws. A single run (grey, eight of them) jumps " +
-            "whenever a heavy weight comes; the mean (blue) rises from the ELBO towards log p(x). Drag K.",
-          "Lₖ 是 K 次抽样的权重 w = p(x, z) / q(z|x) 取平均之后的对数。单独一次（灰线，共八条）遇到大权重就会跳一下；" +
-            "平均（蓝线）则从 ELBO 升向 log p(x)。拖动 K 看看。",
+          "Lₖ is the logarithm of the mean weight w = p(x, z) / q(z|x) of K draws. A single run (grey, eight of " +
+            "them) jumps whenever a heavy weight comes; the mean (blue) rises from the ELBO towards log p(x). Drag " +
+            "K.",
+          "Lₖ 是 K 次抽样的权重 w = p(x, z) / q(z|x) 取平均之后的对数。单独一次（灰线，共八条）遇到大权重就会跳一下；平均（蓝线）则从 ELBO 升向 log p(x)。拖动 K 看看。",
         ),
       ),
       howMany.root,

@@ -22,7 +22,8 @@ const NAMES = {
 
 const SAID = {
   mean: t(
-    "nll is averaged over the pixels and the KL summed: the KL weighs as many times too much as there are pixels. It falls to 0, and z says nothing any more.",
+    "nll is averaged over the pixels and the KL summed: the KL weighs as many times too much as there are " +
+      "pixels. It falls to 0, and z says nothing any more.",
     "nll 对像素取了平均，KL 却是求和：像素有多少个，KL 就被放大多少倍。KL 降到 0，z 不再携带任何信息。",
   ),
   "softplus-exp": t(
@@ -30,7 +31,8 @@ const SAID = {
     "σ = exp(softplus(ρ)) 总大于 1：无论 μ 放得多准，后验都不可能比先验更窄。",
   ),
   "fresh-noise": t(
-    "dσ = dz · ε′ with another ε′ than z was made with is zero on average: of the reconstruction σ hears nothing, only the KL, which wants σ = 1.",
+    "dσ = dz · ε′ with another ε′ than z was made with is zero on average: of the reconstruction σ hears " +
+      "nothing, only the KL, which wants σ = 1.",
     "dσ = dz · ε′ 用的 ε′ 不是生成 z 的那个噪声，平均为零：σ 听不到重构误差，只听到 KL，而 KL 要 σ = 1。",
   ),
   "no-kl": t(
@@ -198,10 +200,10 @@ export function stepPanel(view) {
     t("One gradient step at a time", "一次只走一步梯度"),
     note(
       t(
-        "Each step draws a z, goes back through the decoder, the sample and the encoder by hand, and moves against the gradient. " +
-          "Switch a mistake on to see, from the same start and with the same noise, what it does. None of them gives an error message.",
-        "每一步抽一个 z，手工把梯度传回解码器、采样和编码器，再沿负梯度走一步。打开一个典型错误，看它从同样的起点、用同样的噪声会走到哪里。" +
-          "这些错误都不会报错。",
+        "Each step draws a z, goes back through the decoder, the sample and the encoder by hand, and moves " +
+          "against the gradient. Switch a mistake on to see, from the same start and with the same noise, what it " +
+          "does. None of them gives an error message.",
+        "每一步抽一个 z，手工把梯度传回解码器、采样和编码器，再沿负梯度走一步。打开一个典型错误，看它从同样的起点、用同样的噪声会走到哪里。这些错误都不会报错。",
       ),
     ),
     model.objective === "elbo" && !model.free_bits ? null : note(

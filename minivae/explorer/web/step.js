@@ -3,7 +3,7 @@
 // The mistakes are those of `minivae lab collapse` (minivae/lab/collapse.py). Each is one line changed, and none of
 // them gives an error message:
 //
-//   mean          nll is a mean over the features, the KL a sum over the latents: the KL weighs `features` times too much
+//   mean          nll is a mean over the features, the KL a sum over the latents: it weighs `features` times too much
 //   softplus-exp  sigma = exp(softplus(rho)), never below 1: no posterior can be narrower than the prior
 //   fresh-noise   the way back takes another draw than the way down: sigma hears nothing of the reconstruction
 //   no-kl         the loss is nll alone: nothing keeps sigma from going to 0

@@ -122,8 +122,8 @@ class Bits {
     });
     box.input.dataset.name = "threshold";
     this.grey = h("div", { class: "wide" }, instead(t(
-      "This image is grey, and a Bernoulli likelihood gives grey values no probability: its sum is a cross entropy, no length of a code. " +
-        "The nearest thing that has one is the same image in black and white.",
+      "This image is grey, and a Bernoulli likelihood gives grey values no probability: its sum is a cross " +
+        "entropy, no length of a code. The nearest thing that has one is the same image in black and white.",
       "这幅图是灰度的，而伯努利似然并不给灰度值分配概率：它的和是交叉熵，不是编码长度。最接近而又真有编码长度的，是同一幅图的黑白版本。",
     )), box.root);
     if (!this.density) return this.grey;
@@ -140,10 +140,10 @@ class Bits {
       },
     });
     const root = h("div", { class: "wide" }, instead(t(
-      "A Gaussian likelihood is a density of real numbers: it has no bits. What has some is x cut into steps, here of 2 to the minus digits: " +
-        "a step then has the probability density × width, as long as it is narrow beside σ of the likelihood. The price depends on the steps.",
-      "高斯似然是实数上的密度，没有比特数可言。把 x 切成小格（宽 2 的负位数次方）才有：每格的概率约为密度乘以宽度，只要格子比似然的 σ 窄得多。" +
-        "价格取决于格子的宽度。",
+      "A Gaussian likelihood is a density of real numbers: it has no bits. What has some is x cut into steps, " +
+        "here of 2 to the minus digits: a step then has the probability density × width, as long as it is narrow " +
+        "beside σ of the likelihood. The price depends on the steps.",
+      "高斯似然是实数上的密度，没有比特数可言。把 x 切成小格（宽 2 的负位数次方）才有：每格的概率约为密度乘以宽度，只要格子比似然的 σ 窄得多。价格取决于格子的宽度。",
     )), cut.root);
     root.append(this.grey); // always hidden here
     return root;
@@ -154,8 +154,8 @@ class Bits {
     const root = panel(
       t("Pixel by pixel", "逐个像素"),
       note(t(
-        "A pixel of probability P given z costs −log₂ P bits: next to nothing where the decoder is sure and right, much at the edges. " +
-          "Move over the map, or use the arrow keys.",
+        "A pixel of probability P given z costs −log₂ P bits: next to nothing where the decoder is sure and " +
+          "right, much at the edges. Move over the map, or use the arrow keys.",
         "给定 z 时概率为 P 的像素要花 −log₂ P 比特：解码器有把握而且对的地方几乎不花钱，笔画边缘最贵。在图上移动，或用方向键查看。",
       )),
       this.pictures.root,
@@ -193,10 +193,11 @@ class Bits {
     const root = panel(
       t("Bits back", "比特退回"),
       note(t(
-        "The sender draws z from q(z|x) by taking bits of what was written before for random ones; the receiver, once x is there, " +
-          "knows q(z|x) as well and puts the very same bits back. So z costs −log₂ p(z) + log₂ q(z|x), and the net price is on average the negative ELBO.",
-        "发送者把先前写下的比特当作随机数，用它们从 q(z|x) 抽出 z；接收者解出 x 之后同样知道 q(z|x)，便能把这些比特原样还回去。" +
-          "所以 z 的代价是 −log₂ p(z) + log₂ q(z|x)，净价平均就是负的 ELBO。",
+        "The sender draws z from q(z|x) by taking bits of what was written before for random ones; the receiver, " +
+          "once x is there, knows q(z|x) as well and puts the very same bits back. So z costs −log₂ p(z) + log₂ " +
+          "q(z|x), and the net price is on average the negative ELBO.",
+        "发送者把先前写下的比特当作随机数，用它们从 q(z|x) 抽出 z；接收者解出 x 之后同样知道 q(z|x)，便能把这些比特原样还回去。所以 z 的代价是 −log₂ p(z) + log₂ q(z|x)，" +
+          "净价平均就是负的 ELBO。",
       )),
       note(t(
         "z is cut into steps of 2 to the minus digits: more digits cost more, and bring as much back.",

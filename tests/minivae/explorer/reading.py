@@ -1,22 +1,63 @@
-"""What the tests of the views do with a page: move its controls, and read its numbers."""
+"""What tests of the page do with it: read the numbers of its views and what its modules give, and move its controls."""
 
-NUMBERS = """(view) => {
-  explorer.frame.flush();
-  const outputs = document.querySelectorAll(`#view-${view} output[data-name]`);
-  return Object.fromEntries([...outputs].map(({ dataset }) => [dataset.name, Number(dataset.value)]));
-}"""
+import json
+
+import numpy as np
+
+from minivae.kernels import philox
+
+EXAMPLES = 20
+# What every script of these tests begins with: the model, and example i of the page.
+PAGE = """const { payload } = explorer.payload, model = payload.model, plain = (values) => Array.from(values);
+const example = (i) => payload.data.x.slice(i * model.features, (i + 1) * model.features);
+const headOf = (x) => explorer.network.encode(model, x);"""
 
 
-def read(page, view):
-    """{name: value} of the numbers that a view shows, in full precision, once what was asked for is drawn."""
-    return page.evaluate(NUMBERS, view)
+def ask(page, script, given=None):
+    """What the body of a function of `given` returns in the page, by way of JSON."""
+    return json.loads(page.evaluate(f"(given) => {{ {PAGE} return JSON.stringify((() => {{ {script} }})()); }}", given))
 
 
-def move(page, view, **values):
-    """Sets sliders by their labels to values, as a hand would."""
+def examples(page, model, count=EXAMPLES):
+    """Examples of the page as the model takes them, (count, features)."""
+    return np.array(ask(page, f"return [...Array({count}).keys()].map((i) => plain(example(i)))"), model.dtype)
+
+
+def close(found, expected, tolerance=1e-5):
+    found, expected = np.asarray(found, float), np.asarray(expected, float)
+    assert found.shape == expected.shape
+    error = np.max(np.abs(found - expected) / np.maximum(1, np.abs(expected)))
+    assert error <= tolerance, (error, found, expected)
+
+
+def normals(seed, stream, step, *shape):
+    noise = np.empty(shape, np.float32)
+    philox.fill_normals(seed, stream, step, noise)
+    return noise
+
+
+def values(page):
+    """The numbers that the view which is open shows, in full, once what was asked for is drawn."""
+    script = """() => {
+      explorer.frame.flush();
+      const shown = document.querySelectorAll(".view:not([hidden]) output[data-name]");
+      return Array.from(shown, (output) => [output.dataset.name, output.dataset.value]);
+    }"""
+    return {name: float(value) for name, value in page.evaluate(script) if value not in ("", "undefined")}
+
+
+def comes_to(page, name, expected, tolerance=1e-5):
+    """Waits until a number of the view which is open is what is expected."""
+    script = """([name, value, off]) => Math.abs(document.querySelector(`.view:not([hidden]) [data-name="${name}"]`)
+      ?.dataset.value - value) <= off"""
+    page.wait_for_function(script, arg=[name, float(expected), tolerance * max(1, abs(expected))])
+
+
+def move(page, **places):
+    """Sets sliders of the open view, by their labels, as a hand would."""
     page.evaluate(
-        """([view, values]) => {
-          for (const label of document.querySelectorAll(`#view-${view} .slider label`)) {
+        """(values) => {
+          for (const label of document.querySelectorAll(".view:not([hidden]) .slider label")) {
             if (!(label.textContent in values)) continue;
             label.control.value = values[label.textContent];
             label.control.dispatchEvent(new Event("input"));
@@ -24,12 +65,12 @@ def move(page, view, **values):
           }
           if (Object.keys(values).length) throw new Error(`no sliders ${Object.keys(values)}`);
         }""",
-        [view, values],
+        places,
     )
 
 
-def choose(page, view, label, value):
+def choose(page, label, value):
     """An option of a list, by its value; Playwright would take another's label for it."""
-    select = page.locator(f"#view-{view}").get_by_label(label, exact=True)
-    values = select.evaluate("(select) => [...select.options].map((option) => option.value)")
-    select.select_option(index=values.index(value))
+    select = page.locator(".view:not([hidden])").get_by_label(label, exact=True)
+    options = select.evaluate("(select) => [...select.options].map((option) => option.value)")
+    select.select_option(index=options.index(value))

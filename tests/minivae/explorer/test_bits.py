@@ -1,4 +1,4 @@
-"""The view of bits, in Chromium: an account of twenty examples against Python's, and what is said where there are none."""
+"""The view of bits, in Chromium: accounts of examples against Python's, and what is said where there are no bits."""
 
 import math
 
@@ -9,7 +9,7 @@ import minivae as mv
 from minivae.bounds import drawn_log_weights, log_mean_exp
 
 from . import kinds
-from .test_bound import ask, close, comes_to, examples, normals
+from .reading import ask, close, comes_to, examples, normals, values
 
 VIEW = "#view-bits"
 NAT = 1 / math.log(2)
@@ -17,11 +17,10 @@ PAGE_STREAM = 100  # noise.js
 DIGITS = 10  # of z, where the slider is at first
 
 
-def values(page):
-    """The numbers that the view shows, in full."""
+def now(page):
+    """The numbers that the view shows, after what waits for a frame."""
     page.evaluate("() => explorer.frame.flush()")
-    script = f"() => Array.from(document.querySelectorAll('{VIEW} output[data-name]'), (o) => [o.dataset.name, o.dataset.value])"
-    return {name: float(value) for name, value in page.evaluate(script) if value not in ("", "undefined")}
+    return values(page)
 
 
 def binary():
@@ -55,7 +54,7 @@ def test_the_account_of_twenty_examples(open_page, kind):
         page.evaluate(f"() => explorer.flow.pick({i})")
         row = (row > 0.5).astype(model.dtype)[None] if kind == "default" else row[None]
         pixels, data, prior, posterior = account(model, row, noise)
-        found = values(page)
+        found = now(page)
         close(found["bits_data"], data + digits)
         close(found["bits_prior"], prior + DIGITS * model.latent)
         close(found["bits_posterior"], posterior + DIGITS * model.latent)
@@ -72,16 +71,16 @@ def test_the_account_of_twenty_examples(open_page, kind):
             close(each, pixels)
     ((_, weight),) = drawn_log_weights(model, row, k, 0, progress=False)
     comes_to(page, "bits_k", -NAT * log_mean_exp(weight[0]) + digits)
-    close(values(page)["bits_one"], -NAT * weight[0].mean() + digits)
+    close(now(page)["bits_one"], -NAT * weight[0].mean() + digits)
 
 
 def test_digits_of_z_are_paid_and_come_back(open_page):
     page = open_page("beta-binomial", "#bits")
-    before = values(page)
+    before = now(page)
     digits = page.locator(f"{VIEW} input[type=range]").first
     digits.focus()
     digits.press("ArrowRight")
-    after = values(page)
+    after = now(page)
     for name, more in {"bits_prior": 3, "bits_posterior": 3, "bits_net": 0, "bits_data": 0}.items():
         close(after[name] - before[name], more, 1e-9)
 
@@ -105,36 +104,36 @@ def test_what_is_said_of_other_data(open_page, kind, said):
     assert not page.get_by_text("This image is grey").is_visible()
     assert page.get_by_text("is a density of real numbers").is_visible() is said
     assert page.get_by_role("heading", name="Bits back").is_visible()
-    before = values(page)["bits_data"]
+    before = now(page)["bits_data"]
     if said:
         slider = page.locator(f"{VIEW} input[type=range]").first
         slider.focus()
         slider.press("ArrowRight")
-        close(values(page)["bits_data"] - before, 2, 1e-9)
+        close(now(page)["bits_data"] - before, 2, 1e-9)
 
 
 def test_a_pixel_is_chosen_by_key_mouse_and_finger(open_page):
     page = open_page("default", "#bits", has_touch=True)
-    place = values(page)["pixel_place"]
+    place = now(page)["pixel_place"]
     picture = page.locator(f"{VIEW} canvas").first
     picture.focus()
     for key, change in {"ArrowRight": 1, "ArrowDown": 28, "ArrowLeft": -1, "ArrowUp": -28}.items():
         picture.press(key)
         place += change
-        assert values(page)["pixel_place"] == place
+        assert now(page)["pixel_place"] == place
     box = picture.bounding_box()
     cell = (box["width"] - 12) / 3 * 2 / 28
     page.touchscreen.tap(box["x"] + 14.5 * cell, box["y"] + 20 + 9.5 * cell)
-    assert values(page)["pixel_place"] == 9 * 28 + 14
+    assert now(page)["pixel_place"] == 9 * 28 + 14
     page.mouse.move(box["x"] + 3.5 * cell, box["y"] + 20 + 2.5 * cell)
-    assert values(page)["pixel_place"] == 2 * 28 + 3
+    assert now(page)["pixel_place"] == 2 * 28 + 3
 
 
 def test_another_draw_is_another_account(open_page):
     page = open_page("beta-binomial", "#bits")
-    before = values(page)
+    before = now(page)
     page.get_by_role("button", name="Draw another z").click()
-    after = values(page)
+    after = now(page)
     assert after["bits_net"] != before["bits_net"]
     noise = normals(0, PAGE_STREAM, 1, 1, 3)
     model = kinds.made("beta-binomial")[0]

@@ -1,6 +1,5 @@
 """The page's bounds and gradient steps, in Chromium, against Python's: draws, L_K, log p(x), steps right and wrong."""
 
-import json
 import math
 from types import SimpleNamespace
 
@@ -14,38 +13,11 @@ from minivae.lab import calibration, collapse
 from minivae.vae import VAE
 
 from . import kinds
+from .reading import EXAMPLES, ask, close, comes_to, examples, normals, values
 
-EXAMPLES = 20
 VIEW = "#view-bound"
 MISTAKES = [name for name in collapse.VARIANTS if name != "right"]
 STEPPING, MEASURING = 110, 111  # streams of step.js
-# What every script of these tests begins with: the model, and example i of the page.
-PAGE = """const { payload } = explorer.payload, model = payload.model, plain = (values) => Array.from(values);
-const example = (i) => payload.data.x.slice(i * model.features, (i + 1) * model.features);
-const headOf = (x) => explorer.network.encode(model, x);"""
-
-
-def ask(page, script, given=None):
-    """What the body of a function of `given` returns in the page, by way of JSON."""
-    return json.loads(page.evaluate(f"(given) => {{ {PAGE} return JSON.stringify((() => {{ {script} }})()); }}", given))
-
-
-def examples(page, model, count=EXAMPLES):
-    """Examples of the page as the model takes them, (count, features)."""
-    return np.array(ask(page, f"return [...Array({count}).keys()].map((i) => plain(example(i)))"), model.dtype)
-
-
-def close(found, expected, tolerance=1e-5):
-    found, expected = np.asarray(found, float), np.asarray(expected, float)
-    assert found.shape == expected.shape
-    error = np.max(np.abs(found - expected) / np.maximum(1, np.abs(expected)))
-    assert error <= tolerance, (error, found, expected)
-
-
-def normals(seed, stream, step, *shape):
-    noise = np.empty(shape, np.float32)
-    philox.fill_normals(seed, stream, step, noise)
-    return noise
 
 
 def priced(model, row, noise):
@@ -226,16 +198,17 @@ def test_steps_of_mu_and_rho_alone(open_page, mistake):
 
 
 def test_the_best_posterior_for_beta(open_page):
-    """It is better than the encoder's for every beta, costs less where beta is high, and its KL and nll are Python's."""
+    """Better than the encoder's for every beta, with a lower KL where beta is high; KL and nll are Python's."""
     model, page = kinds.made("latents-2")[0], open_page("latents-2", "#model")
     script = """return [0.25, 1, 4, 16].map((beta) => {
       const end = (work) => { for (;;) { const { done, value } = work.next(); if (done) return value; } };
-      const { rates, network } = explorer, x = example(3), head = headOf(x), q = new rates.BestPosterior(model, x, head);
+      const { rates, network } = explorer, x = example(3), head = headOf(x);
+      const q = new rates.BestPosterior(model, x, head);
       end(q.fit(beta));
       const kl = network.kl(q.mu, q.log_sigma, q.sigma, "exp").total;
       const before = network.kl(head.mu, head.rho, head.sigma, model.scale).total;
-      return { beta, mu: plain(q.mu), sigma: plain(q.sigma), kl, before, nll: end(rates.mean_nll(model, x, q.mu, q.sigma)),
-        nll_before: end(rates.mean_nll(model, x, head.mu, head.sigma)) };
+      const [nll, nll_before] = [q, head].map(({ mu, sigma }) => end(rates.mean_nll(model, x, mu, sigma)));
+      return { beta, mu: plain(q.mu), sigma: plain(q.sigma), kl, before, nll, nll_before };
     })"""
     row, last = examples(page, model, 4)[3:], math.inf
     for found in ask(page, script):
@@ -250,14 +223,6 @@ def test_the_best_posterior_for_beta(open_page):
         last = found["kl"]
 
 
-def values(page):
-    """The numbers that the view shows, in full."""
-    found = page.evaluate(
-        f"() => Array.from(document.querySelectorAll('{VIEW} output[data-name]'), (o) => [o.dataset.name, o.dataset.value])"
-    )
-    return {name: float(value) for name, value in found if value not in ("", "undefined")}
-
-
 def settled(page, **expected):
     """The numbers of the view once these are what is expected, or a number at all where that is None."""
     for name, value in expected.items():
@@ -270,13 +235,6 @@ def settled(page, **expected):
             page.wait_for_selector(f'{VIEW} output[data-name="{name}"][data-value="{value}"]')
         cell.wait_for()
     return values(page)
-
-
-def comes_to(page, name, expected, tolerance=1e-5):
-    """Waits until a number of the view that is shown is what is expected."""
-    script = """([name, value, off]) => Math.abs(document.querySelector(`.view:not([hidden]) [data-name="${name}"]`)
-      ?.dataset.value - value) <= off"""
-    page.wait_for_function(script, arg=[name, float(expected), tolerance * max(1, abs(expected))])
 
 
 @pytest.mark.parametrize("kind", ["default", "latents-2"])
