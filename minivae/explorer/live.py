@@ -1,5 +1,7 @@
 """The model in the page: its parameters as float32, or why the page cannot compute what it does."""
 
+import json
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -13,42 +15,36 @@ MOST_PARAMETERS = 12_000_000  # 48 MB as floats, about 60 in the page: browsers 
 
 # What a model does when the page is to do the same; `encode` and `decode` as well, which the page shows beside it.
 PASSES = ("pass_down", "pass_up", "elbo_terms", "_encode", "encode", "decode", "forward", "backward")
-PART_NAMES = {"sampler": "采样器", "kl": "KL 项", "likelihood": "似然"}
 
 
 def why_not(model: Any) -> dict[str, str] | None:
-    """Why the page cannot compute what the model does, in English and Chinese; None where it can."""
-    changed = model.backend.changed()
-    if changed:
-        return _because(f"the kernel {changed} of its backend was replaced", f"后端的内核 {changed} 已被替换")
+    """Why the page cannot compute what the model does, in each language of the page; None where it can."""
+    if changed := model.backend.changed():
+        return _because("kernel", name=changed)
     if overrides(model, *PASSES):
-        kind = named(type(model).__name__)
-        return _because(f"{kind} has passes of its own", f"{kind} 改写了模型的计算过程")
+        return _because("passes", kind=named(type(model).__name__))
     for name, part in model.parts().items():
-        phrase = foreign(name, part)
-        if phrase:
-            kind, shown = named(type(part).__name__), PART_NAMES.get(name, name)
-            return _because(named(phrase), f"{shown}（{kind}）不是 minivae 自带的部件")
+        if phrase := foreign(name, part):
+            return _because("part", phrase=named(phrase), name=name, kind=named(type(part).__name__))
         if type(part) is Dense and part.precision != "full":
-            return _because(
-                f"{name} rounds to {part.precision} in each pass", f"{name} 每次计算都舍入到 {part.precision}"
-            )
+            return _because("precision", name=name, kind=part.precision)
     if model.kl.scale != model.scale:
-        return _because("its KL term means another scale than its sampler", "KL 项与采样器使用的 scale 不同")
+        return _because("scale")
     arrays = {name: model.backend.to_host(array) for name, array in model.parameters.items()}
     total = sum(array.size for array in arrays.values())
     if total > MOST_PARAMETERS:
-        most = f"{MOST_PARAMETERS:,}"
-        return _because(f"it has {total:,} parameters, more than {most}", f"它有 {total:,} 个参数，超过 {most} 个")
+        return _because("size", total=total, most=MOST_PARAMETERS)
     with np.errstate(over="ignore"):
         bad = [name for name, array in arrays.items() if not np.isfinite(array.astype(np.float32)).all()]
-    if bad:
-        return _because(f"{bad[0]} holds numbers that float32 cannot", f"{bad[0]} 含有 float32 无法表示的数")
-    return None
+    return _because("numbers", name=bad[0]) if bad else None
 
 
-def _because(en, zh):
-    return {"en": f"The model cannot run in this page: {en}.", "zh": f"此模型不能在页面中运行：{zh}。"}
+def _because(reason, **words):
+    texts = json.loads(resources.files(__package__).joinpath("web", "reasons.json").read_text(encoding="utf-8"))
+    return {
+        language: whole.format(why=texts[reason][language].format(**words))
+        for language, whole in texts["because"].items()
+    }
 
 
 def live(model: Any) -> dict[str, Any]:

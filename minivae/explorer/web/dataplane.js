@@ -60,8 +60,10 @@ export function planeInput() {
     },
     describe: () => `x = ${state.x[0].toFixed(2)}, ${state.x[1].toFixed(2)}`,
   });
-  const sliders = [0, 1].map((i) =>
-    slider({ label: featureName(i), min: low, max: high, value: state.x[i], onchange: (value) => give(state.x.map((old, j) => (j === i ? value : old))) }));
+  const sliders = [0, 1].map((i) => {
+    const onchange = (value) => give(state.x.map((old, j) => (j === i ? value : old)));
+    return slider({ label: featureName(i), min: low, max: high, value: state.x[i], onchange });
+  });
   watch(["x"], () => {
     picture.redraw();
     sliders.forEach((each, i) => (each.value = state.x[i]));

@@ -58,42 +58,29 @@ export function estimates(name, f, { mu, sigma, best, K = 1 }, seed, step, count
   return columns;
 }
 
-/** Mean and variance of numbers as they come, and the standard errors of both. About a centre near the mean, which keeps
- *  the sums of powers from cancelling. */
+/** Mean and variance of numbers as they come. About a centre near the mean, which keeps the squares from cancelling. */
 export class Running {
   constructor(centre = 0) {
-    this.centre = centre;
-    this.count = 0;
-    this.sums = [0, 0, 0, 0]; // of the powers 1 to 4
+    Object.assign(this, { centre, count: 0, sum: 0, squares: 0 });
   }
 
   add(value) {
-    const d = value - this.centre;
-    const d2 = d * d;
+    const distance = value - this.centre;
     this.count += 1;
-    this.sums[0] += d;
-    this.sums[1] += d2;
-    this.sums[2] += d2 * d;
-    this.sums[3] += d2 * d2;
+    this.sum += distance;
+    this.squares += distance * distance;
   }
 
   get mean() {
-    return this.centre + this.sums[0] / this.count;
+    return this.centre + this.sum / this.count;
   }
 
   get variance() {
-    return Math.max(0, this.sums[1] / this.count - (this.sums[0] / this.count) ** 2);
+    return Math.max(0, this.squares / this.count - (this.sum / this.count) ** 2);
   }
 
-  /** Of the mean: sqrt(variance / n). */
+  /** The standard error of the mean: sqrt(variance / n). */
   get error() {
     return Math.sqrt(this.variance / this.count);
-  }
-
-  /** Of the variance v: sqrt((m4 - v^2) / n), m4 the fourth moment about the mean. */
-  get variance_error() {
-    const [m, m2, m3, m4] = this.sums.map((sum) => sum / this.count);
-    const fourth = m4 - 4 * m * m3 + 6 * m * m * m2 - 3 * m ** 4;
-    return Math.sqrt(Math.max(0, fourth - this.variance ** 2) / this.count);
   }
 }

@@ -11,9 +11,9 @@ let source = null;
 export function begin() {
   const { model, data } = payload;
   source = new Source(0);
-  const latent = model ? model.latent : 0;
+  const latent = model?.latent ?? (data.points ? data.points.mu.length / data.points.count : 0);
   state.axes = [0, Math.min(1, Math.max(0, latent - 1))];
-  state.noise = Float64Array.from(source.normals(latent));
+  state.noise = Float64Array.from(source.normals(model ? latent : 0));
   if (data.rows) pick(0);
 }
 

@@ -37,7 +37,8 @@ export function heat(layer, values) {
       g.drawImage(small, 0, 0, w, tall);
     },
   });
-  const root = h("div", { class: "column heat" }, h("span", { class: "note caption" }, String(layer.outputs)), picture.root);
+  const caption = h("span", { class: "note caption" }, String(layer.outputs));
+  const root = h("div", { class: "column heat" }, caption, picture.root);
   root.style.width = `${Math.max(wide, 26)}px`;
   return { root, redraw: picture.redraw };
 }

@@ -23,7 +23,8 @@ export function reach(which) {
   for (const j of which) {
     if (!spreads.has(j)) spreads.set(j, spreadOfPoints(j));
     most = Math.max(most, spreads.get(j));
-    if (state.z.length) most = Math.max(most, Math.abs(state.z[j]), Math.abs(state.head.mu[j]) + 2 * state.head.sigma[j]);
+    const { mu, sigma } = state.head;
+    if (state.z.length) most = Math.max(most, Math.abs(state.z[j]), Math.abs(mu[j]) + 2 * sigma[j]);
   }
   return Math.ceil(2.1 * most) / 2;
 }
@@ -74,20 +75,22 @@ export function chart() {
         dot(g, px(state.z[j]), y, size * 0.9, c.z, c.paper);
       }
     },
-    onpoint: (x, y, kind) => kind === "down" && choose(Math.min(count - 1, Math.max(0, Math.floor((y - TOP) / tallRow)))),
+    onpoint: (x, y, kind) => kind === "down" && choose(within(Math.floor((y - TOP) / tallRow))),
     keys(event) {
       const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
       if (!step) return;
       event.preventDefault();
-      choose(Math.min(count - 1, Math.max(0, state.axes[0] + step)));
+      choose(within(state.axes[0] + step));
       const row = state.axes[0] * tallRow;
       scroll.scrollTop = Math.min(row, Math.max(scroll.scrollTop, TOP + row + tallRow - TALL));
     },
-    describe: () => t(() => told("mu", "sigma"), () => told("μ", "σ")),
+    describe() {
+      const [j] = state.axes, { mu, sigma } = state.head;
+      return `${j}: μ ${formatted(mu[j])}, σ ${formatted(sigma[j])}, z ${formatted(state.z[j])}`;
+    },
   });
-  function told(mu, sigma) {
-    const j = state.axes[0];
-    return `${j}: ${mu} ${formatted(state.head.mu[j])}, ${sigma} ${formatted(state.head.sigma[j])}, z ${formatted(state.z[j])}`;
+  function within(j) {
+    return Math.min(count - 1, Math.max(0, j));
   }
   const scroll = h("div", { class: "scroll chart" }, picture.root);
   return { root: scroll, redraw: picture.redraw };
@@ -102,7 +105,8 @@ function spread() {
 export function sliders() {
   const made = Array.from(state.z, (z, j) => {
     const range = reach([j]);
-    return slider({ label: latentName(j), min: -range, max: range, step: 0.01, value: z, onchange: (value) => moveZ({ [j]: value }) });
+    const onchange = (value) => moveZ({ [j]: value });
+    return slider({ label: latentName(j), min: -range, max: range, step: 0.01, value: z, onchange });
   });
   const shown = Float64Array.from(state.z);
   watch(["z"], () => {
@@ -115,5 +119,6 @@ export function sliders() {
       if (Number(each.input.value) !== shown[j]) each.value = shown[j];
     });
   });
-  return h("div", { class: "scroll sliders", role: "group", "aria-label": t("z, latent by latent", "逐个潜变量的 z") }, ...made.map(({ root }) => root));
+  const name = t("z, latent by latent", "逐个潜变量的 z");
+  return h("div", { class: "scroll sliders", role: "group", "aria-label": name }, ...made.map(({ root }) => root));
 }

@@ -80,7 +80,7 @@ const beta_binomial = {
 const LOG_WAYS = new Float64Array(BYTE + 1);
 for (let k = 1; k <= BYTE; k++) LOG_WAYS[k] = LOG_WAYS[k - 1] + Math.log((BYTE + 1 - k) / k);
 
-/** sum_{i < count} log((a + i) / (b + i)): one logarithm for sixteen quotients, whose product is no less than 1e-250. */
+/** sum_{i < count} log((a + i) / (b + i)), one logarithm for sixteen quotients: their product is above 1e-250. */
 function log_quotients(a, b, count) {
   let total = 0, product = 1;
   for (let i = 0; i < count; i++) {
@@ -102,7 +102,8 @@ function reciprocals(a, count) {
 
 /**
  * Bytes k = round(255 x) from a logistic distribution cut into bins of width 1/255, the outer two open. With mean m =
- * 1/2 + first output, scale s = exp(second output) / 8, the bin's ends u = (x + 1/510 - m) / s, l = (x - 1/510 - m) / s:
+ * 1/2 + first output, scale s = exp(second output) / 8 and the bin's ends u = (x + 1/510 - m) / s and l =
+ * (x - 1/510 - m) / s:
  *
  *   -log P(k) = softplus(-u) + softplus(l) - log(1 - exp(l - u)), where u = inf for k = 255 and l = -inf for k = 0
  *   dnll/dm = (sigmoid(-u) - sigmoid(l)) / s

@@ -5,6 +5,7 @@ import { decode, mean } from "./network.js";
 import { rgb } from "./heat.js";
 import { payload } from "./payload.js";
 
+const LARGEST = 56; // pixels of a picture
 const LEFT_MS = 2; // of the idle time, for the picture that may be begun
 const later = globalThis.requestIdleCallback
   ? (fn) => requestIdleCallback(fn)
@@ -73,13 +74,13 @@ export class Manifold {
 
   // Grey values as ink, so that the plane is paper in between; colours as they are.
   picture(values, x, y) {
-    const { shape: [tall, wide, channels = 1], low, high } = payload.data;
-    const pixels = this.g.createImageData(wide, tall);
+    const { shape: [, across, channels = 1], low, high } = payload.data, step = thinning();
+    const [tall, wide] = tileShape(), pixels = this.g.createImageData(wide, tall);
+    const level = (value) => (255 * (value - low)) / (high - low);
     for (let i = 0; i < tall * wide; i++) {
-      for (let c = 0; c < 3; c++) {
-        pixels.data[4 * i + c] = channels === 3 ? (255 * (values[3 * i + c] - low)) / (high - low) : this.ink[c];
-      }
-      pixels.data[4 * i + 3] = channels === 3 ? 255 : (255 * (values[i] - low)) / (high - low);
+      const from = channels * step * (Math.floor(i / wide) * across + (i % wide));
+      for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = channels === 3 ? level(values[from + c]) : this.ink[c];
+      pixels.data[4 * i + 3] = channels === 3 ? 255 : level(values[from]);
     }
     this.g.putImageData(pixels, x, y);
   }
@@ -103,7 +104,13 @@ export class Manifold {
 
 // Height and width of one picture, in its own pixels.
 function tileShape() {
-  return payload.data.kind === "image" ? payload.data.shape : [64, 64];
+  const { kind, shape } = payload.data;
+  return kind === "image" ? [shape[0], shape[1]].map((side) => Math.ceil(side / thinning())) : [64, 64];
+}
+
+// Of large images every second pixel is shown, or every third ...
+function thinning() {
+  return Math.ceil(Math.max(payload.data.shape[0], payload.data.shape[1]) / LARGEST);
 }
 
 // A step near the golden section that comes to every place.

@@ -96,7 +96,7 @@ export function backward_decoder(model, kept, doutput, parameters = true) {
   return { dz: dx, gradients };
 }
 
-/** dx (features) and the gradients of the encoder's layers, the posterior layer's last; without `parameters` only dx. */
+/** dx (features) and the gradients of the encoder's layers, the posterior's last; without `parameters` only dx. */
 export function backward_encoder(model, kept, dmu, drho, parameters = true) {
   const dhead = new Float64Array(2 * model.latent);
   dhead.set(dmu);

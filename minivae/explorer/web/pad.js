@@ -10,6 +10,12 @@ import { arrowStep, button, column, figure, h, row, toggle } from "./ui.js";
 
 const SIDE = 224; // CSS pixels
 
+// The height of the picture of an image that is w wide, unless it were a thread or a tower.
+export function imageHeight(w) {
+  const [tall, wide] = payload.data.shape;
+  return Math.round(Math.min(2 * w, Math.max(w / 8, (w * tall) / wide)));
+}
+
 // { root }: the pad with its buttons. It looks at what it drew, and shows the example at hand before.
 export function pad() {
   const { data } = payload;
@@ -36,16 +42,16 @@ export function pad() {
       "画板。方向键移动画笔，空格键落笔或抬笔，Delete 键清空。",
     ),
     width: SIDE,
-    height: (w) => Math.round((w * tall) / wide),
+    height: imageHeight,
     draw(g, w, tallest) {
       const centredStrokes = centres() && strokes.length > 0;
       const values = centredStrokes ? blended(blank(data), strokes, data, radius) : state.x;
       image(g, values, data.shape, 0, 0, w, tallest, data.low, data.high);
-      if (document.activeElement === drawing.canvas) cross(g, cursor, w / wide, down);
+      const [x, y] = [(cursor[0] * w) / wide, (cursor[1] * tallest) / tall];
+      if (document.activeElement === drawing.canvas) cross(g, x, y, down);
     },
     onpoint(x, y, kind) {
-      const scale = wide / drawing.canvas.clientWidth;
-      cursor = [x * scale, y * scale];
+      cursor = [(x * wide) / drawing.canvas.clientWidth, (y * tall) / drawing.canvas.clientHeight];
       if (kind === "down") begin();
       if (kind === "move" && pressed) extend();
       if (kind !== "over") pressed = kind !== "up";
@@ -133,7 +139,8 @@ function seenBy(data, shown) {
     height: 56,
     draw: (g, w, tall) => image(g, state.x, data.shape, 0, 0, w, tall, data.low, data.high),
   });
-  const root = h("div", { class: "row", hidden: true }, small.root, h("span", { class: "note" }, t("what the model is given", "输入模型的图像")));
+  const caption = h("span", { class: "note" }, t("what the model is given", "输入模型的图像"));
+  const root = h("div", { class: "row", hidden: true }, small.root, caption);
   watch(["x"], () => {
     root.hidden = !shown();
     small.redraw();
@@ -195,9 +202,8 @@ function clip(value, most) {
   return Math.min(most - 0.5, Math.max(0.5, value));
 }
 
-function cross(g, [x, y], scale, down) {
-  const { accent } = colours();
-  const [px, py, size] = [x * scale, y * scale, down ? 5 : 8];
+function cross(g, px, py, down) {
+  const { accent } = colours(), size = down ? 5 : 8;
   line(g, [px - size, px + size], [py, py], accent, 2);
   line(g, [px, px], [py - size, py + size], accent, 2);
 }

@@ -4,7 +4,7 @@
 
 // How far from the middle of a stroke ink reaches half its strength; MNIST's strokes are about this wide at 28 pixels.
 export function penRadius([tall, wide]) {
-  return Math.max(0.5, 0.042 * Math.min(tall, wide));
+  return Math.max(0.7, 0.042 * Math.min(tall, wide));
 }
 
 // Ink (tall * wide) from 0 to 1: 1 along the strokes, falling to 0 across one pixel at their edge.

@@ -8,7 +8,7 @@ import { payload } from "./payload.js";
 import { arrow, axes, colours, dot, ellipse, line } from "./plot.js";
 import { classOf, drawPoints, nearest } from "./points.js";
 import { state, watch } from "./state.js";
-import { say, t } from "./text.js";
+import { inEachLanguage, say, t } from "./text.js";
 import { arrowStep, figure, h } from "./ui.js";
 
 const TILE = 30; // CSS pixels of a decoded picture, about
@@ -50,8 +50,9 @@ export function plane() {
         g.drawImage(manifold.canvas, place.x, place.y, place.w, place.h);
         g.globalAlpha = 1;
       }
-      const density = flat && model ? state.head.sigma[0] : null; // which the height of the axis follows
-      const key = [w, tall, limits.x, limits.y, state.axes, shown.points, colours().ink, say(latentName(0)), density].join(" ");
+      const narrow = flat && model ? state.head.sigma[0] : null; // which the height of the axis follows
+      const seen = [limits.x, limits.y, state.axes, shown.points, narrow];
+      const key = [w, tall, ...seen, colours().ink, say(latentName(0))].join(" ");
       a = behind.draw(g, w, tall, key, (inner) => (flat ? axis(inner, box, limits) : square(inner, box, limits)));
       if (!model) {
         if (told) ellipse(g, a.px(told[0]), flat ? box.y + box.h : a.py(told[1]), 8, 8, colours().accent, 2);
@@ -78,20 +79,24 @@ export function plane() {
       if (model) move(...to);
       else tell(to);
     },
-    describe: () => (model ? `z = ${(flat ? [0] : state.axes).map((j) => state.z[j].toFixed(2)).join(", ")}; ` : "") + nearby.textContent,
+    describe: () => (model ? `z = ${shownAxes().map((j) => state.z[j].toFixed(2))}; ` : "") + nearby.textContent,
   });
 
   function move(x, y) {
     const within = (value, [low, high]) => Math.min(high, Math.max(low, value)), limits = range();
-    moveZ(flat ? { 0: within(x, limits.x) } : { [state.axes[0]]: within(x, limits.x), [state.axes[1]]: within(y, limits.y) });
+    const to = [within(x, limits.x), within(y, limits.y)];
+    moveZ(Object.fromEntries(shownAxes().map((j, place) => [j, to[place]])));
+  }
+
+  function shownAxes() {
+    return flat ? [0] : state.axes;
   }
 
   // The limits { x, y } of what is seen: about the prior, or about the posterior.
   function range() {
-    const shownAxes = flat ? [0] : state.axes;
-    if (!shown.zoom) return around([0, 0], reach(shownAxes));
+    if (!shown.zoom) return around([0, 0], reach(shownAxes()));
     const { mu, sigma } = state.head;
-    return around(state.axes.map((j) => mu[j]), ZOOM * Math.max(...shownAxes.map((j) => sigma[j])));
+    return around(state.axes.map((j) => mu[j]), ZOOM * Math.max(...shownAxes().map((j) => sigma[j])));
   }
 
   // What stays while z moves: axes, points, prior.
@@ -117,7 +122,9 @@ export function plane() {
     const top = 1.1 * density(0, 0, Math.min(1, model ? state.head.sigma[0] : 1));
     const found = axes(g, box, { x, y: [0, top], xlabel: say(latentName(0)), grid: false, yticks: false });
     curve(g, found, 0, 1, colours().line, [5, 4]);
-    if (points && shown.points) drawPoints(g, points, (k) => found.px(points.mu[k]), (k) => box.y + box.h - 4 - 14 * ((k * 0.618) % 1));
+    // spread upwards a little, or they would hide each other
+    const up = (k) => box.y + box.h - 4 - 14 * ((k * 0.618) % 1);
+    if (points && shown.points) drawPoints(g, points, (k) => found.px(points.mu[k]), up);
     return found;
   }
 
@@ -131,13 +138,14 @@ export function plane() {
     const [i, j] = flat ? [0, 0] : state.axes;
     const [x, y] = told ?? [state.z[i], state.z[j]];
     if (!told && !model) return t("Point at a dot to read its class, or use the arrow keys.", "指向某个点即可查看类别，也可使用方向键。");
-    const k = nearest(points, (k) => (points.mu[k * latent + i] - x) ** 2 + (flat ? 0 : (points.mu[k * latent + j] - y) ** 2));
-    const name = classOf(points, k) ?? "–";
+    const off = (k, axis, value) => (points.mu[k * latent + axis] - value) ** 2;
+    const name = classOf(points, nearest(points, (k) => off(k, i, x) + (flat ? 0 : off(k, j, y)))) ?? "–";
     return told
       ? t(`Nearest point here: class ${name}`, `此处最近的点：类别 ${name}`)
       : t(`Nearest held-out point to z: class ${name}`, `离 z 最近的留出样本：类别 ${name}`);
   }
   picture.canvas.addEventListener("pointerleave", () => tell());
+  inEachLanguage(() => tell(told));
 
   watch(["z", "axes", "head"], () => {
     picture.redraw();

@@ -1,6 +1,6 @@
 // The held-out points that planes show: where they are, by class, and which is nearest.
 
-import { className, payload } from "./payload.js";
+import { className } from "./payload.js";
 import { classColour, colours } from "./plot.js";
 import { t } from "./text.js";
 import { h } from "./ui.js";
@@ -47,7 +47,7 @@ export function legend(points) {
   if (!found.length) return null;
   const list = h("ul", { class: "legend", "aria-label": t("Classes", "类别") });
   for (const label of found) {
-    const swatch = h("span", { class: "swatch", "aria-hidden": "true" });
+    const swatch = h("span", { class: "spot", "aria-hidden": "true" });
     swatch.style.backgroundColor = classColour(label);
     list.append(h("li", {}, swatch, h("bdi", {}, className(label))));
   }
@@ -56,9 +56,6 @@ export function legend(points) {
     "The ten colours repeat; the line below names the nearest point's class.",
     "十种颜色循环使用；下方文字给出最近点的类别。",
   );
-  return h("details", {}, h("summary", {}, t(`${found.length} classes`, `${found.length} 个类别`)), h("p", { class: "note" }, many), list);
-}
-
-export function haveColours() {
-  return payload.data.points?.labels != null;
+  const count = t(`${found.length} classes`, `${found.length} 个类别`);
+  return h("details", {}, h("summary", {}, count), h("p", { class: "note" }, many), list);
 }

@@ -7,7 +7,7 @@ import { state, watch } from "./state.js";
 import { say, t } from "./text.js";
 import { choice, column, figure, slider } from "./ui.js";
 
-const MARGINS = { left: 40, right: 8, top: 10, bottom: 26 };
+const MARGIN = { left: 40, right: 8, top: 10, bottom: 26 };
 
 // The name of feature i.
 export function featureName(i) {
@@ -16,7 +16,8 @@ export function featureName(i) {
 
 function frame(g, w, tall, features) {
   const { low, high } = payload.data, more = 0.05 * (high - low);
-  const box = { x: MARGINS.left, y: MARGINS.top, w: w - MARGINS.left - MARGINS.right, h: tall - MARGINS.top - MARGINS.bottom };
+  const { left, right, top, bottom } = MARGIN;
+  const box = { x: left, y: top, w: w - left - right, h: tall - top - bottom };
   return axes(g, box, { x: [-0.5, features - 0.5], y: [Math.min(0, low) - more, high + more], xticks: features > 8 });
 }
 
@@ -62,7 +63,7 @@ export function profileInput() {
       if (event.key === "ArrowLeft" || event.key === "ArrowRight") choose(chosen + step);
       else give(state.x[chosen] + (step * (data.high - data.low)) / 100);
     },
-    describe: () => t(() => `${say(featureName(chosen))}: ${state.x[chosen].toFixed(3)}`, () => `${say(featureName(chosen))}：${state.x[chosen].toFixed(3)}`),
+    describe: () => `${say(featureName(chosen))} = ${state.x[chosen].toFixed(3)}`,
   });
   const which = choice({
     label: t("Value", "数值"),

@@ -87,7 +87,8 @@ export function draw_ranking(g, width, height, { names, exact, running, ranks, c
     line(g, [box.x, at], [y, y], colour, 5);
     if (cost > at + 1) line(g, [at, cost], [y, y], colour, 1.5, [3, 3]);
     dot(g, cost, y, 6, c.paper, colour);
-    const { variance: measured, variance_error: error, count } = running[name];
+    const { variance: measured, count } = running[name];
+    const error = exact[name].error / Math.sqrt(count);
     if (count < 2 || !(measured > 0)) return;
     const ends = [Math.max(measured - sure * error, low), measured + sure * error].map(a.px);
     line(g, ends, [y, y], c.ink, 1.6);

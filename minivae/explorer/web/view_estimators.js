@@ -21,8 +21,9 @@ const SURE = 2.576; // standard errors to each side of a 99 % interval
 const PARAMETERS = { quadratic: [-3, 3, 0], exponential: [0.1, 10, 1], cosine: [0.5, 5, 2], step: [-3, 3, 0.5] };
 const COUNTS = 7; // K is 1, 2, 4 .. 64
 
-/** { name: { mean, variance, fails } } of the mean of K draws for parameter p (0: mu, 1: sigma), without sampling, and
- *  the baselines. fails: its mean is not the gradient, as the path's where f jumps. */
+/** { name: { mean, variance, error, fails } } of the mean of K draws for parameter p (0: mu, 1: sigma), without sampling,
+ *  and the baselines. A variance v measured on n such means has the standard error error / sqrt(n), error^2 = m4 - v^2, m4
+ *  the fourth moment: v's own tails measure that badly. fails: the mean is not the gradient, as the path's on a jump. */
 export function theory(f, mu, sigma, K, p) {
   const exact = moments(f, mu, sigma);
   const gradient = f.gradient(mu, sigma)[p];
@@ -30,7 +31,9 @@ export function theory(f, mu, sigma, K, p) {
   for (const name of NAMES) {
     const mean = exact[name].mean[p];
     const variance = (f.variances?.(mu, sigma) ?? { [name]: exact[name].variance })[name][p] / K;
-    found[name] = { mean, variance, fails: Math.abs(mean - gradient) > 1e-6 * Math.max(1, Math.abs(gradient)) };
+    const fourth = exact[name].fourth[p] / K ** 3 + 3 * (K - 1) / K * variance ** 2;
+    const error = Math.sqrt(Math.max(0, fourth - variance ** 2));
+    found[name] = { mean, variance, error, fails: Math.abs(mean - gradient) > 1e-6 * Math.max(1, Math.abs(gradient)) };
   }
   return found;
 }
@@ -135,11 +138,11 @@ class Estimators {
     this.gradient.set(this.exact.gradient);
     for (const name of NAMES) {
       const running = this.running[name];
-      const measured = running.count ? running : { mean: NaN, error: NaN, variance: NaN, variance_error: NaN };
-      const { mean, variance } = this.exact[name];
+      const measured = running.count ? running : { mean: NaN, error: NaN, variance: NaN };
+      const { mean, variance, error } = this.exact[name];
       this.cards[name].set({
         mean: measured.mean, mean_error: SURE * measured.error, exact_mean: mean,
-        variance: measured.variance, variance_error: SURE * measured.variance_error, exact_variance: variance,
+        variance: measured.variance, variance_error: SURE * error / Math.sqrt(running.count), exact_variance: variance,
         cost_variance: variance * COSTS[name],
         rank: this.ranks[name].draw ?? NaN, cost_rank: this.ranks[name].cost ?? NaN,
       });

@@ -6,15 +6,15 @@ import { heat } from "./heat.js";
 import { chart, latentName, sliders } from "./latents.js";
 import { decode, encode, kl, mean, nll } from "./network.js";
 import { Source } from "./noise.js";
-import { pad } from "./pad.js";
+import { imageHeight, pad } from "./pad.js";
 import { payload } from "./payload.js";
 import { plane } from "./plane.js";
 import { image } from "./plot.js";
 import { legend } from "./points.js";
 import { profileInput, profileOutput } from "./profile.js";
 import { change, state, watch } from "./state.js";
-import { t } from "./text.js";
-import { button, choice, column, figure, h, instead, note, number, numbers, panel, row, toggle } from "./ui.js";
+import { say, t } from "./text.js";
+import { button, choice, column, figure, h, instead, node, note, number, numbers, panel, row, toggle } from "./ui.js";
 
 const SIDE = 224; // CSS pixels of an image
 const PRIOR_STREAM = 101; // of the draws of z from the prior
@@ -70,7 +70,8 @@ function wayThrough() {
     cell(t("mean of p(x|z)", "p(x|z) 的均值"), output.root, data.kind),
   ];
   cells.forEach((each, k) => way.append(...(k ? [h("span", { class: "to", "aria-hidden": "true" }, "→")] : []), each));
-  way.append(h("div", { class: "cell terms" }, chosenLatents(), terms.root, note(t("nats, for the z shown", "单位为 nat，对应所示的 z"))));
+  const units = note(t("nats, for the z shown", "单位为 nat，对应所示的 z"));
+  way.append(h("div", { class: "cell terms" }, chosenLatents(), terms.root, units));
   const first = {
     image: t("Draw in the first square, or pick an example above.", "在第一个方框里画图，或在上方选择样本。"),
     plane: t("Drag x in the first plane, or pick an example above.", "在第一个平面中拖动 x，或在上方选择样本。"),
@@ -113,7 +114,8 @@ function chosenLatents() {
     });
   });
   const heads = [t("latent", "潜变量"), "μ", "σ", "z"].map((name) => h("th", { scope: "col" }, name));
-  return h("table", { class: "numbers" }, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...made.map(({ line }) => line)));
+  const body = h("tbody", {}, ...made.map(({ line }) => line));
+  return h("table", { class: "numbers" }, h("thead", {}, h("tr", {}, ...heads)), body);
 }
 
 function imageOutput(values, label = t("The decoder's mean for z", "解码器对 z 给出的均值")) {
@@ -121,7 +123,7 @@ function imageOutput(values, label = t("The decoder's mean for z", "解码器对
   return figure({
     label,
     width: SIDE,
-    height: (w) => Math.round((w * data.shape[0]) / data.shape[1]),
+    height: imageHeight,
     draw: (g, w, tall) => image(g, values(), data.shape, 0, 0, w, tall, data.low, data.high),
   });
 }
@@ -132,17 +134,17 @@ function planeAndControls() {
   const latent = model ? model.latent : data.points.mu.length / data.points.count;
   const picture = plane();
   const drag = latent === 1 ? t("Drag z along its axis.", "沿轴拖动 z。") : t("Drag z.", "拖动 z。");
+  const switchOf = (name, label) =>
+    toggle({ label, value: picture.shown[name], onchange: (value) => picture.show({ [name]: value }) }).root;
   const shown = column(
-    data.points ? toggle({ label: t("held-out points", "留出样本点"), value: true, onchange: (points) => picture.show({ points }) }).root : null,
-    picture.shown.pictures
-      ? toggle({ label: t("decoded pictures", "解码图像"), value: true, onchange: (pictures) => picture.show({ pictures }) }).root
-      : null,
-    model ? toggle({ label: t("zoom to the posterior", "放大到后验"), onchange: (zoom) => picture.show({ zoom }) }).root : null,
+    data.points ? switchOf("points", t("held-out points", "留出样本点")) : null,
+    picture.shown.pictures ? switchOf("pictures", t("decoded pictures", "解码图像")) : null,
+    model ? switchOf("zoom", t("zoom to the posterior", "放大到后验")) : null,
   );
   const left = panel(
     latent === 1 ? t("The latent axis", "潜变量轴") : t("The latent plane", "潜变量平面"),
     h("p", {}, ...(model ? [drag, " "] : []), axesChoice(latent)),
-    h("div", { class: "beside" }, picture.root, column(shown, legend(data.points), note(caption(latent)))),
+    h("div", { class: "mapped" }, picture.root, column(shown, legend(data.points), note(caption(latent)))),
   );
   left.classList.add("double");
   return model ? [left, controls()] : [left];
@@ -155,9 +157,9 @@ function caption(latent) {
     : t("Dashed circles: the prior at 1, 2 and 3 standard deviations.", "虚线圆：先验的 1、2、3 个标准差。");
   if (!model) return prior;
   const own = latent === 1
-    ? t(" Orange: the posterior q(z|x).", " 橙色：后验 q(z|x)。")
-    : t(" Orange: the posterior q(z|x) at 1 and 2 σ. Green: σ · noise.", " 橙色：后验 q(z|x) 的 1σ 与 2σ。绿色：σ · 噪声。");
-  const held = latent > 2 ? t(" All other latents are held at z.", " 其余潜变量固定在当前的 z。") : t("", "");
+    ? t(" Orange: the posterior q(z|x).", "橙色：后验 q(z|x)。")
+    : t(" Orange: the posterior q(z|x) at 1 and 2 σ. Green: σ · noise.", "橙色：后验 q(z|x) 的 1σ 与 2σ。绿色：σ · 噪声。");
+  const held = latent > 2 ? t(" All other latents are held at z.", "其余潜变量固定在当前的 z。") : t("", "");
   return t(prior.en + own.en + held.en, prior.zh + own.zh + held.zh);
 }
 
@@ -187,14 +189,10 @@ function controls() {
       onclick: () => moveZ(Object.fromEntries([...source.normals(payload.model.latent)].entries())),
     }),
   );
-  const where = note(t(() => (state.moved ? MOVED.en : DRAWN.en), () => (state.moved ? MOVED.zh : DRAWN.zh)));
-  const made = column(buttons, where, sliders());
-  const said = [...where.childNodes][0];
-  watch(["moved", "z"], () => {
-    const text = state.moved ? MOVED : DRAWN;
-    said.data = document.documentElement.lang.startsWith("zh") ? text.zh : text.en;
-  });
-  return panel(t("z, latent by latent", "逐个潜变量的 z"), made);
+  const where = t(() => (state.moved ? MOVED.en : DRAWN.en), () => (state.moved ? MOVED.zh : DRAWN.zh));
+  const written = node(where);
+  watch(["moved"], () => (written.data = say(where)));
+  return panel(t("z, latent by latent", "逐个潜变量的 z"), column(buttons, note(written), sliders()));
 }
 
 const DRAWN = t("z = μ + σ · noise.", "z = μ + σ · 噪声。");

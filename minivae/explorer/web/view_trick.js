@@ -302,8 +302,17 @@ class Trick {
   }
 }
 
+let shown = null;
+
+/** The view's state once it is built, for the console and tests. */
+export function shown_trick() {
+  return shown;
+}
+
 export const view = {
   name: "trick",
   title: t("The trick", "重参数化"),
-  build: (root) => new Trick(root),
+  build(root) {
+    shown = new Trick(root);
+  },
 };

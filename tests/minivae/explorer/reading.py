@@ -1,4 +1,4 @@
-"""What tests of the page read out of it: numbers that a view shows, and what its modules give."""
+"""What tests of the page do with it: read the numbers of its views and what its modules give, and move its controls."""
 
 import json
 
@@ -37,9 +37,12 @@ def normals(seed, stream, step, *shape):
 
 
 def values(page):
-    """The numbers that the view which is open shows, in full."""
-    script = """() => Array.from(document.querySelectorAll(".view:not([hidden]) output[data-name]"),
-      (output) => [output.dataset.name, output.dataset.value])"""
+    """The numbers that the view which is open shows, in full, once what was asked for is drawn."""
+    script = """() => {
+      explorer.frame.flush();
+      const shown = document.querySelectorAll(".view:not([hidden]) output[data-name]");
+      return Array.from(shown, (output) => [output.dataset.name, output.dataset.value]);
+    }"""
     return {name: float(value) for name, value in page.evaluate(script) if value not in ("", "undefined")}
 
 
@@ -48,3 +51,26 @@ def comes_to(page, name, expected, tolerance=1e-5):
     script = """([name, value, off]) => Math.abs(document.querySelector(`.view:not([hidden]) [data-name="${name}"]`)
       ?.dataset.value - value) <= off"""
     page.wait_for_function(script, arg=[name, float(expected), tolerance * max(1, abs(expected))])
+
+
+def move(page, **places):
+    """Sets sliders of the open view, by their labels, as a hand would."""
+    page.evaluate(
+        """(values) => {
+          for (const label of document.querySelectorAll(".view:not([hidden]) .slider label")) {
+            if (!(label.textContent in values)) continue;
+            label.control.value = values[label.textContent];
+            label.control.dispatchEvent(new Event("input"));
+            delete values[label.textContent];
+          }
+          if (Object.keys(values).length) throw new Error(`no sliders ${Object.keys(values)}`);
+        }""",
+        places,
+    )
+
+
+def choose(page, label, value):
+    """An option of a list, by its value; Playwright would take another's label for it."""
+    select = page.locator(".view:not([hidden])").get_by_label(label, exact=True)
+    options = select.evaluate("(select) => [...select.options].map((option) => option.value)")
+    select.select_option(index=options.index(value))

@@ -208,3 +208,28 @@ def test_many_normals_bit_for_bit(modules):
     philox.fill_normals(7, 4, 9, expected)
     found = np.float32(modules.evaluate("() => Array.from(explorer.noise.normals(7, 4, 9, 100001))"))
     np.testing.assert_array_equal(found.view(np.uint32), expected.view(np.uint32))
+
+
+@settings(max_examples=40)
+@given(
+    strokes=st.lists(
+        st.lists(st.tuples(st.floats(0, 28), st.floats(0, 28)), min_size=1, max_size=6), min_size=1, max_size=3
+    )
+)
+def test_a_drawing_is_fitted_and_centred(modules, strokes):
+    """Its centre of mass comes to 14.5 as near as whole pixels allow, and nothing that fits is cut off."""
+    found = np.array(
+        modules.evaluate(
+            "(strokes) => { const { centred, inked, penRadius } = explorer.pen, shape = [28, 28], r = penRadius(shape);"
+            " return Array.from(inked(centred(strokes, shape, r), shape, r)); }",
+            strokes,
+        )
+    ).reshape(28, 28)
+    assert found.min() >= 0
+    assert 0.5 < found.max() <= 1
+    rows, columns = (np.flatnonzero((found > 0.5).any(axis)) for axis in (1, 0))
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 <= 21
+    if min(rows[0], columns[0]) > 1 and max(rows[-1], columns[-1]) < 26:  # else ink was lost at the edge
+        places = np.arange(28) + 0.5
+        for axis in (0, 1):
+            assert abs(found.sum(axis) @ places / found.sum() - 14.5) <= 0.55
