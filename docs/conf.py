@@ -23,6 +23,7 @@ from minivae.command.main import COMMANDS, main
 ROOT = Path(__file__).parents[1]
 MINUS = "\N{MINUS SIGN}"
 SIGNS = {"~": "\N{TILDE OPERATOR}", "*": "\N{ASTERISK OPERATOR}", "\N{MACRON}": "\N{OVERLINE}"}
+EXPLORED = "explore.html"
 STARTS = {"index": "README.md", "zh-CN/index": "README.zh-CN.md"}
 
 project = "minivae"
@@ -59,6 +60,7 @@ def page(app, docname, source):
     if docname in STARTS:
         up = "../" * (docname.count("/") + 1)
         text = re.sub(r"\]\((?!https?:)", f"]({up}", (ROOT / STARTS[docname]).read_text(encoding="utf-8")) + text
+    text = re.sub("<!-- live: (.*?), (.*?) -->", rf'<a href="{EXPLORED}#\2">\1</a>', text)
     if docname == "command-line":
         text += "".join(f"\n## minivae {name}\n\n```text\n{usage(name)}```\n" for name in names())
     folder = f"docs/{docname}".rpartition("/")[0]
@@ -210,12 +212,22 @@ def finished(app, pagename, templatename, context, doctree):
         context["language"] = "zh-CN"
 
 
+def page_of_explorer(app, exception):
+    """A page of the explorer with a small model, trained here: explore.html, to which docs/explorer.md leads."""
+    if app.builder.format == "html" and exception is None:
+        data = minivae.load_dataset("mnist")
+        model = minivae.VAE(784, 2, (128,), backend="numpy", seed=1)
+        minivae.fit(model, data.train[:20_000], epochs=5, seed=1, progress=False)
+        minivae.explore(model, data, name="MNIST, two latents").save(Path(app.outdir, EXPLORED))
+
+
 def setup(app):
     os.environ.update(COLUMNS="88", NO_COLOR="1")
     app.add_config_value("code_url", "", "env")
     app.add_search_language(Search)
     app.connect("html-page-context", finished)
     app.add_html_math_renderer("mathml", formula("inline"), formula("block"))
+    app.connect("build-finished", page_of_explorer)
     app.connect("source-read", page)
     app.connect("autodoc-process-docstring", docstring)
     app.connect("autodoc-process-signature", signature)

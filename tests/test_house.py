@@ -13,7 +13,7 @@ FLOORS = (
     {"__main__"},
     {"command"},
     {"__init__", "facade"},  # what `import minivae` gives
-    {"lab", "runs", "selfcheck", "sklearn"},
+    {"explorer", "lab", "runs", "selfcheck", "sklearn"},
     {"training", "plotting", "compression"},
     {"evaluation"},
     {"model"},

@@ -21,6 +21,8 @@ assert_type(mv.VAE.load("model.npz").sample(8).ndim, int)
 assert_type(mv.Evaluator(model, data.test)().kl_per_latent.ndim, int)
 assert_type(mv.importance_estimate(model, data.test[:10]).counts, tuple[int, ...])
 
+assert_type(mv.explore(model, data, name="typed").save("explorer.html"), int)
+
 report = mv.check_gradients(mv.Dense(3, 2, "tanh", dtype="float64"), {"x": np.ones((4, 3))})
 assert_type(report, GradientReport)
 assert_type([array.worst.numeric for array in report.arrays], list[float])

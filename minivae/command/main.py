@@ -1,5 +1,5 @@
 """The command line: `minivae train | evaluate | sample | reconstruct | encode | compress | decompress | verify |
-gradcheck | bench | lab`.
+explore | gradcheck | bench | lab`.
 
 Whatever a user can get wrong ends in one line on standard error and exit status 2. A signal N that ends a process ends
 this one with 128 + N, 130 for Ctrl-C, training only after its current step is made and saved. Lines that standard
@@ -19,11 +19,14 @@ from ..errors import brief
 from ..training.interrupts import Interruptible, Termination
 from ..training.leaving import leave
 from ..training.team import launched_rank
-from . import bench, compress, decompress, encode, evaluate, gradcheck, lab, reconstruct, sample, train, verify
+from . import bench, compress, decompress, encode, evaluate, explore, gradcheck, lab, reconstruct, sample, train, verify
 from .options import complain, failure, say
 
 PROG = "minivae"
-COMMANDS = (train, evaluate, sample, reconstruct, encode, compress, decompress, verify, gradcheck, bench, lab)
+COMMANDS = (
+    *(train, evaluate, sample, reconstruct, encode, explore, compress, decompress, verify),
+    *(gradcheck, bench, lab),
+)
 
 
 def main(argv: list[str] | None = None) -> int:

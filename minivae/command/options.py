@@ -69,9 +69,8 @@ def result_path(args, name, kinds=(".png", ".npy")):
     """The path that `--out` asks for, by default this name in the run folder; of one of these kinds of files."""
     path = Path(args.out or Path(args.run) / name)
     if path.suffix not in kinds:
-        raise ValueError(
-            f"--out: got {str(path)!r}, expected a name that ends in {', '.join(kinds[:-1])} or {kinds[-1]}"
-        )
+        endings = " or ".join(filter(None, (", ".join(kinds[:-1]), kinds[-1])))
+        raise ValueError(f"--out: got {str(path)!r}, expected a name that ends in {endings}")
     return path
 
 

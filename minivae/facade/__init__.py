@@ -8,6 +8,7 @@ from ..evaluation import importance as importance
 from ..evaluation.held_out import Evaluation, Evaluator
 from ..evaluation.importance import ImportanceEstimate
 from ..evaluation.importance import estimate as importance_estimate
+from ..explorer import explore
 from ..gradcheck import assert_gradients, check_gradients
 from ..kernels import available_backends, register_backend
 from ..layers import Dense
@@ -51,6 +52,7 @@ __all__ = [
     "check_gradients",
     "compress",
     "decompress",
+    "explore",
     "fit",
     "importance_estimate",
     "load_dataset",

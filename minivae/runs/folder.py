@@ -34,9 +34,9 @@ except ImportError:  # Windows: no locks
     fcntl = None  # type: ignore[assignment]
 
 CONFIG, CHECKPOINT, HISTORY, BEST = "config.json", "checkpoint.npz", "history.csv", "best.npz"
-EVALUATION, LATENTS, EARLIER = "evaluation.json", "latents.csv", "checkpoint-{:08d}.npz"
+EVALUATION, LATENTS, EXPLORER, EARLIER = "evaluation.json", "latents.csv", "explorer.html", "checkpoint-{:08d}.npz"
 # What a run's folder holds that commands write under names of their own, besides earlier checkpoints.
-FILES = (BEST, HISTORY, EVALUATION, LATENTS, "*.png", CHECKPOINT, CONFIG)
+FILES = (BEST, HISTORY, EVALUATION, LATENTS, EXPLORER, "*.png", CHECKPOINT, CONFIG)
 LONGEST_CONFIG = 1 << 25  # it may hold two numbers for each feature
 LONGEST_HISTORY = 1 << 28
 

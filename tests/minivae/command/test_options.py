@@ -138,6 +138,7 @@ ELSEWHERE = {  # with a test of their own below
     ],
     "decompress": ["--best", "--rows", "-o", "--out"],
     "verify": [],
+    "explore": ["--best", "--backend", "--data", "--seed", "-o", "--out", "--no-open"],  # in tests/minivae/explorer
     "gradcheck": ["--backend", "--dtype", "--out"],
     "bench": ["--backend", "--ladder", "--verify-only", "--out"],
     "lab": ["--out", "--seed", "--find-the-bug"],  # the last in tests/minivae/lab/exam

@@ -1,0 +1,115 @@
+"""The page of every kind of run opens, says nothing to the console, and can be used by everyone."""
+
+import pytest
+
+from . import kinds
+from .chromium import READY, VIEWS, show
+
+NARROW = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+
+
+@pytest.mark.parametrize("kind", kinds.KINDS)
+def test_every_view_of_every_kind_opens(open_page, kind):
+    """With nothing on the console, nothing beside the page, and something to see or a sentence that says why not."""
+    page = open_page(kind)
+    for view in VIEWS:
+        show(page, view)
+        panel = page.locator(f"#view-{view}")
+        assert panel.is_visible()
+        assert panel.inner_text().strip()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+    if kind == "foreign":
+        said = page.locator("#head .instead").inner_text()
+        assert said == "The model cannot run in this page: encoder.1 is a Squash, no class of minivae."
+
+
+@pytest.mark.parametrize("kind", ["default", "points", "table", "foreign"])
+def test_a_phone_shows_it_all(open_page, kind):
+    page = open_page(kind, "#model&lang=zh", **NARROW)
+    for view in VIEWS:
+        show(page, view)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+
+
+LOOKS = [
+    ("latents-2", "en", "light"),
+    ("latents-2", "zh", "dark"),
+    ("points", "en", "dark"),
+    ("table", "zh", "light"),
+    ("foreign", "zh", "dark"),
+]
+
+
+@pytest.mark.parametrize(("kind", "language", "theme"), LOOKS)
+def test_axe_finds_nothing_serious(open_page, grave, kind, language, theme):
+    page = open_page(kind, f"#model&lang={language}&theme={theme}")
+    assert page.evaluate("document.documentElement.lang") == {"en": "en", "zh": "zh-CN"}[language]
+    for view in VIEWS:
+        show(page, view)
+        assert grave(page) == [], view
+
+
+def test_axe_is_asked(open_page, grave):
+    found = grave(open_page("<html lang=en><title>t</title><main><h1>t</h1><input></main>", ready=False))
+    assert [rule for rule, _ in found] == ["label"]
+
+
+CONTROLS = """[...document.querySelectorAll("button, input, select, summary, a[href], [tabindex]")].filter(
+    (element) => element.tabIndex >= 0 && !element.disabled && element.checkVisibility())"""
+
+
+@pytest.mark.parametrize("kind", ["latents-2", "table"])
+def test_tab_reaches_every_control(open_page, kind):
+    """And the views and the examples by arrow keys, as in a list."""
+    page = open_page(kind)
+    page.evaluate("document.addEventListener('focusin', (event) => { event.target.dataset.reached = ''; })")
+    page.locator("#tab-model").focus()
+    for i, view in enumerate(VIEWS):
+        if i:
+            page.locator(f"#tab-{VIEWS[i - 1]}").focus()
+            page.keyboard.press("ArrowRight")
+        assert page.locator(f"#view-{view}").is_visible()
+        for _ in range(page.evaluate(f"{CONTROLS}.length") + 3):
+            page.keyboard.press("Tab")
+        missed = page.evaluate(f"{CONTROLS}.filter((e) => !('reached' in e.dataset)).map((e) => e.outerHTML)")
+        assert missed == [], view
+    strip = page.locator(".strip button")
+    strip.nth(0).focus()
+    page.keyboard.press("ArrowRight")
+    page.locator(".strip button:nth-child(2)[aria-selected=true]").wait_for()
+    assert page.evaluate("explorer.state.state.index") == 1
+
+
+@pytest.mark.parametrize("kind", ["latents-2", "points"])
+def test_fingers_meet_what_they_aim_at(open_page, kind):
+    """On a phone all controls are 40 pixels tall at least."""
+    page = open_page(kind, **NARROW)
+    assert page.evaluate("matchMedia('(pointer: coarse)').matches")
+    for view in VIEWS:
+        page.locator(f"#tab-{view}").tap()
+        assert page.locator(f"#view-{view}").is_visible()
+        small = page.evaluate(f"""{CONTROLS}.map((element) => element.closest(".toggle") ?? element)
+            .filter((element) => element.getBoundingClientRect().height < 39.5).map((element) => element.outerHTML)""")
+        assert small == [], view
+
+
+@pytest.mark.parametrize("address", ["http://localhost:9/a.ipynb", None], ids=["server", "file"])
+def test_a_notebook_shows_the_page_in_a_frame(open_page, browser, messages, address):
+    """With a page of its own around it, which the scripts in the frame cannot reach."""
+    html = f'<!doctype html><meta charset="utf-8"><title>notebook</title>{kinds.page("points")._repr_html_()}'
+    if address is None:
+        page = open_page(html, ready=False)
+    else:
+        page = browser.new_context().new_page()
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.route("**/*", lambda route: route.fulfill(body=html, content_type="text/html"))
+        page.goto(address)
+    frame = page.frames[1]
+    frame.locator(READY).wait_for(state="attached")
+    for view in VIEWS:
+        show(frame, view)
+        assert frame.locator(f"#view-{view}").inner_text().strip()
+    assert frame.evaluate("try { parent.document } catch (error) { error.name }") == "SecurityError"
+    if address:
+        page.context.close()
