@@ -11,10 +11,12 @@ handed to the compositor: handlers, arithmetic, drawing, layout and paint.
 """
 
 import argparse
+import io
 import tempfile
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 import minivae as mv
@@ -25,6 +27,8 @@ from . import harness
 
 ROUNDS = 10  # openings
 MOVES = 300  # of the pointer
+EXAMPLE = 3  # in the pictures
+SETTLED = 15_000  # milliseconds, until whatever a view computes bit by bit is there
 FRAME = 16.0  # milliseconds that a frame may take
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 
@@ -139,18 +143,37 @@ def measure(page, browser, folder):
     }
 
 
+def pressed(page, *names):
+    for name in names:
+        page.get_by_role("button", name=name, exact=True).click()
+        page.wait_for_timeout(300)
+
+
+def descended(page):
+    """Forty steps, with two of the mistakes beside them."""
+    for name in ("softplus, then exp again", "no KL term"):
+        page.get_by_label(name).check()
+    pressed(page, *4 * ["10 steps"])
+
+
+SHOWN = {"trick": lambda page: pressed(page, "Run many draws"), "bound": descended}
+
+
 def pictures(browser, folder, work):
-    """Of each view one, at twice the pixels, of an example and a draw that stay the same."""
+    """Of each view one, of the same example and the same draw each time."""
     model, data = trained(work, 2, 20)
     path = folder / "page.html"
     mv.explore(model, data, name="mnist-1").save(path)
     for view in VIEWS:
         size = {"width": 1100, "height": 800}
         page = opened(browser, path, f"#{view}&lang=en&theme=light", viewport=size, reduced_motion="reduce")
+        page.locator(".strip button").nth(EXAMPLE).click()
         show(page, view)
-        page.wait_for_timeout(1500)
-        page.screenshot(path=IMAGES / f"explorer-{view}.png", full_page=True)
+        SHOWN.get(view, lambda page: None)(page)
+        page.wait_for_timeout(SETTLED)
+        picture = Image.open(io.BytesIO(page.screenshot(full_page=True)))
         page.context.close()
+        picture.convert("RGB").quantize(256).save(IMAGES / f"explorer-{view}.png", optimize=True)
         print(IMAGES / f"explorer-{view}.png")
 
 

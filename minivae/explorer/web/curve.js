@@ -77,10 +77,12 @@ export function draw_curve(g, width, height, surveyed, now) {
   label(g, "σε", short ? Math.min(x, middle[0]) - 6 : (middle[0] + x) / 2, foot - (short ? 12 : 23), {
     colour: c.noise, align: short ? "right" : "center", bold: true,
   });
-  label(g, "z", x, foot + 5, { colour: c.z, align: "center", base: "top", size: 14, bold: true });
+  g.fillStyle = c.paper; // over a number of the axis
+  g.fillRect(x - 8, foot + 2, 16, 18);
+  label(g, "z", x, foot + 4, { colour: c.z, align: "center", base: "top", size: 14, bold: true });
   // on the side where the tangent falls, unless there is no room
   const left = (df >= 0 || x > box.x + box.w - 110) && x > box.x + 110;
-  label(g, `df/dz = ${formatted(df, 2)}`, x + (left ? -10 : 10), Math.max(box.y + 8, y - 17), {
+  label(g, `df/dz = ${formatted(df, 2)}`, x + (left ? -10 : 10), y + (y > box.y + 25 ? -17 : 19), {
     colour: c.gradient, align: left ? "right" : "left", bold: true,
   });
   return { mu: middle, sigma: aside, z: [x, y], scale: 1 / (a.px(1) - a.px(0)) };

@@ -1,13 +1,18 @@
-// Four estimators of the gradient of E[f(z)], z ~ N(mu, sigma^2), with respect to mu and sigma: each takes a few standard
-// normals e and returns one estimate, right on average, of [dE/dmu, dE/dsigma]. Where minivae/estimators draws from a
-// Rayleigh and a Maxwell distribution, here the lengths of a plane and of a solid arrow of normals have them.
+// Four estimators of the gradient of E[f(z)], z ~ N(mu, sigma^2), with respect to mu and sigma: each takes a few
+// standard normals e and returns one estimate, right on average, of [dE/dmu, dE/dsigma]. Where minivae/estimators draws
+// from a Rayleigh and a Maxwell distribution, here the length of an arrow of two normals, or three, has it.
 
 import { normals } from "./noise.js";
 
 const ROOT_TWO_PI = Math.sqrt(2 * Math.PI);
 
-/** (f(z) - baseline) d log q(z) / d parameter. Asks for no slope of f. Source: Williams (1992). */
-function score_function(f, mu, sigma, e, baseline) {
+/** f(z) d log q(z) / d parameter. Asks for no slope of f. Source: Williams (1992). */
+function score_function(f, mu, sigma, e) {
+  return with_baseline(f, mu, sigma, e, [0, 0]);
+}
+
+/** (f(z) - baseline) d log q(z) / d parameter. The score has mean 0: only the variance changes. */
+function with_baseline(f, mu, sigma, e, baseline) {
   const value = f.value(mu + sigma * e[0]);
   return [(value - baseline[0]) * e[0] / sigma, (value - baseline[1]) * (e[0] * e[0] - 1) / sigma];
 }
@@ -21,8 +26,9 @@ function pathwise(f, mu, sigma, e) {
 /** Differences of f at two coupled draws. Asks for no slope of f. Source: Pflug (1989); Mohamed et al. (2019).
  *
  *  dq/dmu = (q+ - q-) / (sigma sqrt(2 pi)), q+-: mu +- sigma w, and w is the length of two normals (Rayleigh).
- *  dq/dsigma = (qm - q) / sigma, qm: mu + sigma m, where m, with density m^2 exp(-m^2/2) / sqrt(2 pi), has the length of
- *  three normals and the sign of the first. The first itself, a share u of m, uniform on (0, 1), is the draw from q. */
+ *  dq/dsigma = (qm - q) / sigma, qm: mu + sigma m, where m, with density m^2 exp(-m^2/2) / sqrt(2 pi), has the length
+ *  of three normals and the sign of the first. The first itself, a share u of m, uniform on (0, 1), is the draw from
+ *  q. */
 function measure_valued(f, mu, sigma, e) {
   const w = Math.sqrt(e[0] * e[0] + e[1] * e[1]);
   const m = Math.sign(e[2]) * Math.sqrt(e[2] * e[2] + e[3] * e[3] + e[4] * e[4]);
@@ -34,8 +40,8 @@ function measure_valued(f, mu, sigma, e) {
 
 /** normals: how many one estimate takes; evaluations: of f or f' for one parameter. */
 export const ESTIMATORS = {
-  score_function: { normals: 1, evaluations: 1, estimate: (f, mu, sigma, e) => score_function(f, mu, sigma, e, [0, 0]) },
-  baseline: { normals: 1, evaluations: 1, estimate: score_function },
+  score_function: { normals: 1, evaluations: 1, estimate: score_function },
+  baseline: { normals: 1, evaluations: 1, estimate: with_baseline },
   pathwise: { normals: 1, evaluations: 1, estimate: pathwise },
   measure_valued: { normals: 5, evaluations: 2, estimate: measure_valued },
 };

@@ -37,12 +37,13 @@ export function draw_graph(g, width, { trick, values, texts }) {
   if (trick) {
     edge(g, at.mu, at.z, "∂z/∂μ = 1", { side: -1 });
     const wrong = fresh !== null;
-    edge(g, at.sigma, at.z, wrong ? "× ε′" : `∂z/∂σ = ε = ${short(noise)}`, { side: 1, wrong });
+    const wide = width >= 400;
+    const factor = `${wide ? "∂z/∂σ = " : ""}ε = ${short(noise)}`;
+    edge(g, at.sigma, at.z, wrong ? "× ε′" : factor, { side: 1, wrong });
     forward(g, at.noise, at.z);
     label(g, `ε = ${short(noise)}`, at.noise[0] + RADIUS + 7, at.noise[1] - 8, { colour: c.noise });
     label(g, "ε ~ N(0, 1)", at.noise[0] + RADIUS + 7, at.noise[1] + 9, { colour: c.muted, size: 11 });
-    const wide = width >= 400;
-    const product = (factor, result) => (wide ? `${short(df)} × ${factor} = ${short(result)}` : short(result));
+    const product = (by, result) => (wide ? `${short(df)} × ${by} = ${short(result)}` : short(result));
     gradient(g, at.mu, `dμ = ${product("1", dmu)}`, c.gradient);
     gradient(g, at.sigma, `dσ = ${product(short(wrong ? fresh : noise), dsigma)}`, c.gradient);
     if (wrong) {

@@ -41,13 +41,14 @@ export function ticks(low, high, count = 5) {
   if (!(span > 0) || !Number.isFinite(span)) return [];
   const power = 10 ** Math.floor(Math.log10(span / count));
   const step = [1, 2, 5, 10].map((m) => m * power).find((s) => span / s <= count);
-  const found = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * span; i++) found.push(i * step);
+  const first = Math.ceil(low / step - 1e-9), found = []; // far out, first + 1 may be no other number than first
+  for (let k = 0; k <= count + 1 && (first + k) * step <= high + 1e-9 * span; k++) found.push((first + k) * step);
   return found;
 }
 
 function written(value, all) {
   const step = all.length > 1 ? Math.abs(all[1] - all[0]) : 1;
+  if (Math.abs(value) >= 1e6) return value.toExponential(1).replaceAll("-", "−").replace("e+", "e");
   const digits = Math.min(8, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
   return (Math.abs(value) < 1e-12 ? 0 : value).toFixed(digits).replace("-", "−");
 }
@@ -67,6 +68,7 @@ export function axes(g, box, options) {
   const marks = (low, high, log, count) => {
     if (!log) return ticks(low, high, count);
     const found = [];
+    if (!(low > 0) || !Number.isFinite(high)) return found;
     for (let e = Math.ceil(Math.log10(low) - 1e-9); e <= Math.log10(high) + 1e-9; e++) found.push(10 ** e);
     return found;
   };

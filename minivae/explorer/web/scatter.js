@@ -25,7 +25,7 @@ export class Histogram {
   }
 }
 
-/** A row for each estimator, over the same axis: its histogram, and about the exact mean the exact standard deviation. */
+/** A row for each estimator, over the same axis: its histogram, and the exact standard deviation about the mean. */
 export function draw_histograms(g, width, height, { names, histograms, running, exact, p, texts }) {
   const c = colours();
   const { low, high } = histograms[names[0]];
@@ -45,7 +45,8 @@ export function draw_histograms(g, width, height, { names, histograms, running, 
     });
     line(g, [box.x, box.x + box.w], [foot - 14, foot - 14], c.grid, 1);
     const deviation = Math.sqrt(exact[name].variance);
-    const [from, middle, to] = [-1, 0, 1].map((side) => Math.min(box.x + box.w, Math.max(box.x, a.px(exact[name].mean + side * deviation))));
+    const inside = (x) => Math.min(box.x + box.w, Math.max(box.x, x));
+    const [from, middle, to] = [-1, 0, 1].map((side) => inside(a.px(exact[name].mean + side * deviation)));
     line(g, [from, to], [foot - 7, foot - 7], c.ink, 1.6);
     for (const end of [from, to]) line(g, [end, end], [foot - 11, foot - 3], c.ink, 1.6);
     if (running[name].count) dot(g, a.px(running[name].mean), foot - 7, 4, estimator_colour(name), c.ink);

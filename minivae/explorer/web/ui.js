@@ -38,6 +38,13 @@ export function panel(title, ...children) {
   return h("section", { class: "panel", "aria-labelledby": id }, h("h2", { id }, title), ...children);
 }
 
+// The same over the whole width of the view.
+export function widePanel(title, ...children) {
+  const made = panel(title, ...children);
+  made.classList.add("wide");
+  return made;
+}
+
 export function row(...children) {
   return h("div", { class: "row" }, ...children);
 }

@@ -1,29 +1,31 @@
-// View: estimators. Four estimates of the same gradient, drawn over and over: how they scatter, what theory says of that,
-// and which is the best for the cost. As `minivae lab variance`.
+// View: estimators. Four estimates of the same gradient, drawn over and over: how they scatter, what theory says of
+// that, and which is the best for the cost. As `minivae lab variance`.
 
 import { LossAlong } from "./along.js";
 import { estimates, ESTIMATORS, Running } from "./draws.js";
 import { everyFrame, schedule } from "./frame.js";
-import { FUNCTIONS, moments } from "./functions.js";
+import { FUNCTIONS } from "./functions.js";
 import { payload } from "./payload.js";
+import { moments } from "./quadrature.js";
 import { draw_histograms, draw_ranking, Histogram } from "./scatter.js";
 import { shownView, state, watch } from "./state.js";
 import { t } from "./text.js";
-import { button, choice, column, figure, h, note, number, panel, row, slider } from "./ui.js";
+import { button, choice, column, figure, h, note, number, row, slider, widePanel } from "./ui.js";
 import { TEXTS } from "./view_estimators_texts.js";
 
 const NAMES = Object.keys(ESTIMATORS);
 const COSTS = Object.fromEntries(NAMES.map((name) => [name, ESTIMATORS[name].evaluations]));
 const MOST = 40000; // estimates of each
 const AT_ONCE = 1000; // draws of each; seed and settings, not the machine's speed, decide which numbers come
-const BUSY = 6; // milliseconds of a frame
+const BUSY = 5; // milliseconds of a frame
 const SURE = 2.576; // standard errors to each side of a 99 % interval
 const PARAMETERS = { quadratic: [-3, 3, 0], exponential: [0.1, 10, 1], cosine: [0.5, 5, 2], step: [-3, 3, 0.5] };
 const COUNTS = 7; // K is 1, 2, 4 .. 64
 
-/** { name: { mean, variance, error, fails } } of the mean of K draws for parameter p (0: mu, 1: sigma), without sampling,
- *  and the baselines. A variance v measured on n such means has the standard error error / sqrt(n), error^2 = m4 - v^2, m4
- *  the fourth moment: v's own tails measure that badly. fails: the mean is not the gradient, as the path's on a jump. */
+/** { name: { mean, variance, error, fails } } of the mean of K draws for parameter p (0: mu, 1: sigma), without
+ *  sampling, and the baselines. A variance v measured on n such means has the standard error error / sqrt(n),
+ *  error^2 = m4 - v^2 with m4 the fourth moment, which the draws themselves would tell badly where their tails are
+ *  heavy. fails: the mean is not the gradient, as the path's on a jump. */
 export function theory(f, mu, sigma, K, p) {
   const exact = moments(f, mu, sigma);
   const gradient = f.gradient(mu, sigma)[p];
@@ -81,8 +83,11 @@ class Estimators {
     const j = state.axes[0];
     this.along = new LossAlong(payload.model, state.x, state.z, j);
     Object.assign(this, { mu: state.head.mu[j], sigma: state.head.sigma[j] });
-    this.controls.mu.value = this.mu;
-    this.controls.sigma.value = this.sigma;
+    const { mu, sigma } = this.controls;
+    Object.assign(mu.input, { min: Math.min(-3, this.mu), max: Math.max(3, this.mu) });
+    Object.assign(sigma.input, { min: Math.min(0.05, this.sigma), max: Math.max(3, this.sigma) });
+    mu.value = this.mu;
+    sigma.value = this.sigma;
     this.begin();
   }
 
@@ -138,11 +143,11 @@ class Estimators {
     this.gradient.set(this.exact.gradient);
     for (const name of NAMES) {
       const running = this.running[name];
-      const measured = running.count ? running : { mean: NaN, error: NaN, variance: NaN };
       const { mean, variance, error } = this.exact[name];
       this.cards[name].set({
-        mean: measured.mean, mean_error: SURE * measured.error, exact_mean: mean,
-        variance: measured.variance, variance_error: SURE * error / Math.sqrt(running.count), exact_variance: variance,
+        mean: running.mean, mean_error: SURE * running.error, exact_mean: mean,
+        variance: running.variance, variance_error: SURE * error / Math.sqrt(running.count || NaN),
+        exact_variance: variance,
         cost_variance: variance * COSTS[name],
         rank: this.ranks[name].draw ?? NaN, cost_rank: this.ranks[name].cost ?? NaN,
       });
@@ -172,24 +177,20 @@ class Estimators {
     });
     this.cards = Object.fromEntries(NAMES.map((name) => [name, card(name)]));
     const { controls } = this;
-    const wide = (...parts) => {
-      const made = panel(...parts);
-      made.classList.add("wide");
-      return made;
-    };
     root.append(
-      wide(TEXTS.title, note(TEXTS.how), h("div", { class: "beside" },
+      widePanel(TEXTS.title, note(TEXTS.how), h("div", { class: "beside" },
         this.picture.root,
         column(
           controls.f.root, controls.parameter.root,
           controls.k.root, controls.mu.root, controls.sigma.root, controls.K.root,
           row(controls.again, controls.next),
-          h("p", {}, this.drawn.root, " ", TEXTS.of_each, ", ", TEXTS.seed, " ", this.seeded.root),
+          h("p", {}, this.drawn.root, " ", TEXTS.of_each, " · ", TEXTS.seed, " ", this.seeded.root),
           h("p", {}, TEXTS.slope, " ", this.gradient.root),
           note(TEXTS.reading),
         ))),
-      wide(TEXTS.numbers, note(TEXTS.numbers_how), h("div", { class: "cards" }, NAMES.map((name) => this.cards[name].root))),
-      wide(TEXTS.ranking, note(TEXTS.ranking_how), this.ranking.root),
+      widePanel(TEXTS.numbers, note(TEXTS.numbers_how),
+        h("div", { class: "cards" }, NAMES.map((name) => this.cards[name].root))),
+      widePanel(TEXTS.ranking, note(TEXTS.ranking_how), this.ranking.root),
     );
   }
 
@@ -227,7 +228,9 @@ function card(name) {
   const line = (label, ...parts) => h("tr", {}, h("th", { scope: "row" }, label), h("td", {}, ...parts));
   const swatch = h("span", { class: `swatch ${name}`, "aria-hidden": "true" });
   const fails = h("p", { class: "instead" }, TEXTS.fails);
-  const root = h("div", { class: "card" }, h("h3", {}, swatch, TEXTS.names[name]), h("p", { class: "formula" }, TEXTS.formulas[name]),
+  const root = h("div", { class: "card" },
+    h("h3", {}, swatch, TEXTS.names[name]),
+    h("p", { class: "formula" }, TEXTS.formulas[name]),
     h("table", { class: "numbers" }, h("tbody", {},
       line(TEXTS.mean, value("mean", 3), " ± ", value("mean_error", 3)),
       line(TEXTS.exact, value("exact_mean", 3)),

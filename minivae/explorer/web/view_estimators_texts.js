@@ -5,7 +5,8 @@ import { t } from "./text.js";
 export const TEXTS = {
   title: t("Four estimates of one gradient", "同一个梯度的四种估计"),
   how: t(
-    "Each histogram is of estimates of the slope of E[f(z)], z ~ N(μ, σ²). All aim at the green line; they differ in how far they scatter.",
+    "Each histogram is of estimates of the slope of E[f(z)], z ~ N(μ, σ²). " +
+      "All aim at the green line; they differ in how far they scatter.",
     "每个直方图都是对 E[f(z)]（z ~ N(μ, σ²)）斜率的估计。目标都是绿线，差别在于散布的宽窄。",
   ),
   picture: t("Histograms of the four estimators over the same axis", "四种估计量在同一坐标轴上的直方图"),
@@ -13,7 +14,8 @@ export const TEXTS = {
   deviation: (value, short) =>
     (short ? t(`exact s.d. ${value}`, `标准差 ${value}`) : t(`exact standard deviation ${value}`, `精确标准差 ${value}`)),
   reading: t(
-    "The bracket under each histogram is the exact mean ± one exact standard deviation, the dot the mean so far. Each is drawn to its own height.",
+    "The bracket under each histogram is the exact mean ± one exact standard deviation, the dot the mean so far. " +
+      "Each is drawn to its own height.",
     "直方图下方的横条是精确均值 ± 一个精确标准差，圆点是目前的均值。各图高度按自身缩放。",
   ),
   numbers: t("Measured, and from theory", "测量值与理论值"),
@@ -23,7 +25,8 @@ export const TEXTS = {
   ),
   ranking: t("Variance, per draw and at equal cost", "方差：按单次与按同等代价"),
   ranking_how: t(
-    "Bars: exact variance, least first; points: measured, with 99 % interval; rings: at equal cost, times the evaluations of f or f′ a draw takes.",
+    "Bars: exact variance, least first; points: measured, with 99 % interval; rings: at equal " +
+      "cost, times the evaluations of f or f′ a draw takes.",
     "横条：精确方差，从小到大；黑点：测量值及 99% 置信区间；圆环：同等代价下的方差，即乘以每次估计所需的 f 或 f′ 求值次数。",
   ),
   names: {

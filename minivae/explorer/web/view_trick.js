@@ -13,11 +13,14 @@ import { Source } from "./noise.js";
 import { payload } from "./payload.js";
 import { change, shownView, state, watch } from "./state.js";
 import { inEachLanguage, say, t } from "./text.js";
-import { arrowStep, button, choice, column, figure, h, note, number, numbers, panel, row, slider, toggle } from "./ui.js";
+import {
+  arrowStep, button, choice, column, figure, h, note, number, numbers, row, slider, toggle, widePanel,
+} from "./ui.js";
 import { TEXTS } from "./view_trick_texts.js";
 
 const STREAM = 101; // of this view's noise: kernels/philox.py numbers those of Python from 0
 const FILL = 5; // milliseconds of a frame for the loss's table
+const LEAST = 0.01; // sigma, by hand
 const PARAMETERS = { quadratic: [-3, 3, 1], cosine: [0.5, 5, 2], step: [-3, 3, 0.5] }; // least, most, first value of k
 
 /** z = mu + sigma * noise, f(z), and back: dmu = df/dz * 1, dsigma = df/dz * noise. */
@@ -71,10 +74,10 @@ class Trick {
     this.f = this.name === "loss" ? this.along.table() : FUNCTIONS[this.name](this.k);
     const reach = Math.max(3, Math.abs(this.mu) + 3 * this.sigma);
     this.surveyed = survey(this.f, -reach, reach);
-    for (const [name, least, most] of [["mu", -reach, reach], ["sigma", 0.01, Math.max(2, this.sigma)], ["noise", -3.5, 3.5]]) {
-      const { input } = this.controls[name];
-      Object.assign(input, { min: least, max: most, step: "any" });
-    }
+    const { mu, sigma, noise } = this.controls;
+    Object.assign(mu.input, { min: -reach, max: reach, step: "any" });
+    Object.assign(sigma.input, { min: Math.min(LEAST, this.sigma), max: Math.max(2, this.sigma), step: "any" });
+    Object.assign(noise.input, { min: -3.5, max: 3.5, step: "any" });
     if (this.name === "loss" && !this.along.done) schedule(() => this.refine(this.along));
     this.begin_again();
   }
@@ -134,14 +137,12 @@ class Trick {
 
   show_averages() {
     const { path, score, count } = this.averages;
-    const mean = (running) => (count ? running.mean : NaN);
-    const error = (running) => (count ? running.error : NaN);
     ["mu", "sigma"].forEach((name, p) => {
       this.means[`exact_d${name}`].set(this.exact[p]);
-      this.means[`mean_d${name}`].set(mean(path[p]));
-      this.means[`error_d${name}`].set(error(path[p]));
-      this.means[`score_d${name}`].set(mean(score[p]));
-      this.means[`score_error_d${name}`].set(error(score[p]));
+      this.means[`mean_d${name}`].set(path[p].mean);
+      this.means[`error_d${name}`].set(path[p].error);
+      this.means[`score_d${name}`].set(score[p].mean);
+      this.means[`score_error_d${name}`].set(score[p].error);
     });
     this.means.draws.set(count);
     for (const figure of this.settling) figure.redraw();
@@ -168,19 +169,19 @@ class Trick {
     const { name, at } = this.held;
     const by = (x - this.held.x) * this.places.scale;
     if (name === "mu") this.moved({ mu: at.mu + by });
-    if (name === "sigma") this.moved({ sigma: Math.max(0.01, at.sigma + by) });
+    if (name === "sigma") this.moved({ sigma: Math.max(LEAST, at.sigma + by) });
     if (name === "z") this.moved({ noise: at.noise + by / this.sigma });
   }
 
   key(event) {
     const step = arrowStep(event);
-    if (step) this.moved({ mu: this.mu + 0.02 * step[0], sigma: Math.max(0.01, this.sigma + 0.01 * step[1]) });
+    if (step) this.moved({ mu: this.mu + 0.02 * step[0], sigma: Math.max(LEAST, this.sigma + 0.01 * step[1]) });
   }
 
   build(root) {
     this.factor = h("span", {}, "ε"); // of dsigma, as the table has it
-    const with_factor = ([name, label, digits]) => [name, name === "dsigma" ? h("span", {}, label, this.factor) : label, digits];
-    this.table = numbers(TEXTS.numbers.map(with_factor));
+    const labelled = (name, label) => (name === "dsigma" ? h("span", {}, label, this.factor) : label);
+    this.table = numbers(TEXTS.numbers.map(([name, label, digits]) => [name, labelled(name, label), digits]));
     this.build_controls();
     const graph = (trick, text) => figure({
       label: text, height: GRAPH_HEIGHT, describe: TEXTS.graph(trick, () => this.now),
@@ -206,18 +207,14 @@ class Trick {
       },
     }));
 
-    const graphs = this.graphs.map((each, i) => h("div", { class: "half" }, h("h3", {}, i ? TEXTS.with : TEXTS.without), each.root));
+    const half = (...children) => h("div", { class: "half" }, ...children);
+    const graphs = [TEXTS.without, TEXTS.with].map((text, i) => half(h("h3", {}, text), this.graphs[i].root));
     this.said = h("p", { class: "instead", role: "status" });
     inEachLanguage(() => this.now && this.message());
     const { controls } = this;
-    const wide = (...parts) => {
-      const made = panel(...parts);
-      made.classList.add("wide");
-      return made;
-    };
     root.append(
-      wide(TEXTS.graphs, note(TEXTS.graphs_how), h("div", { class: "halves" }, graphs)),
-      wide(TEXTS.curve_title, note(TEXTS.curve_how), h("div", { class: "beside" },
+      widePanel(TEXTS.graphs, note(TEXTS.graphs_how), h("div", { class: "halves" }, graphs)),
+      widePanel(TEXTS.curve_title, note(TEXTS.curve_how), h("div", { class: "beside" },
         h("div", {}, this.curve.root, this.said),
         column(
           row(payload.model ? this.latent.root : null, this.choice.root),
@@ -225,16 +222,16 @@ class Trick {
           row(controls.draw, controls.frozen.root, payload.model ? controls.encoder : null),
           this.table.root,
         ))),
-      wide(TEXTS.averages, note(TEXTS.averages_how),
+      widePanel(TEXTS.averages, note(TEXTS.averages_how),
         row(this.running, controls.mistake.root, controls.score.root),
-        h("div", { class: "halves" }, this.settling.map((each) => h("div", { class: "half" }, each.root))),
+        h("div", { class: "halves" }, this.settling.map((each) => half(each.root))),
         this.build_means()),
     );
   }
 
   build_controls() {
-    const moving = (name, min, max, label) => slider({
-      label, min, max, value: this[name], onchange: (value) => this.moved({ [name]: value }),
+    const moving = (name, label) => slider({ // `make` sets the limits
+      label, min: -4, max: 4, value: this[name], onchange: (value) => this.moved({ [name]: value }),
     });
     const names = payload.model ? ["loss", "quadratic", "cosine", "step"] : ["quadratic", "cosine", "step"];
     this.choice = choice({
@@ -258,7 +255,7 @@ class Trick {
           this.make();
         },
       }),
-      mu: moving("mu", -4, 4, "μ"), sigma: moving("sigma", 0.01, 2, "σ"), noise: moving("noise", -3.5, 3.5, TEXTS.noise),
+      mu: moving("mu", "μ"), sigma: moving("sigma", "σ"), noise: moving("noise", TEXTS.noise),
       draw: button({
         label: TEXTS.draw,
         onclick: () => {
@@ -292,7 +289,8 @@ class Trick {
       return h("td", {}, made(`${name}_d${parameter}`), error ? [" ± ", made(`${error}_d${parameter}`)] : "");
     }));
     return h("table", { class: "numbers" },
-      h("thead", {}, h("tr", {}, h("td", {}, this.means.draws.root, " ", TEXTS.draws), h("th", { scope: "col" }, "dμ"), h("th", { scope: "col" }, "dσ"))),
+      h("thead", {}, h("tr", {}, h("td", {}, this.means.draws.root, " ", TEXTS.draws),
+        ["dμ", "dσ"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, line("exact", TEXTS.exact), line("mean", TEXTS.path_mean), line("score", TEXTS.score_mean)));
   }
 

@@ -74,14 +74,16 @@ export const TEXTS = {
     if (mistake) {
       return t(
         "The way back multiplies by ε′, drawn anew: it has nothing to do with the z that was used, so dσ averages to " +
-          "E[df/dz] · E[ε′] = 0 whatever the slope is. dμ needs no noise and stays right: training goes on, and nothing tells you.",
+          "E[df/dz] · E[ε′] = 0 whatever the slope is. dμ needs no noise and stays right: training goes on, and " +
+          "nothing tells you.",
         "反向传播时乘的是另抽的 ε′，它与前向用过的 z 毫无关系，于是 dσ 的平均值是 E[df/dz] · E[ε′] = 0，与真正的斜率无关。" +
           "dμ 不需要噪声，仍然正确：训练照常进行，却没有任何报错。",
       );
     }
     if (name === "step") {
       return t(
-        "The step is flat on both sides: df/dz is 0 at every draw, and the path carries nothing back, with an error of 0. " +
+        "The step is flat on both sides: df/dz is 0 at every draw, and the path carries nothing back, with an " +
+          "error of 0. " +
           "But moving μ does change how often z lands above k. The score function asks only for f(z), and finds it.",
         "阶跃函数两侧都是平的：每次抽样的 df/dz 都是 0，路径什么也带不回来，误差还显示为 0。" +
           "可是移动 μ 的确会改变 z 落在 k 右侧的概率。得分函数只需要 f(z) 的值，所以能算对。",
@@ -94,7 +96,8 @@ export const TEXTS = {
       );
     }
     return t(
-      "For this one ε, z is an ordinary function of μ and σ: ∂z/∂μ = 1, ∂z/∂σ = ε. The green dashed curve is E[f] as μ " +
+      "For this one ε, z is an ordinary function of μ and σ: ∂z/∂μ = 1, ∂z/∂σ = ε. The green dashed curve is " +
+        "E[f] as μ " +
         "moves; its slope at μ is what dμ finds on average.",
       "ε 固定后，z 就是 μ 和 σ 的普通函数：∂z/∂μ = 1，∂z/∂σ = ε。绿色虚线是 E[f] 随 μ 变化的曲线，它在 μ 处的斜率就是 dμ 的平均值。",
     );

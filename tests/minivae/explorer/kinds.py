@@ -58,6 +58,13 @@ def _arrays(features=16, latent=3, rows=200, kind="float32", **options):
     return mv.VAE(features, latent, **{"hidden": (12,), "backend": "numpy", "seed": 1} | options), x
 
 
+def _extreme():
+    """Values, sigmas and losses as far out as floats go."""
+    model = mv.VAE(2, 2, (6,), scale="exp", likelihood="gaussian", backend="numpy", seed=1)
+    model.parameters["posterior.bias"] = [1e4, 0, 30, -60]
+    return model, 1e30 * np.random.default_rng(0).standard_normal((40, 2))
+
+
 class Squash:
     """A layer of one's own."""
 
@@ -97,6 +104,8 @@ KINDS = {
     "no-hidden": lambda: _arrays(hidden=()),
     "deep": lambda: _arrays(hidden=(9, 8, 7), activation="leaky_relu", decoder_hidden=(5,), beta=4.0, free_bits=0.1),
     "bound": lambda: _with(_mnist(latent=3, hidden=(20,), objective="iwae", samples=4), pixels="dynamic"),
+    "extreme": _extreme,
+    "one-row": lambda: _arrays(features=1, latent=1, rows=1),
     "foreign": _foreign,
 }
 
