@@ -103,9 +103,9 @@ export function moments(log_weight) {
   return { value, error: Math.sqrt(spread / (count - 1) / count), effective: 1 / squares, u };
 }
 
-const FARTHEST = 100; // of a posterior from the prior's mean: beyond, a grid has too many points
 const COARSEST = 0.5; // the first grid's step, in standard deviations of the prior
-const LEVELS = 10;
+const LEAST_HALF = 6, MOST_HALF = 30; // the grid's half width, likewise
+const MOST_POINTS = 60_000; // then it ends in any case
 const LEFT_OUT = 16; // nats below the highest point: what lies there adds less than e^-16 of it for each point
 const CLOSE = 6e-6; // of max(1, |log p(x)|), between two grids: about three times what the finer is off by
 
@@ -117,9 +117,8 @@ const CLOSE = 6e-6; // of max(1, |log p(x)|), between two grids: about three tim
  * A generator, because it takes seconds: it yields after each point, and returns { value, points, step }.
  */
 export function* quadrature(model, x, head) {
-  const reach = (j) => Math.abs(head.mu[j]) + 8 * head.sigma[j];
-  const half = Math.max(6, ...Array.from(head.mu, (_, j) => reach(j)));
-  if (!(half <= FARTHEST)) return { value: NaN, points: 0, step: COARSEST };
+  const reach = Array.from(head.mu, (value, j) => Math.abs(value) + 8 * head.sigma[j]);
+  const half = Math.min(Math.max(LEAST_HALF, ...reach), MOST_HALF);
   // No peak of p(x, z) is taken to be narrower than this, so that none falls between the points of the first grid.
   const narrowest = Math.min(0.08, 0.5 * Math.min(...head.sigma));
   const flat = model.latent === 1, most = Math.ceil(half / COARSEST);
@@ -127,7 +126,7 @@ export function* quadrature(model, x, head) {
   for (let a = -most; a <= most; a++) {
     for (let b = flat ? 0 : -most; b <= (flat ? 0 : most); b++) points.push([a, b]);
   }
-  for (let level = 0; ; level++, step /= 2) {
+  for (; ; step /= 2) {
     const here = new Map(); // log p(x, z) by point
     let top = -Infinity;
     for (const [a, b] of points) {
@@ -143,7 +142,7 @@ export function* quadrature(model, x, head) {
     }
     const value = log_mean_exp([...here.values()]) + Math.log(here.size) + model.latent * Math.log(step);
     const settled = Math.abs(value - before) < CLOSE * Math.max(1, Math.abs(value));
-    if (settled || level === LEVELS) return { value, points: evaluated, step };
+    if (settled || evaluated > MOST_POINTS || !points.length) return { value, points: evaluated, step };
     before = value;
     // A point this far below the highest may still have a peak in its cell.
     const margin = LEFT_OUT + 0.5 * ((Math.SQRT1_2 * step) / narrowest) ** 2;
