@@ -1,7 +1,7 @@
 // The decoder's own loss for an example, as a function of one latent: f(z_j) = -log p(x | z), the other latents held.
 //
 // A pass down and back gives f and df/dz at one place. For averages over many draws these are tabulated, a little in
-// each frame, first coarsely, then finely. Slopes of E[f] from the finest table are right to about 1e-5 of those of f
+// each frame, first coarsely, then finely. Slopes of E[f] from the finest table are right to about 1e-4 of those of f
 // where sigma is 0.1 or more, and to 1e-3 at 0.01, where the kinks of a relu lie between two places.
 
 import { tabulated } from "./functions.js";

@@ -18,7 +18,7 @@ const tabs = new Map();
 
 // #trick, or #trick&lang=zh&theme=dark: the view, and what of the look is fixed by the address.
 function asked() {
-  const [name, ...rest] = decodeURIComponent(location.hash.slice(1)).split("&");
+  const [name, ...rest] = location.hash.slice(1).split("&");
   const options = Object.fromEntries(rest.map((pair) => pair.split("=")));
   return { name: views.some((view) => view.name === name) ? name : views[0].name, ...options };
 }

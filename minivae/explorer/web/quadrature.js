@@ -44,14 +44,21 @@ function legendre_rule() {
 
 const RULE = legendre_rule();
 
-/** Ends of the parts of [0, REACH] for the noise: equal ones, and the places where f breaks on either side of mu. */
+/** Ends of the parts of [0, REACH] for the noise: equal ones, and the places where f breaks on either side of mu; of
+ *  the many kinks of a table only those that lie apart, as between near ones hardly anything bends. */
 function part_ends(f, mu, sigma, parts) {
   const ends = Array.from({ length: parts + 1 }, (_, i) => REACH * i / parts);
   for (const place of f.breaks ?? []) {
     const distance = Math.abs(place - mu) / sigma;
     if (distance < REACH) ends.push(distance);
   }
-  return ends.sort((a, b) => a - b).filter((end, i) => i === 0 || end - ends[i - 1] > 1e-14);
+  const apart = f.breaks?.length > FEWEST ? 0.08 : 1e-14;
+  let last = -1;
+  return ends.sort((a, b) => a - b).filter((end) => {
+    const kept = end - last > apart;
+    if (kept) last = end;
+    return kept;
+  });
 }
 
 /** The nodes of all parts above mu, then those of all parts below: noise, its weight under the normal density, f there,
@@ -112,9 +119,15 @@ function moments_on(f, mu, sigma, parts) {
     for (let i = 0; i < many; i++) total += weight[i] * term(i);
     return total;
   };
-  const about_mean = (term, many) => {
-    const mean = sum(term, many);
-    return { mean, variance: sum((i) => (term(i) - mean) ** 2, many), fourth: sum((i) => (term(i) - mean) ** 4, many) };
+  const about_mean = (term, many, density = () => 1) => {
+    const mean = sum((i) => density(i) * term(i), many);
+    let variance = 0;
+    const fourth = sum((i) => {
+      const squared = (term(i) - mean) * (term(i) - mean);
+      variance += weight[i] * density(i) * squared;
+      return density(i) * squared * squared;
+    }, many);
+    return { mean, variance, fourth };
   };
   const both = (...columns) => Object.fromEntries(
     ["mean", "variance", "fourth"].map((key) => [key, columns.map((column) => column[key])]));
@@ -122,33 +135,30 @@ function moments_on(f, mu, sigma, parts) {
   const score = [noise.map((e) => e / sigma), noise.map((e) => (e * e - 1) / sigma)];
   const best = score.map((s) => sum((i) => value[i] * s[i] ** 2) / sum((i) => s[i] ** 2));
   const slope = noise.map((e) => f.slope(mu + sigma * e));
-  // dmu: (f(mu + sigma w) - f(mu - sigma w)) / (sigma sqrt(2 pi)), w with the density sqrt(2 pi) w times the normal one
-  const rayleigh = (term) => {
-    const mean = sum((i) => ROOT_TWO_PI * noise[i] * term(i), count);
-    const power = (r) => sum((i) => ROOT_TWO_PI * noise[i] * (term(i) - mean) ** r, count);
-    return { mean, variance: power(2), fourth: power(4) };
-  };
+  const centre = f.value(mu);
   return {
     best,
     score_function: both(...score.map((s) => about_mean((i) => value[i] * s[i]))),
     baseline: both(...score.map((s, p) => about_mean((i) => (value[i] - best[p]) * s[i]))),
     pathwise: both(about_mean((i) => slope[i]), about_mean((i) => slope[i] * noise[i])),
     measure_valued: both(
-      rayleigh((i) => (value[i] - value[count + i]) / (sigma * ROOT_TWO_PI)),
-      maxwell(noise, weight, value.map((v) => v - f.value(mu)), halves, sigma)),
+      // at mu +- sigma w, w with the density sqrt(2 pi) w times the normal one
+      about_mean((i) => (value[i] - value[count + i]) / (sigma * ROOT_TWO_PI), count, (i) => ROOT_TWO_PI * noise[i]),
+      maxwell(noise, weight, value.map((v) => v - centre), halves, sigma)),
   };
 }
 
 /** Of (f(m) - f(m u)) / sigma, where m has the density m^2 times the normal one, and m u the normal one. Over u the
  *  mean of f(m u)^k is that of f^k between 0 and m; so E[(f(m) - f(m u))^r] is a sum of E[f(m)^(r - k) mean_k(m)]. */
 function maxwell(noise, weight, value, halves, sigma) {
-  const between = [1, 2, 3].map((k) => integrals(value.map((v) => v ** k), halves)); // of f^k, from 0 to the node
+  const powers = [value.map(() => 1), value];
+  for (let k = 2; k <= 4; k++) powers.push(powers[k - 1].map((power, i) => power * value[i]));
+  const between = powers.map((power, k) => (k && k < 4 ? integrals(power, halves) : null)); // from 0 to the node
   const product = (a, k) => { // E[f(m)^a f(m u)^k]
     let total = 0;
     for (let i = 0; i < noise.length; i++) {
       const e = Math.abs(noise[i]);
-      const factor = a === 0 ? value[i] ** k : k === 0 ? value[i] ** a * e * e : value[i] ** a * e * between[k - 1][i];
-      total += weight[i] * factor;
+      total += weight[i] * (a === 0 ? powers[k][i] : powers[a][i] * e * (k === 0 ? e : between[k][i]));
     }
     return total / sigma ** (a + k);
   };

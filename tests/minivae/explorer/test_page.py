@@ -23,6 +23,15 @@ def test_every_view_of_every_kind_opens(open_page, kind):
         assert said == "The model cannot run in this page: encoder.1 is a Squash, no class of minivae."
 
 
+@pytest.mark.parametrize(
+    "fragment", ["#", "#%", "#%E0%A4%A&lang=xx&theme=<b>", "#__proto__&__proto__=1&=&lang", "#bits&&&"]
+)
+def test_any_address_opens_a_view(open_page, fragment):
+    page = open_page("points", fragment)
+    shown = [view for view in VIEWS if page.locator(f"#view-{view}").is_visible()]
+    assert shown == ["bits" if "bits" in fragment else "model"]
+
+
 @pytest.mark.parametrize("kind", ["default", "points", "table", "foreign"])
 def test_a_phone_shows_it_all(open_page, kind):
     page = open_page(kind, "#model&lang=zh", **NARROW)
