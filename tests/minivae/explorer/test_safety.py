@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import minivae as mv
 from minivae.command.main import main
-from minivae.explorer.page import as_json, render
+from minivae.explorer.page import as_json, render, script
 
 from .chromium import VIEWS, show
 
@@ -91,6 +91,21 @@ def test_the_policy_lets_nothing_else_run_or_load(open_page, messages):
     for directive in ("script-src", "img-src", "style-src", "connect-src", "frame-src"):
         assert any(directive in message for message in told), directive
     messages.clear()
+
+
+def test_no_text_of_the_page_is_read_as_html_or_code():
+    """Not even with the policy's leave."""
+    sinks = (
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "DOMParser",
+        "srcdoc",
+        "eval(",
+        "new Function",
+    )
+    assert [sink for sink in (*sinks, "href", ".src ") if sink in script()] == []
 
 
 @given(
