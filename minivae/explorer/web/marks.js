@@ -13,13 +13,11 @@ export function namesBeside(g, x, list, bottom) {
   sorted.forEach(([, text, colour], i) => label(g, text, x, ys[i], { colour }));
 }
 
-// The numbers of latents, 1, 2, ..., under axes `a` that go from 0.4 to count + 0.6.
-export function latentNumbers(g, a, count) {
-  const every = [1, 2, 5, 10, 20, 50].find((step) => count / step <= a.box.w / 28) ?? 100;
-  for (let j = every === 1 ? 1 : every; j <= count; j += every) {
-    const look = { colour: colours().muted, align: "center", base: "top", size: 11 };
-    label(g, String(j), a.px(j), a.box.y + a.box.h + 5, look);
-  }
+// Under axes `a` the numbers of latents, 1, 2, ..., count, as many as have room; or names(j), each so many pixels wide.
+export function latentNumbers(g, a, count, names = String, wide = 28) {
+  const every = [1, 2, 5, 10, 20, 50, 100].find((step) => count / step <= a.box.w / wide) ?? 200;
+  const look = { colour: colours().muted, align: "center", base: "top", size: 11 };
+  for (let j = every; j <= count; j += every) label(g, names(j), a.px(j), a.box.y + a.box.h + 5, look);
 }
 
 // Draws inside a box only.

@@ -1,5 +1,6 @@
 // The example, what the decoder expects, and what each value costs: images side by side, or bars for other data.
 
+import { latentNumbers } from "./marks.js";
 import { payload } from "./payload.js";
 import { axes, bars, colours, image, label } from "./plot.js";
 import { say, t } from "./text.js";
@@ -47,7 +48,7 @@ export function pixelPictures() {
   // The value under a point of the figure; -1 for none.
   function at(x, y) {
     const w = map.canvas.clientWidth;
-    if (!pictured) return map.place ? Math.round(map.place.ix(x)) : -1;
+    if (!pictured) return map.place ? Math.round(map.place.ix(x)) - 1 : -1;
     const [tall, wide] = data.shape, { foot: _, ...pictures } = places(w);
     for (const [left, top, side] of Object.values(pictures)) {
       const i = Math.floor(((y - top) / side) * wide), j = Math.floor(((x - left) / side) * wide);
@@ -72,7 +73,7 @@ export function pixelPictures() {
   function write() {
     if (!shown) return;
     const { x, mean, account } = shown, k = here();
-    table.set({ pixel_place: k, pixel_x: x[k], pixel_mean: mean[k], pixel_bits: account.pixels[k] });
+    table.set({ pixel_place: k + 1, pixel_x: x[k], pixel_mean: mean[k], pixel_bits: account.pixels[k] });
   }
 
   function drawImages(g, w) {
@@ -95,17 +96,18 @@ export function pixelPictures() {
 
   function drawBars(g, w, h) {
     if (!shown) return;
-    const { pixels } = shown.account, c = colours();
+    const { pixels } = shown.account, c = colours(), few = data.columns && count <= 6;
     const a = axes(g, { x: 46, y: 24, w: w - 62, h: h - 70 }, {
-      x: [-0.6, count - 0.4],
+      x: [0.4, count + 0.6],
       y: [Math.min(0, ...pixels), Math.max(1, ...pixels) * 1.1],
       xlabel: say(t("value of x", "x 的第几个数值")),
       ylabel: say(t("bits", "比特")),
-      grid: false,
+      xticks: false,
     });
     map.place = a;
-    bars(g, a, pixels, -0.5, count - 0.5, c.accent);
-    bars(g, a, [pixels[here()]], here() - 0.5, here() + 0.5, c.z);
+    latentNumbers(g, a, count, few ? (j) => data.columns[j - 1].slice(0, 8) : String, few ? 50 : 28);
+    bars(g, a, pixels, 0.5, count + 0.5, c.accent);
+    bars(g, a, [pixels[here()]], here() + 0.5, here() + 1.5, c.z);
   }
 
   return {

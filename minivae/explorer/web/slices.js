@@ -4,7 +4,7 @@ import { everyFrame } from "./frame.js";
 import { shownView } from "./state.js";
 
 const REST = 200; // milliseconds until the next look, while no view with work is shown
-const BUDGET = 7; // milliseconds of a frame's 16
+const BUDGET = 6; // milliseconds of a frame's 16
 
 const jobs = new Set();
 let running = false;

@@ -122,9 +122,10 @@ class Bits {
     });
     box.input.dataset.name = "threshold";
     this.grey = h("div", { class: "wide" }, instead(t(
-      "This image is grey, and a Bernoulli likelihood gives grey values no probability: its sum is a cross " +
-        "entropy, no length of a code. The nearest thing that has one is the same image in black and white.",
-      "这幅图是灰度的，而伯努利似然并不给灰度值分配概率：它的和是交叉熵，不是编码长度。最接近而又真有编码长度的，是同一幅图的黑白版本。",
+      "This example is grey: it has values between 0 and 1, to which a Bernoulli likelihood gives no probability. " +
+        "Its sum is a cross entropy, no length of a code; the nearest thing with one is the same in black and white.",
+      "这个样本是灰度的：它的数值在 0 与 1 之间，伯努利似然并不给这样的值分配概率。算出的和是交叉熵，不是编码长度；" +
+        "最接近而又真有编码长度的，是它的黑白版本。",
     )), box.root);
     if (!this.density) return this.grey;
     const cut = slider({
@@ -152,11 +153,12 @@ class Bits {
   pixelPanel() {
     this.pictures = pixelPictures();
     const root = panel(
-      t("Pixel by pixel", "逐个像素"),
+      payload.data.kind === "image" ? t("Pixel by pixel", "逐个像素") : t("Value by value", "逐个数值"),
       note(t(
-        "A pixel of probability P given z costs −log₂ P bits: next to nothing where the decoder is sure and " +
-          "right, much at the edges. Move over the map, or use the arrow keys.",
-        "给定 z 时概率为 P 的像素要花 −log₂ P 比特：解码器有把握而且对的地方几乎不花钱，笔画边缘最贵。在图上移动，或用方向键查看。",
+        "A value of probability P given z costs −log₂ P bits: next to nothing where the decoder is sure and right, " +
+          "much where it is not, as at the edges of a digit. Move over the picture, or use the arrow keys.",
+        "给定 z 时概率为 P 的数值要花 −log₂ P 比特：解码器有把握而且对的地方几乎不花钱，没把握的地方（比如笔画边缘）最贵。" +
+          "在图上移动，或用方向键查看。",
       )),
       this.pictures.root,
     );

@@ -88,11 +88,11 @@ def test_digits_of_z_are_paid_and_come_back(open_page):
 def test_grey_pixels_have_no_bits_until_they_are_black_and_white(open_page):
     page = open_page("default", "#bits")
     box, account = page.locator(f"{VIEW} input[data-name=threshold]"), page.get_by_role("heading", name="Bits back")
-    assert page.get_by_text("This image is grey").is_visible()
+    assert page.get_by_text("This example is grey").is_visible()
     assert account.is_visible()
     box.press(" ")
     assert not account.is_visible()
-    assert page.get_by_text("This image is grey").is_visible()
+    assert page.get_by_text("This example is grey").is_visible()
     box.press(" ")
     assert account.is_visible()
 
@@ -101,7 +101,7 @@ def test_grey_pixels_have_no_bits_until_they_are_black_and_white(open_page):
 def test_what_is_said_of_other_data(open_page, kind, said):
     """Pixels of 0 and 1, and bytes, have bits; a density has none but those of its steps."""
     page = open_page(kind, "#bits")
-    assert not page.get_by_text("This image is grey").is_visible()
+    assert not page.get_by_text("This example is grey").is_visible()
     assert page.get_by_text("is a density of real numbers").is_visible() is said
     assert page.get_by_role("heading", name="Bits back").is_visible()
     before = now(page)["bits_data"]
@@ -124,9 +124,9 @@ def test_a_pixel_is_chosen_by_key_mouse_and_finger(open_page):
     box = picture.bounding_box()
     cell = (box["width"] - 12) / 3 * 2 / 28
     page.touchscreen.tap(box["x"] + 14.5 * cell, box["y"] + 20 + 9.5 * cell)
-    assert now(page)["pixel_place"] == 9 * 28 + 14
+    assert now(page)["pixel_place"] == 9 * 28 + 15
     page.mouse.move(box["x"] + 3.5 * cell, box["y"] + 20 + 2.5 * cell)
-    assert now(page)["pixel_place"] == 2 * 28 + 3
+    assert now(page)["pixel_place"] == 2 * 28 + 4
 
 
 def test_another_draw_is_another_account(open_page):
