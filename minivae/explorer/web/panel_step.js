@@ -153,7 +153,7 @@ export function stepPanel(view) {
   }
 
   // A column for each track: where it is, and the gradient of its next step for the latent that the planes show first.
-  const latent = t(() => `${state.axes[0] + 1}`, () => `${state.axes[0] + 1}`);
+  const latent = t(() => `${state.axes[0]}`, () => `${state.axes[0]}`);
   const ROWS = [
     ["loss", t("loss = nll + β KL", "损失 = nll + β KL")],
     ["nll", "nll"],

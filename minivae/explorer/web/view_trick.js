@@ -244,7 +244,7 @@ class Trick {
     });
     const latents = payload.model ? payload.model.latent : 0;
     this.latent = choice({
-      label: TEXTS.latent, options: Array.from({ length: latents }, (_, j) => [String(j), String(j + 1)]),
+      label: TEXTS.latent, options: Array.from({ length: latents }, (_, j) => [String(j), String(j)]),
       onchange: (j) => change({ axes: [Number(j), ...state.axes.filter((axis) => axis !== Number(j)).slice(0, 1)] }),
     });
     this.controls = {
