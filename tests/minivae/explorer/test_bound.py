@@ -2,6 +2,7 @@
 
 import math
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -105,7 +106,7 @@ def mistaken(kind, mistake, beta):
 def wrong_way_back(model, other):
     """Gives the model the sampler that goes back with the noise `other`."""
     sampler = collapse.FreshNoise(model.scale, dtype=model.dtype, backend=model.backend)
-    sampler.rng = SimpleNamespace(standard_normal=lambda shape: other.reshape(shape))
+    sampler.rng = cast(np.random.Generator, SimpleNamespace(standard_normal=lambda shape: other.reshape(shape)))
     model.sampler = sampler
 
 
