@@ -26,7 +26,7 @@ def inside(tmp_path_factory):
         lines = [f"{a},{b},{c},{'xyz'[i % 3]}" for i, (a, b, c) in enumerate(rows)]
         for name, kept in (("table.csv", lines), ("other.csv", lines[::-1])):
             (folder.Path(name)).write_text("\n".join(["a,b,c,kind", *kept]))
-        folder.Path("wide.csv").write_text("a,b,c,d,kind\n1,2,3,4,x\n2,3,4,5,y\n")
+        folder.Path("named.csv").write_text("a,b,d,kind\n1,2,3,x\n2,3,4,y\n")
         assert main([*TRAIN, "--standardize", "--out", "run"]) == 0
         best = mv.VAE.load("run/best.npz")
         best.parameters["posterior.bias"] = np.ones(4)
@@ -106,7 +106,7 @@ def test_a_browser_that_fails_is_no_failure(inside, opened, monkeypatch, capsys)
         (["nowhere"], "run: nowhere holds no config.json, expected a folder that minivae train made"),
         (["run", "-o", "page.png"], "--out: got 'page.png', expected a name that ends in .html"),
         (["run", "-o", "no/page.html"], "--out: got 'no/page.html', expected a name in a folder that exists"),
-        (["run", "--data", "wide.csv"], "4 features"),
+        (["run", "--data", "named.csv"], "'c'"),
         (["run", "--data", "gone.npy"], "gone.npy"),
     ],
 )
