@@ -72,28 +72,24 @@ export function stepPanel(view) {
   }
 
   function* catchingUp() {
-    const x = state.x;
     for (const name of tracks.keys()) if (!names().includes(name)) tracks.delete(name);
     for (const name of names()) {
-      if (tracks.has(name)) continue;
-      const track = new Descent(model, x, { mistake: name, alone });
-      yield* measured(track);
-      tracks.set(name, track);
+      if (!tracks.has(name)) tracks.set(name, new Descent(model, state.x, { mistake: name, alone }));
     }
-    for (const behind = () => [...tracks.values()].filter((track) => track.steps < rates.length); behind().length; ) {
+    const behind = () => [...tracks.values()].filter((track) => track.history.length <= rates.length);
+    while (behind().length) {
       for (const track of behind()) {
-        track.step(rates[track.steps]);
+        // where it was stopped in the middle of a step, that step's record comes first
+        if (track.history.length > track.steps) {
+          track.step(rates[track.steps]);
+          yield;
+        }
+        track.look();
         yield;
-        yield* measured(track);
+        track.record();
+        yield;
       }
     }
-  }
-
-  function* measured(track) {
-    track.look();
-    yield;
-    track.record();
-    yield;
   }
 
   function ask(steps) {

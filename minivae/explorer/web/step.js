@@ -116,7 +116,10 @@ export class Descent {
     this.found = null;
   }
 
+  /** Adds where the descent is now to the history; the picture of `mean` is kept of the last place alone. */
   record() {
+    const before = this.history[this.history.length - 1];
+    if (before) before.mean = null;
     this.history.push(this.measure());
   }
 

@@ -316,3 +316,21 @@ def test_a_mistake_switched_on_later_has_the_same_steps(open_page):
       d.record();
       return d.history[0].loss;"""
     comes_to(page, "step_loss_no-kl", ask(page, script), 1e-9)
+
+
+def test_steps_asked_for_in_the_middle_of_a_step_are_all_taken(open_page):
+    """Work that is stopped between a step and its record goes on there: the numbers are those of the last step."""
+    page = open_page("default", "#bound")
+    settled(page, steps=0, step_loss_right=None)
+    page.evaluate("""() => new Promise((done) => {
+      const button = [...document.querySelectorAll("#view-bound button")].find((each) => each.textContent == "One step");
+      let clicks = 0;
+      const click = () => (clicks++ < 12 ? (button.click(), requestAnimationFrame(click)) : done());
+      click();
+    })""")
+    settled(page, steps=12)
+    script = """const d = new explorer.step.Descent(model, explorer.state.state.x);
+      for (let t = 0; t < 12; t++) d.step(10 ** -4);
+      d.record();
+      return d.history[0].loss;"""
+    comes_to(page, "step_loss_right", ask(page, script), 1e-9)
