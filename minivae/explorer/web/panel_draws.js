@@ -74,7 +74,7 @@ export function drawsPanels(view) {
     ),
     height: 250,
     draw: drawPrices,
-    onpoint: (x) => prices.place && choose(Math.round(prices.place.ix(x)) - 1),
+    onpoint: (x, y, kind) => kind !== "over" && prices.place && choose(Math.round(prices.place.ix(x)) - 1),
     keys: (event) => {
       const step = arrowStep(event);
       if (step) choose(chosen + step[0] + step[1]);
@@ -238,8 +238,8 @@ export function drawsPanels(view) {
       grey,
       exact ? null : note(
         t(
-          () => `log p(x) is estimated from all ${REPEATS} × K draws; on average that, too, is too low.`,
-          () => `log p(x) 由全部 ${REPEATS} × K 次抽样估计，这个估计平均来说也偏低。`,
+          "log p(x) is estimated from all draws made so far for this example; on average that, too, is too low.",
+          "log p(x) 由这个样本到目前为止的全部抽样估计，这个估计平均来说也偏低。",
         ),
       ),
     ),

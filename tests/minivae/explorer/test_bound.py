@@ -281,7 +281,10 @@ def test_mouse_keys_and_fingers(open_page):
     assert values(page)["draw_nll"] == found["draw_nll"]
     box = prices.bounding_box()
     page.touchscreen.tap(box["x"] + 0.4 * box["width"], box["y"] + 0.5 * box["height"])
-    assert values(page)["draw_nll"] not in (second, found["draw_nll"])
+    tapped = values(page)["draw_nll"]
+    assert tapped not in (second, found["draw_nll"])
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"])
+    assert values(page)["draw_nll"] == tapped  # passing by chooses nothing
 
     evidence = settled(page, log_p=None)["log_p"]
     beta = page.locator(f"{VIEW} input[type=range]").nth(1)
@@ -323,7 +326,8 @@ def test_steps_asked_for_in_the_middle_of_a_step_are_all_taken(open_page):
     page = open_page("default", "#bound")
     settled(page, steps=0, step_loss_right=None)
     page.evaluate("""() => new Promise((done) => {
-      const button = [...document.querySelectorAll("#view-bound button")].find((each) => each.textContent == "One step");
+      const buttons = [...document.querySelectorAll("#view-bound button")];
+      const button = buttons.find((each) => each.textContent === "One step");
       let clicks = 0;
       const click = () => (clicks++ < 12 ? (button.click(), requestAnimationFrame(click)) : done());
       click();
