@@ -77,7 +77,7 @@ export function draw_averages(g, width, height, { averages, exact, p, score, tex
   const name = p ? "dσ" : "dμ";
   const a = axes(g, box, {
     x: [1, MOST], y: [exact - half, exact + half], logx: true,
-    xlabel: say(texts.draws), ylabel: say(texts.mean(name)),
+    xlabel: say(texts.count), ylabel: say(texts.mean(name)),
   });
 
   g.save();
