@@ -14,7 +14,7 @@ const LONGEST = 2000; // steps; more are not asked for
 
 const NAMES = {
   right: t("right", "正确"),
-  mean: t("mean over pixels, sum over latents", "像素取平均，潜变量求和"),
+  mean: t("mean over features, sum over latents", "特征取平均，潜变量求和"),
   "softplus-exp": t("softplus, then exp again", "softplus 之后又取 exp"),
   "fresh-noise": t("fresh noise in backward", "反向传播换了新噪声"),
   "no-kl": t("no KL term", "漏掉 KL 项"),
@@ -22,9 +22,9 @@ const NAMES = {
 
 const SAID = {
   mean: t(
-    "nll is averaged over the pixels and the KL summed: the KL weighs as many times too much as there are " +
-      "pixels. It falls to 0, and z says nothing any more.",
-    "nll 对像素取了平均，KL 却是求和：像素有多少个，KL 就被放大多少倍。KL 降到 0，z 不再携带任何信息。",
+    "nll is averaged over the features and the KL summed: the KL weighs as many times too much as there are " +
+      "features. It falls to 0, and z says nothing any more.",
+    "nll 对特征（像素）取了平均，KL 却是求和：特征有多少个，KL 就被放大多少倍。KL 降到 0，z 不再携带任何信息。",
   ),
   "softplus-exp": t(
     "σ = exp(softplus(ρ)) is never below 1: no posterior can be narrower than the prior, however well μ is placed.",

@@ -73,7 +73,7 @@ export function pixelPictures() {
   function write() {
     if (!shown) return;
     const { x, mean, account } = shown, k = here();
-    table.set({ pixel_place: k + 1, pixel_x: x[k], pixel_mean: mean[k], pixel_bits: account.pixels[k] });
+    table.set({ pixel_place: k, pixel_x: x[k], pixel_mean: mean[k], pixel_bits: account.pixels[k] });
   }
 
   function drawImages(g, w) {
@@ -105,7 +105,7 @@ export function pixelPictures() {
       xticks: false,
     });
     map.place = a;
-    latentNumbers(g, a, count, few ? (j) => data.columns[j - 1].slice(0, 8) : String, few ? 50 : 28);
+    latentNumbers(g, a, count, few ? (j) => data.columns[j].slice(0, 8) : String, few ? 50 : 28);
     bars(g, a, pixels, 0.5, count + 0.5, c.accent);
     bars(g, a, [pixels[here()]], here() + 0.5, here() + 1.5, c.z);
   }
