@@ -227,9 +227,9 @@ export function drawsPanels(view) {
       note(
         t(
           "Lₖ is the logarithm of the mean weight w = p(x, z) / q(z|x) of K draws. A single run (grey, eight of " +
-            "them) jumps whenever a heavy weight comes; the mean (blue) rises from the ELBO towards log p(x). Drag " +
-            "K.",
-          "Lₖ 是 K 次抽样的权重 w = p(x, z) / q(z|x) 取平均之后的对数。单独一次（灰线，共八条）遇到大权重就会跳一下；平均（蓝线）则从 ELBO 升向 log p(x)。拖动 K 看看。",
+            "them) jumps whenever a heavy weight comes; the mean (blue) rises from the ELBO towards log p(x), and " +
+            "may pass it by chance. Drag K.",
+          "Lₖ 是 K 次抽样的权重 w = p(x, z) / q(z|x) 取平均之后的对数。单独一次（灰线，共八条）遇到大权重就会跳一下；平均（蓝线）则从 ELBO 升向 log p(x)，偶尔也会因为抽样误差略微超过它。拖动 K 看看。",
         ),
       ),
       howMany.root,

@@ -1,5 +1,6 @@
 // The example, what the decoder expects, and what each value costs: images side by side, or bars for other data.
 
+import { rgb } from "./heat.js";
 import { latentNumbers } from "./marks.js";
 import { payload } from "./payload.js";
 import { axes, bars, colours, image, label } from "./plot.js";
@@ -129,8 +130,4 @@ function heated(pixels, most) {
     for (let c = 0; c < 3; c++) values[3 * i + c] = cold[c] + share * (hot[c] - cold[c]);
   }
   return values;
-}
-
-function rgb(colour) {
-  return [1, 3, 5].map((place) => parseInt(colour.slice(place, place + 2), 16));
 }

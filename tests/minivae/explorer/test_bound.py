@@ -214,7 +214,7 @@ def test_the_best_posterior_for_beta(open_page):
     for found in ask(page, script):
         beta, mu, sigma = found["beta"], np.array(found["mu"]), np.array(found["sigma"])
         close(found["kl"], np.sum((mu**2 + sigma**2 - 1) / 2 - np.log(sigma)))
-        noise = np.concatenate([normals(0, 113, pair, 1, 2) for pair in range(8)])
+        noise = np.concatenate([normals(0, 113, pair, 1, 2) for pair in range(64)])
         z = (mu + sigma * np.concatenate([noise, -noise])).astype(model.dtype)
         nll = model.likelihood.forward(row, model.decoder.forward(z))
         close(found["nll"], nll.mean())
