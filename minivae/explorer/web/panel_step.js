@@ -4,7 +4,7 @@ import { descentFigures } from "./descent_figures.js";
 import { payload } from "./payload.js";
 import { inSlices } from "./slices.js";
 import { state, watch } from "./state.js";
-import { Descent, MISTAKES } from "./step.js";
+import { Descent, MISTAKES, PAIRS } from "./step.js";
 import { matrix } from "./tables.js";
 import { t } from "./text.js";
 import { button, choice, column, formatted, h, note, number, panel, row, slider, toggle } from "./ui.js";
@@ -198,8 +198,10 @@ export function stepPanel(view) {
       t(
         "Each step draws a z, goes back through the decoder, the sample and the encoder by hand, and moves " +
           "against the gradient. Switch a mistake on to see, from the same start and with the same noise, what it " +
-          "does. None of them gives an error message.",
-        "每一步抽一个 z，手工把梯度传回解码器、采样和编码器，再沿负梯度走一步。打开一个典型错误，看它从同样的起点、用同样的噪声会走到哪里。这些错误都不会报错。",
+          `does. None of them gives an error message. nll is the mean of ${2 * PAIRS} draws, the same ones after each ` +
+          "step: a start that is off by chance stays off, and the course is right.",
+        "每一步抽一个 z，手工把梯度传回解码器、采样和编码器，再沿负梯度走一步。打开一个典型错误，看它从同样的起点、用同样的噪声会走到哪里。这些错误都不会报错。" +
+          `nll 是 ${2 * PAIRS} 次抽样的平均，每步之后都用同样的抽样：起点带有抽样误差，走势可靠。`,
       ),
     ),
     model.objective === "elbo" && !model.free_bits ? null : note(
