@@ -1,6 +1,7 @@
 // Averages of one-draw gradients over more and more draws, and the picture of how they settle.
 
 import { Running } from "./draws.js";
+import { within } from "./marks.js";
 import { axes, colours, label, line } from "./plot.js";
 import { say } from "./text.js";
 
@@ -77,26 +78,23 @@ export function draw_averages(g, width, height, { averages, exact, p, score, tex
   const name = p ? "dσ" : "dμ";
   const a = axes(g, box, {
     x: [1, MOST], y: [exact - half, exact + half], logx: true,
-    xlabel: say(texts.draws), ylabel: say(texts.mean(name)),
+    xlabel: say(texts.count), ylabel: say(texts.mean(name)),
   });
 
-  g.save();
-  g.beginPath();
-  g.rect(box.x, box.y, box.w, box.h);
-  g.clip();
   const xs = history.count.map(a.px);
   const band = history.path[p].map((mean, i) => [mean - history.error[p][i], mean + history.error[p][i]]);
-  g.globalAlpha = 0.18;
-  g.fillStyle = c.path;
-  g.beginPath();
-  band.forEach(([, high], i) => g.lineTo(xs[i], a.py(high)));
-  for (let i = band.length - 1; i >= 0; i--) g.lineTo(xs[i], a.py(band[i][0]));
-  g.fill();
-  g.globalAlpha = 1;
-  if (score) line(g, xs, history.score[p].map(a.py), c.score, 1.6);
-  line(g, [box.x, box.x + box.w], [a.py(exact), a.py(exact)], c.good, 2, [7, 4]);
-  line(g, xs, history.path[p].map(a.py), c.path, 2.2);
-  g.restore();
+  within(g, box, () => {
+    g.globalAlpha = 0.18;
+    g.fillStyle = c.path;
+    g.beginPath();
+    band.forEach(([, high], i) => g.lineTo(xs[i], a.py(high)));
+    for (let i = band.length - 1; i >= 0; i--) g.lineTo(xs[i], a.py(band[i][0]));
+    g.fill();
+    g.globalAlpha = 1;
+    if (score) line(g, xs, history.score[p].map(a.py), c.score, 1.6);
+    line(g, [box.x, box.x + box.w], [a.py(exact), a.py(exact)], c.good, 2, [7, 4]);
+    line(g, xs, history.path[p].map(a.py), c.path, 2.2);
+  });
   if (score) {
     label(g, say(texts.by_score), box.x + box.w, 10, { colour: c.score, align: "right" });
     label(g, say(texts.by_path), box.x + box.w - 100, 10, { colour: c.path, align: "right" });

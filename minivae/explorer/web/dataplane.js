@@ -1,6 +1,7 @@
 // Data of two features: the plane that they lie in, with x, which can be moved, and what the decoder makes of z.
 
 import { look } from "./flow.js";
+import { within } from "./marks.js";
 import { decode, mean } from "./network.js";
 import { payload } from "./payload.js";
 import { axes, colours, dot, ellipse, line } from "./plot.js";
@@ -25,15 +26,6 @@ function frame(g, w, tall) {
   return axes(g, box, { x: limits(), y: limits(), xlabel: names[0], ylabel: names[1] });
 }
 
-function clipped(g, { box }, paint) {
-  g.save();
-  g.beginPath();
-  g.rect(box.x, box.y, box.w, box.h);
-  g.clip();
-  paint();
-  g.restore();
-}
-
 function cloud(g, a) {
   const { points } = payload.data;
   if (points?.x) drawPoints(g, points, (i) => a.px(points.x[2 * i]), (i) => a.py(points.x[2 * i + 1]));
@@ -50,7 +42,7 @@ export function planeInput() {
     height: (w) => w,
     draw(g, w, tall) {
       a = frame(g, w, tall);
-      clipped(g, a, () => cloud(g, a));
+      within(g, a.box, () => cloud(g, a));
       dot(g, a.px(state.x[0]), a.py(state.x[1]), 6, colours().ink, colours().paper);
     },
     onpoint: (x, y, kind) => a && (kind === "down" || kind === "move") && give([a.ix(x), a.iy(y)]),
@@ -82,7 +74,7 @@ export function planeOutput(values) {
     height: (w) => w,
     draw(g, w, tall) {
       const a = frame(g, w, tall), c = colours();
-      clipped(g, a, () => {
+      within(g, a.box, () => {
         for (const [xs, ys] of lines) line(g, xs.map(a.px), ys.map(a.py), c.line, 0.7);
         dot(g, a.px(state.x[0]), a.py(state.x[1]), 5, c.ink, c.paper);
         const [x, y] = values();

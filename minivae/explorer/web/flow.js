@@ -6,14 +6,15 @@ import { payload } from "./payload.js";
 import { change, state } from "./state.js";
 
 let source = null;
+let drawn = null; // the noise before z was moved by hand
 
-// The first example, the first two latents, noise of the page's own source (seed 0).
+// The first example, the first two latents, noise of the page's own source.
 export function begin() {
   const { model, data } = payload;
-  source = new Source(0);
+  source = new Source(payload.seed ?? 0);
   const latent = model?.latent ?? (data.points ? data.points.mu.length / data.points.count : 0);
   state.axes = [0, Math.min(1, Math.max(0, latent - 1))];
-  state.noise = Float64Array.from(source.normals(model ? latent : 0));
+  state.noise = drawn = Float64Array.from(source.normals(model ? latent : 0));
   if (data.rows) pick(0);
 }
 
@@ -24,18 +25,19 @@ export function pick(index) {
   look(x, { index, drawn: false });
 }
 
-// x (features,) is encoded, and z drawn from its posterior with the noise that is there.
+// x (features,) is encoded, and z drawn from its posterior with the noise that was drawn last.
 export function look(x, more = { index: -1, drawn: true }) {
   change({ ...more, x });
   if (!payload.model) return;
   const { mu, rho, sigma } = encode(payload.model, x);
   change({ head: { mu: Float64Array.from(mu), rho: Float64Array.from(rho), sigma: Float64Array.from(sigma) } });
-  setNoise(state.noise);
+  setNoise(drawn);
 }
 
 // z = mu + sigma * noise, for all latents.
 export function setNoise(noise) {
   const { mu, sigma } = state.head;
+  drawn = noise;
   change({ noise, z: mu.map((m, j) => m + sigma[j] * noise[j]), moved: false });
 }
 
@@ -43,7 +45,7 @@ export function drawNoise() {
   setNoise(Float64Array.from(source.normals(state.noise.length)));
 }
 
-// Latent j of z is put somewhere by hand; the noise that would have led there is in `noise` from then on.
+// Latent j of z is put somewhere by hand; the noise that would have led there is in `noise` until the next example.
 export function moveZ(values) {
   const { mu, sigma } = state.head;
   const z = Float64Array.from(state.z);

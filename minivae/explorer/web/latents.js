@@ -47,7 +47,7 @@ export function choose(j) {
 export function chart() {
   const count = payload.model.latent;
   const tallRow = Math.min(MOST, Math.max(LEAST, (TALL - TOP) / count));
-    const picture = figure({
+  const picture = figure({
     label: t(
       "The posterior of each latent: mu with sigma to both sides, and z. Arrow keys up and down choose a latent.",
       "每个潜变量的后验：μ、两侧的 σ，以及 z。上下方向键选择潜变量。",

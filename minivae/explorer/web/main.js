@@ -20,7 +20,7 @@ const tabs = new Map();
 function asked() {
   const [name, ...rest] = location.hash.slice(1).split("&");
   const options = Object.fromEntries(rest.map((pair) => pair.split("=")));
-  return { name: views.some((view) => view.name === name) ? name : views[0].name, ...options };
+  return { ...options, name: views.some((view) => view.name === name) ? name : views[0].name };
 }
 
 function remember(changes) {

@@ -13,11 +13,11 @@ export function namesBeside(g, x, list, bottom) {
   sorted.forEach(([, text, colour], i) => label(g, text, x, ys[i], { colour }));
 }
 
-// Under axes `a` the numbers of latents, 1, 2, ..., count, as many as have room; or names(j), each so many pixels wide.
-export function latentNumbers(g, a, count, names = (j) => String(j - 1), wide = 28) {
+// Under axes `a`, where place j is at j + 1, the numbers 0, 1, ..., as many as have room; or names(j), each so wide.
+export function latentNumbers(g, a, count, names = String, wide = 28) {
   const every = [1, 2, 5, 10, 20, 50, 100].find((step) => count / step <= a.box.w / wide) ?? 200;
   const look = { colour: colours().muted, align: "center", base: "top", size: 11 };
-  for (let j = every; j <= count; j += every) label(g, names(j), a.px(j), a.box.y + a.box.h + 5, look);
+  for (let j = 0; j < count; j += every) label(g, names(j), a.px(j + 1), a.box.y + a.box.h + 5, look);
 }
 
 // Draws inside a box only.

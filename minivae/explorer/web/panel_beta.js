@@ -4,7 +4,7 @@ import { kl } from "./network.js";
 import { latentNumbers, within } from "./marks.js";
 import { payload } from "./payload.js";
 import { axes, colours, dot, label, line } from "./plot.js";
-import { BestPosterior, mean_nll } from "./rates.js";
+import { BestPosterior, MEASURE, mean_nll } from "./rates.js";
 import { inSlices } from "./slices.js";
 import { state, watch } from "./state.js";
 import { matrix } from "./tables.js";
@@ -150,9 +150,9 @@ export function betaPanel(view) {
       t(
         "The loss nll + β KL sets a price: one nat of KL costs β nats of nll. Drag β: this example's own q " +
           "(violet) moves to where that trade is best, latent by latent; the encoder's q stays (blue). Where β is " +
-          "high, latents are given up.",
+          `high, latents are given up. nll is the mean of ${2 * MEASURE} draws, and off by chance.`,
         "损失 nll + β KL 定下了价格：1 奈特的 KL 值 β 奈特的 nll。拖动 β：这个样本自己的 q（紫色）会逐个潜变量地移到最划算的位置，编码器给出的 q（蓝色）不动。β 大时，" +
-          "有些潜变量就被放弃了。",
+          `有些潜变量就被放弃了。nll 是 ${2 * MEASURE} 次抽样的平均，带有抽样误差。`,
       ),
     ),
     weight.root,

@@ -74,7 +74,7 @@ export function drawsPanels(view) {
     ),
     height: 250,
     draw: drawPrices,
-    onpoint: (x) => prices.place && choose(Math.round(prices.place.ix(x)) - 1),
+    onpoint: (x, y, kind) => kind !== "over" && prices.place && choose(Math.round(prices.place.ix(x)) - 1),
     keys: (event) => {
       const step = arrowStep(event);
       if (step) choose(chosen + step[0] + step[1]);
@@ -227,9 +227,9 @@ export function drawsPanels(view) {
       note(
         t(
           "Lₖ is the logarithm of the mean weight w = p(x, z) / q(z|x) of K draws. A single run (grey, eight of " +
-            "them) jumps whenever a heavy weight comes; the mean (blue) rises from the ELBO towards log p(x). Drag " +
-            "K.",
-          "Lₖ 是 K 次抽样的权重 w = p(x, z) / q(z|x) 取平均之后的对数。单独一次（灰线，共八条）遇到大权重就会跳一下；平均（蓝线）则从 ELBO 升向 log p(x)。拖动 K 看看。",
+            "them) jumps whenever a heavy weight comes; the mean (blue) rises from the ELBO towards log p(x), and " +
+            "may pass it by chance. Drag K.",
+          "Lₖ 是 K 次抽样的权重 w = p(x, z) / q(z|x) 取平均之后的对数。单独一次（灰线，共八条）遇到大权重就会跳一下；平均（蓝线）则从 ELBO 升向 log p(x)，偶尔也会因为抽样误差略微超过它。拖动 K 看看。",
         ),
       ),
       howMany.root,
@@ -238,8 +238,8 @@ export function drawsPanels(view) {
       grey,
       exact ? null : note(
         t(
-          () => `log p(x) is estimated from all ${REPEATS} × K draws; on average that, too, is too low.`,
-          () => `log p(x) 由全部 ${REPEATS} × K 次抽样估计，这个估计平均来说也偏低。`,
+          "log p(x) is estimated from all draws made so far for this example; on average that, too, is too low.",
+          "log p(x) 由这个样本到目前为止的全部抽样估计，这个估计平均来说也偏低。",
         ),
       ),
     ),

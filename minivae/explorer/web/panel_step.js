@@ -4,7 +4,7 @@ import { descentFigures } from "./descent_figures.js";
 import { payload } from "./payload.js";
 import { inSlices } from "./slices.js";
 import { state, watch } from "./state.js";
-import { Descent, MISTAKES } from "./step.js";
+import { Descent, MISTAKES, PAIRS } from "./step.js";
 import { matrix } from "./tables.js";
 import { t } from "./text.js";
 import { button, choice, column, formatted, h, note, number, panel, row, slider, toggle } from "./ui.js";
@@ -14,7 +14,7 @@ const LONGEST = 2000; // steps; more are not asked for
 
 const NAMES = {
   right: t("right", "正确"),
-  mean: t("mean over pixels, sum over latents", "像素取平均，潜变量求和"),
+  mean: t("mean over features, sum over latents", "特征取平均，潜变量求和"),
   "softplus-exp": t("softplus, then exp again", "softplus 之后又取 exp"),
   "fresh-noise": t("fresh noise in backward", "反向传播换了新噪声"),
   "no-kl": t("no KL term", "漏掉 KL 项"),
@@ -22,9 +22,9 @@ const NAMES = {
 
 const SAID = {
   mean: t(
-    "nll is averaged over the pixels and the KL summed: the KL weighs as many times too much as there are " +
-      "pixels. It falls to 0, and z says nothing any more.",
-    "nll 对像素取了平均，KL 却是求和：像素有多少个，KL 就被放大多少倍。KL 降到 0，z 不再携带任何信息。",
+    "nll is averaged over the features and the KL summed: the KL weighs as many times too much as there are " +
+      "features. It falls to 0, and z says nothing any more.",
+    "nll 对特征（像素）取了平均，KL 却是求和：特征有多少个，KL 就被放大多少倍。KL 降到 0，z 不再携带任何信息。",
   ),
   "softplus-exp": t(
     "σ = exp(softplus(ρ)) is never below 1: no posterior can be narrower than the prior, however well μ is placed.",
@@ -72,28 +72,24 @@ export function stepPanel(view) {
   }
 
   function* catchingUp() {
-    const x = state.x;
     for (const name of tracks.keys()) if (!names().includes(name)) tracks.delete(name);
     for (const name of names()) {
-      if (tracks.has(name)) continue;
-      const track = new Descent(model, x, { mistake: name, alone });
-      yield* measured(track);
-      tracks.set(name, track);
+      if (!tracks.has(name)) tracks.set(name, new Descent(model, state.x, { mistake: name, alone }));
     }
-    for (const behind = () => [...tracks.values()].filter((track) => track.steps < rates.length); behind().length; ) {
+    const behind = () => [...tracks.values()].filter((track) => track.history.length <= rates.length);
+    while (behind().length) {
       for (const track of behind()) {
-        track.step(rates[track.steps]);
+        // where it was stopped in the middle of a step, that step's record comes first
+        if (track.history.length > track.steps) {
+          track.step(rates[track.steps]);
+          yield;
+        }
+        track.look();
         yield;
-        yield* measured(track);
+        track.record();
+        yield;
       }
     }
-  }
-
-  function* measured(track) {
-    track.look();
-    yield;
-    track.record();
-    yield;
   }
 
   function ask(steps) {
@@ -202,8 +198,10 @@ export function stepPanel(view) {
       t(
         "Each step draws a z, goes back through the decoder, the sample and the encoder by hand, and moves " +
           "against the gradient. Switch a mistake on to see, from the same start and with the same noise, what it " +
-          "does. None of them gives an error message.",
-        "每一步抽一个 z，手工把梯度传回解码器、采样和编码器，再沿负梯度走一步。打开一个典型错误，看它从同样的起点、用同样的噪声会走到哪里。这些错误都不会报错。",
+          `does. None of them gives an error message. nll is the mean of ${2 * PAIRS} draws, the same ones after each ` +
+          "step: a start that is off by chance stays off, and the course is right.",
+        "每一步抽一个 z，手工把梯度传回解码器、采样和编码器，再沿负梯度走一步。打开一个典型错误，看它从同样的起点、用同样的噪声会走到哪里。这些错误都不会报错。" +
+          `nll 是 ${2 * PAIRS} 次抽样的平均，每步之后都用同样的抽样：起点带有抽样误差，走势可靠。`,
       ),
     ),
     model.objective === "elbo" && !model.free_bits ? null : note(

@@ -1,5 +1,6 @@
 // The example, what the decoder expects, and what each value costs: images side by side, or bars for other data.
 
+import { rgb } from "./heat.js";
 import { latentNumbers } from "./marks.js";
 import { payload } from "./payload.js";
 import { axes, bars, colours, image, label } from "./plot.js";
@@ -73,7 +74,7 @@ export function pixelPictures() {
   function write() {
     if (!shown) return;
     const { x, mean, account } = shown, k = here();
-    table.set({ pixel_place: k + 1, pixel_x: x[k], pixel_mean: mean[k], pixel_bits: account.pixels[k] });
+    table.set({ pixel_place: k, pixel_x: x[k], pixel_mean: mean[k], pixel_bits: account.pixels[k] });
   }
 
   function drawImages(g, w) {
@@ -105,7 +106,7 @@ export function pixelPictures() {
       xticks: false,
     });
     map.place = a;
-    latentNumbers(g, a, count, few ? (j) => data.columns[j - 1].slice(0, 8) : String, few ? 50 : 28);
+    latentNumbers(g, a, count, few ? (j) => data.columns[j].slice(0, 8) : String, few ? 50 : 28);
     bars(g, a, pixels, 0.5, count + 0.5, c.accent);
     bars(g, a, [pixels[here()]], here() + 0.5, here() + 1.5, c.z);
   }
@@ -129,8 +130,4 @@ function heated(pixels, most) {
     for (let c = 0; c < 3; c++) values[3 * i + c] = cold[c] + share * (hot[c] - cold[c]);
   }
   return values;
-}
-
-function rgb(colour) {
-  return [1, 3, 5].map((place) => parseInt(colour.slice(place, place + 2), 16));
 }

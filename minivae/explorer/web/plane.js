@@ -4,6 +4,7 @@
 import { moveZ } from "./flow.js";
 import { latentName, reach } from "./latents.js";
 import { Manifold } from "./manifold.js";
+import { within } from "./marks.js";
 import { payload } from "./payload.js";
 import { arrow, axes, colours, dot, ellipse, line } from "./plot.js";
 import { classOf, drawPoints, nearest } from "./points.js";
@@ -58,13 +59,7 @@ export function plane() {
         if (told) ellipse(g, a.px(told[0]), flat ? box.y + box.h : a.py(told[1]), 8, 8, colours().accent, 2);
         return;
       }
-      g.save();
-      g.beginPath();
-      g.rect(box.x, box.y, box.w, box.h);
-      g.clip();
-      if (flat) posteriorCurve(g, a);
-      else posterior(g, a, i, j);
-      g.restore();
+      within(g, box, () => (flat ? posteriorCurve(g, a) : posterior(g, a, i, j)));
     },
     onpoint: (x, y, kind) => {
       if (!a) return;
@@ -83,8 +78,8 @@ export function plane() {
   });
 
   function move(x, y) {
-    const within = (value, [low, high]) => Math.min(high, Math.max(low, value)), limits = range();
-    const to = [within(x, limits.x), within(y, limits.y)];
+    const inside = (value, [low, high]) => Math.min(high, Math.max(low, value)), limits = range();
+    const to = [inside(x, limits.x), inside(y, limits.y)];
     moveZ(Object.fromEntries(shownAxes().map((j, place) => [j, to[place]])));
   }
 
@@ -103,18 +98,15 @@ export function plane() {
   function square(g, box, limits) {
     const [i, j] = state.axes;
     const found = axes(g, box, { ...limits, xlabel: say(latentName(i)), ylabel: say(latentName(j)), grid: false });
-    g.save();
-    g.beginPath();
-    g.rect(box.x, box.y, box.w, box.h);
-    g.clip();
-    if (points && shown.points) {
-      drawPoints(g, points, (k) => found.px(points.mu[k * latent + i]), (k) => found.py(points.mu[k * latent + j]));
-    }
-    for (const r of [1, 2, 3]) {
-      const radius = found.px(r) - found.px(0);
-      ellipse(g, found.px(0), found.py(0), radius, radius, colours().muted, 1.2, [5, 4]);
-    }
-    g.restore();
+    within(g, box, () => {
+      if (points && shown.points) {
+        drawPoints(g, points, (k) => found.px(points.mu[k * latent + i]), (k) => found.py(points.mu[k * latent + j]));
+      }
+      for (const r of [1, 2, 3]) {
+        const radius = found.px(r) - found.px(0);
+        ellipse(g, found.px(0), found.py(0), radius, radius, colours().muted, 1.2, [5, 4]);
+      }
+    });
     return found;
   }
 

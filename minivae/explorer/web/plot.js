@@ -182,16 +182,6 @@ function asPicture(values, [tall, wide, channels = 1], low, high) {
   return canvas;
 }
 
-// Counts of the values in so many equal bins; what lies outside is in the first and last.
-export function histogram(values, low, high, bins) {
-  const counts = new Float64Array(bins);
-  for (const value of values) {
-    const bin = Math.floor(((value - low) / (high - low)) * bins);
-    counts[Math.min(bins - 1, Math.max(0, bin || 0))]++;
-  }
-  return counts;
-}
-
 // Rectangles from the line y = 0 up to the values, in axes `a`, side by side from low to high.
 export function bars(g, a, values, low, high, colour) {
   const wide = (high - low) / values.length;

@@ -10,7 +10,7 @@ import { normals, PAGE_STREAM } from "./noise.js";
 const STEPPING = PAGE_STREAM + 12, MEASURING = PAGE_STREAM + 13;
 const STEPS = 160;
 const RATE = 0.06; // Adam's at the first step; it falls to 0 along half a cosine
-const MEASURE = 8; // pairs of draws
+export const MEASURE = 64; // pairs of draws
 
 /** Adam (Kingma and Ba, arXiv:1412.6980) on a list of numbers. */
 class Adam {

@@ -71,7 +71,7 @@ export function copied(model) {
 
 // Streams of the page's own: the noise of the steps, and that of the measurements.
 const STEPPING = PAGE_STREAM + 10, MEASURING = PAGE_STREAM + 11;
-const PAIRS = 4; // draws and their opposites, the same ones after each step, by which the loss is measured
+export const PAIRS = 4; // draws and their opposites, the same ones after each step, by which the loss is measured
 
 /**
  * Gradient descent on one example, from where the model is. alone: only the example's mu and rho move; otherwise all
@@ -116,7 +116,10 @@ export class Descent {
     this.found = null;
   }
 
+  /** Adds where the descent is now to the history; the picture of `mean` is kept of the last place alone. */
   record() {
+    const before = this.history[this.history.length - 1];
+    if (before) before.mean = null;
     this.history.push(this.measure());
   }
 

@@ -59,6 +59,7 @@ export function note(...children) {
 
 export function formatted(value, digits = 3) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  if (typeof value === "bigint") return String(value);
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
   const size = Math.abs(value);
   const text = size !== 0 && (size >= 1e6 || size < 0.5 * 10 ** -digits) ? value.toExponential(2) : value.toFixed(digits);
@@ -207,6 +208,7 @@ export function figure({ label, width = null, height = 240, draw, onpoint, keys,
 
 function follow(canvas, onpoint) {
   const tell = (kind) => (event) => {
+    if (!event.isPrimary || event.button > 0) return; // a second finger, another button
     const box = canvas.getBoundingClientRect();
     const held = kind === "move" ? event.buttons : 1;
     if (kind === "down") {

@@ -64,7 +64,7 @@ function around(exact) {
 
 class Estimators {
   constructor(root) {
-    Object.assign(this, { name: "quadratic", k: 0, mu: 1, sigma: 1, K: 1, p: 0, seed: payload.seed ?? 0 });
+    Object.assign(this, { name: "quadratic", k: 0, mu: 1, sigma: 1, K: 1, p: 0, seed: BigInt(payload.seed ?? 0) });
     this.build(root);
     this.choose(this.name);
     if (payload.model) watch(["x", "z", "axes"], () => this.name === "loss" && this.choose("loss"));
@@ -220,7 +220,7 @@ class Estimators {
         onchange: (power) => this.set({ K: 2 ** power }),
       }),
       again: button({ label: TEXTS.again, onclick: () => this.begin() }),
-      next: button({ label: TEXTS.next, onclick: () => this.set({ seed: this.seed + 1 }) }),
+      next: button({ label: TEXTS.next, onclick: () => this.set({ seed: BigInt.asUintN(64, this.seed + 1n) }) }),
     };
   }
 }

@@ -17,7 +17,7 @@ import { say, t } from "./text.js";
 import { button, choice, column, figure, h, instead, node, note, number, numbers, panel, row, toggle } from "./ui.js";
 
 const SIDE = 224; // CSS pixels of an image
-const PRIOR_STREAM = 101; // of the draws of z from the prior
+const PRIOR_STREAM = 103; // beside those of view_trick.js, of the draws of z from the prior
 
 export const view = {
   name: "model",
@@ -43,7 +43,7 @@ function wayThrough() {
   const terms = numbers([
     ["nll", "−log p(x|z)", 3],
     ["kl", "KL(q(z|x) ‖ p(z))", 3],
-    ["elbo", "ELBO", 3],
+    ["elbo", t("ELBO, of one draw", "ELBO（单次抽样）"), 3],
   ]);
 
   watch(["x"], () => {
@@ -56,7 +56,7 @@ function wayThrough() {
     now.mean = mean(model, put);
     const { mu, rho, sigma } = state.head;
     const given = { nll: nll(model, state.x, put).total, kl: kl(mu, rho, sigma, model.scale).total };
-    terms.set({ ...given, elbo: -given.nll - given.kl });
+    terms.set({ ...given, elbo: state.moved ? NaN : -given.nll - given.kl }); // no draw, no estimate
     for (const part of [...down, output, posterior]) part.redraw();
   });
   watch(["axes"], posterior.redraw);
@@ -70,7 +70,7 @@ function wayThrough() {
     cell(t("mean of p(x|z)", "p(x|z) 的均值"), output.root, data.kind),
   ];
   cells.forEach((each, k) => way.append(...(k ? [h("span", { class: "to", "aria-hidden": "true" }, "→")] : []), each));
-  const units = note(t("nats, for the z shown", "单位为 nat，对应所示的 z"));
+  const units = note(t("nats, for the z shown", "单位为奈特，对应所示的 z"));
   way.append(h("div", { class: "cell terms" }, chosenLatents(), terms.root, units));
   const first = {
     image: t("Draw in the first square, or pick an example above.", "在第一个方框里画图，或在上方选择样本。"),

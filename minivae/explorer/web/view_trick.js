@@ -9,9 +9,10 @@ import { draw_curve, nearest, survey } from "./curve.js";
 import { everyFrame, schedule } from "./frame.js";
 import { FUNCTIONS } from "./functions.js";
 import { draw_graph, GRAPH_HEIGHT } from "./graph.js";
+import { choose as chooseLatent } from "./latents.js";
 import { Source } from "./noise.js";
 import { payload } from "./payload.js";
-import { change, shownView, state, watch } from "./state.js";
+import { shownView, state, watch } from "./state.js";
 import { inEachLanguage, say, t } from "./text.js";
 import {
   arrowStep, button, choice, column, figure, h, note, number, numbers, row, slider, toggle, widePanel,
@@ -21,6 +22,7 @@ import { TEXTS } from "./view_trick_texts.js";
 const STREAM = 101; // of this view's noise: kernels/philox.py numbers those of Python from 0
 const FILL = 5; // milliseconds of a frame for the loss's table
 const LEAST = 0.01; // sigma, by hand
+const FAR = 4.5; // the noise, by hand; of 100,000 draws one lies beyond
 const PARAMETERS = { quadratic: [-3, 3, 1], cosine: [0.5, 5, 2], step: [-3, 3, 0.5] }; // least, most, first value of k
 
 /** z = mu + sigma * noise, f(z), and back: dmu = df/dz * 1, dsigma = df/dz * noise. */
@@ -65,19 +67,20 @@ class Trick {
       Object.assign(this.controls.k.input, { min, max, step: "any" });
       this.controls.k.value = this.k;
     }
-    if (name === "step") this.score = this.controls.score.value = true;
     this.make();
   }
 
   /** The function, its picture and its averages anew. */
   make() {
     this.f = this.name === "loss" ? this.along.table() : FUNCTIONS[this.name](this.k);
-    const reach = Math.max(3, Math.abs(this.mu) + 3 * this.sigma);
+    const { mu, sigma, noise } = this;
+    const reach = Math.max(3, Math.abs(mu) + 3 * sigma, Math.abs(mu + sigma * noise));
     this.surveyed = survey(this.f, -reach, reach);
-    const { mu, sigma, noise } = this.controls;
-    Object.assign(mu.input, { min: -reach, max: reach, step: "any" });
-    Object.assign(sigma.input, { min: Math.min(LEAST, this.sigma), max: Math.max(2, this.sigma), step: "any" });
-    Object.assign(noise.input, { min: -3.5, max: 3.5, step: "any" });
+    const far = Math.max(FAR, Math.abs(noise));
+    this.limits = { mu: [-reach, reach], sigma: [Math.min(LEAST, sigma), Math.max(2, sigma)], noise: [-far, far] };
+    for (const [name, [min, max]] of Object.entries(this.limits)) {
+      Object.assign(this.controls[name].input, { min, max, step: "any" });
+    }
     if (this.name === "loss" && !this.along.done) schedule(() => this.refine(this.along));
     this.begin_again();
   }
@@ -104,8 +107,10 @@ class Trick {
     return Math.min(most, Math.max(least, this.mu + 0.5 * this.sigma));
   }
 
+  /** By slider, finger or key; all three end where the sliders do. */
   moved(values) {
     Object.assign(this, values);
+    for (const [name, [low, high]] of Object.entries(this.limits)) this[name] = Math.min(high, Math.max(low, this[name]));
     if (!this.frozen) this.draw();
     this.begin_again();
   }
@@ -169,13 +174,13 @@ class Trick {
     const { name, at } = this.held;
     const by = (x - this.held.x) * this.places.scale;
     if (name === "mu") this.moved({ mu: at.mu + by });
-    if (name === "sigma") this.moved({ sigma: Math.max(LEAST, at.sigma + by) });
+    if (name === "sigma") this.moved({ sigma: at.sigma + by });
     if (name === "z") this.moved({ noise: at.noise + by / this.sigma });
   }
 
   key(event) {
     const step = arrowStep(event);
-    if (step) this.moved({ mu: this.mu + 0.02 * step[0], sigma: Math.max(LEAST, this.sigma + 0.01 * step[1]) });
+    if (step) this.moved({ mu: this.mu + 0.02 * step[0], sigma: this.sigma + 0.01 * step[1] });
   }
 
   build(root) {
@@ -239,13 +244,14 @@ class Trick {
       options: names.map((name) => [name, TEXTS.functions[name]]),
       onchange: (name) => {
         this.k = name === "step" ? this.beside() : PARAMETERS[name]?.[2];
+        if (name === "step") this.score = this.controls.score.value = true;
         this.choose(name);
       },
     });
     const latents = payload.model ? payload.model.latent : 0;
     this.latent = choice({
       label: TEXTS.latent, options: Array.from({ length: latents }, (_, j) => [String(j), String(j)]),
-      onchange: (j) => change({ axes: [Number(j), ...state.axes.filter((axis) => axis !== Number(j)).slice(0, 1)] }),
+      onchange: (j) => chooseLatent(Number(j)),
     });
     this.controls = {
       k: slider({

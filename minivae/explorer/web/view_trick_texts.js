@@ -45,6 +45,7 @@ export const TEXTS = {
   ),
   mean: (name) => t(`average of ${name}`, `${name} 的平均值`),
   draws: t("draws", "次抽样"),
+  count: t("draws", "抽样次数"),
   exact: t("slope of E[f]", "E[f] 的斜率"),
   by_path: t("by the path", "路径导数"),
   by_score: t("score function", "得分函数"),
@@ -71,15 +72,6 @@ export const TEXTS = {
 
   /** What is to be seen in what was chosen. */
   message({ name, mistake, frozen }) {
-    if (mistake) {
-      return t(
-        "The way back multiplies by ε′, drawn anew: it has nothing to do with the z that was used, so dσ averages to " +
-          "E[df/dz] · E[ε′] = 0 whatever the slope is. dμ needs no noise and stays right: training goes on, and " +
-          "nothing tells you.",
-        "反向传播时乘的是另抽的 ε′，它与前向用过的 z 毫无关系，于是 dσ 的平均值是 E[df/dz] · E[ε′] = 0，与真正的斜率无关。" +
-          "dμ 不需要噪声，仍然正确：训练照常进行，却没有任何报错。",
-      );
-    }
     if (name === "step") {
       return t(
         "The step is flat on both sides: df/dz is 0 at every draw, and the path carries nothing back, with an " +
@@ -87,6 +79,15 @@ export const TEXTS = {
           "But moving μ does change how often z lands above k. The score function asks only for f(z), and finds it.",
         "阶跃函数两侧都是平的：每次抽样的 df/dz 都是 0，路径什么也带不回来，误差还显示为 0。" +
           "可是移动 μ 的确会改变 z 落在 k 右侧的概率。得分函数只需要 f(z) 的值，所以能算对。",
+      );
+    }
+    if (mistake) {
+      return t(
+        "The way back multiplies by ε′, drawn anew: it has nothing to do with the z that was used, so dσ averages to " +
+          "E[df/dz] · E[ε′] = 0 whatever the slope is. dμ needs no noise and stays right: training goes on, and " +
+          "nothing tells you.",
+        "反向传播时乘的是另抽的 ε′，它与前向用过的 z 毫无关系，于是 dσ 的平均值是 E[df/dz] · E[ε′] = 0，与真正的斜率无关。" +
+          "dμ 不需要噪声，仍然正确：训练照常进行，也不会有任何报错。",
       );
     }
     if (!frozen) {

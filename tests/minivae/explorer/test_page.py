@@ -24,7 +24,8 @@ def test_every_view_of_every_kind_opens(open_page, kind):
 
 
 @pytest.mark.parametrize(
-    "fragment", ["#", "#%", "#%E0%A4%A&lang=xx&theme=<b>", "#__proto__&__proto__=1&=&lang", "#bits&&&"]
+    "fragment",
+    ["#", "#%", "#%E0%A4%A&lang=xx&theme=<b>", "#__proto__&__proto__=1&=&lang", "#bits&&&", "#bits&name=x"],
 )
 def test_any_address_opens_a_view(open_page, fragment):
     page = open_page("points", fragment)

@@ -255,3 +255,40 @@ def test_another_example_begins_with_its_own(open_page):
         assert values(page)["mu"] == 2.5
         page.get_by_role("button", name="The encoder's").click()
         assert values(page)["mu"] == shown["mu"]
+
+
+def test_sliders_show_what_the_numbers_are(open_page):
+    """However far a handle is dragged, or z was moved in the plane: what a slider shows is what the view takes."""
+    page = open_page("latents-2", VIEW)
+
+    def check():
+        shown = values(page)
+        for label, name in (("μ", "mu"), ("\N{GREEK SMALL LETTER SIGMA}", "sigma"), ("noise ε", "noise")):
+            assert float(page.get_by_label(label, exact=True).input_value()) == pytest.approx(shown[name], abs=1e-9)
+        close(shown["z"], shown["mu"] + shown["sigma"] * shown["noise"], 1e-9)
+        low, high = page.evaluate("(({ low, high }) => [low, high])(explorer.view_trick.shown_trick().surveyed)")
+        return shown["z"], low, high
+
+    check()
+    for name in ("mu", "sigma", "z"):
+        drag(page, name, 3000)
+        check()
+    page.evaluate("explorer.flow.moveZ({ 0: 5.5 })")
+    z, low, high = check()
+    assert z == pytest.approx(5.5)
+    assert low <= z <= high
+
+
+def test_with_fresh_noise_the_step_still_says_that_the_path_fails(open_page):
+    page = open_page("latent-1", VIEW)
+    choose(page, "f(z)", "step")
+    page.get_by_label("mistake: fresh noise in backward").check()
+    said = page.locator("#view-trick [role=status]").inner_text()
+    assert "the path carries nothing back" in said
+    assert "stays right" not in said
+    score = page.get_by_label("score function beside it")
+    assert score.is_checked()
+    score.uncheck()
+    page.locator(".strip button").nth(3).click()
+    values(page)
+    assert not score.is_checked()

@@ -1,11 +1,15 @@
 """The first view: what it shows is the model's, and mouse, finger and keyboard all move it."""
 
+import math
+
 import numpy as np
 import pytest
 
+import minivae as mv
 from minivae.kernels import philox
 
 from . import kinds
+from .reading import values
 
 VIEW = "#view-model"
 SETTLED = "() => { explorer.frame.flush(); }"
@@ -112,7 +116,7 @@ def test_buttons_draw_noise_return_to_mu_and_draw_from_the_prior(open_page):
     np.testing.assert_array_equal(array(page, "explorer.state.state.z"), mu)
     press("z from the prior")
     drawn = np.empty(20, np.float32)
-    philox.fill_normals(0, PAGE_STREAM + 1, 0, drawn)
+    philox.fill_normals(0, PAGE_STREAM + 3, 0, drawn)
     np.testing.assert_array_equal(array(page, "explorer.state.state.z"), drawn)
     assert page.evaluate("explorer.state.state.moved")
 
@@ -268,3 +272,58 @@ def test_other_kinds_are_moved_by_keys_as_well(open_page, kind):
         page.get_by_label("zoom").check()
         figure.press("ArrowLeft")
         close(shown(page, "z")[0], before - 0.05)
+
+
+def test_noise_of_a_z_moved_by_hand_ends_with_the_example(open_page):
+    """The next example has the noise that was drawn last, not what it would have taken to come to that z."""
+    page = open_page("default", "#model&lang=en")
+    noise = array(page, "explorer.state.state.noise")
+    assert not math.isnan(values(page)["elbo"])
+    page.evaluate("explorer.flow.moveZ({ 0: 9, 3: -8 })")
+    assert math.isnan(values(page)["elbo"])  # no draw of q, so no estimate
+    page.evaluate("explorer.flow.pick(4)")
+    assert not math.isnan(values(page)["elbo"])
+    np.testing.assert_array_equal(array(page, "explorer.state.state.noise"), noise)
+    mu, sigma = (array(page, f"explorer.state.state.head.{name}") for name in ("mu", "sigma"))
+    np.testing.assert_allclose(array(page, "explorer.state.state.z"), mu + sigma * noise, rtol=1e-12)
+
+
+def test_the_seed_is_that_of_all_noise(open_page):
+    """Also where it is more than a number of JSON holds."""
+    model, data, options = kinds.made("latents-2")
+    for seed in (5, 2**64 - 1):
+        page = open_page(mv.explore(model, data, **options, seed=seed), "#model&lang=en")
+        noise = np.empty(2, np.float32)
+        philox.fill_normals(seed, PAGE_STREAM, 0, noise)
+        np.testing.assert_array_equal(array(page, "explorer.state.state.noise"), noise)
+        page.locator("#tab-estimators").click()
+        shown = page.locator("#view-estimators [data-name=seed]")
+        assert shown.inner_text() == str(seed)
+        page.get_by_role("button", name="Next seed").click()
+        values(page)
+        assert shown.inner_text() == str((seed + 1) % 2**64)
+
+
+def test_a_second_finger_and_another_button_draw_nothing(open_page):
+    page = open_page("default", "#model", has_touch=True)
+    drawing = canvas(page, "Drawing pad")
+    box = drawing.bounding_box()
+    client = page.context.new_cdp_session(page)
+    at = lambda x, y, id: {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"], "id": id}  # noqa: E731
+    script = "Array.from(explorer.state.state.x)"
+
+    def touch(*points):
+        for kind, fingers in points:
+            client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+            page.evaluate("new Promise(requestAnimationFrame)")
+        return page.evaluate(script)
+
+    line = [("touchStart", [at(0.3, 0.2, 0)]), ("touchMove", [at(0.3, 0.7, 0)])]
+    alone = touch(*line, ("touchEnd", []))
+    drawing.press("Delete")
+    both = [("touchStart", [at(0.3, 0.7, 0), at(0.8, 0.8, 1)]), ("touchMove", [at(0.3, 0.7, 0), at(0.9, 0.3, 1)])]
+    assert touch(*line, *both, ("touchEnd", [])) == alone
+    page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 0.9 * box["height"])
+    page.mouse.down(button="right")
+    page.mouse.up(button="right")
+    assert page.evaluate(script) == alone
