@@ -2,7 +2,7 @@
 
 import { latentNumbers } from "./marks.js";
 import { payload } from "./payload.js";
-import { axes, bars, colours, image, label } from "./plot.js";
+import { axes, bars, colours, image, label, shortened } from "./plot.js";
 import { say, t } from "./text.js";
 import { arrowStep, column, figure, numbers } from "./ui.js";
 
@@ -105,7 +105,7 @@ export function pixelPictures() {
       xticks: false,
     });
     map.place = a;
-    latentNumbers(g, a, count, few ? (j) => data.columns[j - 1].slice(0, 8) : String, few ? 50 : 28);
+    latentNumbers(g, a, count, few ? (j) => shortened(g, data.columns[j - 1], a.px(2) - a.px(1) - 4, 11) : String, few ? 50 : 28);
     bars(g, a, pixels, 0.5, count + 0.5, c.accent);
     bars(g, a, [pixels[here()]], here() + 0.5, here() + 1.5, c.z);
   }

@@ -85,6 +85,26 @@ def test_digits_of_z_are_paid_and_come_back(open_page):
         close(after[name] - before[name], more, 1e-9)
 
 
+@pytest.mark.parametrize(
+    ("amounts", "written"),
+    [
+        ((90.0, 30.0, 20.0), ["90.0", "+30.0", "-20.0", "100.0"]),
+        ((-7.0, 3.0, -2.0), ["-7.0", "+3.0", "+2.0", "-2.0"]),  # of a density, above 1
+        ((3.2e7, 1.0, 0.5), ["3.20e+7", "+1.0", "-0.5", "3.20e+7"]),
+    ],
+)
+def test_the_bars_say_what_is_paid_with_its_sign(open_page, amounts, written):
+    data, prior, posterior = amounts
+    given = {"data": data, "prior": prior, "posterior": posterior, "net": data + prior - posterior}
+    page = open_page("points", "#bits")
+    texts = ask(page, """const said = [], g = document.createElement("canvas").getContext("2d");
+      g.fillText = (text) => said.push(text);
+      explorer.bits_figures.drawAccount(g, 400, 190, given);
+      return said;""", given)  # fmt: skip
+    texts = [text.replace("\N{MINUS SIGN}", "-") for text in texts]
+    assert [texts[texts.index(name) + 1] for name in ("x given z", "z", "back", "net")] == written
+
+
 def test_grey_pixels_have_no_bits_until_they_are_black_and_white(open_page):
     page = open_page("default", "#bits")
     box, account = page.locator(f"{VIEW} input[data-name=threshold]"), page.get_by_role("heading", name="Bits back")
