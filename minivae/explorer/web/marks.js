@@ -15,7 +15,8 @@ export function namesBeside(g, x, list, bottom) {
 
 // Under axes `a` the numbers of latents, 1, 2, ..., count, as many as have room; or names(j), each so many pixels wide.
 export function latentNumbers(g, a, count, names = (j) => String(j - 1), wide = 28) {
-  const every = [1, 2, 5, 10, 20, 50, 100].find((step) => count / step <= a.box.w / wide) ?? 200;
+  const every = [0, 1, 2, 3, 4, 5, 6].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power))
+    .find((step) => count / step <= a.box.w / wide);
   const look = { colour: colours().muted, align: "center", base: "top", size: 11 };
   for (let j = every; j <= count; j += every) label(g, names(j), a.px(j), a.box.y + a.box.h + 5, look);
 }

@@ -196,6 +196,16 @@ def drag(page, name, by, touch=False):
         page.mouse.up()
 
 
+def test_the_slope_far_out(open_page):
+    """Where mu lies beyond all of the prior, E[f] is tabulated there too: with hardly any sigma its slope is df/dz."""
+    averaged, here = ask(open_page("far", VIEW), """
+      const head = { mu: [0, -96.2], sigma: [1, 1e-9] };
+      const along = new explorer.along.LossAlong(model, example(0), head.mu, 1, head);
+      along.fill(Infinity);
+      return [along.table().gradient(-96.2, 1e-9)[0], along.at(-96.2)[1]];""")  # fmt: skip
+    close(averaged / here, 1, 1e-3)
+
+
 @pytest.mark.parametrize("sigma", [1e-2, 1e-9, 1e-160, 0])
 def test_the_slope_of_a_table_at_any_sigma(open_page, sigma):
     """A collapsed posterior's too: there the averages are f' and 0, whatever f's own size."""
