@@ -26,7 +26,7 @@ def inside(tmp_path_factory):
         lines = [f"{a},{b},{c},{'xyz'[i % 3]}" for i, (a, b, c) in enumerate(rows)]
         for name, kept in (("table.csv", lines), ("other.csv", lines[::-1])):
             (folder.Path(name)).write_text("\n".join(["a,b,c,kind", *kept]))
-        folder.Path("wide.csv").write_text("a,b,c,d,kind\n1,2,3,4,x\n2,3,4,5,y\n")
+        folder.Path("wide.csv").write_text("p,q,r,s,kind\n1,2,3,4,x\n2,3,4,5,y\n")
         assert main([*TRAIN, "--standardize", "--out", "run"]) == 0
         best = mv.VAE.load("run/best.npz")
         best.parameters["posterior.bias"] = np.ones(4)
