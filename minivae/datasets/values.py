@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CHUNK, as_array, expect, expect_everywhere, is_mapped, is_sampled, sampled
+from ..errors import CHUNK, as_array, described, expect, expect_everywhere, is_mapped, is_sampled, sampled
 from .options import LABEL
 
 DTYPES = (np.uint8, np.float32, np.float64)
@@ -99,7 +99,11 @@ def number_labels(name: str, parts: dict[str, np.ndarray]) -> tuple[dict[str, np
 
 
 def _as_str(label):
-    return label if isinstance(label, str) else label.decode()
+    if isinstance(label, bytes):
+        return label.decode()
+    if not isinstance(label, str):
+        raise ValueError(f"got {described(label)}")
+    return label
 
 
 def _is_one_hot(labels):

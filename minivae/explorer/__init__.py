@@ -4,6 +4,7 @@ import html
 import os
 from pathlib import Path
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from ..datasets import Dataset
@@ -104,7 +105,7 @@ def _widths(model):
 def _expect_shape(shape, features):
     if shape is None:
         return
-    sides = isinstance(shape, (tuple, list)) and all(type(side) is int and side > 0 for side in shape)
+    sides = isinstance(shape, (tuple, list)) and all(isinstance(side, (int, np.integer)) and side > 0 for side in shape)
     right = sides and (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3))
     if right:
         right = features == shape[0] * shape[1] * (3 if len(shape) == 3 else 1)

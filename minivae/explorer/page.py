@@ -30,15 +30,20 @@ def _text(name: str) -> str:
 
 
 def ordered(main: str = MAIN) -> dict[str, str]:
-    """The modules by name, each after those that it imports. ValueError for a circle of imports."""
+    """The modules by name, each after those that it imports. ValueError for a circle of imports, or for a name that
+    the other module does not export, which would be undefined in the page.
+    """
     found: dict[str, str] = {}
 
     def add(name, above):
         expect(name not in above, "module", " -> ".join((*above, name)), "imports in one direction")
         if name not in found:
             source = _text(f"{name}.js")
-            for _, other in IMPORT.findall(source):
+            for names, other in IMPORT.findall(source):
                 add(other, (*above, name))
+                there = NAME.findall(found[other])
+                for wanted in re.findall(r"(\w+)(?: as \w+)?", names):
+                    expect(wanted in there, f"{name}.js", wanted, f"a name that {other}.js exports")
             found[name] = source
 
     add(main, ())
@@ -48,7 +53,7 @@ def ordered(main: str = MAIN) -> dict[str, str]:
 def module(source: str) -> str:
     """The body of a function that returns the exports of a module."""
     body = IMPORT.sub(lambda match: f"const {{{match[1].replace(' as ', ': ')}}} = explorer.{match[2]};\n", source)
-    left = re.search(r"^(?:import|export default|export \{).*", EXPORT.sub("", body), re.M)
+    left = re.search(r"^\s*(?:import|export)\b.*", EXPORT.sub("", body), re.M)
     expect(left is None, "module", left and left[0], "imports and exports as page.py has them")
     # Getters, as a module's exports are live: `let` may change after it was exported.
     exports = "".join(f"get {name}() {{ return {name}; }}, " for name in NAME.findall(source))

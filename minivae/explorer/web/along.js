@@ -7,14 +7,16 @@
 import { tabulated } from "./functions.js";
 import { backward_decoder, decode, nll } from "./network.js";
 
-const REACH = 8;
-const FINEST = 320; // steps from -REACH to REACH
+const LEAST_REACH = 8;
+const SIGMAS = 5; // that a table reaches beyond mu
+const FINEST = 320; // steps from -reach to reach
 const COARSEST = 10;
 
 export class LossAlong {
-  /** x (features), z (latent) of which latent j is the one that moves. */
-  constructor(model, x, z, j) {
-    Object.assign(this, { model, x, j, z: Float64Array.from(z) });
+  /** x (features), z (latent) of which latent j is the one that moves, head: q(z|x), whose mu and sigma say how far. */
+  constructor(model, x, z, j, head) {
+    const far = Math.abs(head.mu[j]) + SIGMAS * head.sigma[j];
+    Object.assign(this, { model, x, j, z: Float64Array.from(z), reach: Math.max(LEAST_REACH, far) });
     this.values = new Float64Array(FINEST + 1);
     this.slopes = new Float64Array(FINEST + 1);
     this.stride = 2 * FINEST / COARSEST; // between the places that are known
@@ -43,7 +45,7 @@ export class LossAlong {
       for (let i = 0; i <= FINEST; i += next) {
         if (this.known.has(i)) continue;
         if (performance.now() > end) return this.stride < before;
-        [this.values[i], this.slopes[i]] = this.at(-REACH + 2 * REACH * i / FINEST);
+        [this.values[i], this.slopes[i]] = this.at(this.reach * (2 * i / FINEST - 1));
         this.known.add(i);
       }
       this.stride = next;
@@ -54,6 +56,6 @@ export class LossAlong {
   /** The table as a function of functions.js. */
   table() {
     const every = (column) => column.filter((_, i) => i % this.stride === 0);
-    return tabulated("loss", -REACH, REACH, every(this.values), every(this.slopes));
+    return tabulated("loss", -this.reach, this.reach, every(this.values), every(this.slopes));
   }
 }

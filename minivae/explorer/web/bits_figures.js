@@ -3,6 +3,7 @@
 import { namesBeside, spaced, within } from "./marks.js";
 import { axes, colours, dot, label, line } from "./plot.js";
 import { say, t } from "./text.js";
+import { formatted } from "./ui.js";
 
 const BAR = 20;
 
@@ -15,7 +16,7 @@ export function drawAccount(g, w, h, { data, prior, posterior, net }) {
     [t("back", "退回"), data + prior, net, c.good],
     [t("net", "净额"), 0, net, c.ink],
   ];
-  const [low, high] = [Math.min(0, net, data + prior), Math.max(0, data, data + prior, net)];
+  const [low, high] = [Math.min(0, data, net, data + prior), Math.max(0, data, data + prior, net)];
   const a = axes(g, { x: 76, y: 8, w: w - 140, h: h - 52 }, {
     x: [low, high + 1e-9],
     y: [0, rows.length],
@@ -27,8 +28,9 @@ export function drawAccount(g, w, h, { data, prior, posterior, net }) {
     label(g, say(name), 70, middle, { align: "right" });
     g.fillStyle = colour;
     g.fillRect(Math.min(a.px(from), a.px(to)), middle - BAR / 2, Math.max(1, Math.abs(a.px(to) - a.px(from))), BAR);
-    const text = `${i === 2 ? "−" : i === 1 ? "+" : ""}${Math.abs(to - from).toFixed(1)}`;
-    label(g, text, Math.max(a.px(from), a.px(to)) + 5, middle, { colour });
+    const sign = (i === 1 || i === 2) && to > from ? "+" : ""; // what is added to the bar above
+    const end = Math.max(a.px(from), a.px(to)) + 5;
+    label(g, sign + formatted(to - from, 1), end, middle, { colour, room: w - end });
     if (i < 2) line(g, [a.px(to), a.px(to)], [middle + BAR / 2, a.py(rows.length - i - 1.5) - BAR / 2], c.line, 1);
     if (i === 2) line(g, [a.px(to), a.px(to)], [middle + BAR / 2, a.py(0.5) - BAR / 2], c.line, 1);
   });
@@ -75,6 +77,6 @@ export function barsOfBits(g, w, h, { data, prior, one, many, raw, density }) {
     label(g, say(name), 90, middle, { align: "right" });
     g.fillStyle = colour;
     g.fillRect(Math.min(a.px(0), a.px(bits)), middle - BAR / 2, Math.max(1, Math.abs(a.px(bits) - a.px(0))), BAR);
-    label(g, bits.toFixed(0), Math.max(a.px(0), a.px(bits)) + 5, middle, {});
+    label(g, formatted(bits, 0), Math.max(a.px(0), a.px(bits)) + 5, middle, {});
   });
 }

@@ -4,7 +4,7 @@ import { look } from "./flow.js";
 import { within } from "./marks.js";
 import { decode, mean } from "./network.js";
 import { payload } from "./payload.js";
-import { axes, colours, dot, ellipse, line } from "./plot.js";
+import { axes, colours, dot, ellipse, line, shortened } from "./plot.js";
 import { drawPoints } from "./points.js";
 import { featureName } from "./profile.js";
 import { state, watch } from "./state.js";
@@ -22,7 +22,7 @@ function limits() {
 
 function frame(g, w, tall) {
   const box = { x: 36, y: 22, w: w - 44, h: tall - 64 };
-  const names = [0, 1].map((i) => say(featureName(i)));
+  const names = [0, 1].map((i) => shortened(g, say(featureName(i)), box.w));
   return axes(g, box, { x: limits(), y: limits(), xlabel: names[0], ylabel: names[1] });
 }
 

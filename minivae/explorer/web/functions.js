@@ -7,7 +7,7 @@
 // The same in Python: minivae/estimators/functions.py.
 
 import { normal_cdf, normal_density } from "./dense.js";
-import { average } from "./quadrature.js";
+import { average, average_slopes } from "./quadrature.js";
 
 /** (z - k)^2; E f = (mu - k)^2 + sigma^2. */
 export function quadratic(k) {
@@ -102,6 +102,6 @@ export function tabulated(name, low, high, values, slopes) {
   const breaks = Array.from(values, (_, i) => low + i * h);
   const f = { name, k: 0, value, slope, breaks };
   f.mean = (mu, sigma) => average(f, mu, sigma)[0];
-  f.gradient = (mu, sigma) => average(f, mu, sigma).slice(1);
+  f.gradient = (mu, sigma) => average_slopes(f, mu, sigma);
   return f;
 }

@@ -85,15 +85,16 @@ export class Manifold {
     this.g.putImageData(pixels, x, y);
   }
 
-  // Values that are no image as a small line.
+  // Values that are no image as a small line; a single one is level.
   curve(values, x, y, wide, tall) {
     const { low, high } = payload.data, g = this.g;
     g.clearRect(x, y, wide, tall);
     g.strokeStyle = `rgb(${this.ink.join(" ")})`;
     g.lineWidth = 2;
     g.beginPath();
-    values.forEach((value, i) => {
-      const across = x + wide * (0.1 + (0.8 * (i + 0.5)) / values.length);
+    const drawn = values.length > 1 ? values : [values[0], values[0]];
+    drawn.forEach((value, i) => {
+      const across = x + wide * (0.1 + (0.8 * (i + 0.5)) / drawn.length);
       const up = y + tall * (0.9 - 0.8 * Math.min(1, Math.max(0, (value - low) / (high - low))));
       if (i) g.lineTo(across, up);
       else g.moveTo(across, up);

@@ -15,7 +15,8 @@ export function namesBeside(g, x, list, bottom) {
 
 // Under axes `a`, where place j is at j + 1, the numbers 0, 1, ..., as many as have room; or names(j), each so wide.
 export function latentNumbers(g, a, count, names = String, wide = 28) {
-  const every = [1, 2, 5, 10, 20, 50, 100].find((step) => count / step <= a.box.w / wide) ?? 200;
+  const every = [0, 1, 2, 3, 4, 5, 6].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power))
+    .find((step) => count / step <= a.box.w / wide);
   const look = { colour: colours().muted, align: "center", base: "top", size: 11 };
   for (let j = 0; j < count; j += every) label(g, names(j), a.px(j + 1), a.box.y + a.box.h + 5, look);
 }

@@ -2,8 +2,9 @@
 
 import { rgb } from "./heat.js";
 import { latentNumbers } from "./marks.js";
+import { imageHeight } from "./pad.js";
 import { payload } from "./payload.js";
-import { axes, bars, colours, image, label } from "./plot.js";
+import { axes, bars, colours, image, label, shortened } from "./plot.js";
 import { say, t } from "./text.js";
 import { arrowStep, column, figure, numbers } from "./ui.js";
 
@@ -35,14 +36,15 @@ export function pixelPictures() {
     ["pixel_bits", t("its bits", "所花比特"), 3],
   ]);
 
-  // The map, and at its right the example above what is expected: left, top and side of each, and where it all ends.
+  // The map, and at its right the example above what is expected: left, top, width and height of each, and where it all
+  // ends.
   function places(w) {
-    const small = (w - GAP) / 3, ratio = data.shape[0] / data.shape[1];
+    const small = (w - GAP) / 3, high = imageHeight(small);
     return {
-      map: [0, HEAD, 2 * small],
-      x: [2 * small + GAP, HEAD, small],
-      mean: [2 * small + GAP, 2 * HEAD + small * ratio, small],
-      foot: 2 * HEAD + 2 * small * ratio,
+      map: [0, HEAD, 2 * small, 2 * high],
+      x: [2 * small + GAP, HEAD, small, high],
+      mean: [2 * small + GAP, 2 * HEAD + high, small, high],
+      foot: 2 * HEAD + 2 * high,
     };
   }
 
@@ -51,8 +53,8 @@ export function pixelPictures() {
     const w = map.canvas.clientWidth;
     if (!pictured) return map.place ? Math.round(map.place.ix(x)) - 1 : -1;
     const [tall, wide] = data.shape, { foot: _, ...pictures } = places(w);
-    for (const [left, top, side] of Object.values(pictures)) {
-      const i = Math.floor(((y - top) / side) * wide), j = Math.floor(((x - left) / side) * wide);
+    for (const [left, top, across, high] of Object.values(pictures)) {
+      const i = Math.floor(((y - top) / high) * tall), j = Math.floor(((x - left) / across) * wide);
       if (i >= 0 && i < tall && j >= 0 && j < wide) return i * wide + j;
     }
     return -1;
@@ -81,13 +83,13 @@ export function pixelPictures() {
     if (!shown) return;
     const { x, mean, account } = shown, { shape, low, high } = data, [tall, wide] = shape, k = here();
     const most = Math.max(...account.pixels), place = places(w);
-    const draw = (name, [left, top, side], values, form, from, to) => {
-      const cell = side / wide;
+    const draw = (name, [left, top, across, high], values, form, from, to) => {
+      const cell = across / wide, step = high / tall;
       label(g, name, left, top - HEAD / 2, { colour: colours().muted });
-      image(g, values, form, left, top, side, cell * tall, from, to);
+      image(g, values, form, left, top, across, high, from, to);
       g.strokeStyle = colours().accent;
       g.lineWidth = 2;
-      g.strokeRect(left + (k % wide) * cell - 1, top + Math.floor(k / wide) * cell - 1, cell + 2, cell + 2);
+      g.strokeRect(left + (k % wide) * cell - 1, top + Math.floor(k / wide) * step - 1, cell + 2, step + 2);
     };
     const bits = say(t(`bits, from 0 to ${most.toFixed(1)}`, `比特，0 到 ${most.toFixed(1)}`));
     draw(bits, place.map, heated(account.pixels, most), [tall, wide, 3], 0, 255);
@@ -106,7 +108,8 @@ export function pixelPictures() {
       xticks: false,
     });
     map.place = a;
-    latentNumbers(g, a, count, few ? (j) => data.columns[j].slice(0, 8) : String, few ? 50 : 28);
+    const named = (j) => shortened(g, data.columns[j], a.px(2) - a.px(1) - 4, 11);
+    latentNumbers(g, a, count, few ? named : String, few ? 50 : 28);
     bars(g, a, pixels, 0.5, count + 0.5, c.accent);
     bars(g, a, [pixels[here()]], here() + 0.5, here() + 1.5, c.z);
   }

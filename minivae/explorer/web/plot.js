@@ -27,12 +27,21 @@ export function classColour(i) {
   return i < 0 ? colours().muted : CLASSES[i % CLASSES.length];
 }
 
-export function label(g, text, x, y, { colour, align = "left", base = "middle", size = 12, bold = false } = {}) {
+export function label(g, text, x, y, { colour, align = "left", base = "middle", size = 12, bold = false, room } = {}) {
   g.fillStyle = colour ?? colours().ink;
   g.font = `${bold ? "600 " : ""}${size}px ${FONT}`;
   g.textAlign = align;
   g.textBaseline = base;
-  g.fillText(text, x, y);
+  g.fillText(text, x, y, room); // narrower letters where the room, in pixels, is less than the text
+}
+
+// As much of a name as has room, in pixels, at the font size that `label` is given.
+export function shortened(g, text, room, size = 12) {
+  g.font = `${size}px ${FONT}`;
+  if (g.measureText(text).width <= room) return text;
+  const letters = [...text];
+  while (letters.length && g.measureText(`${letters.join("")}…`).width > room) letters.pop();
+  return `${letters.join("")}…`;
 }
 
 // Round numbers, about `count` of them, from low to high.
@@ -48,9 +57,13 @@ export function ticks(low, high, count = 5) {
 
 function written(value, all) {
   const step = all.length > 1 ? Math.abs(all[1] - all[0]) : 1;
-  if (Math.abs(value) >= 1e6) return value.toExponential(1).replaceAll("-", "−").replace("e+", "e");
-  const digits = Math.min(8, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
-  return (Math.abs(value) < 1e-12 ? 0 : value).toFixed(digits).replace("-", "−");
+  if (Math.abs(value) < 1e-9 * step) return "0";
+  const power = Math.floor(Math.log10(step) + 1e-9), size = Math.log10(Math.abs(value));
+  if (size >= 6 || power < -6) {
+    const digits = Math.min(8, Math.max(0, Math.floor(size + 1e-9) - power)); // as many as tell neighbours apart
+    return value.toExponential(digits).replaceAll("-", "−").replace("e+", "e");
+  }
+  return value.toFixed(Math.max(0, -power)).replace("-", "−");
 }
 
 // Axes in the box {x, y, w, h}; returns px, py (value to pixel) and ix, iy (back). logx, logy: limits are values > 0.
@@ -84,7 +97,7 @@ export function axes(g, box, options) {
     const all = marks(y0, y1, logy, Math.max(2, box.h / 40));
     for (const v of all) {
       if (grid) stroke(g, box.x, py(v), box.x + box.w, py(v), c.grid);
-      label(g, name(v, all, logy), box.x - 6, py(v), { colour: c.muted, align: "right", size: 11 });
+      label(g, name(v, all, logy), box.x - 6, py(v), { colour: c.muted, align: "right", size: 11, room: box.x - 8 });
     }
   }
   stroke(g, box.x, box.y + box.h, box.x + box.w, box.y + box.h, c.line);

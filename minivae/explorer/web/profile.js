@@ -2,7 +2,7 @@
 
 import { look } from "./flow.js";
 import { payload } from "./payload.js";
-import { axes, bars, colours, dot, line } from "./plot.js";
+import { axes, bars, colours, dot, label, line, shortened } from "./plot.js";
 import { state, watch } from "./state.js";
 import { say, t } from "./text.js";
 import { choice, column, figure, slider } from "./ui.js";
@@ -24,13 +24,9 @@ function frame(g, w, tall, features) {
 // Names below the bars where there is room for them.
 function names(g, a, features) {
   if (features > 8) return;
-  const { muted } = colours();
-  g.fillStyle = muted;
-  g.font = "11px system-ui, sans-serif";
-  g.textAlign = "center";
+  const look = { colour: colours().muted, align: "center", size: 11 };
   for (let i = 0; i < features; i++) {
-    const room = a.box.w / features - 2;
-    g.fillText(say(featureName(i)), a.px(i), a.box.y + a.box.h + 12, room);
+    label(g, shortened(g, say(featureName(i)), a.box.w / features - 4, 11), a.px(i), a.box.y + a.box.h + 12, look);
   }
 }
 

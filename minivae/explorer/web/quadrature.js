@@ -93,6 +93,18 @@ export function average(f, mu, sigma) {
   return [sums[0], sums[1] / sigma, sums[2] / sigma];
 }
 
+/** [dE/dmu, dE/dsigma] along the path, E f' and E[f' noise]: for f without jumps. Nothing is divided by sigma, so that
+ *  no difference of values is lost however small it is. */
+export function average_slopes(f, mu, sigma) {
+  const { noise, weight, value } = on_nodes({ value: f.slope, breaks: f.breaks }, mu, sigma, FEWEST);
+  const sums = [0, 0];
+  for (let i = 0; i < noise.length; i++) {
+    sums[0] += weight[i] * value[i];
+    sums[1] += weight[i] * value[i] * noise[i];
+  }
+  return sums;
+}
+
 /** { estimator: { mean, variance, fourth } }, [mu, sigma] each, of one draw of each estimator of draws.js, with no
  *  sampling, fourth the mean of the fourth power of what it is away from its mean; and best: the baselines
  *  E[f s^2] / E[s^2] for the scores s of mu and sigma, which make the score function vary least.

@@ -113,7 +113,7 @@ class Bits {
   // What stands above everything where there are no bits, and what is shown in their place.
   remark() {
     const box = toggle({
-      label: t("Make the pixels 0 and 1 (1 above one half)", "把像素变成 0 和 1（大于二分之一为 1）"),
+      label: t("Make the values 0 and 1 (1 above one half)", "把数值变成 0 和 1（大于二分之一为 1）"),
       value: true,
       onchange: (on) => {
         this.threshold = on;
@@ -122,10 +122,10 @@ class Bits {
     });
     box.input.dataset.name = "threshold";
     this.grey = h("div", { class: "wide" }, instead(t(
-      "This example is grey: it has values between 0 and 1, to which a Bernoulli likelihood gives no probability. " +
-        "Its sum is a cross entropy, no length of a code; the nearest thing with one is the same in black and white.",
-      "这个样本是灰度的：它的数值在 0 与 1 之间，伯努利似然并不给这样的值分配概率。算出的和是交叉熵，不是编码长度；" +
-        "最接近而又真有编码长度的，是它的黑白版本。",
+      "This example has values between 0 and 1, to which a Bernoulli likelihood gives no probability. " +
+        "Its sum is a cross entropy, no length of a code; the nearest thing with one is the same with each value 0 or 1.",
+      "这个样本含有 0 与 1 之间的数值，伯努利似然并不给这样的值分配概率。算出的和是交叉熵，不是编码长度；" +
+        "最接近而又真有编码长度的，是把每个数值变成 0 或 1 的版本。",
     )), box.root);
     if (!this.density) return this.grey;
     const cut = slider({

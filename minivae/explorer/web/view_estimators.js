@@ -82,7 +82,7 @@ class Estimators {
       return;
     }
     const j = state.axes[0];
-    this.along = new LossAlong(payload.model, state.x, state.z, j);
+    this.along = new LossAlong(payload.model, state.x, state.z, j, state.head);
     Object.assign(this, { mu: state.head.mu[j], sigma: state.head.sigma[j] });
     const { mu, sigma } = this.controls;
     Object.assign(mu.input, { min: Math.min(-3, this.mu), max: Math.max(3, this.mu) });

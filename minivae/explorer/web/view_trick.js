@@ -53,7 +53,7 @@ class Trick {
     const { mu, sigma } = state.head;
     Object.assign(this, { mu: mu[j], sigma: sigma[j], noise: state.noise[j] });
     this.latent.value = String(j);
-    this.along = new LossAlong(payload.model, state.x, state.z, j);
+    this.along = new LossAlong(payload.model, state.x, state.z, j, state.head);
     this.choose(this.name);
   }
 

@@ -65,6 +65,18 @@ def _extreme():
     return model, 1e30 * np.random.default_rng(0).standard_normal((40, 2))
 
 
+def _far():
+    """Values far from 0, a sigma of 0 by any measure, and long names of columns and classes."""
+    rng = np.random.default_rng(0)
+    names = ("a column whose name is told at great length " * 2, "第二列的名字也很长" * 6)
+    x, labels = rng.standard_normal((40, 2)) * [1000, 0.001] + [5000, 0], np.arange(40) % 2
+    data = mv.datasets.Dataset("far", x, x, labels, labels, columns=names, classes=("k" * 90, "一个很长的类别" * 8))
+    model = mv.VAE(2, 2, (6,), likelihood="gaussian", scale="exp", backend="numpy", seed=1)
+    model.parameters["posterior.bias"] = [0, 0, -370, -370]
+    model.parameters["posterior.weight"] = np.zeros_like(model.parameters["posterior.weight"])
+    return model, data
+
+
 class Squash:
     """A layer of one's own."""
 
@@ -105,6 +117,7 @@ KINDS = {
     "deep": lambda: _arrays(hidden=(9, 8, 7), activation="leaky_relu", decoder_hidden=(5,), beta=4.0, free_bits=0.1),
     "bound": lambda: _with(_mnist(latent=3, hidden=(20,), objective="iwae", samples=4), pixels="dynamic"),
     "extreme": _extreme,
+    "far": _far,
     "one-row": lambda: _arrays(features=1, latent=1, rows=1),
     "foreign": _foreign,
 }

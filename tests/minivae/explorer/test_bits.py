@@ -85,14 +85,34 @@ def test_digits_of_z_are_paid_and_come_back(open_page):
         close(after[name] - before[name], more, 1e-9)
 
 
+@pytest.mark.parametrize(
+    ("amounts", "written"),
+    [
+        ((90.0, 30.0, 20.0), ["90.0", "+30.0", "-20.0", "100.0"]),
+        ((-7.0, 3.0, -2.0), ["-7.0", "+3.0", "+2.0", "-2.0"]),  # of a density, above 1
+        ((3.2e7, 1.0, 0.5), ["3.20e+7", "+1.0", "-0.5", "3.20e+7"]),
+    ],
+)
+def test_the_bars_say_what_is_paid_with_its_sign(open_page, amounts, written):
+    data, prior, posterior = amounts
+    given = {"data": data, "prior": prior, "posterior": posterior, "net": data + prior - posterior}
+    page = open_page("points", "#bits")
+    texts = ask(page, """const said = [], g = document.createElement("canvas").getContext("2d");
+      g.fillText = (text) => said.push(text);
+      explorer.bits_figures.drawAccount(g, 400, 190, given);
+      return said;""", given)  # fmt: skip
+    texts = [text.replace("\N{MINUS SIGN}", "-") for text in texts]
+    assert [texts[texts.index(name) + 1] for name in ("x given z", "z", "back", "net")] == written
+
+
 def test_grey_pixels_have_no_bits_until_they_are_black_and_white(open_page):
     page = open_page("default", "#bits")
     box, account = page.locator(f"{VIEW} input[data-name=threshold]"), page.get_by_role("heading", name="Bits back")
-    assert page.get_by_text("This example is grey").is_visible()
+    assert page.get_by_text("This example has values between 0 and 1").is_visible()
     assert account.is_visible()
     box.press(" ")
     assert not account.is_visible()
-    assert page.get_by_text("This example is grey").is_visible()
+    assert page.get_by_text("This example has values between 0 and 1").is_visible()
     box.press(" ")
     assert account.is_visible()
 
@@ -101,7 +121,7 @@ def test_grey_pixels_have_no_bits_until_they_are_black_and_white(open_page):
 def test_what_is_said_of_other_data(open_page, kind, said):
     """Pixels of 0 and 1, and bytes, have bits; a density has none but those of its steps."""
     page = open_page(kind, "#bits")
-    assert not page.get_by_text("This example is grey").is_visible()
+    assert not page.get_by_text("This example has values between 0 and 1").is_visible()
     assert page.get_by_text("is a density of real numbers").is_visible() is said
     assert page.get_by_role("heading", name="Bits back").is_visible()
     before = now(page)["bits_data"]
@@ -139,3 +159,15 @@ def test_another_draw_is_another_account(open_page):
     model = kinds.made("beta-binomial")[0]
     _, data, prior, posterior = account(model, examples(page, model, 1), noise)
     close(after["bits_net"], data + prior - posterior)
+
+
+@pytest.mark.parametrize("shape", [(200, 1), (1, 200)])
+def test_an_image_like_a_thread(open_page, shape):
+    """It makes no tower of the page, and its values can be pointed at."""
+    x = (np.random.default_rng(0).random((20, 200)) < 0.4).astype(np.float32)
+    page = open_page(mv.explore(mv.VAE(200, 2, (4,), backend="numpy"), x, image_shape=shape), "#bits")
+    assert page.evaluate("document.documentElement.scrollHeight") < 4000
+    box = page.locator(f"{VIEW} canvas").first.bounding_box()
+    middle = [(box["width"] - 12) / 3, 20 + (box["height"] - 44) / 2]
+    page.mouse.move(box["x"] + middle[0], box["y"] + middle[1])
+    assert abs(now(page)["pixel_place"] - 100) <= 2

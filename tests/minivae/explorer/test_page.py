@@ -41,6 +41,43 @@ def test_a_phone_shows_it_all(open_page, kind):
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
 
 
+TEXTS = """() => {
+  const { clearRect, fillText } = CanvasRenderingContext2D.prototype;
+  CanvasRenderingContext2D.prototype.clearRect = function (...box) {
+    this.canvas.written = [];
+    clearRect.apply(this, box);
+  };
+  CanvasRenderingContext2D.prototype.fillText = function (text, x, y, room) {
+    const { a, b, e } = this.getTransform(), wide = this.measureText(text), part = Math.min(1, room / wide.width || 1);
+    const ends = [x - part * wide.actualBoundingBoxLeft, x + part * wide.actualBoundingBoxRight];
+    if (!b) this.canvas.written?.push([text, ...ends.map((end) => (a * end + e) / devicePixelRatio)]);
+    fillText.call(this, text, x, y, room);
+  };
+}"""
+CUT = """[...document.querySelectorAll(".view:not([hidden]) canvas")].flatMap((canvas) => (canvas.written ?? []).filter(
+  ([, left, right]) => left < -2 || right > canvas.clientWidth + 2))"""
+PLACES = "#head :is(p, bdi, button), .view:not([hidden]) :is(p, li, label, td, th)"
+OUTSIDE = f"""[...document.querySelectorAll("{PLACES}")].filter((element) => element.checkVisibility()
+  && !element.closest(".strip, .scroll, .sideways") && element.scrollWidth > element.clientWidth + 6
+  && getComputedStyle(element).display !== "inline" && getComputedStyle(element).overflow === "visible"
+).map((element) => element.textContent)"""
+
+
+@pytest.mark.parametrize("kind", ["far", "table"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_no_text_is_cut(open_page, kind, width):
+    """Nor leaves its place; in the picture of a curve what lies at its edge may."""
+    page = open_page(kind, viewport={"width": width, "height": 900})
+    page.evaluate(TEXTS)
+    for view in VIEWS:
+        show(page, view)
+        page.get_by_role("button", name="中文").click()
+        page.evaluate("explorer.frame.flush()")
+        assert [text for text, *_ in page.evaluate(CUT) if len(text) > 2] == [], view
+        assert page.evaluate(OUTSIDE) == [], view
+        page.get_by_role("button", name="English").click()
+
+
 LOOKS = [
     ("latents-2", "en", "light"),
     ("latents-2", "zh", "dark"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import minivae as mv
+from minivae.explorer import page as bundler
 from minivae.explorer.encoding import encoded, encoded_values, named
 from minivae.explorer.payload import EXAMPLES, POINTS
 from minivae.runs.folder import unit_values
@@ -220,6 +221,8 @@ WRONG = [
     ({"labels": [0, 1]}, "labels: got '2 labels', expected 4, one a row"),
     ({"labels": [0.5, 0, 0, 0]}, "labels: got 0.5 at row 0, column 0, expected whole numbers"),
     ({"image_shape": (2, 2)}, "image_shape: got (2, 2), expected (height, width) or (height, width, 3) of 3 features"),
+    ({"labels": ["a", None, "b", "a"]}, "labels: labels that are no text (got None)"),
+    ({"labels": (i for i in range(4))}, "labels: labels that are no text (got <generator object"),
     ({"image_shape": 3}, "image_shape: got 3, expected (height, width)"),
     ({"pixels": "gray"}, "pixels: got 'gray', expected one of"),
     ({"name": 3}, "name: got 3, expected a text"),
@@ -232,6 +235,43 @@ def test_wrong_arguments(change, told):
     given = {"model": mv.VAE(3, 2, (4,), backend="numpy"), "data": X} | change
     with pytest.raises(ValueError, match=re.escape(told)):
         mv.explore(given.pop("model"), given.pop("data"), **given)
+
+
+def test_sides_of_an_image_may_be_numbers_of_numpy():
+    page = mv.explore(mv.VAE(3, 2, (4,), backend="numpy"), X, image_shape=(np.int64(1), np.int64(3)))
+    assert payload(page)["data"]["shape"] == [1, 3]
+
+
+MODULES = [
+    (
+        {"main": 'import { b } from "./a.js";\n', "a": "export const a = 1;\n"},
+        "main.js: got 'b', expected a name that a.js",
+    ),
+    ({"main": 'import { a } from "./a.js";\n', "a": 'import { b } from "./main.js";\n'}, "main -> a -> main"),
+    ({"main": 'import a from "./a.js";\n'}, "import a from"),
+    ({"main": "  export default 1;\n"}, "export default 1"),
+    ({"main": 'export * from "./a.js";\n'}, "export *"),
+    ({"main": "export const { a, b } = c;\n"}, "export const { a, b }"),
+    ({"main": 'const text = "</SCRIPT>";\n'}, "the end of a script"),
+]
+
+
+@pytest.mark.parametrize(("modules", "told"), MODULES)
+def test_what_modules_may_not_say(monkeypatch, modules, told):
+    monkeypatch.setattr(bundler, "_text", lambda name: modules[name.removesuffix(".js")])
+    with pytest.raises(ValueError, match=re.escape(told)):
+        bundler.script.__wrapped__()
+
+
+def test_modules_share_what_they_export(monkeypatch):
+    modules = {
+        "main": 'import {\n  a,\n  f as g,\n} from "./a.js";\nexport const b = g(a);\n',
+        "a": "export let a = 1;\nexport function f(x) {\n  return x + 1;\n}\n",
+    }
+    monkeypatch.setattr(bundler, "_text", lambda name: modules[name.removesuffix(".js")])
+    made = bundler.script.__wrapped__()
+    assert made.index("---- a.js") < made.index("---- main.js")
+    assert "const {\n  a,\n  f: g,\n} = explorer.a;" in made
 
 
 def test_the_largest_seed_is_kept():

@@ -11,7 +11,7 @@ from minivae.estimators.functions import Cosine, Quadratic
 from minivae.reparam import Reparameterize
 
 from . import kinds
-from .reading import choose, close, move, values
+from .reading import ask, choose, close, move, values
 
 VIEW = "#trick"
 PYTHON = {"quadratic": Quadratic, "cosine": Cosine}
@@ -194,6 +194,26 @@ def drag(page, name, by, touch=False):
         page.mouse.down()
         page.mouse.move(x + by, y, steps=4)
         page.mouse.up()
+
+
+def test_the_slope_far_out(open_page):
+    """Where mu lies beyond all of the prior, E[f] is tabulated there too: with hardly any sigma its slope is df/dz."""
+    averaged, here = ask(open_page("far", VIEW), """
+      const head = { mu: [0, -96.2], sigma: [1, 1e-9] };
+      const along = new explorer.along.LossAlong(model, example(0), head.mu, 1, head);
+      along.fill(Infinity);
+      return [along.table().gradient(-96.2, 1e-9)[0], along.at(-96.2)[1]];""")  # fmt: skip
+    close(averaged / here, 1, 1e-3)
+
+
+@pytest.mark.parametrize("sigma", [1e-2, 1e-9, 1e-160, 0])
+def test_the_slope_of_a_table_at_any_sigma(open_page, sigma):
+    """A collapsed posterior's too: there the averages are f' and 0, whatever f's own size."""
+    found = ask(open_page("points"), f"""
+      const at = (fn) => Float64Array.from({{ length: 81 }}, (_, i) => fn(-8 + 0.2 * i));
+      const f = explorer.functions.tabulated("loss", -8, 8, at((z) => 7e6 + z ** 3), at((z) => 3 * z ** 2));
+      return f.gradient(1.1, {sigma});""")  # fmt: skip
+    close(found, [3 * (1.1**2 + sigma**2), 6 * 1.1 * sigma])  # E[3 z^2], E[3 z^2 noise]
 
 
 @pytest.mark.parametrize("touch", [False, True], ids=["mouse", "touch"])
