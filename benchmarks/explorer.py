@@ -186,7 +186,7 @@ def pictures(browser, folder, work):
     path = folder / "page.html"
     mv.explore(model, data, name="mnist-1").save(path)
     for view in VIEWS:
-        size = {"width": 1100, "height": 800}
+        size = {"width": 1280, "height": 800}
         page = opened(browser, path, f"#{view}&lang=en&theme=light", viewport=size, reduced_motion="reduce")
         page.locator(".strip button").nth(EXAMPLE).click()
         show(page, view)
