@@ -14,7 +14,6 @@ from ..kernels import load_backend
 from .encoding import encoded, encoded_values, named
 from .live import live, why_not
 
-VERSION = 1
 EXAMPLES = 60  # at most: what a strip of them still shows
 POINTS = 2000  # at most, in a plane
 MOST_VALUES = 1 << 18  # bytes of the examples, and of the points
@@ -47,7 +46,6 @@ def payload(model: Any, data: Examples, name: str, pixels: str = "grey", seed: i
     reason = why_not(model)
     low, high = (0.0, 1.0) if _within_unit(seen) else (float(seen.min()), float(seen.max()))
     return {
-        "version": VERSION,
         "name": named(name),
         "beta": float(model.beta),
         "seed": seed if seed < 1 << 53 else str(seed),  # more than a number of JSON holds

@@ -5,7 +5,7 @@ import { className, load, payload } from "./payload.js";
 import { forgetColours, image } from "./plot.js";
 import { showView, state, watch } from "./state.js";
 import { currentLanguage, languages, setLanguage, t } from "./text.js";
-import { button, h, redrawAll } from "./ui.js";
+import { button, h, instead, redrawAll } from "./ui.js";
 import { view as bits } from "./view_bits.js";
 import { view as bound } from "./view_bound.js";
 import { view as estimators } from "./view_estimators.js";
@@ -43,7 +43,8 @@ function show(name, focus = false) {
     const section = h("div", { class: "view", id: `view-${name}`, role: "tabpanel", "aria-labelledby": `tab-${name}` });
     document.getElementById("main").append(section);
     built.set(name, section);
-    showView(name, () => view.build(section));
+    // `without` is what a view that needs the model says where that does not run here.
+    showView(name, () => (view.without && !payload.model ? section.append(instead(view.without)) : view.build(section)));
   }
   remember({ name });
 }

@@ -7,7 +7,7 @@ import { state, watch } from "./state.js";
 import { Descent, MISTAKES, PAIRS } from "./step.js";
 import { matrix } from "./tables.js";
 import { t } from "./text.js";
-import { button, choice, column, formatted, h, note, number, panel, row, slider, toggle } from "./ui.js";
+import { button, choice, column, formatted, h, note, number, row, slider, toggle, widePanel } from "./ui.js";
 
 const AT_ONCE = 10; // steps of the second button
 const LONGEST = 2000; // steps; more are not asked for
@@ -192,7 +192,7 @@ export function stepPanel(view) {
   watch(["x"], restart);
   watch(["axes"], show);
 
-  const whole = panel(
+  return widePanel(
     t("One gradient step at a time", "一次只走一步梯度"),
     note(
       t(
@@ -223,6 +223,4 @@ export function stepPanel(view) {
     figures.curves.root,
     h("div", { class: "halves" }, column(figures.latents.root, figures.pictures?.root), place),
   );
-  whole.classList.add("wide");
-  return whole;
 }

@@ -20,14 +20,11 @@ const FIRST_K = 4; // log2 of K
 export const view = {
   name: NAME,
   title: t("Bits", "比特"),
+  without: t(
+    "What an example costs is computed by the model, and it does not run in this page.",
+    "一个样本的代价要由模型来算，而此模型不能在页面中运行。",
+  ),
   build(root) {
-    if (!payload.model) {
-      root.append(instead(t(
-        "What an example costs is computed by the model, and it does not run in this page.",
-        "一个样本的代价要由模型来算，而此模型不能在页面中运行。",
-      )));
-      return;
-    }
     new Bits(root);
   },
 };

@@ -3,23 +3,18 @@
 import { betaPanel } from "./panel_beta.js";
 import { drawsPanels } from "./panel_draws.js";
 import { stepPanel } from "./panel_step.js";
-import { payload } from "./payload.js";
 import { t } from "./text.js";
-import { instead } from "./ui.js";
 
 const NAME = "bound";
 
 export const view = {
   name: NAME,
   title: t("The bound", "变分下界"),
+  without: t(
+    "The bound needs the model itself, and it does not run in this page.",
+    "这个视图要用到模型本身，而此模型不能在页面中运行。",
+  ),
   build(root) {
-    if (!payload.model) {
-      root.append(instead(t(
-        "The bound needs the model itself, and it does not run in this page.",
-        "这个视图要用到模型本身，而此模型不能在页面中运行。",
-      )));
-      return;
-    }
     root.append(...drawsPanels(NAME), betaPanel(NAME), stepPanel(NAME));
   },
 };

@@ -14,7 +14,7 @@ import { legend } from "./points.js";
 import { profileInput, profileOutput } from "./profile.js";
 import { change, state, watch } from "./state.js";
 import { say, t } from "./text.js";
-import { button, choice, column, figure, h, instead, node, note, number, numbers, panel, row, toggle } from "./ui.js";
+import { button, choice, column, figure, h, instead, node, note, number, numbers, panel, row, toggle, widePanel } from "./ui.js";
 
 const SIDE = 224; // CSS pixels of an image
 const PRIOR_STREAM = 103; // beside those of view_trick.js, of the draws of z from the prior
@@ -80,9 +80,7 @@ function wayThrough() {
   const key = h("p", { class: "note" },
     mark("mu", "●"), t(" μ with ", " μ 及 "), mark("sigma", "━"), t(" σ to both sides, ", " 两侧的 σ，"), mark("z", "●"),
     t(" z = μ + σ · noise. A click on a latent puts it into the plane below.", " z = μ + σ · 噪声。点击某个潜变量，下方平面即以它为横轴。"));
-  const made = panel(t("From x to z and back", "从 x 到 z，再返回"), h("p", {}, first), way, key);
-  made.classList.add("wide");
-  return made;
+  return widePanel(t("From x to z and back", "从 x 到 z，再返回"), h("p", {}, first), way, key);
 }
 
 function cell(caption, content, kind = "") {
