@@ -27,7 +27,9 @@ COMMANDS = {
         exec '{sys.executable}' -m minivae "$@" $small
     """,
     "sbatch": """
-        bash "${@: -1}" > job.log 2>&1 &
+        script=$(mktemp -p "$PWD")
+        cp "${@: -1}" "$script"  # whoever submits may delete its file at once, as dask-jobqueue does
+        bash "$script" > job.log 2>&1 &
         echo "Submitted batch job $!"
     """,
     "scancel": 'kill "$@"',
