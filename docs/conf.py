@@ -5,6 +5,7 @@ With `-D code_url=https://HOST/OWNER/minivae/blob/main` the names of files outsi
 
 import contextlib
 import io
+import json
 import os
 import re
 from pathlib import Path
@@ -23,7 +24,7 @@ from minivae.command.main import COMMANDS, main
 ROOT = Path(__file__).parents[1]
 MINUS = "\N{MINUS SIGN}"
 SIGNS = {"~": "\N{TILDE OPERATOR}", "*": "\N{ASTERISK OPERATOR}", "\N{MACRON}": "\N{OVERLINE}"}
-EXPLORED = "explore.html"
+EXPLORED, EXCERPTS = "explore.html", "_static/excerpts.js"
 STARTS = {"index": "README.md", "zh-CN/index": "README.zh-CN.md"}
 
 project = "minivae"
@@ -74,7 +75,7 @@ def page(app, docname, source):
         return f"{link[1]}({app.config.code_url}/{target})" if app.config.code_url else link[2]
 
     text = re.sub(r"(\[([^\]\[]*)\])\((\.\./[^)\s]*)\)", turned, text)
-    source[0] = re.sub(r"\[[\w/-]+\.md\](?=\([\w-]+\.md\))", "[]", text)  # a page by its title, not its file
+    source[0] = re.sub(r"\[[\w/-]+\.md\](?=\([\w./-]+\.md\))", "[]", text)  # a page by its title, not its file
 
 
 def names():
@@ -193,7 +194,9 @@ def formula(display):
 
 
 class Search(SearchEnglish):
-    """Chinese has no spaces: its words are found as pairs of neighbouring characters, in pages as in what is typed."""
+    """Chinese has no spaces: its words are found as pairs of neighbouring characters, in pages as in what is typed, and
+    a character by itself.
+    """
 
     pairs = "(H)(?=(H))|(?<=H)H|(H)".replace("H", "[\u4e00-\u9fff]")
     js_splitter_code = f"""function splitQuery(query) {{
@@ -201,7 +204,7 @@ class Search(SearchEnglish):
 }}"""
 
     def split(self, text):
-        return super().split(re.sub(self.pairs, r" \1\2\3 ", text))
+        return super().split(re.sub(self.pairs, r" \1\2\3 ", text)) + re.findall("[\u4e00-\u9fff]", text)
 
 
 def finished(app, pagename, templatename, context, doctree):
@@ -210,6 +213,20 @@ def finished(app, pagename, templatename, context, doctree):
     context["body"] = re.sub(beside, r'<span class="together">\1</span>', context.get("body", ""), flags=re.DOTALL)
     if pagename.startswith("zh-CN/"):
         context["language"] = "zh-CN"
+    if pagename == "search":
+        load = f'<script src="{EXCERPTS}"><\\/script>'
+        app.add_js_file(None, body=f"if (location.protocol === 'file:') document.write('{load}');")
+
+
+def excerpts(app, exception):
+    """The pages for the search to quote where a browser fetches none, since the site is opened from a disk."""
+    if app.builder.format == "html" and exception is None:
+        pages = {f"./{name}.html": Path(app.outdir, f"{name}.html").read_text("utf-8") for name in app.env.found_docs}
+        texts = {
+            name: re.search('<article role="main".*</article>', page, re.DOTALL)[0] for name, page in pages.items()
+        }
+        script = f"const TEXTS = {json.dumps(texts)};\nwindow.fetch = async (page) => new Response(TEXTS[page]);\n"
+        Path(app.outdir, EXCERPTS).write_text(script, encoding="utf-8")
 
 
 def page_of_explorer(app, exception):
@@ -228,6 +245,7 @@ def setup(app):
     app.connect("html-page-context", finished)
     app.add_html_math_renderer("mathml", formula("inline"), formula("block"))
     app.connect("build-finished", page_of_explorer)
+    app.connect("build-finished", excerpts)
     app.connect("source-read", page)
     app.connect("autodoc-process-docstring", docstring)
     app.connect("autodoc-process-signature", signature)

@@ -215,6 +215,9 @@ class Backend(Memory, naive.Dense, naive.Posterior, naive.Likelihoods, naive.Imp
     def __reduce__(self) -> tuple[Any, ...]:
         return load_backend, (self.name,)
 
+    def __getstate__(self) -> Any:
+        raise TypeError("a model's arrays share memory: pickle and joblib keep that, skops cannot; see VAE.save")
+
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
 

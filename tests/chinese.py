@@ -1,8 +1,9 @@
 """The Chinese pages beside the English ones. `python -m tests.chinese` takes blocks and tables over from these.
 
 What is the same in both is taken by this script: blocks between fences, commands, and the cells of tables that have no
-words but those of WORDS. What is written twice is compared by `differences`, section by section: the formulas, numbers,
-code and links of the text, in any order, since words stand in another order there.
+words but those of WORDS. What is written twice is compared by `differences`, in each paragraph, item or row of a table:
+code, numbers and formulas with a digit stand in the same order in both languages, and so do links, so that no two of
+them can be exchanged; other formulas stand in any order, as words do.
 """
 
 import re
@@ -20,8 +21,10 @@ WORDS = {"below ": "低于 ", " to ": " 至 ", "passes": "通过", "fails": "不
 BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^(    \S.*?)(?=\s+#|$)", re.MULTILINE)
 ROW = re.compile(r"^\|.*\|$", re.MULTILINE)
-CODE, FORMULA, TARGET = re.compile(r"`[^`\n]+`"), re.compile(r"\$[^$\n]+\$"), re.compile(r"\]\((?:\.\./)*([^)\s]+)\)")
-NUMBER = re.compile(r"(?<![\w.])[+-]?\d+(?:[,.]\d+)*(?:e[+-]?\d+)?")
+FACT = re.compile(
+    r"\]\((?:\.\./)*(?P<link>[^)\s]+)\)|(?P<formula>\$[^$\n]+\$)|`[^`\n]+`|(?<![\w.])[+-]?\d+(?:[,.]\d+)*(?:e[+-]?\d+)?"
+)
+UNIT = re.compile(r"\n\s*\n|\n(?=[-*] |\d+\. |\|)")  # between paragraphs, items of a list and rows of a table
 
 
 def cell(english, chinese):
@@ -57,15 +60,22 @@ def taken_over(english, chinese):
     return chinese
 
 
-def facts(section):
-    """What one section states in formulas, code, numbers and links: how often each."""
-    text = BLOCK.sub("", section)
-    found = Counter(f"link {target.replace('/zh-CN/', '/')}" for target in TARGET.findall(text))
-    text = re.sub(r"\]\([^)\s]*\)|^Code: .*$|^<!--.*$", "", text, flags=re.MULTILINE)
-    for pattern in (CODE, FORMULA):
-        found.update(pattern.findall(text))
-        text = pattern.sub(" ", text)
-    return found + Counter(number.lstrip("+") for number in NUMBER.findall(text))
+def facts(unit):
+    """What a paragraph, an item or a row states: code and what has a digit, in order, and links; the other formulas."""
+    ordered, links, others = [], [], Counter()
+    for match in FACT.finditer(unit):
+        if match["link"]:
+            links.append(f"link {match['link'].replace('/zh-CN/', '/')}")
+        elif match["formula"] and not re.search(r"\d", match[0]):
+            others[match[0]] += 1
+        else:
+            ordered.append(match[0].lstrip("+"))
+    return ordered + links, others
+
+
+def units(section):
+    text = re.sub(r"^Code: .*$|^<!--.*$", "", BLOCK.sub("", section), flags=re.MULTILINE)
+    return [unit for unit in UNIT.split(text) if unit.strip()]
 
 
 def sections(page):
@@ -82,9 +92,18 @@ def differences(english, chinese):
         where = f"{theirs[1]!r}, {ours[1]!r}"
         if theirs[0] != ours[0]:
             found.append(f"{where}: a heading {theirs[0]!r} and one {ours[0]!r}")
-        left, right = facts("\n".join(theirs[1:])), facts("\n".join(ours[1:]))
-        found += [f"{where}: {fact} only in English, {count} times" for fact, count in (left - right).items()]
-        found += [f"{where}: {fact} only in Chinese, {count} times" for fact, count in (right - left).items()]
+        pairs = [[title, *units(body)] for _, title, body in (theirs, ours)]
+        if len({*map(len, pairs)}) > 1:
+            left, right = (len(pair) - 1 for pair in pairs)
+            found.append(f"{where}: {right} paragraphs, items and rows, expected {left}")
+        for left, right in zip_longest(*pairs, fillvalue=""):
+            (ordered, others), (ordered_here, others_here) = facts(left), facts(right)
+            english, chinese = Counter(ordered) + others, Counter(ordered_here) + others_here
+            found += [f"{where}: {fact} only in English, {count} times" for fact, count in (english - chinese).items()]
+            found += [f"{where}: {fact} only in Chinese, {count} times" for fact, count in (chinese - english).items()]
+            if english == chinese and ordered != ordered_here:
+                wrong = next(pair for pair in zip(ordered, ordered_here, strict=True) if pair[0] != pair[1])
+                found.append(f"{where}: {wrong[1]} where English has {wrong[0]}")
     return found
 
 

@@ -1,7 +1,8 @@
-"""The Chinese pages say what the English ones say: the same sections, formulas, code, numbers, links."""
+"""The Chinese pages say what the English ones say: the same sections, formulas, code, numbers, links, in one order."""
 
 import os
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -11,7 +12,10 @@ from .code_links import ROOT, renumbered
 
 ENGLISH = """# A page
 
-Of $x$ and $y$, by `run`, 3 times: [there](more.md).
+Of $x$ and $y$, by `run`, 3 times in 20 s: [there](more.md), [here](this.md).
+
+* if $k = 1$, then 7
+* or $k = 2$
 
 ```python
 a = 1
@@ -30,7 +34,10 @@ OURS = """# 一页
 
 [English](../a.md) | 简体中文
 
-[那里](../more.md)用 `run` 得到 $y$ 和 $x$ 共 3 次。
+[那里](../more.md)用 `run` 得到 $y$ 和 $x$ 共 3 次和 20 s。[这里](../this.md)
+
+* 若 $k = 1$ 则为 7
+* 或 $k = 2$
 
 ```python
 a = 1
@@ -52,6 +59,18 @@ def test_the_pages_state_the_same(page):
     english, text = (path.read_text(encoding="utf-8") for path in (PAGES[page], page))
     assert differences(english, text) == []
     assert renumbered(taken_over(english, text))[0] == text, "python -m tests.chinese takes it over"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_two_neighbouring_numbers_can_be_exchanged(page):
+    english, text = (path.read_text(encoding="utf-8") for path in (PAGES[page], page))
+    apart = re.compile(rf"{chinese.BLOCK.pattern}|^Code: .*?$", chinese.BLOCK.flags)  # what is taken over
+    blank = apart.sub(lambda match: " " * len(match[0]), text)
+    numbers = list(re.finditer(r"(?<![\w.])\d+(?:[,.]\d+)*", blank))
+    assert len(numbers) > 40
+    for one, two in pairwise(numbers):
+        other = text[: one.start()] + two[0] + text[one.end() : two.start()] + one[0] + text[two.end() :]
+        assert other == text or differences(english, other) or taken_over(english, other) != other, (one, two)
 
 
 def test_the_lesson_the_article_and_the_readme_are_there():
@@ -92,6 +111,12 @@ def test_what_is_taken_over(old, new):
         ("more.md", "less.md", "link more.md only in English"),
         ("## 数", "### 数", "a heading '##' and one '###'"),
         ("## 数\n", "", "'Numbers', 'none'"),
+        ("3 次和 20 s", "20 次和 3 s", "'一页': 20 where English has 3"),
+        ("$k = 1$ 则为 7\n* 或 $k = 2$", "$k = 2$ 则为 7\n* 或 $k = 1$", "$k = 1$ only in English"),
+        ("`run` 得到 $y$ 和 $x$ 共 3 次", "3 次 `run` 得到 $y$ 和 $x$", "3 where English has `run`"),
+        ("[那里](../more.md)", "[那里](../this.md)", "link more.md only in English"),
+        ("第二行 | 低于 0.005 | $k$", "低于 0.05 | 第二行 | $k$", "0.05 only in Chinese"),
+        ("\n* 或", "或", "3 paragraphs, items and rows, expected 4"),
     ],
 )
 def test_what_differs_is_told(old, new, said):
@@ -129,6 +154,7 @@ def test_the_command_mends_a_page(tmp_path, monkeypatch, capsys):
 def test_formulas_and_marks_between_chinese_characters_show_on_github(page):
     """A formula needs a space before it, and so does a character after a closing ** that follows a full stop."""
     text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert not re.search("[\u3000-\u9fff\uff00-\uffef]\n[\u3000-\u9fff\uff00-\uffef]", text)
     for line in text.splitlines():  # a line is a paragraph: a break would show as a space
         pieces = line.split("$")
         assert all(not before or before[-1] in " |" for before in pieces[0:-1:2]), line

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 import pytest
 
 from .code_links import ROOT
+from .minivae.explorer.chromium import EXECUTABLE, launch
 
 DOCS = ROOT / "docs"
 MODULES = (
@@ -130,3 +131,23 @@ def test_names_formulas_and_links_are_on_the_site(site):
     assert "reparameter" in index
     assert all(json.dumps(word) in index for word in ("梯度", "采样", "方差")), "words within a run of Chinese"
     assert '<html class="no-js" lang="zh-CN"' in (site / "zh-CN" / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(EXECUTABLE is None, reason="there is no chromium: apt install chromium")
+def test_the_search_quotes_pages_that_are_opened_from_a_disk(site):
+    """Where a browser fetches nothing; a single character of Chinese is found too."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    with playwright.sync_playwright() as library:
+        browser = launch(library)
+        page, said = browser.new_page(), []
+        page.on("console", lambda message: said.append(message.text))
+        for word in ("reparameterization", "后验坍塌", "梯"):
+            page.goto(f"{(site / 'search.html').as_uri()}?q={word}")
+            page.get_by_text("Search finished").wait_for()
+            found = page.locator("#search-results li")
+            assert found.count() >= 2
+            assert all("\n" in text for text in found.all_inner_texts()), "a title, and an excerpt below it"
+            assert any(word in text for text in found.locator(".context").all_inner_texts())
+        browser.close()
+        assert said == []

@@ -45,8 +45,9 @@ def bullets(values: Sequence[Any]) -> Markup:
 
 
 def table(head: Sequence[Any], rows: Iterable[Sequence[Any]], align: str) -> Markup:
-    """align : "l" or "r" for each column, the last for all that follow"""
+    """align : "l" or "r" for each column, the last for all that follow; the first has one line in each row"""
     sides = [{"l": "left", "r": "right"}[align[min(i, len(align) - 1)]] for i in range(len(head))]
+    sides[0] += ";white-space:nowrap"
 
     def row(tag, cells):
         made = (
@@ -90,4 +91,5 @@ def picture(pixels: np.ndarray, height: int) -> Markup:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="PNG")
     data = base64.b64encode(file.getvalue()).decode()
-    return Markup(f'<img src="data:image/png;base64,{data}" style="height:{height}px;image-rendering:pixelated">')
+    style = f"height:{height}px;image-rendering:pixelated"
+    return Markup(f'<img alt="the first examples" src="data:image/png;base64,{data}" style="{style}">')

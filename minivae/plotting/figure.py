@@ -14,6 +14,7 @@ class Picture(Figure):
         FigureCanvasAgg(self)
 
     def _repr_png_(self):
+        """The PNG and, for who cannot see it, its title."""
         file = io.BytesIO()
         self.savefig(file, format="png", dpi="figure")
-        return file.getvalue()
+        return file.getvalue(), {"alt": " ".join(text.get_text() for text in self.texts)}

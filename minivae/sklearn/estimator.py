@@ -10,7 +10,16 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Density
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ..errors import LARGEST, expect, expect_choice, expect_everywhere, expect_integer, expect_number
+from ..errors import (
+    LARGEST,
+    expect,
+    expect_choice,
+    expect_everywhere,
+    expect_integer,
+    expect_number,
+    expect_unmasked,
+    plain,
+)
 from ..optim import Adam
 from ..training.fit import fit
 from ..training.state import History
@@ -112,6 +121,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
     n_iter_: int
     _optimizer: Adam
     _seed: int
+    _made: dict[str, Any]
 
     def __init__(
         self,
@@ -149,11 +159,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
 
         Ctrl-C raises KeyboardInterrupt, and leaves it fitted as far as it got.
         """
-        return self._train(X, expect_integer("max_iter", self.max_iter, 1), anew=True)
+        return self._train(X, self.max_iter, anew=True)
 
     def partial_fit(self, X: Any, y: Any = None) -> "VAE":
         """Makes one pass over X, in minibatches, from where the last `partial_fit` or `fit` ended: parameters, Adam's
         moments and noise go on. With the same rows each time, `max_iter` calls are a `fit`, bit for bit.
+
+        `learning_rate`, `batch_size`, `beta` and `verbose` may be changed between calls. A change of what the model
+        was made with (`n_components`, `hidden_layer_sizes`, `activation`, `likelihood`, `sigma`, `backend`,
+        `random_state`) raises ValueError: `fit` begins anew.
         """
         return self._train(X, 1, anew=not hasattr(self, "model_"))
 
@@ -166,6 +180,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
     def inverse_transform(self, X: Any) -> np.ndarray:
         """The means of p(x|z) for latents X (n_samples, n_components): (n_samples, n_features)."""
         check_is_fitted(self)
+        expect_unmasked("X", X)
         X = check_array(X, dtype=FLOATS, input_name="X")
         latent = self.model_.latent
         expect(X.shape[1] == latent, "X", X, f"the {latent} components that the estimator was fitted with")
@@ -216,6 +231,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
     def _rows(self, X):
         """X in the model's dtype."""
         check_is_fitted(self)
+        expect_unmasked("X", X)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
         return np.ascontiguousarray(suited(self.model_, X), self.model_.dtype)
 
@@ -232,9 +248,11 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
 
     def _trained(self, X, epochs, anew):
         """Does it; returns how it ended."""
-        batch_size = expect_integer("batch_size", self.batch_size, 1)
-        if anew:
-            self._check()
+        batch_size, made_with = expect_integer("batch_size", self.batch_size, 1), self._check()
+        for name, value in {} if anew else self._made.items():
+            kept = f"{value!r}, which the model was made with (fit makes another)"
+            expect(made_with[name] == value, name, made_with[name], kept)
+        expect_unmasked("X", X)
         X = validate_data(self, X, reset=anew, dtype=FLOATS, order="C")
         if anew:
             seed = int(check_random_state(self.random_state).randint(1 << 31, dtype=np.int64))
@@ -260,11 +278,17 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
             history.add(dict(zip(made, row, strict=True)) | {"epoch": history.epochs + 1})
         history.stopped = made.stopped
         self.model_, self.history_, self.n_iter_ = model, history, history.epochs
-        self._optimizer, self._seed = optimizer, seed
+        self._optimizer, self._seed, self._made = optimizer, seed, made_with
         return made.stopped
 
     def _check(self):
-        """Raises ValueError for a parameter that `minivae.VAE` knows by another name, or not at all."""
+        """Raises ValueError for a parameter that `minivae.VAE` knows by another name, or not at all.
+
+        Returns those that a model is made with, by name, in a form that compares.
+        """
+        for name in "max_iter", "n_draws":
+            expect_integer(name, getattr(self, name), 1)
+        expect(isinstance(plain(self.verbose), int), "verbose", self.verbose, "True or False")
         expect_integer("n_components", self.n_components, 1)
         expect_choice("likelihood", self.likelihood, LIKELIHOODS)
         sizes: Any = self.hidden_layer_sizes  # an iterator is none: the next fit would find it at its end
@@ -274,6 +298,10 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         if self._learn_sigma() is False:
             positive = "'shared', 'features' or a finite number above 0"
             expect_number("sigma", self.sigma, lambda sigma: 0 < sigma <= LARGEST, positive)
+        widths = tuple(np.atleast_1d(sizes).tolist())
+        made_with = {"n_components": self.n_components, "hidden_layer_sizes": widths, "activation": self.activation}
+        made_with |= {"likelihood": self.likelihood, "backend": self.backend, "random_state": self.random_state}
+        return made_with | ({"sigma": self.sigma} if self.likelihood == "gaussian" else {})
 
     def _learn_sigma(self):
         return LEARNED.get(self.sigma, False) if isinstance(self.sigma, str) else False

@@ -17,7 +17,7 @@ EVIL = "\"><script>alert(1)</script>&lt;'\x1b\udcff\n"
 SHOWN = "\"><script>alert(1)</script>&lt;'\\x1b\\udcff\\n"
 TAGS = {"div", "p", "b", "ul", "li", "br", "img", "table", "thead", "tbody", "tr", "th", "td"}
 TAGS |= {"svg", "polyline", "circle"}
-ATTRIBUTES = {"style", "src", "width", "height", "points", "fill", "stroke", "cx", "cy", "r"}
+ATTRIBUTES = {"alt", "style", "src", "width", "height", "points", "fill", "stroke", "cx", "cy", "r"}
 X = np.random.default_rng(0).random((40, 12))
 
 
@@ -156,6 +156,7 @@ def test_a_gradient_report_shows_what_is_wrong_first():
     assert right.cells[7].startswith("2 of 2 coordinates, error ")
     report = mv.check_gradients(rosenbrock, [-1.2, 1.0], gradient=lambda x: slope(x, 1))
     page = Page(report)
+    assert '<td style="text-align:left;white-space:nowrap">x (2,)</td>' in report._repr_html_()
     assert page.cells[0].startswith("gradient check failed: rosenbrock (float64")
     assert "wrong" in page.cells
     assert report["x"].diagnosis in page.text

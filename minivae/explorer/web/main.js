@@ -150,7 +150,8 @@ function about() {
   const { model, data } = payload;
   const sizes = model ? [data.features, ...model.encoder.map((layer) => layer.outputs), model.latent].join("-") : null;
   const what = sizes ? `${sizes}, ${model.likelihood.name}` : data.name;
-  return h("p", { class: "about" }, h("bdi", {}, payload.name), ` · ${what}`);
+  const named = payload.name === sizes ? [] : [h("bdi", {}, payload.name), " · "];  // by default the name is the widths
+  return h("p", { class: "about" }, named, what);
 }
 
 export async function start() {

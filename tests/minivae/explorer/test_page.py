@@ -2,6 +2,8 @@
 
 import pytest
 
+import minivae as mv
+
 from . import kinds
 from .chromium import READY, VIEWS, show
 
@@ -143,7 +145,8 @@ def test_fingers_meet_what_they_aim_at(open_page, kind):
 @pytest.mark.parametrize("address", ["http://localhost:9/a.ipynb", None], ids=["server", "file"])
 def test_a_notebook_shows_the_page_in_a_frame(open_page, browser, messages, address):
     """With a page of its own around it, which the scripts in the frame cannot reach."""
-    html = f'<!doctype html><meta charset="utf-8"><title>notebook</title>{kinds.page("points")._repr_html_()}'
+    made = mv.explore(*kinds.made("points")[:2])
+    html = f'<!doctype html><meta charset="utf-8"><title>notebook</title>{made._repr_html_()}'
     if address is None:
         page = open_page(html, ready=False)
     else:
@@ -154,6 +157,7 @@ def test_a_notebook_shows_the_page_in_a_frame(open_page, browser, messages, addr
         page.goto(address)
     frame = page.frames[1]
     frame.locator(READY).wait_for(state="attached")
+    assert frame.locator(".about").inner_text() == "2-32-32-2, gaussian", "called by its widths, once"
     for view in VIEWS:
         show(frame, view)
         assert frame.locator(f"#view-{view}").inner_text().strip()

@@ -41,7 +41,9 @@ SEVERAL = {
 def test_every_picture_shows_itself_as_it_would_be_written(draw, tmp_path):
     figure = draw()
     for picture in (figure, pickle.loads(pickle.dumps(figure))):
-        with Image.open(io.BytesIO(picture._repr_png_()), formats=["PNG"]) as image:
+        png, described = picture._repr_png_()
+        assert described == {"alt": " ".join(text.get_text() for text in picture.texts)} != {"alt": ""}
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
             assert image.size == tuple(np.rint(figure.get_size_inches() * style.DPI))
             assert len(np.unique(image)) > 20
 
