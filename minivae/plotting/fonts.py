@@ -54,11 +54,11 @@ def _characters(path):
 @functools.lru_cache(64)
 def _font_with(characters, weight):
     """(family, weight, those of the characters that it has) of the installed font that has most of them, of equal ones
-    at this weight if there is one; None where no font has any.
+    at this weight and without serifs, as all other text, if there is one; None where no font has any.
     """
     from matplotlib.font_manager import fontManager
 
-    best, most = None, (0, False)
+    best, most = None, (0, False, False)
     for entry in fontManager.ttflist:
         bold = entry.weight in BOLD
         plain = entry.style == "normal" and not entry.name.startswith("Last Resort")  # which has boxes for all there is
@@ -68,8 +68,8 @@ def _font_with(characters, weight):
             has = characters & _characters(entry.fname)
         except (OSError, RuntimeError):  # a font that cannot be read
             continue
-        if (value := (len(has), bold == (weight == "bold"))) > most and has:
+        if (value := (len(has), bold == (weight == "bold"), "serif" not in entry.name.lower())) > most and has:
             best, most = (entry.name, "bold" if bold else "normal", has), value
-        if most == (len(characters), True):
+        if most == (len(characters), True, True):
             break
     return best

@@ -97,7 +97,7 @@ def no_font(monkeypatch):
 
 @pytest.fixture
 def chinese_font(tmp_path):
-    """A font that has 手写数字 and nothing else, installed for a test."""
+    """A font that has 手写数字 and nothing else, installed for a test as the only one besides matplotlib's own."""
     from fontTools.fontBuilder import FontBuilder
     from fontTools.pens.ttGlyphPen import TTGlyphPen
 
@@ -119,6 +119,7 @@ def chinese_font(tmp_path):
     before = list(fontManager.ttflist)
     fonts._font_with.cache_clear()
     fontManager.addfont(tmp_path / "hei.ttf")
+    fontManager.ttflist[:] = [e for e in fontManager.ttflist if e.name in ("DejaVu Sans", "Test Hei")]
     yield
     fontManager.ttflist[:] = before
     fontManager._findfont_cached.cache_clear()
@@ -132,7 +133,6 @@ def test_a_font_that_has_the_characters_draws_them(chinese_font):
     assert font["family"][-1] == "Test Hei"
     figure = plotting.plot_samples(np.full((1, 4), 0.5), (2, 2), title=name)
     assert name in [text for text, _ in written(figure)]
-    assert fonts.legible("无.npz")[0] in ("\\u65e0.npz", "无.npz"), "as the fonts of this machine have it"
 
 
 def test_a_name_is_escaped_where_no_font_has_its_characters(monkeypatch):
@@ -147,10 +147,6 @@ def test_a_name_is_escaped_where_no_font_has_its_characters(monkeypatch):
 
 def test_what_one_font_lacks_another_has(chinese_font, monkeypatch):
     """A font is taken for what it has, and only the rest is escaped."""
-    monkeypatch.setattr(
-        fontManager, "ttflist", [e for e in fontManager.ttflist if e.name in ("DejaVu Sans", "Test Hei")]
-    )
-    fonts._font_with.cache_clear()
     monkeypatch.setattr(fonts, "_told", [])
     text, font = fonts.legible("手无é.npz")
     assert text == "手\\u65e0é.npz"
