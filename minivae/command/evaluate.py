@@ -30,7 +30,7 @@ def run(args):
 
     if args.examples and not args.samples:
         raise ValueError(f"--examples: got {args.examples}, expected --samples K with it")
-    config, model, data, own = reopening.open_run(args.run, args.backend, args.best, args.data)
+    config, model, data, own = reopening.open_run(*options.asked(args))
     pixels = args.pixels or config.training.pixels
     evaluator = Evaluator(model, data.test, pixels=pixels, seed=args.seed)
     draws = [evaluator(draw) for draw in range(args.draws)]

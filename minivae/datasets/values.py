@@ -1,6 +1,7 @@
 """What the values of a file are taken for: rows of pixels or numbers, and labels."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,25 @@ def as_before(given: np.ndarray, settled: np.ndarray, dtype: str | None) -> np.n
     if dtype != "uint8":
         return _as_reals("data", given)
     return given.astype(np.uint8) if not is_mapped(given) and given.max() > 1 and _are_bytes(given) else settled
+
+
+def said_of_rounding(rows: np.ndarray, columns: Sequence[str] | None, scaled: bool) -> str:
+    """What is to be said of whole numbers of which floats do not hold all digits: float64, or float32, in which models
+    are trained unless they are asked otherwise."""
+    if rows.dtype != np.float64 or is_mapped(rows):
+        return ""
+    largest = np.maximum(rows.max(axis=0), -rows.min(axis=0))
+    said: dict[str, list[str]] = {}
+    for column in np.flatnonzero(largest > LARGEST_EXACT).tolist():
+        values, called = rows[:, column], repr(columns[column]) if columns else f"column {column}"
+        if (values == np.round(values)).all():
+            if largest[column] >= 2**53:
+                said.setdefault("2**53, which float64 rounds", []).append(called)
+            elif not scaled and (values.astype(np.float32) != values).any():
+                advice = "standardize= (--standardize) keeps their differences, as does a model in float64"
+                said.setdefault(f"2**24, which float32 rounds ({advice})", []).append(called)
+    found = ((", ".join(called[:4]) + ", ..." * (len(called) > 4), beyond) for beyond, called in said.items())
+    return "; ".join(f"whole numbers in {called:.100} beyond {beyond}" for called, beyond in found)
 
 
 def _are_bytes(rows):

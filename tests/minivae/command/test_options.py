@@ -40,6 +40,7 @@ CASES = [
     ("--pixels", [], ["threshold"]),
     ("--size", [], ["30"]),
     ("--test-fraction", [], ["0.5"]),
+    ("--encoding", ["--data", "greek.csv"], ["cp1253"]),
     ("--delimiter", TABLE, [";"]),
     ("--decimal", TABLE, [","]),
     ("--header", ["--data", "whole.csv"], []),
@@ -95,6 +96,10 @@ CASES = [
     ("--shards", [], ["4"]),
     ("--seed", [], ["1"]),
 ]
+READING = [  # in test_after_training.py
+    *("--encoding", "--delimiter", "--decimal", "--header", "--no-header", "--label", "--labels"),
+    *("--drop", "--array", "--image-shape", "--transpose", "--no-transpose"),
+]
 ELSEWHERE = {  # with a test of their own below
     "train": [
         "--backend",
@@ -108,10 +113,11 @@ ELSEWHERE = {  # with a test of their own below
         "--overwrite",
         "--no-pictures",
     ],
-    "evaluate": ["--best", "--backend", "--data", "--seed", "--pixels", "--draws", "--samples", "--examples"],
+    "evaluate": ["--best", "--backend", *READING, "--data", "--seed", "--pixels", "--draws", "--samples", "--examples"],
     "sample": [
         "--best",
         "--backend",
+        *READING,
         "--data",
         "--seed",
         "--count",
@@ -121,11 +127,12 @@ ELSEWHERE = {  # with a test of their own below
         "--interpolate",
         "--at",
     ],
-    "reconstruct": ["--best", "--backend", "--data", "--seed", "--count", "-o", "--out"],
-    "encode": ["--best", "--backend", "--data", "--seed", "--pixels", "--sigmas", "-o", "--out"],
+    "reconstruct": ["--best", "--backend", *READING, "--data", "--seed", "--count", "-o", "--out"],
+    "encode": ["--best", "--backend", *READING, "--data", "--seed", "--pixels", "--sigmas", "-o", "--out"],
     "compress": [
         "--best",
         "--backend",
+        *READING,
         "--data",
         "--seed",
         "-o",
@@ -138,7 +145,16 @@ ELSEWHERE = {  # with a test of their own below
     ],
     "decompress": ["--best", "--rows", "-o", "--out"],
     "verify": [],
-    "explore": ["--best", "--backend", "--data", "--seed", "-o", "--out", "--no-open"],  # in tests/minivae/explorer
+    "explore": [
+        "--best",
+        "--backend",
+        *READING,
+        "--data",
+        "--seed",
+        "-o",
+        "--out",
+        "--no-open",
+    ],  # in tests/minivae/explorer
     "gradcheck": ["--backend", "--dtype", "--out"],
     "bench": ["--backend", "--ladder", "--verify-only", "--out"],
     "lab": ["--out", "--seed", "--find-the-bug"],  # the last in tests/minivae/lab/exam
@@ -166,6 +182,7 @@ def inside(tmp_path_factory):
         rows = rng.integers(0, 9, (60, 3))
         (folder / "table.csv").write_text("a,b,c\n" + "".join(f"{a}.5,{b},{c}\n" for a, b, c in rows))
         (folder / "named.csv").write_text("a,b,kind\n" + "".join(f"{a}.5,{b},{'xyz'[c % 3]}\n" for a, b, c in rows))
+        (folder / "greek.csv").write_bytes("\u03b1,\u03b2\n0.5,2\n0.25,3\n0.5,7\n".encode("cp1253"))
         np.savez(folder / "two.npz", a=rng.random((60, 4)), b=rng.random((60, 4)))
         np.save(folder / "square.npy", rng.random((4, 4, 60)))
         np.save(folder / "images.npy", rng.random((60, 2, 3)))
@@ -203,7 +220,7 @@ def outcome(inside):
 )
 def test_an_option_of_a_training_has_an_effect(outcome, option, context, values):
     without, given = outcome(context), outcome([*context, option, *values])
-    if not {"table.csv", "whole.csv", "named.csv", "two.npz", "square.npy"} & set(context):
+    if not {"table.csv", "whole.csv", "named.csv", "two.npz", "square.npy", "greek.csv"} & set(context):
         assert without[0] == given[0] == 0
     assert without != given
 

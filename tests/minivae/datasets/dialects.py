@@ -394,6 +394,14 @@ DIALECTS = [
         "the same as Windows writes it without a mark",
         text("tabelle.csv", GERMAN.encode("cp1252")),
         FLOWERS,
+        options={"encoding": "cp1252"},
+        **FLOATS,
+    ),
+    Dialect(
+        "Excel in Korean: CP949",
+        text("길이.csv", table_of(FLOWERS, head=["길이", "너비", "꽃잎 길이", "꽃잎 너비"]).encode("cp949")),
+        FLOWERS,
+        options={"encoding": "cp949"},
         **FLOATS,
     ),
     Dialect(
@@ -406,7 +414,7 @@ DIALECTS = [
         KINDS,
         None,
         tuple(IN_CHINESE),
-        options={"label": "品种"},
+        options={"encoding": "gbk", "label": "品种"},
         **FLOATS,
     ),
     Dialect(
@@ -463,9 +471,9 @@ def _zip(path, member):
 
 def flags(options):
     """Options of `load_dataset` as those of `minivae train`."""
-    called = {"label": "--labels", "array": "--array", "image_shape": "--image-shape", "drop": "--drop"}
+    called = {"label": "--labels", "image_shape": "--image-shape"}
     values = {name: " ".join(map(str, v)) if isinstance(v, tuple) else str(v) or "''" for name, v in options.items()}
-    return " ".join(f"{called[name]} {value}" for name, value in values.items())
+    return " ".join(f"{called.get(name, f'--{name}')} {value}" for name, value in values.items())
 
 
 def message(source, folder):
