@@ -19,7 +19,7 @@ from .mnist import IMAGE_SHAPE, SOURCE, load_mnist
 from .options import LABEL, ReadOptions
 from .scaling import Scaling, asked_scaling
 from .toy import TOY_SETS, make_toy
-from .values import as_before, check_labels, number_labels, said_of_rounding, settle
+from .values import as_before, check_labels, doubts, number_labels, settle
 
 dataset_names = ("mnist", *TOY_SETS)
 TEST_FRACTION = 0.1  # of the rows of a file without test rows
@@ -147,7 +147,7 @@ def load_dataset(
     text = _path(name_or_path)
     try:
         arrays, read_as = read_file(text, options, test_fraction is not None)
-        name = arrays.pop("name", Path(text).name)
+        name = arrays.pop("name", os.path.basename(os.path.abspath(text)))
         return _from_arrays(name, arrays, read_as, options, size, test_fraction, seed, change)
     except MemoryError as error:
         raise ValueError(f"{Path(text).name}: does not fit in memory") from error
@@ -169,7 +169,7 @@ def load_parts(
     """
     options = options or ReadOptions()
     arrays, _ = read_file(_path(path), options, not beside)
-    name = arrays.pop("name", Path(path).name)
+    name = arrays.pop("name", os.path.basename(os.path.abspath(path)))
     _put_in_order(arrays, options.keep)
     given, image_shape, _ = _rows(name, arrays, options, False)
     if change is None:
@@ -232,8 +232,8 @@ def _from_arrays(name, arrays, read_as, options, size, test_fraction, seed, chan
     if classes is None:
         labels, classes, classes_said = number_labels(name, labels)
         taken_for = "; ".join(filter(None, [classes_said, taken_for]))
-    rounding = said_of_rounding(rows["train"], arrays.get("columns"), change is not None)
-    taken_for = "; ".join(filter(None, [taken_for, rounding]))
+    doubted = doubts(rows["train"], arrays.get("columns"), change is not None)
+    taken_for = "; ".join(filter(None, [taken_for, doubted]))
     origin = f"file {name}" if name != "DataFrame" else name
     known = {"image_shape": image_shape, "columns": arrays.get("columns"), "classes": classes}
     known["source"] = ": ".join(filter(None, [origin, "; ".join(filter(None, [read_as, taken_for]))]))

@@ -42,7 +42,7 @@ def read_pictures(path: str | os.PathLike[str], options: ReadOptions) -> tuple[d
     ValueError, naming the picture, where one cannot be read, has transparency or more than 8 bits, or another size than
     the first.
     """
-    folder = Path(path)
+    folder = Path(os.path.abspath(path))  # "." has no name
     name = folder.name or str(folder)
     options.expect_only(name, "a folder", "image_shape", "transpose", *(["label"] if options.label == "" else []))
     folders, files, left = _listing(folder)

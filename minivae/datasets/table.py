@@ -37,6 +37,10 @@ def read_table(stream: Stream, options: ReadOptions) -> tuple[dict[str, np.ndarr
     if headed:
         named_by = f"names in line {head.pop(0)[0]}"
         expect(head, stream.name, "no numbers, only names", "at least one line of them")
+    (number, first), *_ = head
+    units = headed and len(first) > 1 and all(kind_of(field) == "text" for field in first)
+    expected = "numbers below one line of names: titles and units stand in lines that start with #"
+    expect(not units, f"{stream.name}: line {number}", cut(", ".join(first)), expected)
     columns = Columns(stream.name, *head[0], names, headed, delimiter, decimal, options)
     for number, row in head:
         columns.add(number, row, plain=False)

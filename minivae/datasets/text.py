@@ -25,7 +25,9 @@ UNDECODED = re.compile(r"[\udc80-\udcff]")
 # the next may begin, so that a match takes linear time.
 NUMBERS = {mark: re.compile(rf"[-+]?([0-9]+([{mark}][0-9]*)?|[{mark}][0-9]+)([eE][-+]?[0-9]+)?") for mark in ".,"}
 POINT, COMMA = NUMBERS.values()
-THOUSANDS = re.compile(r"[-+]?[1-9][0-9]{0,2},[0-9]{3}")
+GROUPED = re.compile(
+    r"[-+]?[1-9][0-9]{0,2}([.,' \u2019\u00a0\u202f][0-9]{3})+([.,][0-9]*)?"
+)  # in thousands, or thousandths
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>", "?", "-", "."}
 MISSING |= {f"{sign}{word}" for sign in ("", "-", "+") for word in ("inf", "infinity", "nan")}
 CELL_ERROR = re.compile("#(N/A|NV|[A-Z/0]+[!?])")  # a spreadsheet's, and no comment
@@ -173,9 +175,10 @@ def is_comment(line):
 
 
 def kind_of(field):
-    """ "number" (with either decimal mark), "missing" (or not finite), "truth" or "text"."""
+    """ "number" (with either decimal mark, or marks between thousands, to be refused), "missing" (or not finite),
+    "truth" or "text"."""
     field = field.strip().replace("\u2212", "-")
-    if POINT.fullmatch(field) or COMMA.fullmatch(field):
+    if POINT.fullmatch(field) or COMMA.fullmatch(field) or GROUPED.fullmatch(field):
         return "number"
     lowered = field.lower()
     if lowered in MISSING:
@@ -247,9 +250,13 @@ def _share(rows):
 
 
 def find_decimal(lines, delimiter):
-    """The decimal mark: a comma where a field has one that cannot separate thousands, and none has a point."""
+    """The decimal mark: a comma where a field has one that cannot separate thousands, and none has a point; ValueError
+    where points can, as Europeans write them in a table with semicolons."""
     fields = [field.strip().replace("\u2212", "-") for row in _sample(lines, delimiter) for field in row]
-    if any("." in field and POINT.fullmatch(field) for field in fields):
+    if points := [field for field in fields if "." in field and POINT.fullmatch(field)]:
+        plain = delimiter != ";" or not all(map(GROUPED.fullmatch, points))
+        expected = "decimal= (--decimal) to say that points are decimal marks, or no marks between thousands"
+        expect(plain, f"{lines.name}: perhaps thousands", points[0], expected)
         return "."
     commas = [field for field in fields if "," in field and COMMA.fullmatch(field)]
-    return "," if any(not THOUSANDS.fullmatch(field) for field in commas) else "."
+    return "," if any(not GROUPED.fullmatch(field) for field in commas) else "."

@@ -183,6 +183,12 @@ AMBIGUOUS = [
         [(5.5,), (6,), (7,)],
     ),
     (",a\n0.5,5\n0.25,6\n", "a column without a name, expected drop=", {"drop": ()}, [(0.5, 5), (0.25, 6)]),
+    (
+        "a;b\n1.234;2\n3.5;1.250\n".replace("3.5", "3.500"),
+        r"thousands: got '1.234', expected decimal=",
+        {"decimal": "."},
+        [(1.234, 2), (3.5, 1.25)],
+    ),
     ('"1,500";2\n"3,250";4', "field 1: got '1,500', .* decimal=", {"decimal": ","}, [(1.5, 2), (3.25, 4)]),
     ("1,5\n2,25", "got '5', expected delimiter=", {"delimiter": ",", "header": False, "drop": ()}, [(1, 5), (2, 25)]),
     ("1,5\n2,25", "got '5', expected delimiter=", {"delimiter": ";", "header": False}, [(1.5,), (2.25,)]),
@@ -216,16 +222,19 @@ def test_what_can_be_read_in_two_ways(content, message, options, rows, tmp_path)
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ("9007199254740993,9007199254740991", "whole numbers in 'a' beyond 2**53, which float64 rounds"),
-        ("16777217,-16777217", "whole numbers in 'a', 'b' beyond 2**24, which float32 rounds (standardize="),
+        ("9007199254740993,9007199254740991", "whole numbers beyond 2**53, which float64 rounds: 'a'"),
+        ("16777217,-16777217", "whole numbers beyond 2**24, which float32 rounds unless standardize="),
         ("16777218,123456.75", ""),
-        ("16777217.5,1e20", "whole numbers in 'b' beyond 2**53"),
+        ("-999,-2", "-999, perhaps for missing values: 'a'"),
+        ("-999,-500", "-999, perhaps for missing values: 'a'"),
+        ("2,-99\n1.5,-60", ""),
+        ("16777217.5,1e20", "whole numbers beyond 2**53, which float64 rounds: 'b'"),
     ],
 )
-def test_whole_numbers_that_floats_round_are_named(values, said, tmp_path):
+def test_numbers_that_may_not_be_what_they_seem_are_named(values, said, tmp_path):
     data = load(tmp_path, f"a,b\n{values}\n1.0,2\n")
     assert data.source.partition("no labels")[2].removeprefix("; ").startswith(said)
-    assert bool(said) == ("beyond" in data.source)
+    assert bool(said) == ("beyond" in data.source or "missing" in data.source)
     scaled = load(tmp_path, f"a,b\n{values}\n1.0,2\n", standardize=True).source
     assert ("2**53" in said) == ("beyond" in scaled)
 
@@ -251,7 +260,8 @@ def test_an_image_and_one_column_more(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("my data\na,b,c\n" + PLAIN, "line 2: got 3 fields under 1 names, .* nothing but comments .* above the names"),
+        ("my data\na,b,c\n" + PLAIN, "line 2: got 'a, b, c', expected numbers below one line of names: titles .* #"),
+        ("my data\n" + PLAIN, "line 2: got 3 fields under 1 names, .* nothing but comments .* above the names"),
         (PLAIN + "\n0.1,,0.3", "line 5, field 2: got '', expected a finite value"),
         (PLAIN + "\n0.1,NA,0.3", "line 5, field 2: got 'NA', expected a finite value"),
         ("a,b\n#N/A,1\n2,3\n4,5\n", "line 2, field 1 .*: got '#N/A', expected a finite value"),
@@ -260,7 +270,10 @@ def test_an_image_and_one_column_more(tmp_path):
         ("1,two\n3,4\n5,6\n", "line 1, field 2: got 'two', expected a number"),
         ("0x10,1\n2,3\n4,5\n", "line 1, field 1: got '0x10', expected a number"),
         ("'0.1','0.2'\n'0.3','0.4'\n", """got "'0.1'", expected a number"""),
-        ("a;b\n1 000;2\n3;4\n", r"line 2, field 1 \('a'\): got '1 000', expected a number"),
+        ("a;b\n1 000;2\n3;4\n", r"line 2, field 1 \('a'\): got '1 000', .* thousands must not be separated"),
+        ("a;b\n1.234,5;2,5\n3;4\n", r"line 2, field 1 \('a'\): got '1.234,5', .* thousands must not be separated"),
+        ("a,b\n1'234.5,2\n3,4\n", r"\('a'\): got \"1'234.5\", .* thousands must not be separated"),
+        ("a,b\nmm,kg\n3,4\n", "line 2: got 'mm, kg', expected numbers below one line of names: .* units stand"),
         ("a,b\nTrue,1\n0,2\n", r"line 3, field 1 \('a'\): got '0', expected True or False"),
         ('a,b\n"1,2\n3,4\n', "line 3: quotes or a field that cannot be read"),
         ("a,b\n1\x1a,2\n3,4\n", "line 2: got 'Ctrl-Z'"),
