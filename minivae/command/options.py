@@ -123,6 +123,8 @@ def expect_output(out, *inputs):
     name, out = str(out), Path(out)
     if not out.parent.is_dir():
         raise ValueError(f"--out: got {name!r}, expected a name in a folder that exists")
+    if not os.access(out.parent, os.W_OK):
+        raise ValueError(f"--out: got {name!r}, expected a name in a folder that can be written in")
     if out.exists() and not out.is_file():
         raise ValueError(f"--out: got {name!r}, expected the name of a file")
     if out.exists() and any(os.path.exists(given) and out.samefile(given) for given in inputs if given is not None):

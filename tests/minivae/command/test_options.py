@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import sys
 from dataclasses import replace
 
@@ -113,7 +114,19 @@ ELSEWHERE = {  # with a test of their own below
         "--overwrite",
         "--no-pictures",
     ],
-    "evaluate": ["--best", "--backend", *READING, "--data", "--seed", "--pixels", "--draws", "--samples", "--examples"],
+    "evaluate": [
+        "-o",
+        "--out",
+        "--best",
+        "--backend",
+        *READING,
+        "--data",
+        "--seed",
+        "--pixels",
+        "--draws",
+        "--samples",
+        "--examples",
+    ],
     "sample": [
         "--best",
         "--backend",
@@ -340,6 +353,24 @@ def test_options_of_evaluate(run, capsys):
     assert len(set(found)) == len(found)
     assert main(["evaluate", str(run), "--examples", "2"]) == 2
     assert "--examples: got 2, expected --samples K with it" in capsys.readouterr().err
+    assert "written to elsewhere.json" in said("-o", "elsewhere.json")
+    assert (run.parent / "elsewhere.json").read_bytes() != (run / "evaluation.json").read_bytes()  # K was 5 in the last
+
+
+def test_a_folder_that_cannot_be_written_in_is_named_before_any_work(run, monkeypatch, capsys):
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) == "." or mode != os.W_OK)
+    monkeypatch.setattr(VAE, "load", None)
+    commands = ["evaluate", "encode", "explore", "sample", "reconstruct"]
+    folders = [
+        ["gradcheck", "--out", "used/g.png"],
+        ["bench", "--out", "used/b.json"],
+        ["lab", "sigma", "--out", "used"],
+    ]
+    for arguments in (*([command, "used"] for command in commands), *folders):
+        assert main(arguments) == 2
+        assert "--out: got 'used/" in (error := capsys.readouterr().err)
+        assert "expected a name in a folder that can be written in" in error
+    monkeypatch.undo()
 
 
 @pytest.mark.parametrize("command", ["sample", "reconstruct", "encode"])
