@@ -206,6 +206,7 @@ EIGHTS = (GREY[:, :8, :8] // 16).astype(float)
 SMALL = RNG.random((N, 3, 5, 3)).astype(np.float32)
 PIXELS = [f"pixel{i}" for i in range(784)]
 SHAPE, RGB = (28, 28), (32, 32, 3)
+MISSED = np.where(np.arange(N)[:, None] % 9 == [4, 9], -999, FLOWERS[:, :2])
 GERMAN = table_of(
     FLOWERS, head=["Länge", "Breite", "Höhe", "Dicke"], delimiter=";", form=lambda v: f"{v:.1f}".replace(".", ",")
 )
@@ -365,6 +366,20 @@ DIALECTS = [
         text("iris.csv", table_of(FLOWERS, SPECIES, [*NAMES, "species"])),
         **IRIS,
         options={"label": "species"},
+    ),
+    Dialect(
+        "scikit-learn: `load_iris(as_frame=True).frame.to_csv(FILE)`",
+        text("target.csv", table_of(FLOWERS, KINDS, [*NAMES, "target"])),
+        FLOWERS,
+        KINDS,
+        options={"label": "target"},
+        **FLOATS,
+    ),
+    Dialect(
+        "a weather station, -999 for what it missed",
+        text("station.csv", table_of(MISSED, head=["temperature", "rain"])),
+        MISSED,
+        **FLOATS,
     ),
     Dialect("R: `write.csv(iris)`", as_r, **IRIS, options={"label": "Species"}),
     Dialect(
