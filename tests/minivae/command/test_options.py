@@ -97,7 +97,7 @@ CASES = [
     ("--shards", [], ["4"]),
     ("--seed", [], ["1"]),
 ]
-READING = [  # in test_after_training.py
+READING = [  # in test_reading.py
     *("--encoding", "--delimiter", "--decimal", "--header", "--no-header", "--label", "--labels"),
     *("--drop", "--array", "--image-shape", "--transpose", "--no-transpose"),
 ]
