@@ -20,7 +20,7 @@ import pandas as pd
 
 from minivae import load_dataset
 
-OPTIONS = ("delimiter=", "decimal=", "header=", "label=", "drop=")
+OPTIONS = ("encoding=", "delimiter=", "decimal=", "header=", "label=", "drop=")
 
 # What is drawn for each table; `write` says what becomes of it.
 CHOICES = {
@@ -191,6 +191,7 @@ def judge(path, choice):
     path.write_bytes(content)
     expected = meant(content, dialect)
     told = {"delimiter": dialect["sep"], "decimal": dialect["decimal"], "header": dialect["header"]}
+    told |= {"encoding": dialect["encoding"] if dialect["encoding"] == "latin-1" else None}
     told |= {"drop": [1] if dialect["index"] else [], "label": ""}
     if dialect["label"] is not None:
         told["label"] = dialect["label"] + 1 + dialect["index"]

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from ..files.atomic import write_text
-from .options import say
+from .options import expect_output, say
 
 SUMMARY = "time the kernels of this machine's backends, each in a process of its own"
 
@@ -27,6 +27,8 @@ def run(args):
     measured = ladder if args.ladder else bench
     if args.out and Path(args.out).suffix != ".json":
         raise ValueError(f"--out: got {args.out!r}, expected a name that ends in .json")
+    if args.out:
+        expect_output(args.out)
     results = measured.run(args.backend and [args.backend], args.verify_only, say)
     if args.verify_only:
         for backend, result in results.items():

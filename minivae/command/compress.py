@@ -45,14 +45,13 @@ def run(args):
         raise ValueError(f"--seed: got {args.seed}, expected --pixels dynamic with it")
     if None not in (args.data, args.given):
         raise ValueError(f"--data: got {args.data!r} and {args.given!r} beside it, expected one of them")
-    given = args.data or args.given
-    how = args.backend, args.best, given, args.pixels, args.seed or 0
+    how = *options.asked(args), args.pixels, args.seed or 0
     if args.report:
-        return _report(*reopening.open_rows(args.run, *how))
+        return _report(*reopening.open_rows(*how))
     # the checkpoint is needed to decode the file
     of_run = [path for path in Path(args.run).glob("*") if path.suffix != ".mvz"]
-    options.expect_output(args.out, given, *of_run)
-    model, x, _, _ = reopening.open_rows(args.run, *how)
+    options.expect_output(args.out, args.data or args.given, *of_run)
+    model, x, _, _ = reopening.open_rows(*how)
     content = compress(model, x, args.samples or 1, weight_bits=args.weight_bits, block=args.block)
     with replacing(Path(args.out)) as file:
         file.write(content)

@@ -30,7 +30,7 @@ def run(args):
     path = options.result_path(args, folder.LATENTS, (".csv", ".npy", ".parquet"))
     pyarrow = require("pyarrow.parquet") and require("pyarrow") if path.suffix == ".parquet" else None
     options.expect_result(path, args)
-    config, model, rows = reopening.open_all_rows(args.run, args.backend, args.best, args.data)
+    config, model, rows = reopening.open_all_rows(*options.asked(args))
     pixels = args.pixels or config.training.pixels
     if args.seed is not None and pixels != "dynamic":
         raise ValueError(f"--seed: got {args.seed}, expected --pixels dynamic with it, or a run of such")

@@ -1,7 +1,6 @@
 """`minivae evaluate`: the ELBO of a run's held-out data, its parts, and log p(x) by importance sampling."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +18,7 @@ def add(parser):
     parser.add_argument("--pixels", choices=PIXELS, help="grey, threshold or dynamic (as in training)")
     parser.add_argument("--draws", type=options.whole, default=1, metavar="N", help="average over N noise draws (1)")
     parser.add_argument("--samples", type=options.whole, metavar="K", help="also log p(x) by K importance samples")
+    parser.add_argument("-o", "--out", metavar="FILE", help="a .json file (RUN/evaluation.json)")
     parser.add_argument("--examples", type=options.whole, metavar="N", help="log p(x) of the first N examples only")
 
 
@@ -30,7 +30,9 @@ def run(args):
 
     if args.examples and not args.samples:
         raise ValueError(f"--examples: got {args.examples}, expected --samples K with it")
-    config, model, data, own = reopening.open_run(args.run, args.backend, args.best, args.data)
+    path = options.result_path(args, folder.EVALUATION, (".json",))
+    options.expect_result(path, args)
+    config, model, data, own = reopening.open_run(*options.asked(args))
     pixels = args.pixels or config.training.pixels
     evaluator = Evaluator(model, data.test, pixels=pixels, seed=args.seed)
     draws = [evaluator(draw) for draw in range(args.draws)]
@@ -62,7 +64,6 @@ def run(args):
         summary = importance.estimate(model, values, args.samples, args.seed).summary()
         result |= summary | {"samples": args.samples, "log_likelihood_examples": len(values)}
         _say_importance(summary, args.samples, len(values))
-    path = Path(args.run) / folder.EVALUATION
     write_text(path, json.dumps(result, indent=2) + "\n")
     say(f"written to {path}")
 

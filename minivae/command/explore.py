@@ -25,7 +25,7 @@ def run(args):
     path = options.result_path(args, folder.EXPLORER, (".html",))
     options.expect_result(path, args)
     try:
-        config, model, data, own = reopening.open_run(args.run, args.backend, args.best, args.data)
+        config, model, data, own = reopening.open_run(*options.asked(args))
     except ValueError as error:
         if ": parts: got " in str(error):  # those of the model that are of one's own, which are not in a file
             raise ValueError(f"{error}: load it with them, and call mv.explore(model, data)") from error

@@ -36,6 +36,7 @@ def run(args):
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"--out: cannot make {folder}: {error.strerror or error}, expected a folder") from error
+    options.expect_output(folder / "table")  # before all that work
     for name in lab.EXPERIMENTS if args.experiment == "all" else (args.experiment,):
         say(f"{name}: {lab.EXPERIMENTS[name]}")
         started = time.perf_counter()

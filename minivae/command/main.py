@@ -10,6 +10,7 @@ import argparse
 import atexit
 import contextlib
 import gc
+import logging
 import os
 import signal
 import sys
@@ -48,6 +49,8 @@ def program() -> int:
     """Runs the command in sys.argv in a process of its own, and returns the exit status."""
     # At its end a program gives all memory back anyway: looking for garbage in it first takes 0.3 s.
     atexit.register(gc.freeze)
+    # Where it can write no folder for its fonts it says so in two lines and does without.
+    logging.getLogger("matplotlib").addFilter(lambda record: record.funcName != "_get_config_or_cache_dir")
     try:
         _open_closed_streams()
         with Interruptible(), Termination() as termination:

@@ -1,6 +1,8 @@
 """What the commands share: the types of options, the run folder, where a result goes, and a line of progress."""
 
+import argparse
 import contextlib
+import functools
 import math
 import os
 import sys
@@ -58,6 +60,48 @@ def add_run(parser):
 def add_data(parser, what):
     """The data of a command that uses a run: its own, which may have moved, or others."""
     parser.add_argument("--data", metavar="NAME|FILE", help=what)
+    title = "how these data are to be read (as the run's were, or as found in them)"
+    add_reading(parser.add_argument_group(title).add_argument)
+
+
+def add_reading(add_argument):
+    """What settles how data are read; only what is given is in the namespace."""
+    add = functools.partial(add_argument, default=argparse.SUPPRESS)
+    add("--encoding", metavar="NAME", help="what a table's text is in, such as cp1252 or gb18030 (UTF-8, or its mark)")
+    add("--delimiter", metavar="C", help="between a table's fields: one character, tab or space (found in the table)")
+    add("--decimal", choices=(".", ","), help="a table's decimal mark (found in the table)")
+    add(
+        "--header", action=argparse.BooleanOptionalAction, help="whether a table's first line holds names (found in it)"
+    )
+    add(
+        "--label",
+        "--labels",
+        metavar="COLUMN",
+        help="a table's labels, by name or by number from 1, or an .npz file's array of them; '' for none (label)",
+    )
+    add("--drop", nargs="*", metavar="COLUMN", help="columns to leave out, likewise (names of rows of pandas and R)")
+    add("--array", metavar="NAME", help="the array of an .npz file that holds the examples (found by its name)")
+    add(
+        "--image-shape",
+        dest="shape",
+        type=whole,
+        nargs="+",
+        metavar="N",
+        help="height and width of an image, and a 3 behind or before them for colours (found in the file)",
+    )
+    add(
+        "--transpose",
+        action=argparse.BooleanOptionalAction,
+        help="whether images are stored column by column (as EMNIST's are)",
+    )
+
+
+def asked(args):
+    """What `runs.reopening` opens: run, backend, whether the best model, the data or None, how these are to be read."""
+    from ..runs.config import READING
+
+    data = getattr(args, "given", None) if args.data is None else args.data  # compress has it by either name
+    return args.run, args.backend, args.best, data, {name: vars(args)[name] for name in READING if name in args}
 
 
 def add_out(parser, name):
@@ -79,6 +123,8 @@ def expect_output(out, *inputs):
     name, out = str(out), Path(out)
     if not out.parent.is_dir():
         raise ValueError(f"--out: got {name!r}, expected a name in a folder that exists")
+    if not os.access(out.parent, os.W_OK):
+        raise ValueError(f"--out: got {name!r}, expected a name in a folder that can be written in")
     if out.exists() and not out.is_file():
         raise ValueError(f"--out: got {name!r}, expected the name of a file")
     if out.exists() and any(os.path.exists(given) and out.samefile(given) for given in inputs if given is not None):

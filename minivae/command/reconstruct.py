@@ -20,7 +20,7 @@ def run(args):
 
     path = options.result_path(args, "reconstructions.png")
     options.expect_result(path, args)
-    config, model, data, own = reopening.open_run(args.run, args.backend, args.best, args.data)
+    config, model, data, own = reopening.open_run(*options.asked(args))
     pixels = config.training.pixels
     if args.seed is not None and path.suffix == ".npy" and pixels != "dynamic":
         raise ValueError(f"--seed: got {args.seed}, expected --out FILE.png with it, or a run of --pixels dynamic")

@@ -36,8 +36,12 @@ def run(args):
         raise ValueError(f"--seed: got {args.seed}, expected no --traverse and no --interpolate with it")
     if args.at is not None and args.traverse is None:
         raise ValueError(f"--at: got {args.at}, expected --traverse with it")
-    if args.data is not None and args.at is None and args.interpolate is None:
-        raise ValueError(f"--data: got {args.data!r}, expected --interpolate, or --traverse --at ROW, with it")
+    *_, data, reading = options.asked(args)
+    if args.at is None and args.interpolate is None:
+        for name, value in {**reading, "data": data}.items():
+            if value is not None:
+                option = name.replace("shape", "image-shape")
+                raise ValueError(f"--{option}: got {value!r}, expected --interpolate, or --traverse --at ROW, with it")
     if args.interpolate is not None and len(args.interpolate) < 2:
         raise ValueError(f"--interpolate: got {args.interpolate[0]}, expected two rows or more")
     if walk and args.count == 1:
@@ -78,7 +82,7 @@ def _traverse(args, path):
         config, model = reopening.open_model(args.run, args.backend, args.best)
         name = config.data.name
     else:
-        config, model, rows = reopening.open_all_rows(args.run, args.backend, args.best, args.data)
+        config, model, rows = reopening.open_all_rows(*options.asked(args))
         start, name = _means(config, model, walks.pick(rows, [args.at], "--at"))[0], rows.name
         where = f"at the posterior means of row {args.at:,}"
     kl = walks.strengths(args.run, args.best or config.training.early_stopping is not None)
@@ -100,7 +104,7 @@ def _traverse(args, path):
 def _interpolate(args, path):
     from ..runs import folder, reopening, walks
 
-    config, model, rows = reopening.open_all_rows(args.run, args.backend, args.best, args.data)
+    config, model, rows = reopening.open_all_rows(*options.asked(args))
     chosen = walks.pick(rows, args.interpolate, "--interpolate")
     means = walks.interpolation(model, _means(config, model, chosen), args.count or walks.STEPS)
     means = _original(config, means)

@@ -11,7 +11,7 @@ from ..optim import OPTIMIZERS
 from ..parameters import DTYPES
 from ..training.team import MPITeam, Team, launched
 from ..vae import LIKELIHOODS
-from .options import complain, failure, interval, not_negative, positive, say, seed, whole
+from .options import add_reading, complain, failure, interval, not_negative, positive, say, seed, whole
 
 SUMMARY = "train a model and leave a run folder"
 AT_RESUME = ("resume", "epochs", "data", "backend", "threads", "mpi", "checkpoint_every", "keep", "no_pictures")
@@ -49,32 +49,7 @@ def add(parser):
     add("--pixels", choices=PIXELS, help="values as they are, 1 above 1/2, or drawn afresh at each use")
     add("--size", type=whole, metavar="N", help="use only N training examples")
     add("--test-fraction", type=positive, metavar="F", help="held out where a file has no test set (0.1)")
-    add("--delimiter", metavar="C", help="between a table's fields: one character, tab or space (found in the table)")
-    add("--decimal", choices=(".", ","), help="a table's decimal mark (found in the table)")
-    add(
-        "--header", action=argparse.BooleanOptionalAction, help="whether a table's first line holds names (found in it)"
-    )
-    add(
-        "--label",
-        "--labels",
-        metavar="COLUMN",
-        help="a table's labels, by name or by number from 1, or an .npz file's array of them; '' for none (label)",
-    )
-    add("--drop", nargs="*", metavar="COLUMN", help="columns to leave out, likewise (names of rows of pandas and R)")
-    add("--array", metavar="NAME", help="the array of an .npz file that holds the examples (found by its name)")
-    add(
-        "--image-shape",
-        dest="shape",
-        type=whole,
-        nargs="+",
-        metavar="N",
-        help="height and width of an image, and a 3 behind or before them for colours (found in the file)",
-    )
-    add(
-        "--transpose",
-        action=argparse.BooleanOptionalAction,
-        help="whether images are stored column by column (as EMNIST's are)",
-    )
+    add_reading(add)
     add("--standardize", action="store_true", help="each column to mean 0 and deviation 1; undone in what comes out")
     add("--scale-by", type=positive, metavar="S", help="divide all values by S; undone in what comes out")
 
@@ -144,7 +119,7 @@ def add(parser):
         "--resume",
         metavar="RUN",
         help="go on with the run in that folder; of the other options only --epochs, --data (where its data are now),"
-        " --backend, --threads, --mpi, --checkpoint-every, --keep and --no-pictures may be given",
+        " how these are read, --backend, --threads, --mpi, --checkpoint-every, --keep and --no-pictures may be given",
     )
     add(
         "--checkpoint-every",
@@ -168,18 +143,19 @@ def checked(args, team):
     """The training that is asked for, yet to be called; ValueError for options that do not go together."""
     from .. import __version__
     from ..runs import train
-    from ..runs.config import Results, part
+    from ..runs.config import READING, Results, part
 
     given = vars(args)
     if "resume" not in given:
         config = configuration(args, team)
         return lambda: train.start(config, say, team)
-    refused = sorted(given.keys() - {"command", *AT_RESUME})
+    refused = sorted(given.keys() - {"command", *AT_RESUME, *READING})
     if refused:
         option, resume, *others, last = ("--" + name.replace("_", "-") for name in (refused[0], *AT_RESUME))
         allowed = f"{', '.join(others)} or {last} with {resume}"
         raise ValueError(f"{option}: a resumed run keeps its own, expected only {allowed}")
     changed = {name: given[name] for name in ("epochs", "backend", "data") if name in given}
+    changed["reading"] = {name: given[name] for name in READING if name in given}
     return lambda: train.resume(args.resume, part(Results, given), say, __version__, team, **changed)
 
 

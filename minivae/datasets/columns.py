@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .options import LABEL
-from .text import MISSING, NUMBERS, TRUTH, as_text, is_plain, kind_of
+from .text import MISSING, NUMBERS, TRUTH, is_plain, kind_of
 from .values import are_whole
 
 HEADER, DECIMAL, DROP = "header= (--header)", "decimal= (--decimal)", "drop= (--drop)"
@@ -36,7 +36,7 @@ class Columns:
         self._name, self._options, self._decimal = name, options, decimal
         self._keeps_all = options.drop is not None and not options.drop
         self._first, self._headed, self._number = number, headed, NUMBERS[decimal]
-        names = None if names is None else [as_text(field) for field in names]
+        names = None if names is None else [field.strip() for field in names]
         self._fields = len(row)
         width = _filled(row) or len(row)
         if names is not None:
@@ -117,7 +117,7 @@ class Columns:
             self._refuse(f"line {number}: got {len(row)} fields, expected {self._width} and nothing after them")
         if self._texts:
             row = [*row]
-            row[self.label] = self._class_of(number, as_text(row[self.label]))
+            row[self.label] = self._class_of(number, row[self.label].strip())
         row = [row[column] for column in self.kept] if self._drop else row[: self._width]
         if not self._truths:
             text = "\0".join(row)
@@ -140,7 +140,7 @@ class Columns:
         return str(code)
 
     def _value(self, number, column, field):
-        text = as_text(field).replace("\u2212", "-")
+        text = field.strip().replace("\u2212", "-")
         if column in self._truths and text.lower() in TRUTH:
             return TRUTH[text.lower()]
         if self._number.fullmatch(text) and column not in self._truths:
@@ -186,8 +186,8 @@ class Columns:
         if self.names:
             arrays["columns"] = tuple(self.names[column] for column in features)
         if self.label is None:
-            likely = [column for column in features if self.names and self.names[column].lower() in LIKELY_LABELS]
-            said.append("no labels" + (f" ({LABEL} makes labels of field {self.call(likely[0])})" if likely else ""))
+            self._expect_no_labels(table, features)
+            said.append("no labels")
         else:
             labels = table[:, self.kept.index(self.label)]
             called = f"field {self.call(self.label)}"
@@ -199,6 +199,18 @@ class Columns:
             arrays["train_labels"] = labels if classes is None else np.array([*classes], object)[labels]
             said.append(f"labels in {called}")
         return arrays, "; ".join(said)
+
+    def _expect_no_labels(self, table, features):
+        """ValueError where a feature may be labels by its name, and nothing was said of them; beside an x, a y is a
+        coordinate."""
+        if self.names is None or self._options.label is not None:
+            return
+        known = {*(self._options.keep or ()), *("yY" if {"x", "X"} & {*self.names} else "")}
+        for column in features:
+            name, values = self.names[column], table[:, self.kept.index(column)]
+            if name.lower() in LIKELY_LABELS and name not in known and (values == np.round(values)).all():
+                expected = f"{LABEL} to make labels of them, or '' for none"
+                self._refuse(f"field {self.call(column)}: got what may be labels, expected {expected}")
 
     def _check_first_row(self, table):
         """ValueError where the first row may be names: pandas writes the numbers of columns that have none."""

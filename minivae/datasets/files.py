@@ -30,6 +30,7 @@ FOREIGN = {
     b"{": f"JSON: {SAVE}",
     b"MATLAB": f"a MATLAB file: read it by scipy.io.loadmat and {SAVE}",
     b"\x89HDF": f"an HDF5 file: read it by h5py and {SAVE}",
+    b"\x1f\x8b": "packed by gzip twice: unpack it first",
     b"BZh": "packed by bzip2: unpack it first",
     b"\xfd7zXZ": "packed by xz: unpack it first",
     b"7z\xbc": "packed by 7z: unpack it first",
@@ -116,7 +117,7 @@ def _read_open_file(name, file, length, options):
 def _read_arrays(start, stream, options):
     name = stream.name
     for magic, read, kind in ((MAGIC, read_npy, "NPY"), (b"\0\0", read_idx, "IDX")):
-        if start.startswith(magic):
+        if start.startswith(magic) and start[:3] != b"\0\0\0":  # HDF5, DICOM and others may start with nothing
             label = () if options.label != "" else ("label",)
             options.expect_only(name, kind, "image_shape", "transpose", *label)
             return kind, {"train": read(stream)}, ""

@@ -19,7 +19,7 @@ from .mnist import IMAGE_SHAPE, SOURCE, load_mnist
 from .options import LABEL, ReadOptions
 from .scaling import Scaling, asked_scaling
 from .toy import TOY_SETS, make_toy
-from .values import as_before, check_labels, number_labels, settle
+from .values import as_before, check_labels, doubts, number_labels, settle
 
 dataset_names = ("mnist", *TOY_SETS)
 TEST_FRACTION = 0.1  # of the rows of a file without test rows
@@ -39,6 +39,7 @@ def load_dataset(
     array: str | None = None,
     image_shape: Sequence[int] | None = None,
     transpose: bool | None = None,
+    encoding: str | None = None,
     standardize: bool = False,
     scale_by: float | None = None,
     scaling: Scaling | None = None,
@@ -56,7 +57,7 @@ def load_dataset(
       labels and test images are found beside it. NPY, IDX and tables may be packed with gzip.
     - Tables, by a name that ends in .csv, .tsv, .tab, .txt, .data or .amat, as pandas, R, NumPy and spreadsheets
       write them: numbers under a line of names or none. A column named `label` holds the labels, and leading columns
-      without a name, the row names of pandas and R, are left out.
+      without a name, the row names of pandas and R, are left out. Text is UTF-8, or has a mark of UTF-16 or UTF-32.
     - With the extra minivae[data]: Parquet; a folder of PNG or JPEG pictures, its sub-folders the classes; and a
       pandas `DataFrame` itself.
 
@@ -102,6 +103,8 @@ def load_dataset(
         That of an image, where a row or an array can be read in several ways or is no image by itself.
     transpose : bool, optional
         Whether images are stored column by column; by default for the files of EMNIST, which are.
+    encoding : str, optional
+        What a table's text is in otherwise, by Python's name for it: "gb18030", "cp949", "cp1252", ...
     standardize : bool
         Shift and scale each column to mean 0 and standard deviation 1 over the training rows; a column of one value
         becomes 0.
@@ -124,7 +127,7 @@ def load_dataset(
     if test_fraction is not None:
         between = "a number between 0 and 1, both excluded"
         test_fraction = expect_number("test_fraction", test_fraction, lambda value: 0 < value < 1, between)
-    options = ReadOptions(delimiter, decimal, header, label, drop, array, image_shape, transpose)
+    options = ReadOptions(delimiter, decimal, header, label, drop, array, image_shape, transpose, encoding)
     change = asked_scaling(standardize, scale_by, scaling)
     options = replace(options, keep=getattr(change, "columns", None))
     if is_frame(name_or_path):
@@ -144,7 +147,7 @@ def load_dataset(
     text = _path(name_or_path)
     try:
         arrays, read_as = read_file(text, options, test_fraction is not None)
-        name = arrays.pop("name", Path(text).name)
+        name = arrays.pop("name", os.path.basename(os.path.abspath(text)))
         return _from_arrays(name, arrays, read_as, options, size, test_fraction, seed, change)
     except MemoryError as error:
         raise ValueError(f"{Path(text).name}: does not fit in memory") from error
@@ -166,7 +169,7 @@ def load_parts(
     """
     options = options or ReadOptions()
     arrays, _ = read_file(_path(path), options, not beside)
-    name = arrays.pop("name", Path(path).name)
+    name = arrays.pop("name", os.path.basename(os.path.abspath(path)))
     _put_in_order(arrays, options.keep)
     given, image_shape, _ = _rows(name, arrays, options, False)
     if change is None:
@@ -229,6 +232,8 @@ def _from_arrays(name, arrays, read_as, options, size, test_fraction, seed, chan
     if classes is None:
         labels, classes, classes_said = number_labels(name, labels)
         taken_for = "; ".join(filter(None, [classes_said, taken_for]))
+    doubted = doubts(rows["train"], arrays.get("columns"), change is not None)
+    taken_for = "; ".join(filter(None, [taken_for, doubted]))
     origin = f"file {name}" if name != "DataFrame" else name
     known = {"image_shape": image_shape, "columns": arrays.get("columns"), "classes": classes}
     known["source"] = ": ".join(filter(None, [origin, "; ".join(filter(None, [read_as, taken_for]))]))

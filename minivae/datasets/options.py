@@ -1,5 +1,6 @@
 """How a user's data are to be read, where their content does not tell."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ LABEL, ARRAY, SHAPE = "label= (--labels)", "array= (--array)", "image_shape= (--
 
 # What takes an option that not everything takes.
 TAKERS = {
+    "encoding": "a table (.csv, .tsv or .txt)",
     "delimiter": "a table (.csv, .tsv or .txt)",
     "decimal": "a table (.csv, .tsv or .txt)",
     "header": "a table (.csv, .tsv or .txt)",
@@ -36,6 +38,7 @@ class ReadOptions:
     array: str | None = None
     image_shape: Sequence[int] | None = None
     transpose: bool | None = None
+    encoding: str | None = None
     keep: Sequence[str] | None = None
 
     def __post_init__(self):
@@ -51,6 +54,10 @@ class ReadOptions:
         expect(named, "drop", self.drop, "columns' names or numbers in a list")
         object.__setattr__(self, "drop", drop)
         expect(self.array is None or isinstance(self.array, str), "array", self.array, "the name of an array")
+        try:
+            io.TextIOWrapper(io.BytesIO(), "utf-8" if self.encoding is None else self.encoding)
+        except (LookupError, ValueError, TypeError):
+            expect(False, "encoding", self.encoding, "the name of an encoding, such as 'cp1252', 'gb18030' or 'cp949'")
         for name in ("header", "transpose"):
             value = getattr(self, name)
             expect(value is None or isinstance(value, bool), name, value, "True or False")

@@ -25,7 +25,7 @@ def images_in(path: str | os.PathLike[str]) -> Path | None:
     """The file of images in a folder of MNIST's files or their like, that of the training images if there is more than
     one; None where there is none. ValueError where a folder holds several sets."""
     found: dict[str, Path] = {}
-    for file in sorted(Path(path).iterdir(), key=lambda file: file.suffix == ".gz"):
+    for file in sorted(_entries(Path(path)), key=lambda file: file.suffix == ".gz"):
         if IMAGES.fullmatch(file.name) and file.is_file():
             found.setdefault(file.name.removesuffix(".gz"), file)
     train = {stem: file for stem, file in found.items() if re.search("train[-_.](images|imgs)", stem, re.I)} or found
@@ -42,7 +42,7 @@ def read_pictures(path: str | os.PathLike[str], options: ReadOptions) -> tuple[d
     ValueError, naming the picture, where one cannot be read, has transparency or more than 8 bits, or another size than
     the first.
     """
-    folder = Path(path)
+    folder = Path(os.path.abspath(path))  # "." has no name
     name = folder.name or str(folder)
     options.expect_only(name, "a folder", "image_shape", "transpose", *(["label"] if options.label == "" else []))
     folders, files, left = _listing(folder)
@@ -84,13 +84,16 @@ def read_pictures(path: str | os.PathLike[str], options: ReadOptions) -> tuple[d
     return arrays, "; ".join(said)
 
 
-def _listing(folder):
-    """(sub-folders, pictures, names of other files) in a folder, in order; hidden ones left out."""
+def _entries(folder):
     try:
-        entries = sorted(folder.iterdir())
+        return sorted(folder.iterdir())
     except OSError as error:
         raise ValueError(f"{folder.name or folder}: cannot be read ({error.strerror or error})") from error
-    entries = [entry for entry in entries if entry.name[0] != "." and entry.name.lower() not in SYSTEM]
+
+
+def _listing(folder):
+    """(sub-folders, pictures, names of other files) in a folder, in order; hidden ones left out."""
+    entries = [entry for entry in _entries(folder) if entry.name[0] != "." and entry.name.lower() not in SYSTEM]
     folders = [entry for entry in entries if entry.is_dir()]
     files = [entry for entry in entries if not entry.is_dir()]
     for file in files:

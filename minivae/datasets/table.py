@@ -14,7 +14,7 @@ from ..errors import expect
 from ..files.stream import Stream
 from .columns import DROP, HEADER, Columns, cut
 from .options import LABEL, ReadOptions
-from .text import Lines, as_text, find_decimal, find_delimiter, form, is_comment, is_name, kind_of
+from .text import Lines, find_decimal, find_delimiter, form, is_comment, is_name, kind_of
 
 
 def read_table(stream: Stream, options: ReadOptions) -> tuple[dict[str, np.ndarray], str]:
@@ -25,7 +25,7 @@ def read_table(stream: Stream, options: ReadOptions) -> tuple[dict[str, np.ndarr
     `minivae.files.stream.Stream`; ValueError, naming line and field, where a field is no number or lines differ in
     length, and where an option is needed.
     """
-    lines = Lines(stream)
+    lines = Lines(stream, options.encoding)
     delimiter = options.delimiter or lines.declared or find_delimiter(lines)
     decimal = options.decimal or find_decimal(lines, delimiter)
     rows = _rows(lines, delimiter)
@@ -37,6 +37,10 @@ def read_table(stream: Stream, options: ReadOptions) -> tuple[dict[str, np.ndarr
     if headed:
         named_by = f"names in line {head.pop(0)[0]}"
         expect(head, stream.name, "no numbers, only names", "at least one line of them")
+    (number, first), *_ = head
+    units = headed and len(first) > 1 and all(kind_of(field) == "text" for field in first)
+    expected = "numbers below one line of names: titles and units stand in lines that start with #"
+    expect(not units, f"{stream.name}: line {number}", cut(", ".join(first)), expected)
     columns = Columns(stream.name, *head[0], names, headed, delimiter, decimal, options)
     for number, row in head:
         columns.add(number, row, plain=False)
@@ -45,8 +49,6 @@ def read_table(stream: Stream, options: ReadOptions) -> tuple[dict[str, np.ndarr
         columns.add(lines.number, row, lines.plain)
         lines.plain = True
     form = f"fields separated by {delimiter!r}{' with decimal commas' * (decimal == ',')}, {named_by}"
-    if lines.encoding:
-        form += f", text in {lines.encoding}"
     return columns.parts(form)
 
 
@@ -79,7 +81,7 @@ def _names(lines, delimiter, options, first, second=None):
     below = [kind_of(field) for field in second or ()]
     counting = _count([field for field, kind in zip(first, kinds, strict=True) if kind == "number"])
     if texts:
-        starts = [is_name(as_text(first[column])) for column in texts]
+        starts = [is_name(first[column].strip()) for column in texts]
         if "number" not in kinds:
             right = any(starts)
         else:  # beside columns with a name; a row with texts of its own may only look so
@@ -99,14 +101,14 @@ def _names(lines, delimiter, options, first, second=None):
         expected = (
             f"a number; or {HEADER} to say whether the first line holds names, {LABEL} or {DROP} for a column apart"
         )
-        expect(False, f"{lines.name}: line 1, field {column + 1}", cut(as_text(first[column])), expected)
+        expect(False, f"{lines.name}: line 1, field {column + 1}", cut(first[column].strip()), expected)
     return first
 
 
 def _names_in_comment(lines, delimiter, width):
     """As numpy.savetxt writes them."""
     fields = next(csv.reader([(lines.comment or "").strip()], **form(delimiter)), [])
-    return fields if len(fields) == width > 1 and any(map(is_name, map(as_text, fields))) else None
+    return fields if len(fields) == width > 1 and any(map(is_name, fields)) else None
 
 
 def _count(fields):

@@ -1,8 +1,10 @@
 """The lines of a table's text, and what they tell of how it is written: encoding, delimiter, decimal mark."""
 
+import contextlib
 import csv
 import io
 import re
+from codecs import lookup
 
 from ..errors import expect
 from ..files.stream import CHUNK
@@ -11,14 +13,21 @@ LONGEST_LINE = 1 << 20  # characters
 SAMPLE = 1 << 16  # characters or bytes, from which encoding, delimiter and decimal mark are told
 STRONG = ",;\t|"  # delimiters that stand in no number but a decimal comma
 NAMED = {"tab": "\t", "\\t": "\t", "space": " "}
-CHINESE = "gb18030"  # with GBK and GB 2312 in it
-BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe\0\0": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+# Those of which a message shows how they read what is not UTF-8: Chinese, Japanese, Korean, then Western and Central
+# European and Cyrillic letters as Windows writes them, and those of old Macs.
+ENCODINGS = ("gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1252", "cp1250", "cp1251", "mac_roman")
+SAVED = "encoding= (--encoding) to say what it is in, or the table saved as UTF-8"
+SIGNS = "\u00b0\u00b2\u00b3\u00b7\u00a0\u2013\u2019\u20ac"  # no letters, but in names: of degrees, squares, ...
+UNDECODED = re.compile(r"[\udc80-\udcff]")
 
 # What float() takes beyond these is refused: 1_000, and the digits of other scripts. No part of a pattern can end where
 # the next may begin, so that a match takes linear time.
 NUMBERS = {mark: re.compile(rf"[-+]?([0-9]+([{mark}][0-9]*)?|[{mark}][0-9]+)([eE][-+]?[0-9]+)?") for mark in ".,"}
 POINT, COMMA = NUMBERS.values()
-THOUSANDS = re.compile(r"[-+]?[1-9][0-9]{0,2},[0-9]{3}")
+GROUPED = re.compile(
+    r"[-+]?[1-9][0-9]{0,2}([.,' \u2019\u00a0\u202f][0-9]{3})+([.,][0-9]*)?"
+)  # in thousands, or thousandths
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>", "?", "-", "."}
 MISSING |= {f"{sign}{word}" for sign in ("", "-", "+") for word in ("inf", "infinity", "nan")}
 CELL_ERROR = re.compile("#(N/A|NV|[A-Z/0]+[!?])")  # a spreadsheet's, and no comment
@@ -37,15 +46,13 @@ class Lines:
     sample : the first lines
     comment : the last comment before them, or None
     declared : the delimiter that the first line declares, or None
-    encoding : what the bytes were told to be, where they are not Unicode: "GB 18030" or "Latin-1", else None
     """
 
-    def __init__(self, stream):
+    def __init__(self, stream, encoding=None):
         self.name, self.number, self.line, self.plain = stream.name, 0, "", True
         self.comment = self.declared = None
         self._blanks = False
-        text = _decoded(stream)
-        self.encoding = "GB 18030" if text.encoding == CHINESE else None
+        text = _decoded(stream, encoding)
         self._coming = self._read(text)
         first, length = [], 0
         for number, line in self._coming:
@@ -71,8 +78,6 @@ class Lines:
         self.number, self.line = next(self._first, None) or next(self._coming)
         line = self.line
         self.plain = self.plain and is_plain(line)
-        if not line.isascii() and has_bytes(line):
-            self.encoding = "Latin-1"
         return one_blank(line) if self._blanks else line
 
     def _read(self, text):
@@ -86,7 +91,7 @@ class Lines:
                 line = line.rstrip()[:-1]
             for character, what in (("\0", "NUL, as in no text or one in UTF-16"), ("\x1a", "Ctrl-Z")):
                 if character in line:
-                    expect(False, f"{self.name}: line {number}", what, "text: save the table as UTF-8")
+                    expect(False, f"{self.name}: line {number}", what, f"text: {SAVED}")
             if not started and is_comment(line):
                 self.comment = line.strip().lstrip("#")
             else:
@@ -99,42 +104,37 @@ class Lines:
             line = text.readline(LONGEST_LINE)
         except UnicodeError as error:
             raise ValueError(f"{self.name}: line {number}: not text in its encoding ({error})") from error
+        if not line.isascii() and UNDECODED.search(line):
+            ways = _readings(line) if text.encoding == "utf-8" else ""
+            got = f"bytes that are not {text.encoding.upper()}"
+            expect(False, f"{self.name}: line {number}", got, SAVED + ways)
         if len(line) == LONGEST_LINE:
             got = f"{len(line)} characters and no end"
             expect(line[-1] in "\r\n", f"{self.name}: line {number}", got, f"fewer than {LONGEST_LINE}")
         return line
 
 
-def _decoded(stream):
-    """A text file over a `minivae.files.stream.Stream`, whose lines end in LF, CR or both."""
+def _decoded(stream, encoding):
+    """A text file over a `minivae.files.stream.Stream`, whose lines end in LF, CR or both; bytes that are none in its
+    encoding become surrogates."""
     content = io.BufferedReader(_Raw(stream), CHUNK)
     start = content.peek(4)[:4]
-    wide = start in (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
-    expect(not wide, stream.name, "text in UTF-32", "UTF-8 or UTF-16: save the table as UTF-8")
-    encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if start.startswith(mark)), "utf-8")
-    if encoding == "utf-8" and _is_chinese(content.peek(SAMPLE)[:SAMPLE]):
-        encoding = CHINESE
-    errors = "strict" if encoding in ("utf-16", CHINESE) else "surrogateescape"
-    return io.TextIOWrapper(content, encoding, errors, newline="")
+    marked = next((name for mark, name in MARKS.items() if start.startswith(mark)), None)
+    fits = not (marked and encoding) or lookup(encoding).name.startswith(marked)
+    expect(fits, "encoding", encoding, f"none for {stream.name}, which has the mark of {marked and marked.upper()}")
+    return io.TextIOWrapper(content, marked or encoding or "utf-8", "surrogateescape", newline="")
 
 
-def _is_chinese(start):
-    """Whether bytes that are not UTF-8 are Chinese as Excel writes it, and not Latin-1: both bytes of nearly each
-    character are then high, and most characters are of the first half of GB 2312, those in daily use."""
-    start = start[: start.rfind(b"\n") + 1] or start
-    try:
-        start.decode("utf-8")
-        return False
-    except UnicodeDecodeError:
-        pass
-    try:
-        codes = [c.encode(CHINESE) for c in start.decode(CHINESE) if not c.isascii()]
-    except UnicodeDecodeError:
-        return False
-    codes = [code for code in codes if len(code) == 2]  # those of four are rare
-    high = [code for code in codes if code[1] > 0xA0]
-    daily = sum(0xB0 <= code[0] <= 0xD7 for code in high)
-    return len(high) >= 0.9 * len(codes) and daily >= 0.5 * len(high) and len(set(high)) > 1
+def _readings(line):
+    """How a field of a line whose bytes are not UTF-8 reads in the encodings in which it may be a name."""
+    field = next(filter(UNDECODED.search, re.split(r'[,;\t|"\r\n]', line)))
+    ways: dict[str, str] = {}
+    for encoding in ENCODINGS:
+        with contextlib.suppress(UnicodeError):
+            text = field.encode("utf-8", "surrogateescape").decode(encoding).strip()
+            if all(c.isascii() or c.isalpha() or c in SIGNS for c in text):
+                ways.setdefault(text, encoding)
+    return ": " * bool(ways) + ", ".join(f"{encoding} reads {text[:12]!r}" for text, encoding in ways.items())
 
 
 class _Raw(io.RawIOBase):
@@ -164,19 +164,6 @@ def one_blank(line):
     return line.replace("\t", " ").rstrip()
 
 
-def as_text(field):
-    """A field without blanks around it; bytes that are not UTF-8, nor Chinese, are read as Latin-1, in which names are
-    written."""
-    field = field.strip()
-    escaped = not field.isascii() and has_bytes(field)
-    return field.encode("utf-8", "surrogateescape").decode("latin-1") if escaped else field
-
-
-def has_bytes(text):
-    """Whether a text has bytes in it that are not UTF-8."""
-    return any("\udc80" <= character <= "\udcff" for character in text)
-
-
 def is_plain(text):
     """Whether what float() takes of it is a number as NUMBERS has it: not 1_000, nan or digits of other scripts."""
     return text.isascii() and "_" not in text and "n" not in text and "N" not in text
@@ -188,9 +175,10 @@ def is_comment(line):
 
 
 def kind_of(field):
-    """ "number" (with either decimal mark), "missing" (or not finite), "truth" or "text"."""
-    field = as_text(field).replace("\u2212", "-")
-    if POINT.fullmatch(field) or COMMA.fullmatch(field):
+    """ "number" (with either decimal mark, or marks between thousands, to be refused), "missing" (or not finite),
+    "truth" or "text"."""
+    field = field.strip().replace("\u2212", "-")
+    if POINT.fullmatch(field) or COMMA.fullmatch(field) or GROUPED.fullmatch(field):
         return "number"
     lowered = field.lower()
     if lowered in MISSING:
@@ -262,9 +250,13 @@ def _share(rows):
 
 
 def find_decimal(lines, delimiter):
-    """The decimal mark: a comma where a field has one that cannot separate thousands, and none has a point."""
-    fields = [as_text(field).replace("\u2212", "-") for row in _sample(lines, delimiter) for field in row]
-    if any("." in field and POINT.fullmatch(field) for field in fields):
+    """The decimal mark: a comma where a field has one that cannot separate thousands, and none has a point; ValueError
+    where points can, as Europeans write them in a table with semicolons."""
+    fields = [field.strip().replace("\u2212", "-") for row in _sample(lines, delimiter) for field in row]
+    if points := [field for field in fields if "." in field and POINT.fullmatch(field)]:
+        plain = delimiter != ";" or not all(map(GROUPED.fullmatch, points))
+        expected = "decimal= (--decimal) to say that points are decimal marks, or no marks between thousands"
+        expect(plain, f"{lines.name}: perhaps thousands", points[0], expected)
         return "."
     commas = [field for field in fields if "," in field and COMMA.fullmatch(field)]
-    return "," if any(not THOUSANDS.fullmatch(field) for field in commas) else "."
+    return "," if any(not GROUPED.fullmatch(field) for field in commas) else "."

@@ -1,6 +1,7 @@
 """What the values of a file are taken for: rows of pixels or numbers, and labels."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from .options import LABEL
 
 DTYPES = (np.uint8, np.float32, np.float64)
 LARGEST_EXACT = 1 << 24  # float32 holds every integer up to this one
+CODES = (-99, -999, -9999, -99999)  # that many write for a missing value
 FEWEST_PIXELS = 16  # of a row that is not known to be an image
 NUMBER_THEM = "number the classes by numpy.unique(labels, return_inverse=True)[1]"  # where labels are texts
 
@@ -53,6 +55,32 @@ def as_before(given: np.ndarray, settled: np.ndarray, dtype: str | None) -> np.n
     if dtype != "uint8":
         return _as_reals("data", given)
     return given.astype(np.uint8) if not is_mapped(given) and given.max() > 1 and _are_bytes(given) else settled
+
+
+def doubts(rows: np.ndarray, columns: Sequence[str] | None, scaled: bool) -> str:
+    """What is to be said of values that may not be what they seem: numbers that stand for missing ones, and whole
+    numbers of which floats do not hold all digits, float64 or, where they are not scaled, float32, in which models are
+    trained unless they are asked otherwise."""
+    if rows.dtype == np.uint8 or is_mapped(rows):
+        return ""
+    said: dict[str, list[str]] = {}
+    least = rows.min(axis=0)
+    largest = np.maximum(rows.max(axis=0), -least)
+    for column in np.flatnonzero(np.isin(least, CODES) | (largest > LARGEST_EXACT)).tolist():
+        values, called = rows[:, column], repr(columns[column]) if columns else f"column {column}"
+        others, whole = values[values != least[column]], (values == np.round(values)).all()
+        if least[column] in CODES and len(others) and others.min() > least[column] / 2:
+            what = f"{least[column]:g}, perhaps for missing values"
+        elif whole and largest[column] >= 2**53:
+            what = "whole numbers beyond 2**53, which float64 rounds"
+        elif whole and not scaled and (values.astype(np.float32) != values).any():
+            kept = "unless standardize= (--standardize) or a model in float64 keeps them apart"
+            what = f"whole numbers beyond 2**24, which float32 rounds {kept}"
+        else:
+            continue
+        said.setdefault(what, []).append(called)
+    listed = {what: ", ".join(called[:4]) + ", ..." * (len(called) > 4) for what, called in said.items()}
+    return "; ".join(f"{what}: {called:.100}" for what, called in listed.items())
 
 
 def _are_bytes(rows):

@@ -29,6 +29,11 @@ def read_npy(stream, advice="", text=False):
     descr, fortran_order, shape = read_header(stream)
     if not isinstance(descr, str) or not (SUPPORTED.fullmatch(descr) or (text and TEXT.fullmatch(descr))):
         kinds = "booleans, integers or floats of 16 to 64 bits"
+        if not advice and (isinstance(descr, list) or descr in ("|O", "<f16")):
+            way = (
+                "x.astype(float)" if isinstance(descr, str) else "numpy.lib.recfunctions.structured_to_unstructured(x)"
+            )
+            advice = f": save it as such by {way}"
         raise ValueError(f"{stream.name}: must hold {kinds}, got NPY type {descr!r:.80}{advice}")
     dtype = np.dtype(descr)
     stream.check_ndim(len(shape))

@@ -22,6 +22,9 @@ from . import machine
 BYTES_OR_REALS = ("uint8", "float32", "float64")  # the dtypes of a `Dataset`
 MOST_KEPT = 100_000  # features, of each of which a run's files hold the name and two numbers
 
+# Those of `Data` that say how a file is read.
+READING = ("encoding", "delimiter", "decimal", "header", "label", "drop", "array", "shape", "transpose")
+
 Part = TypeVar("Part", "Data", "Model", "Training", "Results")
 
 
@@ -56,6 +59,7 @@ class Data:
     array: str | None = None
     shape: Sequence[int] | None = None
     transpose: bool | None = None
+    encoding: str | None = None
     standardize: bool = False
     scale_by: float | None = None
     fingerprint: str | None = None

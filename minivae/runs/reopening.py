@@ -8,14 +8,19 @@ import contextlib
 import getpass
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from ..datasets import dataset_names
 from ..errors import brief, expect
 from ..vae import VAE
 from . import folder, rows
 from .config import Data
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def stored_name(name: str, run: str | os.PathLike[str]) -> str:
@@ -82,45 +87,46 @@ def open_model(path, backend="auto", best=False):
     return config, VAE.load(path / (folder.BEST if best else folder.CHECKPOINT), backend)
 
 
-def open_run(path, backend="auto", best=False, given=None):
+def open_run(path, backend="auto", best=False, given=None, reading=NOTHING):
     """(config, model, data, whether they are the run's own) of a run folder; other data only where they are given: of
-    these, the test rows are held out, or all rows where there are no such.
+    these, the test rows are held out, or all rows where there are no such. reading : those of READING that say how they
+    are read, where that is not as the run's are.
     """
     config, model = open_model(path, backend, best)
     try:
-        data, _ = find_data(path, config.data, given)
+        data, _ = find_data(path, replace(config.data, **reading), given)
         own = True
     except ValueError:
         if given is None:
             raise
-        data = rows.of_others(config.data, given, model.features).held_out(config.data)
+        data = rows.of_others(config.data, given, model.features, reading).held_out(config.data)
         own = data.fingerprint() == config.data.fingerprint
     if data.features != model.features:
         raise ValueError(f"data: {data.name} has {data.features} features, expected the run's {model.features}")
     return config, model, data, own
 
 
-def open_all_rows(path, backend="auto", best=False, given=None):
+def open_all_rows(path, backend="auto", best=False, given=None, reading=NOTHING):
     """(config, model, `Rows`) of a run folder: all rows of its data, or of others that are given."""
     config, model = open_model(path, backend, best)
     try:
-        return config, model, rows.of_run(find_data(path, config.data, given)[1])
+        return config, model, rows.of_run(find_data(path, replace(config.data, **reading), given)[1])
     except ValueError:
         if given is None:
             raise
-        return config, model, rows.of_others(config.data, given, model.features)
+        return config, model, rows.of_others(config.data, given, model.features, reading)
 
 
-def open_rows(path, backend="auto", best=False, given=None, pixels=None, seed=0):
+def open_rows(path, backend="auto", best=False, given=None, reading=NOTHING, pixels=None, seed=0):
     """(model, rows, image shape, training rows) to compress: the run's held-out data, those of a named data set, or all
     rows of a file in its order; made 0 and 1 as `pixels` says. Training rows only beside the run's own data.
     """
     train = None
     if given is None or given in dataset_names:
-        _, model, data, own = open_run(path, backend, best, given)
+        _, model, data, own = open_run(path, backend, best, given, reading)
         x, shape, train = data.test, data.image_shape, data.train if own else None
     else:
-        config, model, found = open_all_rows(path, backend, best, given)
+        config, model, found = open_all_rows(path, backend, best, given, reading)
         x, shape = found.values, config.data.image_shape
     if pixels:
         of_bytes = getattr(model.likelihood, "of_bytes", False)

@@ -1,8 +1,9 @@
 """All rows of data, in their order, read as those of a run were."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from ..datasets.options import ReadOptions
 from ..datasets.toy import TOY_SETS
 from ..errors import expect
 from . import folder
-from .config import Data
+from .config import READING, Data
 
 
 class Rows(NamedTuple):
@@ -70,18 +71,22 @@ def of_run(choices: Data) -> Rows:
     return rows._replace(parts=parts)
 
 
-def of_others(choices: Data, name: str, features: int) -> Rows:
-    """Others than the run's, from a data set's name or a file, which may lack the labels that the run's had; ValueError
-    where they have not so many features, columns of other names, or images of another shape.
+def of_others(choices: Data, name: str, features: int, reading: Mapping[str, Any]) -> Rows:
+    """Others than the run's, from a data set's name or a file, which may lack the labels that the run's had, and may be
+    in UTF-8 where the run's were not; ValueError where they have not so many features, columns of other names, or
+    images of another shape. reading : what of READING is not to be as the run has it
     """
     if name in dataset_names:
-        named = Data(name=name, seed=choices.seed, scaling=choices.scaling)
+        named = Data(name=name, seed=choices.seed, scaling=choices.scaling, **reading)
         return _fitting(of_dataset(folder.load(named)), features)
-    asked = replace(choices, name=name, shape=choices.shape or choices.image_shape)
+    asked = replace(choices, name=name, **{"shape": choices.shape or choices.image_shape, **reading})
     # No table, or one of its own kind.
-    plain = Data(name=name, dtype=choices.dtype, scaling=choices.scaling, columns=choices.columns)
+    plain = Data(name=name, dtype=choices.dtype, scaling=choices.scaling, columns=choices.columns, **reading)
+    ways = [asked, replace(asked, **{"label": None, **reading}), plain]
+    if choices.encoding and "encoding" not in reading:
+        ways[:0] = [replace(way, encoding=None) for way in ways[:2]]
     failures, others = [], []
-    for attempt in (asked, replace(asked, label=None), plain):
+    for attempt in ways:
         try:
             rows = _read(attempt, os.path.isdir(name))
         except ValueError as error:
@@ -91,7 +96,7 @@ def of_others(choices: Data, name: str, features: int) -> Rows:
             return rows
         others.append(rows)
     if not others:
-        raise failures[0]
+        raise failures[-3]
     rows = _fitting(others[0], features)
     for what, found, expected in _otherwise(rows, choices):
         expect(False, f"data: {rows.name}: {what}", found, expected)
@@ -117,8 +122,8 @@ def _fitting(rows, features):
 
 
 def _read(choices, beside):
-    asked = choices.delimiter, choices.decimal, choices.header, choices.label, choices.drop, choices.array
-    options = ReadOptions(*asked, choices.shape, choices.transpose, choices.columns)
+    asked = {name: getattr(choices, name) for name in READING}
+    options = ReadOptions(image_shape=asked.pop("shape"), keep=choices.columns, **asked)
     return _joined(*load_parts(choices.name, options, _scaling(choices), choices.dtype, beside))
 
 

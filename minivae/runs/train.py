@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from . import checkpoint, findings, folder, machine
 from .config import Config, Results, taken
 from .describing import described
 from .pictures import draw_all, objective_phrase, pixels_phrase
-from .reopening import find_data, stored_name
+from .reopening import NOTHING, find_data, stored_name
 from .saver import Saver, restore_best
 
 Say = Callable[[str], None]
@@ -67,12 +67,13 @@ def resume(
     epochs: int | None = None,
     backend: str = "auto",
     data: str | None = None,
+    reading: Mapping[str, Any] = NOTHING,
 ) -> int:
     """The run in the folder `path`, from its last good checkpoint; from its beginning if it has none yet.
 
     It keeps its choices, but for the number of epochs and the backend where these are given; `data` says where its data
-    are now. `version` is that of minivae. The ranks of a team have all from the first, and each loads the data; their
-    number divides that of the shards, whatever it was before.
+    are now, `reading` how they are read where it is not as before. `version` is that of minivae. The ranks of a team
+    have all from the first, and each loads the data; their number divides that of the shards, whatever it was before.
     """
     path, team, loaded = Path(path), team or Team(), []
 
@@ -91,7 +92,7 @@ def resume(
         if state and changed:
             say(f"bits may differ from those of the run as it was: {changed}")
         say(f"loading {data or config.data.name}")
-        found, choices = find_data(path, config.data, data)
+        found, choices = find_data(path, replace(config.data, **reading), data)
         loaded.append(found)
         if epochs not in (None, training.epochs):
             if training.schedule == "cosine":

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import sys
 from dataclasses import replace
 
@@ -40,6 +41,7 @@ CASES = [
     ("--pixels", [], ["threshold"]),
     ("--size", [], ["30"]),
     ("--test-fraction", [], ["0.5"]),
+    ("--encoding", ["--data", "greek.csv"], ["cp1253"]),
     ("--delimiter", TABLE, [";"]),
     ("--decimal", TABLE, [","]),
     ("--header", ["--data", "whole.csv"], []),
@@ -95,6 +97,10 @@ CASES = [
     ("--shards", [], ["4"]),
     ("--seed", [], ["1"]),
 ]
+READING = [  # in test_reading.py
+    *("--encoding", "--delimiter", "--decimal", "--header", "--no-header", "--label", "--labels"),
+    *("--drop", "--array", "--image-shape", "--transpose", "--no-transpose"),
+]
 ELSEWHERE = {  # with a test of their own below
     "train": [
         "--backend",
@@ -108,10 +114,23 @@ ELSEWHERE = {  # with a test of their own below
         "--overwrite",
         "--no-pictures",
     ],
-    "evaluate": ["--best", "--backend", "--data", "--seed", "--pixels", "--draws", "--samples", "--examples"],
+    "evaluate": [
+        "-o",
+        "--out",
+        "--best",
+        "--backend",
+        *READING,
+        "--data",
+        "--seed",
+        "--pixels",
+        "--draws",
+        "--samples",
+        "--examples",
+    ],
     "sample": [
         "--best",
         "--backend",
+        *READING,
         "--data",
         "--seed",
         "--count",
@@ -121,11 +140,12 @@ ELSEWHERE = {  # with a test of their own below
         "--interpolate",
         "--at",
     ],
-    "reconstruct": ["--best", "--backend", "--data", "--seed", "--count", "-o", "--out"],
-    "encode": ["--best", "--backend", "--data", "--seed", "--pixels", "--sigmas", "-o", "--out"],
+    "reconstruct": ["--best", "--backend", *READING, "--data", "--seed", "--count", "-o", "--out"],
+    "encode": ["--best", "--backend", *READING, "--data", "--seed", "--pixels", "--sigmas", "-o", "--out"],
     "compress": [
         "--best",
         "--backend",
+        *READING,
         "--data",
         "--seed",
         "-o",
@@ -138,7 +158,16 @@ ELSEWHERE = {  # with a test of their own below
     ],
     "decompress": ["--best", "--rows", "-o", "--out"],
     "verify": [],
-    "explore": ["--best", "--backend", "--data", "--seed", "-o", "--out", "--no-open"],  # in tests/minivae/explorer
+    "explore": [
+        "--best",
+        "--backend",
+        *READING,
+        "--data",
+        "--seed",
+        "-o",
+        "--out",
+        "--no-open",
+    ],  # in tests/minivae/explorer
     "gradcheck": ["--backend", "--dtype", "--out"],
     "bench": ["--backend", "--ladder", "--verify-only", "--out"],
     "lab": ["--out", "--seed", "--find-the-bug"],  # the last in tests/minivae/lab/exam
@@ -166,6 +195,7 @@ def inside(tmp_path_factory):
         rows = rng.integers(0, 9, (60, 3))
         (folder / "table.csv").write_text("a,b,c\n" + "".join(f"{a}.5,{b},{c}\n" for a, b, c in rows))
         (folder / "named.csv").write_text("a,b,kind\n" + "".join(f"{a}.5,{b},{'xyz'[c % 3]}\n" for a, b, c in rows))
+        (folder / "greek.csv").write_bytes("\u03b1,\u03b2\n0.5,2\n0.25,3\n0.5,7\n".encode("cp1253"))
         np.savez(folder / "two.npz", a=rng.random((60, 4)), b=rng.random((60, 4)))
         np.save(folder / "square.npy", rng.random((4, 4, 60)))
         np.save(folder / "images.npy", rng.random((60, 2, 3)))
@@ -203,7 +233,7 @@ def outcome(inside):
 )
 def test_an_option_of_a_training_has_an_effect(outcome, option, context, values):
     without, given = outcome(context), outcome([*context, option, *values])
-    if not {"table.csv", "whole.csv", "named.csv", "two.npz", "square.npy"} & set(context):
+    if not {"table.csv", "whole.csv", "named.csv", "two.npz", "square.npy", "greek.csv"} & set(context):
         assert without[0] == given[0] == 0
     assert without != given
 
@@ -323,6 +353,24 @@ def test_options_of_evaluate(run, capsys):
     assert len(set(found)) == len(found)
     assert main(["evaluate", str(run), "--examples", "2"]) == 2
     assert "--examples: got 2, expected --samples K with it" in capsys.readouterr().err
+    assert "written to elsewhere.json" in said("-o", "elsewhere.json")
+    assert (run.parent / "elsewhere.json").read_bytes() != (run / "evaluation.json").read_bytes()  # K was 5 in the last
+
+
+def test_a_folder_that_cannot_be_written_in_is_named_before_any_work(run, monkeypatch, capsys):
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) == "." or mode != os.W_OK)
+    monkeypatch.setattr(VAE, "load", None)
+    commands = ["evaluate", "encode", "explore", "sample", "reconstruct"]
+    folders = [
+        ["gradcheck", "--out", "used/g.png"],
+        ["bench", "--out", "used/b.json"],
+        ["lab", "sigma", "--out", "used"],
+    ]
+    for arguments in (*([command, "used"] for command in commands), *folders):
+        assert main(arguments) == 2
+        assert "--out: got 'used/" in (error := capsys.readouterr().err)
+        assert "expected a name in a folder that can be written in" in error
+    monkeypatch.undo()
 
 
 @pytest.mark.parametrize("command", ["sample", "reconstruct", "encode"])

@@ -139,3 +139,12 @@ def test_a_bar_counts_anew_from_what_is_done(capsys):
 )
 def test_a_line_stays_a_line(text, escaped):
     assert options.printable(text, None) == escaped
+
+
+def test_no_folder_for_the_fonts_of_pictures_is_no_word_worth(tmp_path):
+    """As where the home folder cannot be written in: matplotlib would tell of it in two lines at each picture."""
+    arguments = ["--data", "rings", "--size", "50", "--epochs", "1", "--backend", "numpy", "--out", tmp_path / "run"]
+    (tmp_path / "file").write_bytes(b"")
+    status, out, error = run("", "train", *arguments, MPLCONFIGDIR=str(tmp_path / "file" / "folder"))
+    assert (status, error) == (0, "")
+    assert "pictures: curves.png" in out

@@ -206,6 +206,7 @@ EIGHTS = (GREY[:, :8, :8] // 16).astype(float)
 SMALL = RNG.random((N, 3, 5, 3)).astype(np.float32)
 PIXELS = [f"pixel{i}" for i in range(784)]
 SHAPE, RGB = (28, 28), (32, 32, 3)
+MISSED = np.where(np.arange(N)[:, None] % 9 == [4, 9], -999, FLOWERS[:, :2])
 GERMAN = table_of(
     FLOWERS, head=["Länge", "Breite", "Höhe", "Dicke"], delimiter=";", form=lambda v: f"{v:.1f}".replace(".", ",")
 )
@@ -366,6 +367,20 @@ DIALECTS = [
         **IRIS,
         options={"label": "species"},
     ),
+    Dialect(
+        "scikit-learn: `load_iris(as_frame=True).frame.to_csv(FILE)`",
+        text("target.csv", table_of(FLOWERS, KINDS, [*NAMES, "target"])),
+        FLOWERS,
+        KINDS,
+        options={"label": "target"},
+        **FLOATS,
+    ),
+    Dialect(
+        "a weather station, -999 for what it missed",
+        text("station.csv", table_of(MISSED, head=["temperature", "rain"])),
+        MISSED,
+        **FLOATS,
+    ),
     Dialect("R: `write.csv(iris)`", as_r, **IRIS, options={"label": "Species"}),
     Dialect(
         "UCI: `winequality-red.csv`",
@@ -394,6 +409,14 @@ DIALECTS = [
         "the same as Windows writes it without a mark",
         text("tabelle.csv", GERMAN.encode("cp1252")),
         FLOWERS,
+        options={"encoding": "cp1252"},
+        **FLOATS,
+    ),
+    Dialect(
+        "Excel in Korean: CP949",
+        text("길이.csv", table_of(FLOWERS, head=["길이", "너비", "꽃잎 길이", "꽃잎 너비"]).encode("cp949")),
+        FLOWERS,
+        options={"encoding": "cp949"},
         **FLOATS,
     ),
     Dialect(
@@ -406,7 +429,7 @@ DIALECTS = [
         KINDS,
         None,
         tuple(IN_CHINESE),
-        options={"label": "品种"},
+        options={"encoding": "gbk", "label": "品种"},
         **FLOATS,
     ),
     Dialect(
@@ -463,9 +486,9 @@ def _zip(path, member):
 
 def flags(options):
     """Options of `load_dataset` as those of `minivae train`."""
-    called = {"label": "--labels", "array": "--array", "image_shape": "--image-shape", "drop": "--drop"}
+    called = {"label": "--labels", "image_shape": "--image-shape"}
     values = {name: " ".join(map(str, v)) if isinstance(v, tuple) else str(v) or "''" for name, v in options.items()}
-    return " ".join(f"{called[name]} {value}" for name, value in values.items())
+    return " ".join(f"{called.get(name, f'--{name}')} {value}" for name, value in values.items())
 
 
 def message(source, folder):

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,6 +133,9 @@ def test_what_is_not_a_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(opening, "open", refuse_to_open, raising=False)
     refuse(tmp_path, npy(FLOATS), "Permission denied")
+    monkeypatch.setattr(Path, "iterdir", refuse_to_open)
+    with pytest.raises(ValueError, match=r"cannot be read \(Permission denied\)"):
+        load_dataset(tmp_path)
 
 
 def test_out_of_memory(tmp_path, monkeypatch):

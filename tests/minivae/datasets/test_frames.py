@@ -216,7 +216,7 @@ def test_jpeg_is_turned_as_its_camera_says(tmp_path):
     assert "c.jpg: got 'a picture of mode CMYK', expected 8 bits, grey or RGB" in message(tmp_path / "p", tmp_path)
 
 
-def test_grey_among_colours(tmp_path):
+def test_grey_among_colours(tmp_path, monkeypatch):
     save(tmp_path / "p" / "a" / "1.png", PICTURE)
     save(tmp_path / "p" / "b" / "2.PNG", COLOUR, format="png")
     data = load_dataset(tmp_path / "p", seed=1)
@@ -227,6 +227,8 @@ def test_grey_among_colours(tmp_path):
     }
     np.testing.assert_array_equal(rows[0], PICTURE.repeat(3))
     np.testing.assert_array_equal(rows[1], COLOUR.ravel())
+    monkeypatch.chdir(tmp_path / "p")
+    assert load_dataset(".").source == data.source
 
 
 @pytest.mark.parametrize(
