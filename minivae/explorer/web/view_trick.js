@@ -12,7 +12,7 @@ import { draw_graph, GRAPH_HEIGHT } from "./graph.js";
 import { choose as chooseLatent } from "./latents.js";
 import { Source } from "./noise.js";
 import { payload } from "./payload.js";
-import { shownView, state, watch } from "./state.js";
+import { state, watch } from "./state.js";
 import { inEachLanguage, say, t } from "./text.js";
 import {
   arrowStep, button, choice, column, figure, h, note, number, numbers, row, slider, toggle, widePanel,
@@ -160,7 +160,7 @@ class Trick {
     if (!going) return;
     if (this.averages.count >= MOST) this.averages.reset(this.f, this.mu, this.sigma, this.mistake);
     this.stop = everyFrame(() => {
-      const more = shownView() === "trick" && this.averages.step();
+      const more = state.view === "trick" && this.averages.step();
       this.show_averages();
       if (!more) this.running.setAttribute("aria-pressed", "false");
       return more;
