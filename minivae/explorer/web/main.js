@@ -69,12 +69,13 @@ function tabList() {
 }
 
 const THEMES = ["auto", "light", "dark"];
+const DARK = matchMedia("(prefers-color-scheme: dark)");
 const THEME_NAMES = { auto: t("auto", "自动"), light: t("light", "浅色"), dark: t("dark", "深色") };
 let theme = "auto";
 
 function setTheme(name) {
   theme = THEMES.includes(name) ? name : "auto";
-  document.documentElement.dataset.theme = theme;
+  document.documentElement.dataset.theme = theme !== "auto" ? theme : DARK.matches ? "dark" : "light";
   forgetColours();
   redrawAll();
 }
@@ -158,7 +159,7 @@ export async function start() {
   const { lang, theme: look } = asked();
   setLanguage(lang ?? (navigator.language.startsWith("zh") ? "zh" : "en"));
   setTheme(look);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(theme));
+  DARK.addEventListener("change", () => setTheme(theme));
   begin();
   const title = h("div", { class: "title" }, h("h1", {}, "minivae"), about());
   document.getElementById("head").append(title, switches(), tabList(), strip());
