@@ -180,4 +180,9 @@ export async function start() {
   });
 }
 
-start();
+// A browser of before 2023 cannot unpack the arrays.
+start().catch((error) => {
+  const text = t(`This browser cannot show the page: ${error.message}`, `此浏览器无法显示本页面：${error.message}`);
+  document.getElementById("main").append(instead(text));
+  throw error;
+});

@@ -35,6 +35,14 @@ def test_any_address_opens_a_view(open_page, fragment):
     assert shown == ["bits" if "bits" in fragment else "model"]
 
 
+def test_a_browser_that_cannot_unpack_the_page_says_so(open_page, messages):
+    page = open_page(kinds.page("points").html.replace('"data":"', '"data":"!'), ready=False)
+    page.get_by_role("note").wait_for()
+    assert "This browser cannot show the page: " in page.locator("#main").inner_text()
+    assert all("raised" in message for message in messages)
+    messages.clear()
+
+
 @pytest.mark.parametrize("kind", ["default", "points", "table", "foreign"])
 def test_a_phone_shows_it_all(open_page, kind):
     page = open_page(kind, "#model&lang=zh", **NARROW)
