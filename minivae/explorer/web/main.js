@@ -29,12 +29,11 @@ function remember(changes) {
   if (location.protocol !== "about:") history.replaceState(null, "", `#${now.name}${rest.join("")}`);
 }
 
-function show(name, focus = false) {
+function show(name) {
   for (const [other, tab] of tabs) {
     tab.setAttribute("aria-selected", String(other === name));
     tab.tabIndex = other === name ? 0 : -1;
   }
-  if (focus) tabs.get(name).focus();
   for (const [other, section] of built) section.hidden = other !== name;
   if (built.has(name)) {
     showView(name);
@@ -57,15 +56,21 @@ function tabList() {
     tabs.set(name, tab);
     list.append(tab);
   }
-  list.addEventListener("keydown", (event) => {
-    const names = views.map((view) => view.name);
-    const now = names.findIndex((name) => tabs.get(name) === document.activeElement);
-    const steps = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: names.length - 1 };
-    if (!(event.key in steps)) return;
-    event.preventDefault();
-    show(names[(steps[event.key] + names.length) % names.length], true);
-  });
+  arrows(list, [...tabs.values()], (i) => show(views[i].name));
   return list;
+}
+
+// Arrow keys go round the items of a list: go(i), and the focus is on item i.
+function arrows(list, items, go) {
+  list.addEventListener("keydown", (event) => {
+    const now = items.indexOf(document.activeElement);
+    const steps = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: items.length - 1 };
+    if (!(event.key in steps) || now < 0) return;
+    event.preventDefault();
+    const next = (steps[event.key] + items.length) % items.length;
+    go(next);
+    items[next].focus();
+  });
 }
 
 const THEMES = ["auto", "light", "dark"];
@@ -117,15 +122,7 @@ function strip() {
     items.push(item);
     list.append(item);
   }
-  list.addEventListener("keydown", (event) => {
-    const now = items.indexOf(document.activeElement);
-    const steps = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: items.length - 1 };
-    if (!(event.key in steps) || now < 0) return;
-    event.preventDefault();
-    const next = Math.min(items.length - 1, Math.max(0, steps[event.key]));
-    pick(next);
-    items[next].focus();
-  });
+  arrows(list, items, pick);
   watch(["index"], () => {
     items.forEach((item, i) => {
       item.setAttribute("aria-selected", String(i === state.index));

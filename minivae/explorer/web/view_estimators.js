@@ -77,8 +77,7 @@ class Estimators {
     this.controls.k.root.hidden = !own;
     if (own) {
       const [min, max, k] = own;
-      Object.assign(this.controls.k.input, { min, max, step: "any" });
-      this.controls.k.value = this.k = k;
+      this.controls.k.limit(min, max, this.k = k);
       this.begin();
       return;
     }
@@ -86,10 +85,8 @@ class Estimators {
     this.along = new LossAlong(payload.model, state.x, state.z, j, state.head);
     Object.assign(this, { mu: state.head.mu[j], sigma: state.head.sigma[j] });
     const { mu, sigma } = this.controls;
-    Object.assign(mu.input, { min: Math.min(-3, this.mu), max: Math.max(3, this.mu) });
-    Object.assign(sigma.input, { min: Math.min(0.05, this.sigma), max: Math.max(3, this.sigma) });
-    mu.value = this.mu;
-    sigma.value = this.sigma;
+    mu.limit(Math.min(-3, this.mu), Math.max(3, this.mu), this.mu);
+    sigma.limit(Math.min(0.05, this.sigma), Math.max(3, this.sigma), this.sigma);
     this.begin();
   }
 
@@ -192,8 +189,7 @@ class Estimators {
   build_controls() {
     const moving = (name, label, min, max) => {
       const made = slider({ label, min, max, value: this[name], onchange: (value) => this.set({ [name]: value }) });
-      made.input.step = "any";
-      made.value = this[name]; // it had been put on a step
+      made.limit(min, max, this[name]);
       return made;
     };
     const names = [...Object.keys(PARAMETERS), ...(payload.model ? ["loss"] : [])];
