@@ -29,12 +29,11 @@ function remember(changes) {
   if (location.protocol !== "about:") history.replaceState(null, "", `#${now.name}${rest.join("")}`);
 }
 
-function show(name, focus = false) {
+function show(name) {
   for (const [other, tab] of tabs) {
     tab.setAttribute("aria-selected", String(other === name));
     tab.tabIndex = other === name ? 0 : -1;
   }
-  if (focus) tabs.get(name).focus();
   for (const [other, section] of built) section.hidden = other !== name;
   if (built.has(name)) {
     showView(name);
@@ -57,24 +56,31 @@ function tabList() {
     tabs.set(name, tab);
     list.append(tab);
   }
-  list.addEventListener("keydown", (event) => {
-    const names = views.map((view) => view.name);
-    const now = names.findIndex((name) => tabs.get(name) === document.activeElement);
-    const steps = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: names.length - 1 };
-    if (!(event.key in steps)) return;
-    event.preventDefault();
-    show(names[(steps[event.key] + names.length) % names.length], true);
-  });
+  arrows(list, [...tabs.values()], (i) => show(views[i].name));
   return list;
 }
 
+// Arrow keys go round the items of a list: go(i), and the focus is on item i.
+function arrows(list, items, go) {
+  list.addEventListener("keydown", (event) => {
+    const now = items.indexOf(document.activeElement);
+    const steps = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: items.length - 1 };
+    if (!(event.key in steps) || now < 0) return;
+    event.preventDefault();
+    const next = (steps[event.key] + items.length) % items.length;
+    go(next);
+    items[next].focus();
+  });
+}
+
 const THEMES = ["auto", "light", "dark"];
+const DARK = matchMedia("(prefers-color-scheme: dark)");
 const THEME_NAMES = { auto: t("auto", "自动"), light: t("light", "浅色"), dark: t("dark", "深色") };
 let theme = "auto";
 
 function setTheme(name) {
   theme = THEMES.includes(name) ? name : "auto";
-  document.documentElement.dataset.theme = theme;
+  document.documentElement.dataset.theme = theme !== "auto" ? theme : DARK.matches ? "dark" : "light";
   forgetColours();
   redrawAll();
 }
@@ -116,15 +122,7 @@ function strip() {
     items.push(item);
     list.append(item);
   }
-  list.addEventListener("keydown", (event) => {
-    const now = items.indexOf(document.activeElement);
-    const steps = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: items.length - 1 };
-    if (!(event.key in steps) || now < 0) return;
-    event.preventDefault();
-    const next = Math.min(items.length - 1, Math.max(0, steps[event.key]));
-    pick(next);
-    items[next].focus();
-  });
+  arrows(list, items, pick);
   watch(["index"], () => {
     items.forEach((item, i) => {
       item.setAttribute("aria-selected", String(i === state.index));
@@ -159,7 +157,7 @@ export async function start() {
   const { lang, theme: look } = asked();
   setLanguage(lang ?? (navigator.language.startsWith("zh") ? "zh" : "en"));
   setTheme(look);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(theme));
+  DARK.addEventListener("change", () => setTheme(theme));
   begin();
   const title = h("div", { class: "title" }, h("h1", {}, "minivae"), about());
   document.getElementById("head").append(title, switches(), tabList(), strip());
@@ -180,4 +178,9 @@ export async function start() {
   });
 }
 
-start();
+// A browser of before 2023 cannot unpack the arrays.
+start().catch((error) => {
+  const text = t(`This browser cannot show the page: ${error.message}`, `此浏览器无法显示本页面：${error.message}`);
+  document.getElementById("main").append(instead(text));
+  throw error;
+});

@@ -8,7 +8,14 @@ export const payload = {};
 // Fills `payload`; resolves when all arrays are there.
 export async function load() {
   Object.assign(payload, await decoded(JSON.parse(document.getElementById("payload").textContent)));
-  payload.data.features = payload.data.x.length / payload.data.rows;
+  const { data } = payload;
+  data.features = data.x.length / data.rows;
+  for (const key of ["classes", "columns"]) data[key] = data[key]?.map(isolated) ?? null;
+}
+
+// A name in a script that is written from right to left keeps its own direction, and what stands beside it the page's.
+function isolated(name) {
+  return /[\u0590-\u08ff]/.test(name) ? `\u2068${name}\u2069` : name;
 }
 
 // What class `label` is called; null for -1, no class.

@@ -1,16 +1,13 @@
 // Drawing on a canvas, in CSS pixels and in the colours of the theme.
 
+export const CLASSES = 10; // that have a colour of their own
 const NAMES = ["ink", "muted", "line", "grid", "paper", "field", "accent", "mu", "sigma", "z", "noise", "gradient", "good", "bad",
-  "score", "baseline", "path", "measure"];
+  "score", "baseline", "path", "measure", ...Array.from({ length: CLASSES }, (_, i) => `class-${i}`)];
 export const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Noto Sans CJK SC', sans-serif";
-
-// The colours of minivae/plotting/style.py: ten that stay apart for readers with colour-vision deficiencies
-// (M. A. Petroff, arXiv:2107.02270, table 1).
-const CLASSES = "bd1f01 3f90da b9ac70 832db6 ffa90e 94a4a2 a96b59 717581 e76300 92dadd".split(" ").map((c) => `#${c}`);
 
 let cached = null;
 
-// By name, and classColour(i).
+// By name.
 export function colours() {
   if (!cached) {
     const style = getComputedStyle(document.documentElement);
@@ -21,10 +18,6 @@ export function colours() {
 
 export function forgetColours() {
   cached = null;
-}
-
-export function classColour(i) {
-  return i < 0 ? colours().muted : CLASSES[i % CLASSES.length];
 }
 
 export function label(g, text, x, y, { colour, align = "left", base = "middle", size = 12, bold = false, room } = {}) {

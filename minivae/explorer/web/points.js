@@ -1,12 +1,11 @@
 // The held-out points that planes show: where they are, by class, and which is nearest.
 
 import { className } from "./payload.js";
-import { classColour, colours } from "./plot.js";
+import { CLASSES, colours } from "./plot.js";
 import { t } from "./text.js";
 import { h } from "./ui.js";
 
 const RADIUS = 2.4;
-const TOLD_APART = 10; // classes that have a colour of their own
 
 export function labelsOf(points) {
   return points.labels ?? new Int32Array(points.count).fill(-1);
@@ -14,10 +13,10 @@ export function labelsOf(points) {
 
 // Dots of points given as two functions of their number, x and y in pixels.
 export function drawPoints(g, points, x, y) {
-  const labels = labelsOf(points);
+  const labels = labelsOf(points), c = colours();
   g.globalAlpha = 0.8;
   for (let i = 0; i < points.count; i++) {
-    g.fillStyle = labels[i] < 0 ? colours().accent : classColour(labels[i]);
+    g.fillStyle = labels[i] < 0 ? c.accent : c[`class-${labels[i] % CLASSES}`];
     g.beginPath();
     g.arc(x(i), y(i), RADIUS, 0, 2 * Math.PI);
     g.fill();
@@ -48,10 +47,10 @@ export function legend(points) {
   const list = h("ul", { class: "legend", "aria-label": t("Classes", "类别") });
   for (const label of found) {
     const swatch = h("span", { class: "spot", "aria-hidden": "true" });
-    swatch.style.backgroundColor = classColour(label);
+    swatch.style.backgroundColor = `var(--class-${label % CLASSES})`; // of whichever theme
     list.append(h("li", {}, swatch, h("bdi", {}, className(label))));
   }
-  if (found.length <= TOLD_APART) return list;
+  if (found.length <= CLASSES) return list;
   const many = t(
     "The ten colours repeat; the line below names the nearest point's class.",
     "十种颜色循环使用；下方文字给出最近点的类别。",

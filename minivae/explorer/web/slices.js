@@ -1,9 +1,8 @@
 // Long work, a little of it in each frame, so that no frame is late: all jobs together have one budget.
 
 import { everyFrame } from "./frame.js";
-import { shownView } from "./state.js";
+import { state, watch } from "./state.js";
 
-const REST = 200; // milliseconds until the next look, while no view with work is shown
 const BUDGET = 6; // milliseconds of a frame's 16
 
 const jobs = new Set();
@@ -26,15 +25,13 @@ function begin() {
   everyFrame(frame);
 }
 
+watch(["view"], begin);
+
 function frame() {
   const end = performance.now() + BUDGET, worked = new Map();
   let now = performance.now();
-  let shown = [...jobs].filter((job) => job.view === shownView());
-  if (!shown.length) {
-    running = false;
-    if (jobs.size) setTimeout(begin, REST);
-    return false;
-  }
+  let shown = [...jobs].filter((job) => job.view === state.view);
+  if (!shown.length) return (running = false); // until one that has work is shown
   // At least one piece, and others that are likely to fit.
   const fits = (job) => jobs.has(job) && (!worked.size || now + job.took < end);
   while ((shown = shown.filter(fits)).length) {

@@ -3,6 +3,7 @@
 import { schedule } from "./frame.js";
 
 export const state = {
+  view: null, // the one that is to be seen
   index: 0, // of the example among those of the page; -1 where it was drawn by hand
   x: new Float32Array(0), // (features,), what is encoded
   drawn: false,
@@ -15,7 +16,6 @@ export const state = {
 
 const watchers = [];
 let owner = null; // the view that is being built
-let shown = null; // the view that is to be seen
 
 // Runs fn at once, and in the frame after any of these keys of the state was changed; if its view is hidden then, when
 // it is shown again.
@@ -33,7 +33,7 @@ export function change(values) {
 
 function settle() {
   for (const watcher of watchers) {
-    if (!watcher.stale || (watcher.owner !== null && watcher.owner !== shown)) continue;
+    if (!watcher.stale || (watcher.owner !== null && watcher.owner !== state.view)) continue;
     watcher.stale = false;
     watcher.fn();
   }
@@ -41,18 +41,12 @@ function settle() {
 
 // Builds a view by make(), to which the watchers made meanwhile belong, and shows it.
 export function showView(name, make) {
-  shown = name;
-  if (make) {
-    owner = name;
-    try {
-      make();
-    } finally {
-      owner = null;
-    }
+  change({ view: name });
+  if (!make) return;
+  owner = name;
+  try {
+    make();
+  } finally {
+    owner = null;
   }
-  schedule(settle);
-}
-
-export function shownView() {
-  return shown;
 }

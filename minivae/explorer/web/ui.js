@@ -92,6 +92,11 @@ export function slider({ label, min, max, step = "any", value, onchange, format 
       input.value = given;
       write();
     },
+    // Other limits, between which `value` need be on no step.
+    limit(min, max, value) {
+      Object.assign(input, { min, max, step: "any" });
+      this.value = value;
+    },
   };
 }
 

@@ -3,12 +3,13 @@
 
 import { LossAlong } from "./along.js";
 import { estimates, ESTIMATORS, Running } from "./draws.js";
-import { everyFrame, schedule } from "./frame.js";
+import { schedule } from "./frame.js";
 import { FUNCTIONS } from "./functions.js";
 import { payload } from "./payload.js";
 import { moments } from "./quadrature.js";
 import { draw_histograms, draw_ranking, Histogram } from "./scatter.js";
-import { shownView, state, watch } from "./state.js";
+import { inSlices } from "./slices.js";
+import { state, watch } from "./state.js";
 import { t } from "./text.js";
 import { button, choice, column, figure, h, note, number, row, slider, widePanel } from "./ui.js";
 import { TEXTS } from "./view_estimators_texts.js";
@@ -17,7 +18,7 @@ const NAMES = Object.keys(ESTIMATORS);
 const COSTS = Object.fromEntries(NAMES.map((name) => [name, ESTIMATORS[name].evaluations]));
 const MOST = 40000; // estimates of each
 const AT_ONCE = 1000; // draws of each; seed and settings, not the machine's speed, decide which numbers come
-const BUSY = 5; // milliseconds of a frame
+const BUSY = 5; // milliseconds of a frame for the loss's table
 const SURE = 2.576; // standard errors to each side of a 99 % interval
 const PARAMETERS = { quadratic: [-3, 3, 0], exponential: [0.1, 10, 1], cosine: [0.5, 5, 2], step: [-3, 3, 0.5] };
 const COUNTS = 7; // K is 1, 2, 4 .. 64
@@ -76,8 +77,7 @@ class Estimators {
     this.controls.k.root.hidden = !own;
     if (own) {
       const [min, max, k] = own;
-      Object.assign(this.controls.k.input, { min, max, step: "any" });
-      this.controls.k.value = this.k = k;
+      this.controls.k.limit(min, max, this.k = k);
       this.begin();
       return;
     }
@@ -85,17 +85,14 @@ class Estimators {
     this.along = new LossAlong(payload.model, state.x, state.z, j, state.head);
     Object.assign(this, { mu: state.head.mu[j], sigma: state.head.sigma[j] });
     const { mu, sigma } = this.controls;
-    Object.assign(mu.input, { min: Math.min(-3, this.mu), max: Math.max(3, this.mu) });
-    Object.assign(sigma.input, { min: Math.min(0.05, this.sigma), max: Math.max(3, this.sigma) });
-    mu.value = this.mu;
-    sigma.value = this.sigma;
+    mu.limit(Math.min(-3, this.mu), Math.max(3, this.mu), this.mu);
+    sigma.limit(Math.min(0.05, this.sigma), Math.max(3, this.sigma), this.sigma);
     this.begin();
   }
 
   /** From the first draw of the seed, with what is set. */
   begin() {
     const { name, mu, sigma, K, p } = this;
-    const started = performance.now();
     this.f = name === "loss" ? this.along.table() : FUNCTIONS[name](this.k);
     this.exact = theory(this.f, mu, sigma, K, p);
     this.ranks = ranks(this.exact);
@@ -104,23 +101,14 @@ class Estimators {
     const range = around(this.exact);
     this.histograms = Object.fromEntries(NAMES.map((each) => [each, new Histogram(...range)]));
     this.stop?.();
-    this.stop = everyFrame(() => this.frame());
+    this.stop = inSlices(view.name, this.draws(), this.show);
     schedule(this.show);
-    this.spent = performance.now() - started; // of the frame's time
   }
 
-  /** Draws on for a part of a frame; a finer table of the loss comes first. */
-  frame() {
-    if (shownView() !== "estimators") return true;
-    if (this.name === "loss" && !this.along.done) {
-      if (this.along.fill(BUSY)) this.begin();
-      return !this.along.done || this.step === 0;
-    }
-    const end = performance.now() + BUSY - this.spent;
-    this.spent = 0;
-    do this.draw(); while (this.count < MOST && performance.now() < end);
-    schedule(this.show);
-    return this.count < MOST;
+  /** All draws; a finer table of the loss comes first, and begins again with it. */
+  * draws() {
+    for (; this.name === "loss" && !this.along.done; yield) if (this.along.fill(BUSY)) return this.begin();
+    for (; this.count < MOST; yield) this.draw();
   }
 
   get count() {
@@ -201,8 +189,7 @@ class Estimators {
   build_controls() {
     const moving = (name, label, min, max) => {
       const made = slider({ label, min, max, value: this[name], onchange: (value) => this.set({ [name]: value }) });
-      made.input.step = "any";
-      made.value = this[name]; // it had been put on a step
+      made.limit(min, max, this[name]);
       return made;
     };
     const names = [...Object.keys(PARAMETERS), ...(payload.model ? ["loss"] : [])];

@@ -12,7 +12,7 @@ import { draw_graph, GRAPH_HEIGHT } from "./graph.js";
 import { choose as chooseLatent } from "./latents.js";
 import { Source } from "./noise.js";
 import { payload } from "./payload.js";
-import { shownView, state, watch } from "./state.js";
+import { state, watch } from "./state.js";
 import { inEachLanguage, say, t } from "./text.js";
 import {
   arrowStep, button, choice, column, figure, h, note, number, numbers, row, slider, toggle, widePanel,
@@ -62,11 +62,7 @@ class Trick {
     this.name = name;
     const own = PARAMETERS[name];
     this.controls.k.root.hidden = !own;
-    if (own) {
-      const [min, max] = own;
-      Object.assign(this.controls.k.input, { min, max, step: "any" });
-      this.controls.k.value = this.k;
-    }
+    if (own) this.controls.k.limit(own[0], own[1], this.k);
     this.make();
   }
 
@@ -78,9 +74,7 @@ class Trick {
     this.surveyed = survey(this.f, -reach, reach);
     const far = Math.max(FAR, Math.abs(noise));
     this.limits = { mu: [-reach, reach], sigma: [Math.min(LEAST, sigma), Math.max(2, sigma)], noise: [-far, far] };
-    for (const [name, [min, max]] of Object.entries(this.limits)) {
-      Object.assign(this.controls[name].input, { min, max, step: "any" });
-    }
+    for (const [name, [min, max]] of Object.entries(this.limits)) this.controls[name].limit(min, max, this[name]);
     if (this.name === "loss" && !this.along.done) schedule(() => this.refine(this.along));
     this.begin_again();
   }
@@ -160,7 +154,7 @@ class Trick {
     if (!going) return;
     if (this.averages.count >= MOST) this.averages.reset(this.f, this.mu, this.sigma, this.mistake);
     this.stop = everyFrame(() => {
-      const more = shownView() === "trick" && this.averages.step();
+      const more = state.view === "trick" && this.averages.step();
       this.show_averages();
       if (!more) this.running.setAttribute("aria-pressed", "false");
       return more;

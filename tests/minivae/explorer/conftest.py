@@ -11,15 +11,20 @@ from .chromium import EXECUTABLE, READY, launch
 
 
 @pytest.fixture(scope="package")
-def browser():
+def library():
     """It ends with this package's tests: while it is there, asyncio takes its loop for one that runs."""
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    with playwright.sync_playwright() as library:
+        yield library
+
+
+@pytest.fixture(scope="package")
+def browser(library):
     if EXECUTABLE is None:
         pytest.skip("there is no chromium: apt install chromium")
-    with playwright.sync_playwright() as library:
-        browser = launch(library)
-        yield browser
-        browser.close()
+    browser = launch(library)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

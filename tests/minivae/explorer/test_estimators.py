@@ -175,6 +175,30 @@ def test_seeds_and_reset(open_page):
     assert finished(page) == second
 
 
+def test_nothing_is_drawn_while_another_view_is_shown(open_page):
+    """Nor is a frame asked for; the draws go on when the view is shown again."""
+    page = open_page("foreign", VIEW)
+    frames = page.evaluate("""async () => {
+      const ask = requestAnimationFrame, frame = () => new Promise((done) => ask(done));
+      document.getElementById("tab-bits").click();
+      for (let i = 0; i < 5; i++) await frame();
+      let asked = 0;
+      globalThis.requestAnimationFrame = (fn) => ask(fn, asked++);
+      document.getElementById("tab-estimators").click();
+      [...document.querySelectorAll("#view-estimators button")].at(-1).click();
+      await frame();
+      document.getElementById("tab-bits").click();
+      for (let i = 0; i < 5; i++) await frame();
+      const before = asked;
+      for (let i = 0; i < 5; i++) await frame();
+      return [before, asked];
+    }""")
+    assert frames[0] == frames[1] > 0
+    page.locator("#tab-estimators").click()
+    assert 0 < values(page)["estimates"] < 40000
+    finished(page)
+
+
 def test_where_the_path_fails(open_page):
     """On a step the pathwise gradient has no variance, no place, and a sentence that says that it is wrong."""
     page = open_page("latent-1", VIEW)

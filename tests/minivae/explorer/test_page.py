@@ -35,6 +35,14 @@ def test_any_address_opens_a_view(open_page, fragment):
     assert shown == ["bits" if "bits" in fragment else "model"]
 
 
+def test_a_browser_that_cannot_unpack_the_page_says_so(open_page, messages):
+    page = open_page(kinds.page("points").html.replace('"data":"', '"data":"!'), ready=False)
+    page.get_by_role("note").wait_for()
+    assert "This browser cannot show the page: " in page.locator("#main").inner_text()
+    assert all("raised" in message for message in messages)
+    messages.clear()
+
+
 @pytest.mark.parametrize("kind", ["default", "points", "table", "foreign"])
 def test_a_phone_shows_it_all(open_page, kind):
     page = open_page(kind, "#model&lang=zh", **NARROW)
@@ -96,6 +104,45 @@ def test_axe_finds_nothing_serious(open_page, grave, kind, language, theme):
     for view in VIEWS:
         show(page, view)
         assert grave(page) == [], view
+
+
+def test_classes_are_seen_on_dark_paper(open_page):
+    """By 3 to 1 at least, the line of WCAG 1.4.11; and the legend has the picture's colours when the theme changes."""
+
+    def luminance(colour):
+        parts = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    page = open_page("latents-2", "#model&lang=en&theme=dark")
+    spot = page.locator(".spot").first
+    background = "(spot) => getComputedStyle(spot).backgroundColor"
+    for theme in ("dark", "light"):
+        found = page.evaluate("explorer.plot.colours()")
+        first = [int(found["class-0"][i : i + 2], 16) for i in (1, 3, 5)]
+        assert spot.evaluate(background) == "rgb({}, {}, {})".format(*first)
+        if theme == "dark":
+            for i in range(10):
+                assert (luminance(found[f"class-{i}"]) + 0.05) / (luminance(found["paper"]) + 0.05) >= 3, i
+            dark = first
+            page.get_by_role("button", name="Theme: dark").click()
+    assert first != dark
+
+
+def test_a_name_from_right_to_left_turns_nothing_else_round(open_page):
+    """Its exclamation mark is at its end, which is left, and not where the sentence goes on."""
+    rows = [[0.0, 0.0], [1.0, 1.0]]
+    made = mv.explore(mv.VAE(2, 2, (3,), likelihood="gaussian", backend="numpy"), rows, labels=["\u05d0\u05d1!"] * 2)
+    page = open_page(made, "#model&lang=en")
+    places = page.evaluate("""() => {
+      const text = document.querySelector(".nearby").firstChild, range = document.createRange();
+      return [":", "!", "\u05d1", "\u05d0"].map((sign) => {
+        range.setStart(text, text.data.indexOf(sign));
+        range.setEnd(text, text.data.indexOf(sign) + 1);
+        return range.getBoundingClientRect().left;
+      });
+    }""")
+    assert places == sorted(places)
 
 
 def test_axe_is_asked(open_page, grave):
