@@ -34,7 +34,9 @@ def test_links_and_pictures_exist(page):
 def test_ci_installs_and_tests_as_readme_says():
     text = README.read_text(encoding="utf-8")
     script = (README.parent / ".ci" / "run").read_text(encoding="utf-8")
-    for command in ('pip install -e ".[test]"', "python -m pytest -n 2 --dist loadfile", 'pip install -e ".[docs]"', "sphinx-build -W docs"):
+    tests = 'pip install -e ".[test]"', "python -m pytest -n 2 --dist loadfile"
+    site = 'pip install -e ".[docs]"', "sphinx-build -W docs"
+    for command in (*tests, *site):
         assert command in text
         assert command in script.replace("--quiet ", "").replace("-q ", "")
 
