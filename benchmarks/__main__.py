@@ -10,6 +10,14 @@ from minivae.kernels.ladder import measure as ladder
 
 from . import breakdown, harness, plots, report, runs, step
 
+OPTIONS = {  # the parts that an option is of
+    "peer_python": ("step", "runs"),
+    "quick": ("step",),
+    "only": ("step",),
+    "epochs": ("runs",),
+    "verify_only": ("kernels", "ladder", "step"),
+}
+
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -20,6 +28,12 @@ def main():
     parser.add_argument("--epochs", type=int, default=10, help="runs: how long (default: %(default)s)")
     parser.add_argument("--verify-only", action="store_true", help="kernels, ladder, step: check that all agree only")
     arguments = parser.parse_args()
+    for name, parts in OPTIONS.items():
+        if getattr(arguments, name) != parser.get_default(name) and arguments.part not in parts:
+            parser.error(f"--{name.replace('_', '-')}: got {arguments.part}, expected {', '.join(parts)} with it")
+    names = step.grid(arguments.quick)
+    if not any(arguments.only in name for name in names):
+        parser.error(f"--only: got {arguments.only!r}, expected what is in one of {', '.join(names)}")
     if arguments.part in ("kernels", "ladder"):
         part = bench if arguments.part == "kernels" else ladder
         results = part.run(verify_only=arguments.verify_only)

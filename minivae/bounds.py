@@ -40,9 +40,9 @@ from .errors import expect, expect_choice, expect_integer, expect_not_negative, 
 from .files import progress as progress_bar
 from .kernels import Backend, philox
 from .layers import NO_ARRAY, as_reals
+from .losses import GaussianKL
 from .parameters import Portable, RowBuffers
 from .parameters.memory import expect_room
-from .reparam import Reparameterize
 
 
 class Gradient(NamedTuple):
@@ -87,6 +87,12 @@ def check_free_bits(free_bits: Any, objective: str) -> float:
     return float(free_bits)
 
 
+def expect_standard_prior(model: Any) -> None:
+    """Raises ValueError for a KL term of one's own, which may be to another prior than the N(0, I) of the weights."""
+    expected = "minivae's GaussianKL: log p(x), and bounds other than the ELBO, take the prior N(0, I)"
+    expect(type(model.kl) is GaussianKL, "model.kl", type(model.kl).__name__, expected)
+
+
 class ImportanceWeighted(Portable):
     """The loss -L_K of each example, and its gradient's way from dz to mu and rho.
 
@@ -109,8 +115,8 @@ class ImportanceWeighted(Portable):
         self._buffers = RowBuffers(backend, dtype)
         self.loss = self.weight = NO_ARRAY
 
-    def forward(self, nll: np.ndarray, sampler: Reparameterize, examples: int | None = None) -> np.ndarray:
-        """loss (n,) from nll (n * M * K,) and the sampler that drew z.
+    def forward(self, nll: np.ndarray, sampler: Any, scale: str, examples: int | None = None) -> np.ndarray:
+        """loss (n,) from nll (n * M * K,), the sampler that drew z, and what rho is to it.
 
         examples : those of the whole batch, over which the loss is averaged, if there are more than these n
         """
@@ -119,9 +125,9 @@ class ImportanceWeighted(Portable):
         log_weight, self.weight = self._buffers("log_weight", rows), self._buffers("weight", rows)
         self._latent_weight, self._ratio = self._buffers("latent_weight", rows), self._buffers("ratio", rows)
         self.loss = self._buffers("loss", n)
-        self._sampler = sampler
+        self._sampler, self._scale = sampler, scale
         backend, (pooled, squared, _) = self.backend, self.gradient
-        backend.log_weights(nll, sampler.rho, sampler.sigma, sampler.noise, sampler.z, sampler.scale, log_weight)
+        backend.log_weights(nll, sampler.rho, sampler.sigma, sampler.noise, sampler.z, scale, log_weight)
         backend.importance_weights(
             log_weight,
             self.outer,
@@ -146,7 +152,7 @@ class ImportanceWeighted(Portable):
         )
         sampler.backward(dz, dmu, drho)
         if not path:
-            self.backend.log_sigma_backward(sampler.rho, sampler.sigma, example_weight, sampler.scale, drho)
+            self.backend.log_sigma_backward(sampler.rho, sampler.sigma, example_weight, self._scale, drho)
 
 
 # The value of the bound, from as many draws as one likes
@@ -166,6 +172,7 @@ def drawn_log_weights(
     Nats, float64. The arguments are those of `evaluation.importance.estimate`, and are checked at once.
     """
     samples, chunk = expect_integer("samples", samples, 1), expect_integer("chunk", chunk, 1)
+    expect_standard_prior(model)
     expect_room("samples", samples, 4 * 8 * samples)  # the weights of an example, and what is made of them
     model.settle(training=False)
     x = as_reals(model.as_data("x", x), model.dtype)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .bounds import ESTIMATED
+from .bounds import ESTIMATED, expect_standard_prior
 from .errors import expect
 from .files import stored
 from .gradcheck import GradientReport, check_gradients
@@ -17,7 +17,7 @@ from .gradcheck.subject.holding import walk
 from .kernels import Backend
 from .layers import Chain, Dense, as_reals, resolve_backend
 from .losses import LIKELIHOODS, Gaussian, GaussianKL
-from .parameters import Assembled, Trial, showing
+from .parameters import Assembled, Trial, showing, try_latents
 from .parameters.memory import MOST_LAYERS
 from .parameters.survey import survey
 from .reparam import Reparameterize
@@ -149,6 +149,10 @@ class Built(Assembled):
         if type(self.likelihood) not in OWN_LIKELIHOODS:
             trial = Trial(self.describe("likelihood"), self.likelihood, self.dtype)
             trial.likelihood(self.features, self._outputs(), self.draws)
+        if not (self._is_own(self.sampler) and self._is_own(self.kl)):
+            try_latents(self.sampler, self.kl, self.latent, self.draws, self.dtype)
+            if self.config["objective"] != "elbo":
+                expect_standard_prior(self)
 
     def plan(self) -> dict[str, Any]:
         """From the name of each part to what it is made of.

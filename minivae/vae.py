@@ -42,6 +42,7 @@ from .layers import NO_ARRAY, Chain, Dense, as_reals, resolve_backend
 from .losses import LIKELIHOODS, Bernoulli, GaussianKL, Tally
 from .parameters import DTYPES, RowBuffers
 from .parameters.memory import MOST_DRAWS, MOST_LAYERS, expect_room, expect_room_for_model, pass_bytes
+from .parameters.survey import expect_float_array
 from .reparam import Reparameterize
 
 WHOLE_SET = 1000  # values: so many of pictures are never 0 and 1 only
@@ -56,6 +57,19 @@ class Terms(NamedTuple):
     loss: float
     nll: float
     kl: float
+
+
+class _Fixed:
+    """An argument that a model is made with: it can be read, and not set."""
+
+    def __set_name__(self, owner, name):
+        self._name = name
+
+    def __get__(self, model, owner=None):
+        return self if model is None else model.config[self._name]
+
+    def __set__(self, model, value):
+        expect(False, self._name, value, f"{model.config[self._name]!r}, with which the model was made: make a new one")
 
 
 class VAE(Built):
@@ -108,6 +122,8 @@ class VAE(Built):
     """
 
     _transient = ("head", "dhead", "_passed", "_nll_weight", "_tally")
+    hidden, decoder_hidden, activation, learn_sigma = _Fixed(), _Fixed(), _Fixed(), _Fixed()
+    observation_sigma, objective, samples, outer = _Fixed(), _Fixed(), _Fixed(), _Fixed()
 
     def __init__(
         self,
@@ -282,7 +298,7 @@ class VAE(Built):
                 self.kl.free_bits(nll, self.beta_array, self.free_bits_array)
         else:
             nll, kl = self.elbo_terms(x, noise)
-            self.bound.forward(nll, self.sampler, batch)
+            self.bound.forward(nll, self.sampler, self.scale, batch)
             self._kl_weight = self._weight(n, 1.0 / batch)
         return nll, kl
 
@@ -334,6 +350,8 @@ class VAE(Built):
         dhead = self._buffers("dhead", self.head.shape[0], 2 * self.latent)
         dmu, drho = self._in_halves("dhead", dhead)
         if self.bound is None:
+            scale = getattr(self.kl, "scale", self.scale)
+            expect(scale == self.scale, "model.kl.scale", scale, f"{self.scale!r}, that of model.sampler")
             self.sampler.backward(dz, dmu, drho)
             self.kl.backward(self._kl_weight, dmu, drho)
         else:
@@ -458,7 +476,9 @@ class VAE(Built):
         z = np.ascontiguousarray(check_data("z", z, features=self.latent, dtype=self.dtype), self.dtype)
         mean = np.empty((len(z), self.features), self.dtype)
         for rows in _chunks(len(z)):
-            mean[rows] = mean_of(self.backend.to_host(self.decoder.forward(self._device(z[rows]))))
+            values = mean_of(self.backend.to_host(self.decoder.forward(self._device(z[rows]))))
+            expect_float_array(f"{self.describe('likelihood')}.mean", values, mean[rows].shape)
+            mean[rows] = values
         return mean
 
     def reconstruct(self, x: ArrayLike) -> np.ndarray:

@@ -118,10 +118,11 @@ def _steps_back(held, start, subject):
     """
     changed = [(h, kept, h.now()) for h, kept in held]
     changed = [(h, kept, now) for h, kept, now in changed if is_float(now) and not np.array_equal(now, kept, True)]
+    left = [now.copy() for *_, now in changed]
     for h, kept, _ in changed:
         h.put(h.array)
         h.array[...] = kept
-    for h, kept, now in changed:
+    for (h, kept, now), values in zip(changed, left, strict=True):
         if moves(subject, [h.array], start):
             how = "in place" if now is h.array else "for another array"
             text = (
@@ -131,6 +132,8 @@ def _steps_back(held, start, subject):
             subject.steps.append((h, kept))
         else:
             h.put(now)
+            if now is h.array:
+                now[...] = values
 
 
 def _sound(outputs, subject):

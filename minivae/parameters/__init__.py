@@ -2,7 +2,7 @@
 
 from .parts import Assembled
 from .store import DTYPES, Arrays, Holder, Model, Parameters, Portable, RowBuffers, initial_dense
-from .trial import Trial
+from .trial import Trial, try_latents
 
 __all__ = [
     "DTYPES",
@@ -15,4 +15,5 @@ __all__ = [
     "RowBuffers",
     "Trial",
     "initial_dense",
+    "try_latents",
 ]

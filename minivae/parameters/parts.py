@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import expect
 from ..kernels import Backend
 from .store import Arrays, Holder, Mark, Parameters, Portable
-from .survey import expect_float_array, has_mode, holders, kept, same_found, survey
+from .survey import attribute, expect_float_array, has_mode, holders, kept, same_found, survey
 
 _owner: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # from a part to the model that it was given to
 
@@ -182,7 +182,6 @@ class Assembled(Portable):
         parts = self.parts()
         for (name, part), (other, again) in itertools.combinations(parts.items(), 2):
             expect(part is not again, other, f"the part that {name} is already", "one of its own")
-        self._try(parts)
         places: dict[str, tuple[str, Any, str]] = {}  # name in the buffers: (part, holder, key) of each array
         held: dict[int, str] = {}
         for name, part in parts.items():
@@ -193,6 +192,7 @@ class Assembled(Portable):
                     full = f"{self._prefix(name)}.{inner}{key}"
                     expect(full not in places, self.describe(name), f"a parameter {full!r}", "names that are not taken")
                     places[full] = name, holder, key
+        self._try(parts)
         self._expect_apart(places)
         shapes = {full: tuple(holder.parameters[key].shape) for full, (_, holder, key) in places.items()}
         store = self._store
@@ -205,7 +205,8 @@ class Assembled(Portable):
         self._exchanges = []
         for name, holder in {id(place[1]): place[:2] for place in places.values()}.values():
             names = {key: full for full, (_, other, key) in places.items() if other is holder}
-            moved = [part for part in (holder.parameters, holder.gradients) if isinstance(part, Arrays)]
+            both = holder.parameters, attribute(holder, "gradients")
+            moved = [arrays for arrays in both if isinstance(arrays, Arrays)]
             for arrays in moved:
                 arrays.move(store, names)
             if len(moved) < 2 or not self._is_own(holder):

@@ -21,6 +21,7 @@ from . import agreement
 from .epoch import STOP, Due, Epoch
 from .interrupts import Interrupt, sigterm_as_ctrl_c
 from .non_finite import first_non_finite_parameter
+from .replay import foreign, log
 from .shards import ShardedStep
 from .state import History, TrainingState
 from .step import TrainingStep, as_optimizer
@@ -117,6 +118,10 @@ def fit(
         train, validation, epochs, batch_size, early_stopping, seed = checked
         shards = expect_shards(shards, team, plain(asked))
         batch_size = min(plain(asked), -(-np.shape(train)[0] // shards) * shards)
+        for name, callback in (("on_epoch", on_epoch), ("on_checkpoint", on_checkpoint)):
+            expect(callback is None or callable(callback), name, callback, "a callable")
+        whole = start is None or isinstance(start, TrainingState)
+        expect(whole, "start", start, "a TrainingState, as on_checkpoint is handed one")
         due, tell = Due(checkpoint_steps, checkpoint_seconds), on_epoch or _ignore
         save = on_checkpoint or _ignore if team.size == 1 else agreement.kept_by_first(team, model, on_checkpoint)
         optimizer = Adam() if optimizer is None else as_optimizer(optimizer)
@@ -134,7 +139,7 @@ def fit(
             model.precision = precision
     history, stopping = good.history.copy(), EarlyStopping(early_stopping, good.best)
     total = good.first + epochs * step.batches
-    foreign = any(map(_is_foreign, (on_epoch, on_checkpoint)))
+    watched = any(map(_is_foreign, (on_epoch, on_checkpoint)))
     if team.size > 1:
         told = {"epochs": epochs, "batch_size": batch_size, "shards": shards, "pixels": pixels, "seed": seed}
         told |= {"validation_noise": validation_noise, "early_stopping": early_stopping}
@@ -150,7 +155,7 @@ def fit(
             for schedule in (optimizer.schedule, beta):
                 if schedule is not None and hasattr(schedule, "observe"):
                     schedule.observe(history)
-            epoch = Epoch(step, number, good, total, due, save, foreign)
+            epoch = Epoch(step, number, good, total, due, save, watched)
             epoch.run(f"epoch {number}/{epochs}", shown, interrupt)
             if step.raised(STOP):
                 history.stopped = "interrupted"
@@ -159,7 +164,9 @@ def fit(
             row = team.broadcast(epoch.row()) | validate(number)
             history.add(row)
             over = stopping(model, history)
-            good = TrainingState.capture(step, good.first, history, best=stopping.best)
+            before, good = good, TrainingState.capture(step, good.first, history, best=stopping.best)
+            if number == 1 and foreign("", optimizer) and np.array_equal(before.parameters, good.parameters):
+                log.warning("no parameter has changed in epoch 1: an optimizer of one's own changes them in place")
             try:
                 more = tell(copy.deepcopy(row))
             except BaseException:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from benchmarks import __main__ as benchmarks
 from minivae.command.main import main
 from minivae.kernels import FAMILIES, bench
 
@@ -42,3 +43,19 @@ def test_table():
     assert any("200 GFLOP/s" in line for line in text)
     assert any("100 M/s" in line for line in text)
     assert any("roof, float32 on 1" in line for line in text)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("kernels --only x", "--only: got kernels, expected step with it"),
+        ("runs --verify-only", "--verify-only: got runs, expected kernels, ladder, step with it"),
+        ("breakdown --epochs 2", "--epochs: got breakdown, expected runs with it"),
+        ("step --quick --only IWAE", "--only: got 'IWAE', expected what is in one of reference, tiny"),
+    ],
+)
+def test_options_that_a_part_of_the_benchmarks_would_ignore_are_refused(line, words, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["benchmarks", *line.split()])
+    with pytest.raises(SystemExit, match="2"):
+        benchmarks.main()
+    assert words in capsys.readouterr().err

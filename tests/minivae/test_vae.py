@@ -285,6 +285,15 @@ def test_bad_options_are_named(options, message):
         mv.VAE(**({"backend": "numpy"} | SMALL | options))
 
 
+def test_what_a_model_is_made_with_is_read_and_not_set():
+    model = mv.VAE(**SMALL, objective="iwae", samples=3, backend="numpy")
+    for name, value in {"objective": "elbo", "samples": 1, "outer": 2, "activation": "tanh", "hidden": (9,)}.items():
+        assert getattr(model, name) == model.config[name]
+        with pytest.raises(ValueError, match=f"{name}: got .*, with which the model was made: make a new one"):
+            setattr(model, name, value)
+    assert model.objective == "iwae"
+
+
 def test_bad_arrays_are_named():
     model = mv.VAE(**SMALL, backend="numpy")
     with pytest.raises(ValueError, match=r"x: got float64 of shape \(2, 5\), expected 6 features per row"):

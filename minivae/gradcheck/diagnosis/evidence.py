@@ -61,12 +61,17 @@ class Table:
 
     def fits(self, target, guess):
         """The k with target = k * guess, else None."""
-        square = float(guess @ guess)
-        if not np.isfinite(square) or square == 0.0 or target.size < 3:
+        k = self.ratio(target, guess) if target.size >= 3 else None
+        if not k:
             return None
-        k = float(target @ guess) / square
         scale = min(1.0, self.size / float(np.max(np.abs(target)) or 1.0))  # what is large has large errors
-        return k if k and self.same(scale * k * guess, scale * target) else None
+        return k if self.same(scale * k * guess, scale * target) else None
+
+    def ratio(self, target, guess):
+        """The k with target nearest to k * guess, where what is measured well counts for more; None without one."""
+        weight = (np.min(self.slack) / self.slack) ** 2
+        square = float(guess * weight @ guess)
+        return float(target * weight @ guess) / square if np.isfinite(square) and square > 0.0 else None
 
 
 def conjugated(table):
@@ -93,8 +98,8 @@ def relation(table, subject=None):
         return "zero: no gradient arrives here" if moved else nothing if np.any(a) else ""
     if subject and a.size < 2 and table.result.size > 1:
         return ""
-    factor = float(a @ n / (n @ n))
-    if factor == 0.0 or not table.same(n, a / factor):
+    factor = table.ratio(a, n)
+    if not factor or not table.same(n, a / factor):
         return ""
     if abs(factor + 1.0) < 1e-6:
         return "sign flipped"

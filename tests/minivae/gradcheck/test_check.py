@@ -108,13 +108,14 @@ def test_accumulating_layers_are_reported_unless_meant():
             self.dW += self.x.T @ dy
             return dy @ self.W.T
 
-    layer = Adds()
-    layer.dW = np.zeros_like(layer.W)
-    gradients = {"parameters": {"W": layer.W}, "parameter_gradients": {"W": layer.dW}}
-    assert_gradients(layer, data(5, 4), accumulates=True, **gradients)
-    report = check_gradients(layer, data(5, 4), **gradients)
-    assert [kind for kind, _ in report.problems] == ["accumulates"]
-    assert report["W"].verdict == "right", "what one backward adds is compared"
+    for given in (True, False):
+        layer = Adds()
+        layer.dW = np.zeros_like(layer.W)
+        gradients = {"parameters": {"W": layer.W}, "parameter_gradients": {"W": layer.dW}} if given else {}
+        assert_gradients(layer, data(5, 4), accumulates=True, **gradients)
+        report = check_gradients(layer, data(5, 4), **gradients)
+        assert [kind for kind, _ in report.problems] == ["accumulates"], report
+        assert report["W"].verdict == "right", "what one backward adds is compared"
 
 
 STAIRS = {  # differences of numbers that are much larger, so that their values move in steps

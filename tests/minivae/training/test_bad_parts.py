@@ -67,6 +67,45 @@ class ForwardAlone:
         return x
 
 
+class Adding:
+    """As the part within, whose arrays it shows, but for gradients that gather."""
+
+    def __init__(self, inner=None):
+        self._inner = own.Gain(4) if inner is None else inner
+        self.parameters = self._inner.parameters
+        self.gradients = {name: np.zeros_like(array) for name, array in self.parameters.items()}
+
+    def forward(self, *arguments):
+        return self._inner.forward(*arguments)
+
+    def backward(self, dy):
+        dx = self._inner.backward(dy)
+        for name, gradient in self._inner.gradients.items():
+            self.gradients[name] += gradient
+        return dx
+
+
+class Named:
+    """A layer with W and dW, or arrays of other names."""
+
+    def __init__(self, **arrays):
+        self.W = self.frozen = np.eye(4)
+        vars(self).update(arrays)
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.W
+
+    def backward(self, dy):
+        self.dx, self.dW = dy @ self.W.T, self.x.T @ dy
+        return self.dx
+
+
+class Inner(Passing):
+    def __init__(self, inner):
+        self.inner, self.forward, self.backward = inner, inner.forward, inner.backward
+
+
 REFUSED = {
     "no backward": (lambda: {"encoder": [ForwardAlone()]}, "encoder.0 (ForwardAlone): got ", "a method backward"),
     "no layer": (lambda: {"decoder": [None]}, "decoder.0 (NoneType): got None", "a method forward"),
@@ -145,6 +184,31 @@ REFUSED = {
         lambda: {"encoder": [layer(forward=lambda self, x: 1 / 0)]},
         "encoder.0 (Mine): forward raised ZeroDivisionError in a trial: division by zero",
         "",
+    ),
+    "gradients that are added up": (
+        lambda: {"encoder": [Adding()]},
+        "encoder.0 (Adding).gradients['gain']: got 'what was there, kept or added to'",
+        "assigned by backward",
+    ),
+    "a likelihood whose gradients are added up": (
+        lambda: {"likelihood": Adding(own.Laplace())},
+        "likelihood (Adding).gradients['log_scale']: got 'what was there, kept or added to'",
+        "assigned by backward",
+    ),
+    "an input changed in place": (
+        lambda: {"encoder": [layer(forward=lambda self, x: np.sqrt(x, out=x))]},
+        "encoder.0 (Mine).forward: got 'its argument changed in place'",
+        "a copy to work on",
+    ),
+    "a weight that is no parameter": (
+        lambda: {"encoder": [Inner(Named())]},
+        "encoder.0 (Inner).inner.W: got 'what has a gradient'",
+        "expected it in a mapping `parameters`",
+    ),
+    "weights in a list": (
+        lambda: {"encoder": [Named(params=[np.ones((4, 4))], grads=[np.ones((4, 4))])]},
+        "encoder.0 (Named).params: got 'what has a gradient'",
+        "expected it in a mapping `parameters`",
     ),
     "a likelihood without backward": (lambda: {"likelihood": ForwardAlone()}, "likelihood (ForwardAlone): got", ""),
     "a likelihood of each feature": (
@@ -460,3 +524,107 @@ def test_a_model_that_cannot_be_copied_is_checked_itself(right):
 @pytest.mark.parametrize("likelihood", [own.Laplace, mv.Bernoulli])
 def test_a_likelihood_that_says_nothing_of_bytes_is_not_told_of_in_bits(likelihood):
     assert bits_per_dimension(small(likelihood=likelihood()), 3.0, 1.0) is None
+
+
+def test_a_weight_that_is_said_to_stay_stays():
+    """As one beside no gradient does; and gradients may be made in the first backward pass."""
+
+    class Late(own.Gain):
+        def backward(self, dy):
+            self.gradients = {}
+            return super().backward(dy)
+
+    late = Late(4)
+    del late.gradients
+    model = small(encoder=[Named(parameters={}), layer(W=np.eye(4)), late])
+    mv.fit(model, X, epochs=1)
+    np.testing.assert_array_equal(model.encoder.layers[0].W, np.eye(4))
+    assert not np.array_equal(late.parameters["gain"], own.Gain(4).parameters["gain"])
+
+
+class Returning(Sampler):
+    def backward(self, dz, dmu, drho):
+        return dz, dz * self.noise * self.sigma
+
+
+class Assigning(KL):
+    def backward(self, weight, dmu, drho):
+        dmu[...], drho[...] = weight[:, np.newaxis] * self.mean, weight[:, np.newaxis] * (self.sigma**2 - 1)
+
+
+class Summed(KL):
+    def forward(self, mu, rho, sigma):
+        return super().forward(mu, rho, sigma).sum(axis=1, keepdims=True)
+
+
+class Wide(KL):
+    def forward(self, mu, rho, sigma):
+        return super().forward(mu, rho, sigma).astype(np.float64)
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "message"),
+    [
+        ("sampler", Returning, r"sampler\.backward: got 'dmu or drho kept or added to', expected both assigned"),
+        ("kl", Assigning, r"kl\.backward: got 'dmu or drho assigned', expected both added to"),
+        ("kl", Summed, r"kl\.forward: got float32 of shape \(3, 1\), expected a float array of shape \(3, 2\)"),
+        ("kl", Wide, r"kl\.forward: got float64 of shape \(3, 2\), expected the model's float32"),
+        ("kl", ForwardAlone, r"kl: got .*, expected an object with a method backward"),
+    ],
+)
+def test_a_sampler_and_a_kl_term_that_cannot_be_trained_are_refused(name, part, message):
+    model = with_own_sampler()
+    before = model.store.flat.copy()
+    setattr(model, name, part())
+    with pytest.raises(ValueError, match=message):
+        mv.fit(model, X)
+    np.testing.assert_array_equal(model._store.flat, before)
+
+
+def test_sampler_and_kl_term_must_mean_the_same_by_rho():
+    model = small()
+    model.sampler.scale = "exp"
+    with pytest.raises(ValueError, match=r"model\.kl\.scale: got 'softplus', expected 'exp', that of model\.sampler"):
+        mv.fit(model, X)
+    model.kl.scale = "exp"
+    assert model.check(X[:3])
+
+
+def test_log_weights_have_the_prior_of_minivaes_kl_term():
+    """Another term may be to another prior, which they would not have."""
+    model = with_own_sampler()
+    with pytest.raises(ValueError, match=r"model\.kl: got 'KL', expected minivae's GaussianKL: log p\(x\)"):
+        model.log_likelihood(X, samples=5)
+    bound = small(objective="iwae", samples=2)
+    bound.kl = KL()
+    with pytest.raises(ValueError, match=r"model\.kl: got 'KL', expected minivae's GaussianKL"):
+        mv.fit(bound, X)
+
+
+@pytest.mark.parametrize("objective", ["iwae", "dreg"])
+def test_a_bound_takes_a_sampler_with_no_more_than_the_page_asks_for(objective):
+    class Kept(Sampler):
+        def forward(self, mu, rho, noise):
+            self.rho, mu = rho, np.repeat(mu, len(noise) // len(rho), axis=0)
+            self.noise, self.sigma = noise, np.exp(rho)
+            self.z = mu + np.repeat(self.sigma, len(noise) // len(rho), axis=0) * noise
+            return self.z
+
+        def backward(self, dz, dmu, drho):
+            shape = len(dmu), -1, dmu.shape[1]
+            dmu[...] = dz.reshape(shape).sum(axis=1)
+            drho[...] = self.sigma * (dz * self.noise).reshape(shape).sum(axis=1)
+
+    options = {"objective": objective, "samples": 3, "scale": "exp", "dtype": "float64"}
+    mine, theirs = small(**options), small(**options)
+    mine.sampler = Kept()
+    for model in (mine, theirs):
+        mv.fit(model, X, epochs=2, batch_size=5)
+    np.testing.assert_allclose(mine.store.flat, theirs.store.flat, rtol=1e-8)
+
+
+@pytest.mark.parametrize("mean", [lambda self, output: output[:, :1], lambda self, output: None])
+def test_a_mean_of_another_shape_is_refused(mean):
+    model = small(likelihood=type("Mine", (own.Laplace,), {"mean": mean})())
+    with pytest.raises(ValueError, match=r"likelihood \(Mine\)\.mean: got .*, expected a float array of shape \(6, 4"):
+        model.sample(6)

@@ -280,6 +280,10 @@ def test_a_standard_error_that_fails_when_asked_ends_no_training(monkeypatch):
         ({"train": np.empty((0, 12))}, "train: got .*, expected at least one row"),
         ({"train": [[0.0] * 12, [0.0]]}, "train: got list, expected an array or what makes one"),
         ({"optimizer": mv.SGD(lambda step: -1.0)}, "learning_rate: got"),
+        ({"on_epoch": 5}, "on_epoch: got 5, expected a callable"),
+        ({"on_checkpoint": "state.npz"}, "on_checkpoint: got 'state.npz', expected a callable"),
+        ({"start": "checkpoint.npz"}, "start: got 'checkpoint.npz', expected a TrainingState"),
+        ({"start": 0}, "start: got 0, expected a TrainingState"),
     ],
 )
 def test_bad_arguments_change_nothing(options, message):

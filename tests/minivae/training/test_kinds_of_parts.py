@@ -398,6 +398,20 @@ def test_an_optimizer_of_ones_own_resumes_by_its_state(way):
         np.testing.assert_array_equal(again.store.flat, whole.store.flat)
 
 
+@pytest.mark.parametrize("in_place", [True, False])
+def test_an_optimizer_that_changes_no_parameter_is_told_of(in_place, caplog):
+    class Descent(Optimizer):
+        def _apply(self, parameters, gradients):
+            step = self.rate * gradients
+            if in_place:
+                parameters -= step
+            else:
+                parameters = parameters - step
+
+    mv.fit(small(), X, optimizer=Descent(0.1), **OPTIONS)
+    assert ("no parameter has changed in epoch 1" in caplog.text) is not in_place
+
+
 class Third(mv.Adam):
     """Makes a step for every third batch."""
 
