@@ -6,6 +6,7 @@ recorded training step can be replayed without the host taking part.
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,22 @@ __all__ = ["SGD", "Adagrad", "Adam", "AdamW"]
 
 AHEAD = 1 << 12  # rates in the table that the kernels read, a power of two
 LearningRate = float | Callable[[int], float]  # a number, or a schedule
+
+
+class Setting:
+    """A number that an optimizer is made with, and that may be set at any time: checked both times."""
+
+    def __init__(self, check: Callable[[str, float], float], default: float | None = None) -> None:
+        self._check, self._default = check, default
+
+    def __set_name__(self, owner, name):
+        self._name = name
+
+    def __get__(self, optimizer: Any, owner: Any = None) -> Any:
+        return self if optimizer is None else vars(optimizer).get(self._name, self._default)
+
+    def __set__(self, optimizer: Any, value: float) -> None:
+        vars(optimizer)[self._name] = self._check(self._name, value)
 
 
 class Optimizer(Portable):
@@ -33,8 +50,8 @@ class Optimizer(Portable):
 
     Attributes
     ----------
-    learning_rate, schedule, clip_norm : may be set at any time, and hold from the next step on; learning_rate is a
-        number where the schedule is constant
+    learning_rate, schedule, clip_norm, and an optimizer's own numbers : may be set at any time, and hold from the next
+        step on; learning_rate is a number where the schedule is constant
     state : dict from each of `moments` to a buffer of the parameters' layout
 
     Pickled or copied, an attached optimizer takes its model and its moments along: pickle (model, optimizer) as one
@@ -205,6 +222,7 @@ class SGD(Optimizer):
     """
 
     _shown = ("learning_rate", "momentum", "nesterov", "clip_norm")
+    momentum = Setting(expect_fraction)
 
     def __init__(
         self,
@@ -214,12 +232,14 @@ class SGD(Optimizer):
         clip_norm: float | None = None,
     ) -> None:
         super().__init__(learning_rate, clip_norm)
-        momentum = expect_fraction("momentum", momentum)
-        expect(momentum > 0 or not nesterov, "nesterov", nesterov, "a momentum above 0 with it")
         self.momentum, self.nesterov = momentum, bool(nesterov)
+        expect(self.momentum > 0 or not nesterov, "nesterov", nesterov, "a momentum above 0 with it")
         self.moments = ("velocity",) if momentum else ()
 
     def _apply(self, parameters, gradients):
+        if self.momentum and "velocity" not in self.state:  # it was 0 before
+            self.moments = (*self.moments, "velocity")
+            self.state["velocity"] = self._backend.zeros(parameters.shape, parameters.dtype.name)
         velocity = self.state.get("velocity")
         self._backend.sgd_update(parameters, gradients, velocity, self._rates, self.clock, self.momentum, self.nesterov)
 
@@ -239,7 +259,8 @@ class Adam(Optimizer):
 
     moments = ("first", "second")
     _shown: tuple[str, ...] = ("learning_rate", "beta1", "beta2", "eps", "clip_norm")
-    weight_decay = 0.0
+    beta1, beta2, eps = Setting(expect_fraction), Setting(expect_fraction), Setting(expect_positive)
+    weight_decay = Setting(expect_not_negative, 0.0)
 
     def __init__(
         self,
@@ -250,8 +271,7 @@ class Adam(Optimizer):
         clip_norm: float | None = None,
     ) -> None:
         super().__init__(learning_rate, clip_norm)
-        self.beta1, self.beta2 = expect_fraction("beta1", beta1), expect_fraction("beta2", beta2)
-        self.eps = expect_positive("eps", eps)
+        self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
     def _apply(self, parameters, gradients):
         self._backend.adam_update(
@@ -294,7 +314,7 @@ class AdamW(Adam):
         clip_norm: float | None = None,
     ) -> None:
         super().__init__(learning_rate, beta1, beta2, eps, clip_norm)
-        self.weight_decay = expect_not_negative("weight_decay", weight_decay)
+        self.weight_decay = weight_decay
 
     @staticmethod
     def textbook(state, parameter, gradient, t, rate, options):
@@ -313,6 +333,7 @@ class Adagrad(Optimizer):
 
     moments = ("squares",)
     _shown = ("learning_rate", "eps", "weight_decay", "clip_norm")
+    eps, weight_decay = Setting(expect_positive), Setting(expect_not_negative)
 
     def __init__(
         self,
@@ -322,7 +343,7 @@ class Adagrad(Optimizer):
         clip_norm: float | None = None,
     ) -> None:
         super().__init__(learning_rate, clip_norm)
-        self.eps, self.weight_decay = expect_positive("eps", eps), expect_not_negative("weight_decay", weight_decay)
+        self.eps, self.weight_decay = eps, weight_decay
 
     def _apply(self, parameters, gradients):
         squares = self.state["squares"]

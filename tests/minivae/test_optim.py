@@ -158,6 +158,45 @@ def test_bad_options_are_named(call, message):
         call()
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "bad"),
+    [
+        (mv.SGD, "momentum", 0.5, 1.0),
+        (mv.SGD, "nesterov", True, None),
+        (mv.Adam, "beta1", 0.5, 1.5),
+        (mv.Adam, "beta2", 0.5, "a"),
+        (mv.Adam, "eps", 1.0, -1),
+        (mv.AdamW, "weight_decay", 0.5, -3.0),
+        (mv.Adagrad, "eps", 1.0, 0.0),
+        (mv.Adagrad, "weight_decay", 0.5, -3.0),
+    ],
+)
+def test_what_is_set_later_holds_from_the_next_step(kind, name, value, bad, backend):
+    """A momentum too where there was none, and in the replayed steps of `fit`."""
+    options = {"momentum": 0.3} if name == "nesterov" else {}
+    early, late = kind(0.1, **options, **{name: value}), kind(0.1, **options)
+    setattr(late, name, value)
+    np.testing.assert_array_equal(run(late, 3, backend), run(early, 3, backend))
+
+    def trained(optimizer, change):
+        model = mv.VAE(3, 1, (2,), dtype="float64", backend=backend, seed=1)
+        data = np.random.default_rng(0).random((12, 3))
+        mv.fit(
+            model, data, epochs=2, batch_size=2, optimizer=optimizer, on_epoch=lambda row: row["epoch"] > 1 or change()
+        )
+        return model.store.flat.copy()
+
+    optimizer = kind(0.1, **options)
+    assert (
+        trained(optimizer, lambda: setattr(optimizer, name, value)) != trained(kind(0.1, **options), lambda: None)
+    ).any()
+    if bad is not None:
+        with pytest.raises(ValueError, match=f"{name}: got {bad!r}, expected a"):
+            setattr(late, name, bad)
+        assert getattr(late, name) == value
+
+
 @pytest.mark.parametrize("kind", [mv.Adam, mv.AdamW, mv.Adagrad])
 def test_an_eps_that_is_0_in_the_models_dtype_is_refused(kind):
     """Parameters without a gradient would be 0 / 0."""
