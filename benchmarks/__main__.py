@@ -5,6 +5,7 @@ tables of the docs and the pictures.
 import argparse
 import sys
 
+from minivae.command.options import whole
 from minivae.kernels import bench
 from minivae.kernels.ladder import measure as ladder
 
@@ -25,7 +26,7 @@ def main():
     parser.add_argument("--peer-python", help="a Python with torch and jax (the `bench` extra), to time them as well")
     parser.add_argument("--quick", action="store_true", help="step: only the reference and the tiny model")
     parser.add_argument("--only", default="", metavar="TEXT", help="step: rows with this in their names; others stay")
-    parser.add_argument("--epochs", type=int, default=10, help="runs: how long (default: %(default)s)")
+    parser.add_argument("--epochs", type=whole, default=10, help="runs: how long (default: %(default)s)")
     parser.add_argument("--verify-only", action="store_true", help="kernels, ladder, step: check that all agree only")
     arguments = parser.parse_args()
     for name, parts in OPTIONS.items():

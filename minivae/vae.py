@@ -69,7 +69,11 @@ class _Fixed:
         return self if model is None else model.config[self._name]
 
     def __set__(self, model, value):
-        expect(False, self._name, value, f"{model.config[self._name]!r}, with which the model was made: make a new one")
+        expect("config" in vars(model), self._name, value, "another name for what is set before VAE.__init__")
+        made = model.config[self._name]
+        expect(
+            np.array_equal(value, made), self._name, value, f"{made!r}, with which the model was made: make a new one"
+        )
 
 
 class VAE(Built):

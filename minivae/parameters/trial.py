@@ -92,7 +92,7 @@ class Trial:
                     gradient[...] = np.nan
 
     def _expect_declared(self):
-        """What has a gradient by one of its usual names, in no mapping `parameters`, would never learn."""
+        """What has a gradient under one of its usual names, in no mapping `parameters`, would never learn."""
         taken = [array for _, holder in holders(self._name, self._part) for array in holder.parameters.values()]
         for path, item in survey([self._part]):
             if isinstance(attribute(item, "parameters"), Mapping):

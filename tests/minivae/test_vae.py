@@ -294,6 +294,21 @@ def test_what_a_model_is_made_with_is_read_and_not_set():
     assert model.objective == "iwae"
 
 
+def test_a_subclass_may_keep_what_its_model_is_made_with():
+    class Named(mv.VAE):
+        def __init__(self, hidden, early=()):
+            for name in early:
+                setattr(self, name, hidden)
+            super().__init__(**SMALL | {"hidden": hidden}, backend="numpy")
+            self.hidden = list(hidden)
+
+    assert Named((3,)).hidden == [3]
+    with pytest.raises(
+        ValueError, match=r"hidden: got \(3,\), expected another name for what is set before VAE.__init__"
+    ):
+        Named((3,), early=["hidden"])
+
+
 def test_bad_arrays_are_named():
     model = mv.VAE(**SMALL, backend="numpy")
     with pytest.raises(ValueError, match=r"x: got float64 of shape \(2, 5\), expected 6 features per row"):
