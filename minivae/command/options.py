@@ -132,10 +132,11 @@ def expect_output(out, *inputs):
 
 
 def expect_result(path, args):
-    """As `expect_output`, of a command that uses a run, whose data and history are not to be lost either."""
+    """As `expect_output`, of a command that uses a run, whose data, history and choices are not to be lost either."""
     from ..runs import folder, reopening
 
-    kept = [*reopening.places(args.run, folder.read_config(args.run).data), Path(args.run) / folder.HISTORY]
+    kept = [Path(args.run) / name for name in (folder.HISTORY, folder.CONFIG)]
+    kept += reopening.places(args.run, folder.read_config(args.run).data)
     expect_output(path, getattr(args, "data", None), *kept)
 
 

@@ -52,13 +52,14 @@ def places(run, choices: Data):
     return run / choices.name, run.parent / bare, run / bare, Path(bare), Path(choices.name)
 
 
-def find_data(run, choices: Data, given=None):
+def find_data(run, choices: Data, given=None, reading=NOTHING):
     """(data, choices with the name that gave them): those that the run in the folder `run` was trained on.
 
-    A file is looked for in its `places`; given : a data set's name or a file in place of all that. ValueError where
-    none has the fingerprint.
+    A file is looked for in its `places`; given : a data set's name or a file in place of all that; reading : as in
+    `open_run`. ValueError where none has the fingerprint.
     """
-    label, run, failures = "data" if given is None else "--data", Path(run), []
+    label, advice = ("data", "; give those with --data FILE") if given is None else ("--data", "")
+    run, choices, failures = Path(run), replace(choices, **reading), []
     if given is not None or choices.name in dataset_names:
         names = [given or choices.name]
     else:
@@ -67,17 +68,24 @@ def find_data(run, choices: Data, given=None):
         names = list(there.values())[::-1]
         hint = "give the data that the run was trained on with --data FILE"
         expect(names, "data", f"no {brief(bare, 80)} where it was, nor beside the run folder, in it, or here", hint)
+    # A table may be saved anew, in UTF-8; and an earlier version took whole numbers in a column called class or the
+    # like for a feature, and said so nowhere.
+    anew = [replace(choices, encoding=None)] if choices.encoding and "encoding" not in reading else []
+    ways = [*anew, choices, *([replace(choices, label="")] if choices.label is None else [])]
     for name in names:
-        try:
-            data = folder.load(replace(choices, name=name))
-            found = replace(choices, name=name).holding(data)
-            if found.fingerprint == choices.fingerprint:
-                return data, found
-            failures.append(f"{data.name} is not the data this run was trained on")
-        except ValueError as error:
-            failures.append(brief(error))
-    advice = "; give those with --data FILE" if given is None else ""
-    raise ValueError(f"{label}: {failures[0]}{advice}")
+        for way in ways:
+            try:
+                data = folder.load(replace(way, name=name))
+            except ValueError as error:
+                failure = brief(error)
+            else:
+                found = replace(way, name=name).holding(data)
+                if found.fingerprint == choices.fingerprint:
+                    return data, found
+                failure = f"{data.name} is not the data this run was trained on{advice}"
+            if way is choices:
+                failures.append(failure)
+    raise ValueError(f"{label}: {failures[0]}")
 
 
 def open_model(path, backend="auto", best=False):
@@ -94,7 +102,7 @@ def open_run(path, backend="auto", best=False, given=None, reading=NOTHING):
     """
     config, model = open_model(path, backend, best)
     try:
-        data, _ = find_data(path, replace(config.data, **reading), given)
+        data, _ = find_data(path, config.data, given, reading)
         own = True
     except ValueError:
         if given is None:
@@ -110,7 +118,7 @@ def open_all_rows(path, backend="auto", best=False, given=None, reading=NOTHING)
     """(config, model, `Rows`) of a run folder: all rows of its data, or of others that are given."""
     config, model = open_model(path, backend, best)
     try:
-        return config, model, rows.of_run(find_data(path, replace(config.data, **reading), given)[1])
+        return config, model, rows.of_run(find_data(path, config.data, given, reading)[1])
     except ValueError:
         if given is None:
             raise

@@ -92,7 +92,7 @@ def resume(
         if state and changed:
             say(f"bits may differ from those of the run as it was: {changed}")
         say(f"loading {data or config.data.name}")
-        found, choices = find_data(path, replace(config.data, **reading), data)
+        found, choices = find_data(path, config.data, data, reading)
         loaded.append(found)
         if epochs not in (None, training.epochs):
             if training.schedule == "cosine":

@@ -219,6 +219,11 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         sigma = model.likelihood.sigma if learned is None else np.exp(model.backend.to_host(learned))
         return (mean + sigma * rng.standard_normal(mean.shape)).astype(model.dtype)
 
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if hasattr(self, "model_") and not hasattr(self, "_made"):  # pickled by a version that did not keep it
+            self._made = self._check()
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]

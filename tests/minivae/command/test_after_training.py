@@ -248,6 +248,7 @@ def test_what_is_wrong_is_said_before_anything_is_written(runs, capsys):
         (["encode", "table", "--data", "table.csv", "-o", "table.csv"], "which is an input"),
         (["encode", "table", "-o", "table.csv"], "which is an input"),
         (["encode", "table", "-o", "table/history.csv"], "which is an input"),
+        (["evaluate", "table", "-o", "table/config.json"], "which is an input"),
         (["reconstruct", "table", "--data", "other.npy", "-o", "other.npy"], "which is an input"),
         (["sample", "table", "-o", "none/s.png"], "in a folder that exists"),
         (["encode", "table", "-o", "l.txt"], "ends in .csv, .npy or .parquet"),

@@ -83,4 +83,30 @@ def test_the_encoding_of_a_run_is_kept(home, capsys):
     assert json.loads((home / "greek" / "config.json").read_text())["data"]["encoding"] == "iso8859-7"
     assert main(["sample", "greek", "--encoding", "cp1253"]) == 2
     assert "--encoding: got 'cp1253', expected --interpolate, or --traverse --at" in capsys.readouterr().err
-    assert moved.exists()
+    moved.write_bytes(text.encode())  # in place of its own, as people mend a table
+    for given in [], ["--data", "moved.csv"]:
+        encoded("greek", *given, "-o", "anew.csv")
+        assert [read("anew.csv")[name] == read("own_l.csv")[name] for name in ("part", "label")] == [True, True]
+    encoded("greek", "--encoding", "ascii", status=2)  # what is said holds
+
+
+def test_whole_numbers_that_an_earlier_version_took_for_a_feature_are_one_in_its_runs(home, capsys):
+    """Without an option, by every command, and as the run's own data: they are known by their fingerprint."""
+    lines = (home / "table.csv").read_text().replace("label", "class")
+    (home / "classes.csv").write_text(lines)
+    assert main(["train", "--data", "classes.csv", "--label", "", *BASE, "--out", "earlier"]) == 0
+    encoded("earlier", "-o", "now.npy")
+    config = json.loads((home / "earlier" / "config.json").read_text())
+    config["data"]["label"] = None  # as it was written
+    (home / "earlier" / "config.json").write_text(json.dumps(config))
+    encoded("earlier", "-o", "then.npy")
+    np.testing.assert_array_equal(np.load("then.npy"), np.load("now.npy"))
+    for given in [], ["--data", "classes.csv"]:
+        assert main(["evaluate", "earlier", *given]) == 0
+        result = json.loads((home / "earlier" / "evaluation.json").read_text())
+        assert (result["own_data"], result["examples"]) == (True, 4)
+    capsys.readouterr()
+    assert main(["encode", "earlier", "--array", "x"]) == 2
+    line = capsys.readouterr().err.strip()
+    assert line.endswith("data: array: got 'x', expected an NPZ file with it; classes.csv is a table")
+    assert main(["train", "--resume", "earlier", "--epochs", "3"]) == 0

@@ -95,6 +95,16 @@ def test_the_same_in_other_words_is_no_change(parameters):
         assert model.set_params(**parameters).partial_fit(X).n_iter_ == 4
 
 
+def test_a_pickle_of_a_version_that_kept_no_parameters_goes_on():
+    """With those that the estimator has, of which a change is refused from then on."""
+    model, same = fitted(), fitted()
+    del model._made
+    model = pickle.loads(pickle.dumps(model))
+    with pytest.raises(ValueError, match="n_components: got 1, expected 2, which the"):
+        pickle.loads(pickle.dumps(model)).set_params(n_components=1).partial_fit(X)
+    assert model.partial_fit(X).score(X) == same.partial_fit(X).score(X)
+
+
 def test_widths_may_be_any_sequence_of_whole_numbers():
     for widths in [8, 4], np.array([8, 4]), 8, np.array(8), ():
         expected = np.atleast_1d(widths).tolist()
