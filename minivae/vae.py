@@ -221,8 +221,9 @@ class VAE(Built):
 
     @property
     def scale(self) -> str:  # type: ignore[override]
-        """The `scale` of the sampler; where that has none, the one given to the constructor."""
-        return getattr(self.sampler, "scale", self.config["scale"])
+        """The `scale` of the sampler; where that has none, or another thing of this name, the constructor's."""
+        scale = getattr(self.sampler, "scale", None)
+        return scale if isinstance(scale, str) else self.config["scale"]
 
     @property
     def beta(self) -> float:
@@ -354,7 +355,7 @@ class VAE(Built):
         dhead = self._buffers("dhead", self.head.shape[0], 2 * self.latent)
         dmu, drho = self._in_halves("dhead", dhead)
         if self.bound is None:
-            scale = getattr(self.kl, "scale", self.scale)
+            scale = self.kl.scale if isinstance(self.kl, GaussianKL) else self.scale
             expect(scale == self.scale, "model.kl.scale", scale, f"{self.scale!r}, that of model.sampler")
             self.sampler.backward(dz, dmu, drho)
             self.kl.backward(self._kl_weight, dmu, drho)

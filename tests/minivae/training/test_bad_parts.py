@@ -1,6 +1,9 @@
 """What cannot be trained is refused by name, before the first step; what raises in a step leaves what was before it."""
 
+import math
 import re
+import threading
+import types
 
 import numpy as np
 import pytest
@@ -83,6 +86,18 @@ class Adding:
         for name, gradient in self._inner.gradients.items():
             self.gradients[name] += gradient
         return dx
+
+
+class Softmax(own.Gain):
+    """Of a Gain's output, whose sum is 1 whatever the gain is."""
+
+    def forward(self, x):
+        e = np.exp(super().forward(x))
+        self.y = e / e.sum(axis=1, keepdims=True)
+        return self.y
+
+    def backward(self, dy):
+        return super().backward(self.y * (dy - (dy * self.y).sum(axis=1, keepdims=True)))
 
 
 class Named:
@@ -187,12 +202,17 @@ REFUSED = {
     ),
     "gradients that are added up": (
         lambda: {"encoder": [Adding()]},
-        "encoder.0 (Adding).gradients['gain']: got 'what was there, kept or added to'",
+        "encoder.0 (Adding).gradients['gain']: got 'what was there, added to'",
         "assigned by backward",
     ),
     "a likelihood whose gradients are added up": (
         lambda: {"likelihood": Adding(own.Laplace())},
-        "likelihood (Adding).gradients['log_scale']: got 'what was there, kept or added to'",
+        "likelihood (Adding).gradients['log_scale']: got 'what was there, added to'",
+        "assigned by backward",
+    ),
+    "gradients that are added up before a softmax": (
+        lambda: {"encoder": [Adding(Softmax(4))]},
+        "encoder.0 (Adding).gradients['gain']: got 'what was there, added to'",
         "assigned by backward",
     ),
     "an input changed in place": (
@@ -542,6 +562,79 @@ def test_a_weight_that_is_said_to_stay_stays():
     assert not np.array_equal(late.parameters["gain"], own.Gain(4).parameters["gain"])
 
 
+class Zeroing(own.Gain):
+    """Its gradients gather from zero, which they are put back to as people do it; what is behind the mask stays."""
+
+    def __init__(self, zero):
+        super().__init__(4)
+        self.zero, self.lock = zero, threading.Lock()  # tried itself, as no lock can be copied
+        self.gradients["gain"] = np.zeros(4)
+
+    def backward(self, dy):
+        kept = self.gradients["gain"]
+        assert np.isfinite(kept).all()
+        self.zero(kept)
+        kept[:3] += (dy * self.x).sum(axis=0)[:3]
+        return dy * self.parameters["gain"]
+
+
+class Frozen(own.Gain):
+    def __init__(self, gradient=0.0):
+        super().__init__(4)
+        self.gradients["gain"] = np.full(4, gradient)
+
+    def backward(self, dy):
+        return dy * self.parameters["gain"]
+
+
+class Normalizing(own.Gain):
+    def backward(self, dy):
+        dx = super().backward(dy)
+        self.gradients["gain"] *= 1 / math.hypot(*self.gradients["gain"])
+        return dx
+
+
+class Nodes(Passing):
+    """Of a quadrature: dx are its weights, no gradient."""
+
+    def __init__(self):
+        self.x = np.linspace(-1, 1, 4)
+        self.dx = np.gradient(self.x)
+
+
+def closed_over():
+    """A copy of it still has the first one's arrays."""
+    gain, gradient, kept = np.linspace(0.5, 1.5, 4), np.zeros(4), {}
+    made = types.SimpleNamespace(parameters={"gain": gain}, gradients={"gain": gradient})
+
+    def backward(dy):
+        gradient[...] = (dy * kept["x"]).sum(axis=0)
+        return dy * gain
+
+    made.forward, made.backward = lambda x: kept.update(x=x) or x * gain, backward
+    return made
+
+
+RIGHT = {
+    "zeroed by a product": lambda: Zeroing(lambda array: np.multiply(array, 0, out=array)),
+    "zeroed by a difference": lambda: Zeroing(lambda array: np.subtract(array, array, out=array)),
+    "zeroed where it was not": lambda: Zeroing(lambda array: np.copyto(array, 0, where=array != 0)),
+    "frozen": Frozen,
+    "a penalty": lambda: Frozen(0.1),
+    "divided by its norm": lambda: Normalizing(4),
+    "fixed arrays": Nodes,
+    "closures": closed_over,
+}
+
+
+@pytest.mark.parametrize("case", RIGHT)
+def test_a_part_that_is_right_is_trained_as_by_hand(case):
+    models = [small(encoder=[RIGHT[case](), mv.Dense(4, 3)]) for _ in range(2)]
+    mv.fit(models[0], X, epochs=2, batch_size=5, optimizer=mv.SGD(0.01))
+    own.loop(models[1], mv.SGD(0.01), X, epochs=2, batch_size=5)
+    np.testing.assert_array_equal(models[0].store.flat, models[1].store.flat)
+
+
 class Returning(Sampler):
     def backward(self, dz, dmu, drho):
         return dz, dz * self.noise * self.sigma
@@ -588,6 +681,10 @@ def test_sampler_and_kl_term_must_mean_the_same_by_rho():
         mv.fit(model, X)
     model.kl.scale = "exp"
     assert model.check(X[:3])
+    own_term = with_own_sampler(dtype="float64")
+    own_term.kl.scale, own_term.sampler.scale = 1.0, np.ones(2)  # their own, whatever that is
+    assert own_term.scale == "softplus"
+    assert own_term.check(X[:3])
 
 
 def test_log_weights_have_the_prior_of_minivaes_kl_term():
