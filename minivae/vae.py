@@ -355,8 +355,8 @@ class VAE(Built):
         dhead = self._buffers("dhead", self.head.shape[0], 2 * self.latent)
         dmu, drho = self._in_halves("dhead", dhead)
         if self.bound is None:
-            scale = self.kl.scale if isinstance(self.kl, GaussianKL) else self.scale
-            expect(scale == self.scale, "model.kl.scale", scale, f"{self.scale!r}, that of model.sampler")
+            if isinstance(self.kl, GaussianKL) and self.kl.scale != self.scale:
+                expect(False, "model.kl.scale", self.kl.scale, f"{self.scale!r}, that of model.sampler")
             self.sampler.backward(dz, dmu, drho)
             self.kl.backward(self._kl_weight, dmu, drho)
         else:
